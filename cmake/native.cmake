@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# What is built for Linux: the engine, and each tests/unit/test_*.c as a test program of its own.
+
+find_package(cmocka REQUIRED)
+
+add_library(engine STATIC ${ENGINE_SOURCES})
+target_link_libraries(engine PUBLIC redirector_flags)
+
+file(GLOB unit_tests CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/unit/test_*.c")
+foreach(source IN LISTS unit_tests)
+    cmake_path(GET source STEM name)
+    add_executable(${name} ${source})
+    target_include_directories(${name} PRIVATE tests/unit)
+    target_link_libraries(${name} PRIVATE engine cmocka)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+
+    # A test that starts threads is run once more under ThreadSanitizer by tests/run.
+    file(STRINGS "${source}" threads REGEX "^#include <(pthread|threads)\\.h>")
+    if(threads)
+        set_tests_properties(${name} PROPERTIES LABELS threads)
+        target_link_libraries(${name} PRIVATE pthread)
+    endif()
+endforeach()

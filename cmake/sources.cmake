@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# The one list of the library's sources. Every build (DLL, archive, native engine, sanitizers) takes its files from here.
+
+# Pure C, no operating system: built for Windows and, under sanitizers, for Linux.
+set(ENGINE_SOURCES
+    src/engine/packet.c
+    src/engine/checksum.c
+    src/engine/rewrite.c
+    src/engine/tuple_map.c
+    src/engine/flow.c
+    src/engine/destinations.c
+    src/engine/pending.c
+    src/engine/process_tree.c
+    src/engine/connection.c
+    src/engine/reset.c
+    src/engine/listeners.c
+    src/engine/engine.c
+)
+
+# Windows: driver, processes, TCP table, log, and the public calls.
+set(WINDOWS_SOURCES
+    src/windows/divert_load.c
+    src/windows/divert_ring.c
+    src/windows/divert_meta.c
+    src/windows/divert_error.c
+    src/windows/process.c
+    src/windows/process_job.c
+    src/windows/tcptable.c
+    src/windows/path.c
+    src/windows/text.c
+    src/log.c
+    src/log_file.c
+    src/error.c
+    src/service.c
+    src/loop.c
+    src/ffi.c
+)
+
+# The program redirector.exe.
+set(CLI_SOURCES
+    cli/main.c
+    cli/options.c
+    cli/run.c
+    cli/child.c
+    cli/console.c
+    cli/relay.c
+    cli/relay_conn.c
+    cli/report.c
+    cli/report_format.c
+    cli/output.c
+    cli/text.c
+)

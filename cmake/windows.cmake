@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# What is built for Windows.
+
+# The system libraries a program may count on when it links the archive; nothing else is needed. WinDivert and iphlpapi
+# are loaded at run time.
+set(SYSTEM_LIBRARIES ws2_32 userenv ntdll advapi32 ole32 oleaut32)
+
+# version_resource(<target> <file> <type> <description>): puts the version where Windows shows it.
+function(version_resource target file type description)
+    set(RESOURCE_FILE "${file}")
+    set(RESOURCE_TYPE "${type}")
+    set(RESOURCE_DESCRIPTION "${description}")
+    enable_language(RC)
+    configure_file(cmake/version.rc.in "${target}.rc" @ONLY)
+    target_sources(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/${target}.rc")
+endfunction()
+enable_language(RC)
+
+# The archive: self-contained, so that a cgo program links this one file. Its objects are compiled without
+# REDIRECTOR_BUILD_DLL: an exported symbol in an archive makes every program that links it export that symbol too.
+add_library(windows_redirector_static STATIC ${ENGINE_SOURCES} ${WINDOWS_SOURCES})
+set_target_properties(windows_redirector_static PROPERTIES OUTPUT_NAME windows_redirector PREFIX lib)
+target_include_directories(windows_redirector_static PUBLIC include)
+target_link_libraries(windows_redirector_static PRIVATE $<BUILD_INTERFACE:redirector_flags> PUBLIC ${SYSTEM_LIBRARIES})
+
+# The DLL: exports what the public header declares and nothing else (tests/abi compares with a list).
+add_library(windows_redirector SHARED ${ENGINE_SOURCES} ${WINDOWS_SOURCES})
+set_target_properties(windows_redirector PROPERTIES PREFIX "")
+target_compile_definitions(windows_redirector PRIVATE REDIRECTOR_BUILD_DLL INTERFACE REDIRECTOR_USE_DLL)
+target_include_directories(windows_redirector PUBLIC include)
+target_link_options(windows_redirector PRIVATE -Wl,--exclude-all-symbols)
+target_link_libraries(windows_redirector PRIVATE redirector_flags ${SYSTEM_LIBRARIES})
+version_resource(windows_redirector windows_redirector.dll VFT_DLL "Leads the TCP connections of a process tree through a local proxy")
+
+# The program, with the library inside.
+add_executable(redirector ${CLI_SOURCES})
+target_link_options(redirector PRIVATE -municode)
+target_link_libraries(redirector PRIVATE redirector_flags windows_redirector_static)
+version_resource(redirector redirector.exe VFT_APP "windows-redirector command line")
+
+add_test(NAME abi COMMAND "${PROJECT_SOURCE_DIR}/tests/abi/run" "${PROJECT_BINARY_DIR}")

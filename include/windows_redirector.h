@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file windows_redirector.h
+ * The one public header of windows-redirector.
+ *
+ * Two interfaces share this header:
+ *
+ *  1. the five classic calls (start_redirector ... free_windest), one instance per process, easy to reach by cgo;
+ *  2. the extended calls (prefix redirector_), instance based, with configuration, errors as text and statistics.
+ *
+ * The classic calls are thin wrappers over the extended ones.
+ *
+ * Conventions that hold for every call, unless the call says otherwise:
+ *
+ *  - Threads: any call may be made from any thread at any time. No state is kept per thread.
+ *  - Blocking: only start and stop block; their bounds are stated with them.
+ *  - Ownership: the caller owns what he passes in; the library copies what it needs before it returns. The library never
+ *    hands out memory that the caller must free, except the opaque `redirector` of redirector_start().
+ *  - Numbers are in host byte order. Addresses in `redirector_address` are in network order, as on the wire.
+ *  - Strings are UTF-8 and end with NUL.
+ *  - The library prints nothing, never ends the process, and creates no file but its log.
+ */
+#ifndef WINDOWS_REDIRECTOR_H
+#define WINDOWS_REDIRECTOR_H
+
+#include <stdint.h>
+
+#if defined(_WIN32) && defined(REDIRECTOR_BUILD_DLL)
+#define REDIRECTOR_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(REDIRECTOR_USE_DLL)
+#define REDIRECTOR_API __declspec(dllimport)
+#else
+#define REDIRECTOR_API /* static archive: nothing to say */
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define REDIRECTOR_VERSION_MAJOR 0
+#define REDIRECTOR_VERSION_MINOR 1
+#define REDIRECTOR_VERSION_PATCH 0
+#define REDIRECTOR_VERSION_STRING "0.1.0"
+
+/*
+ * ------------------------------------------------------------------ the classic calls (this ABI is fixed) ---------
+ */
+
+/** Where a connection was going before it was redirected. */
+typedef struct WinDest {
+    uint32_t ip_version; /**< 4 or 6; 0: no such mapping, and every other field is 0 too */
+    uint32_t dest_ip4;   /**< host order: 10.0.0.2 is 0x0A000002; 0 for IPv6 */
+    uint32_t
+        dest_ip6[4];     /**< [0] most significant, each host order: 2001:db8::1 is {0x20010DB8, 0, 0, 1}; 0 for IPv4 */
+    uint32_t dest_port;  /**< host order, 1..65535 */
+    uint32_t kernel_pid; /**< process that opened the connection (outgoing) or owns the listener (incoming) */
+} WinDest;
+
+/**
+ * Starts redirecting the TCP connections of a process and of all its descendants, present and future.
+ *
+ * @param client_pid      root of the process tree
+ * @param agent_pid       process that runs the proxies; its own connections are never redirected. 0: the calling
+ * process
+ * @param proxy_port      port on which the agent accepts outgoing connections, on 127.0.0.1 and [::1]; 0: outgoing off
+ * @param incoming_proxy  port on which the agent accepts connections to the tree's own listeners; 0: incoming off
+ * @return 1: redirecting; 0: nothing was started and nothing stays open: see redirector_last_error()
+ *
+ * Returns when driver, filter and tables are ready. Blocks for the time that Windows takes to load the driver.
+ * Since: 0.1
+ */
+REDIRECTOR_API uint32_t start_redirector(uint32_t client_pid, uint32_t agent_pid, uint32_t proxy_port,
+                                         uint32_t incoming_proxy);
+
+/**
+ * Stops what start_redirector() started. Redirected connections are reset at both ends; all others are left alone.
+ *
+ * @return 1: nothing is redirected any more (also when nothing was); 0: the engine did not end within its time, and
+ * its
+ *         driver handles were closed by force, so that traffic flows all the same
+ *
+ * Bounded: at most 1 s. Idempotent. start_redirector() works again at once. Since: 0.1
+ */
+REDIRECTOR_API uint32_t stop_redirector(void);
+
+/**
+ * Original destination of the connection that reached the proxy from this source port.
+ *
+ * @param src_port  the peer's port as the proxy sees it, host order
+ * @return the destination; ip_version 0 when there is no such connection
+ *
+ * Never blocks. Nothing in the result needs freeing. Since: 0.1
+ */
+REDIRECTOR_API WinDest get_destination(uint32_t src_port);
+
+/**
+ * Removes a mapping for good. The connection itself goes on.
+ *
+ * @return 1: removed; 0: there was none. Never blocks. Since: 0.1
+ */
+REDIRECTOR_API uint32_t delete_destination(uint32_t src_port);
+
+/** Does nothing: a WinDest owns no memory. Kept for programs written against the original library. Since: 0.1 */
+REDIRECTOR_API void free_windest(WinDest dest);
+
+/*
+ * ------------------------------------------------------------------ errors ----------------------------------------
+ */
+
+/**
+ * Every status the library can return: name, number, and what it says to a person (what to do included).
+ * The numbers are part of the ABI and never change.
+ */
+/* clang-format off */
+#define REDIRECTOR_STATUS_LIST(X)                                                                                        \
+    X(OK,                  0, "success")                                                                                 \
+    X(INVALID_ARGUMENT,    1, "an argument is not valid")                                                                \
+    X(PORT_INVALID,        2, "a port number is above 65535; use 1 to 65535, or 0 for off")                              \
+    X(NO_PORT,             3, "both ports are 0, so there is nothing to redirect; give a proxy port")                    \
+    X(NO_SUCH_PROCESS,     4, "no such process; check the process id")                                                   \
+    X(PROCESS_DENIED,      5, "the process cannot be opened; run as Administrator")                                      \
+    X(ALREADY_RUNNING,     6, "the redirector is already running in this process; stop it first")                        \
+    X(NOT_RUNNING,         7, "the redirector is not running; start it first")                                           \
+    X(NOT_FOUND,           8, "there is no such connection")                                                             \
+    X(NOT_ELEVATED,        9, "administrator rights are needed; run the program as Administrator")                       \
+    X(DLL_NOT_FOUND,      10, "WinDivert.dll was not found; put WinDivert.dll and WinDivert64.sys beside the program, "  \
+                              "or name their folder")                                                                    \
+    X(DLL_VERSION,        11, "this WinDivert.dll is not version 2.2; use the files of WinDivert 2.2.2 (x64)")           \
+    X(DRIVER_NOT_FOUND,   12, "WinDivert64.sys was not found; put it beside WinDivert.dll, and if an earlier copy was "  \
+                              "moved or deleted, run 'sc stop WinDivert' first")                                         \
+    X(DRIVER_BLOCKED,     13, "Windows refused to load the WinDivert driver (policy, antivirus or memory integrity); "   \
+                              "allow WinDivert64.sys there")                                                             \
+    X(DRIVER_SIGNATURE,   14, "Windows does not accept the signature of WinDivert64.sys; use the original file of "      \
+                              "WinDivert 2.2.2")                                                                         \
+    X(DRIVER_CONFLICT,    15, "another version of the WinDivert driver is loaded; stop the program that uses it, then "  \
+                              "run 'sc stop WinDivert'")                                                                 \
+    X(DRIVER_SERVICE,     16, "the WinDivert service could not be started; run 'sc stop WinDivert', wait, and try again")\
+    X(FILTERING_STOPPED,  17, "the Base Filtering Engine service is not running; start it with 'sc start BFE'")          \
+    X(DRIVER_FAILED,      18, "the WinDivert driver reported an error")                                                  \
+    X(NO_MEMORY,          19, "out of memory")                                                                           \
+    X(LOG_FAILED,         20, "the log file cannot be written; check its path")                                          \
+    X(UNSUPPORTED,        21, "not supported by this version")                                                           \
+    X(STOPPED_BY_FORCE,   22, "the engine did not stop in time; its driver handles were closed by force")                \
+    X(INTERNAL,           23, "internal error; please report it with the log")
+/* clang-format on */
+
+typedef enum redirector_status {
+#define REDIRECTOR_STATUS_ENUM(name, number, text) REDIRECTOR_##name = (number),
+    REDIRECTOR_STATUS_LIST(REDIRECTOR_STATUS_ENUM)
+#undef REDIRECTOR_STATUS_ENUM
+} redirector_status;
+
+/** What went wrong, for a program and for a person. Set `size` to sizeof(redirector_error) before the call. */
+typedef struct redirector_error {
+    uint32_t size;     /**< in: sizeof(redirector_error) */
+    uint32_t code;     /**< a redirector_status */
+    uint32_t os_error; /**< the Windows error behind it (GetLastError), 0 if there is none */
+    char text[324];    /**< one line of UTF-8: what happened and what to do; always ends with NUL */
+} redirector_error;
+
+/**
+ * Why the last start_redirector() or stop_redirector() of this process failed.
+ *
+ * @param error  out; may not be NULL. code is REDIRECTOR_OK when the last such call succeeded
+ * @return REDIRECTOR_OK, or REDIRECTOR_INVALID_ARGUMENT (NULL or unknown size). Never blocks for long. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_last_error(redirector_error *error);
+
+/** Name of a status, "NO_SUCH_PROCESS"; "UNKNOWN" for a number that is none. Static memory. Since: 0.1 */
+REDIRECTOR_API const char *redirector_status_name(uint32_t status);
+
+/** Version of the library that is running, "0.1.0". Static memory. Since: 0.1 */
+REDIRECTOR_API const char *redirector_version(void);
+
+/*
+ * ------------------------------------------------------------------ the extended calls ----------------------------
+ */
+
+/** A running redirector. Opaque; comes from redirector_start(), goes by redirector_free(). */
+typedef struct redirector redirector;
+
+enum redirector_log_level {
+    REDIRECTOR_LOG_DEFAULT =
+        0, /**< environment WINDOWS_REDIRECTOR_LOG_LEVEL (off, error, warn, info, debug), else info */
+    REDIRECTOR_LOG_OFF = 1,
+    REDIRECTOR_LOG_ERROR = 2,
+    REDIRECTOR_LOG_WARN = 3,
+    REDIRECTOR_LOG_INFO = 4, /**< one line per connection */
+    REDIRECTOR_LOG_DEBUG = 5,
+};
+
+/**
+ * Receives each log line (no line end). Called on the library's log thread, one call at a time, never after
+ * redirector_stop() has returned. Must not call redirector_stop().
+ */
+typedef void redirector_log_fn(void *context, uint32_t level, const char *line);
+
+enum redirector_flags {
+    REDIRECTOR_LEAVE_FLOWS = 1u << 0, /**< on stop, do not reset the redirected connections (they then hang or break) */
+    REDIRECTOR_REFLECT = 1u << 1, /**< steer by swapped addresses, injected inbound, instead of over loopback: the proxy
+                                           sees the original server's address as its peer and must listen on all
+                                           addresses (0.0.0.0 and [::]), and the Windows firewall must let it */
+};
+
+/** What to redirect and how. Zero it, set `size`, fill in what you need: 0 is a sensible default everywhere else. */
+typedef struct redirector_config {
+    uint32_t size;             /**< sizeof(redirector_config) */
+    uint32_t client_pid;       /**< root of the process tree; must exist */
+    uint32_t agent_pid;        /**< process that runs the proxy; 0: the calling process */
+    uint32_t proxy_port;       /**< host order, 1..65535; 0: outgoing off */
+    uint32_t incoming_port;    /**< host order, 1..65535; 0: incoming off */
+    uint32_t flags;            /**< redirector_flags; unknown bits are refused */
+    uint32_t hold_ms;          /**< how long a first packet waits for its owner to be known; 0: 50; at most 1000 */
+    uint32_t log_level;        /**< redirector_log_level */
+    const char *windivert_dir; /**< folder of WinDivert.dll, absolute; NULL: the folder of the running program */
+    const char *log_path;      /**< NULL: environment WINDOWS_REDIRECTOR_LOG, else windows_redirector.log in the current
+                                    folder; "": no log file */
+    redirector_log_fn *log_fn; /**< also receives each line; NULL: none */
+    void *log_context;         /**< handed to log_fn */
+} redirector_config;
+
+/**
+ * Starts a redirector.
+ *
+ * @param config  what to do; copied
+ * @param out     the redirector; free it with redirector_free()
+ * @param error   what went wrong, or NULL
+ * @return REDIRECTOR_OK, or the error (also in *error); then *out is NULL and nothing stays open
+ *
+ * Returns when driver, filter and tables are ready. Several redirectors may run in one process. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_start(const redirector_config *config, redirector **out, redirector_error *error);
+
+/**
+ * Stops a redirector: redirected connections are reset at both ends (unless REDIRECTOR_LEAVE_FLOWS), driver handles
+ * closed, threads joined. Bounded: at most 1 s. Idempotent. The object stays valid for lookups (which miss) and
+ * statistics until redirector_free().
+ *
+ * @return REDIRECTOR_OK or REDIRECTOR_STOPPED_BY_FORCE. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_stop(redirector *r);
+
+/** Stops, if need be, and frees. No other call may use `r` during or after it. NULL is fine. Since: 0.1 */
+REDIRECTOR_API void redirector_free(redirector *r);
+
+/** An IP address and a port. */
+typedef struct redirector_address {
+    uint32_t family;   /**< 4 or 6 */
+    uint32_t port;     /**< host order */
+    uint8_t bytes[16]; /**< network order; IPv4: the first 4 bytes, the rest 0 */
+} redirector_address;
+
+/** One redirected connection, as the proxy may ask for it. Set `size` before the call. */
+typedef struct redirector_destination {
+    uint32_t size;     /**< in: sizeof(redirector_destination) */
+    uint32_t pid;      /**< process that opened the connection (outgoing) or owns the listener (incoming) */
+    uint32_t incoming; /**< 1: the connection came to a listener of the tree; 0: the tree opened it */
+    uint32_t reserved; /**< 0 */
+    redirector_address destination; /**< where it was going */
+} redirector_destination;
+
+/**
+ * Original destination of a connection, by its peer address as the proxy sees it (getpeername, net.Conn.RemoteAddr).
+ *
+ * @param peer  family 4 or 6 and port must be right; a peer with address 0 (unspecified) is found by family and port
+ * alone
+ * @param out   the destination
+ * @return REDIRECTOR_OK, REDIRECTOR_NOT_FOUND (a stranger, or the connection is over), REDIRECTOR_INVALID_ARGUMENT
+ *
+ * Never blocks. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redirector_destination *out);
+
+/**
+ * Removes the mapping of a peer for good; its connection goes on. REDIRECTOR_OK or as redirector_lookup(). Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_forget(redirector *r, const redirector_address *peer);
+
+/** Counters since the start. Set `size` before the call. */
+typedef struct redirector_stats {
+    uint32_t size;              /**< in: sizeof(redirector_stats) */
+    uint32_t flows_live;        /**< redirected connections at this moment */
+    uint64_t flows_total;       /**< connections redirected since the start */
+    uint64_t flows_refused;     /**< connections that passed because the table was full */
+    uint64_t packets_seen;      /**< packets that the driver handed over */
+    uint64_t packets_passed;    /**< sent on as they came */
+    uint64_t packets_rewritten; /**< sent on with other addresses */
+    uint64_t packets_held;      /**< first packets that waited for their owner */
+    uint64_t packets_dropped; /**< dropped by a stated rule (a retransmission of a held packet, a flow reset by stop) */
+    uint64_t packets_malformed; /**< not understood, and therefore passed */
+    uint64_t hold_timeouts;     /**< held packets whose owner stayed unknown; they passed */
+    uint64_t hold_refused;      /**< first packets that passed because too many were held already */
+    uint64_t send_errors;       /**< packets that the driver refused to send */
+    uint64_t receive_errors;    /**< receives that failed; the next ones were tried all the same */
+    uint64_t events_seen;       /**< socket events from the driver */
+    uint64_t lookups_hit;       /**< lookups that found a connection */
+    uint64_t lookups_missed;    /**< lookups that found none */
+    uint64_t log_lines_lost;    /**< log lines dropped because the log could not keep up */
+} redirector_stats;
+
+/** Fills in the counters. REDIRECTOR_OK or REDIRECTOR_INVALID_ARGUMENT. Never blocks. Since: 0.1 */
+REDIRECTOR_API uint32_t redirector_get_stats(redirector *r, redirector_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WINDOWS_REDIRECTOR_H */

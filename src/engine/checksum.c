@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "checksum.h"
+
+/* Sum of big-endian 16-bit words; an odd last byte counts as the high half of a word. */
+static uint64_t sum_words(const uint8_t *p, uint32_t size)
+{
+    uint64_t sum = 0;
+    for (; size >= 4; p += 4, size -= 4) {
+        sum += load_be32(p);
+    }
+    if (size >= 2) {
+        sum += load_be16(p);
+        p += 2;
+        size -= 2;
+    }
+    if (size) {
+        sum += (uint32_t)p[0] << 8;
+    }
+    return sum;
+}
+
+uint16_t checksum_difference(const void *old_bytes, const void *new_bytes, uint32_t size)
+{
+    const uint8_t *from = old_bytes, *to = new_bytes;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < size; i += 2) {
+        sum += (uint16_t)~load_be16(from + i);
+        sum += load_be16(to + i);
+    }
+    return checksum_fold(sum);
+}
+
+void checksum_ip_header(struct packet *p)
+{
+    if (p->tuple.family != FAMILY_IP4) {
+        return;
+    }
+    store_be16(p->ip + 10, 0);
+    store_be16(p->ip + 10, (uint16_t)~checksum_fold(sum_words(p->ip, (uint32_t)(p->ip[0] & 15) * 4)));
+}
+
+void checksum_tcp(struct packet *p)
+{
+    uint32_t segment = p->length - (uint32_t)(p->tcp - p->ip);
+    bool ip4 = p->tuple.family == FAMILY_IP4;
+    uint64_t sum = sum_words(p->ip + (ip4 ? 12 : 8), ip4 ? 8 : 32);
+    sum += 6 + (uint64_t)segment; /* protocol and length: the rest of the pseudo-header */
+    store_be16(p->tcp + 16, 0);
+    sum += sum_words(p->tcp, segment);
+    store_be16(p->tcp + 16, (uint16_t)~checksum_fold(sum));
+}

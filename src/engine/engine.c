@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation, the packet's way:
+ *
+ *   parse -> find flow -> rewrite                                  a packet of a redirected connection
+ *                      -> pass                                     anything else that is no SYN
+ *                      -> SYN: verdict known? -> redirect or pass  (connection.c)
+ *                              else hold it until the owner is known
+ *
+ * engine.c holds the intake; connection.c decides about new connections.
+ */
+#include "engine_internal.h"
+
+#include <stdlib.h>
+
+struct engine *engine_new(const struct engine_config *config, const struct engine_host *host)
+{
+    struct engine *e = calloc(1, sizeof *e);
+    if (!e) {
+        return NULL;
+    }
+    e->config = *config;
+    e->host = *host;
+    e->destinations = destinations_new();
+    e->tree = process_tree_new();
+    bool ok = e->destinations && e->tree;
+    ok = flow_table_init(&e->flows, config->max_flows, config->seed) && ok;
+    ok = pending_init(&e->pending, config->seed) && ok;
+    ok = listeners_init(&e->listeners) && ok;
+    if (!ok) {
+        engine_free(e);
+        return NULL;
+    }
+    return e;
+}
+
+void engine_free(struct engine *e)
+{
+    if (!e) {
+        return;
+    }
+    destinations_free(e->destinations);
+    process_tree_free(e->tree);
+    flow_table_free(&e->flows);
+    pending_free(&e->pending);
+    listeners_free(&e->listeners);
+    free(e);
+}
+
+void engine_flow_end(struct engine *e, uint32_t id)
+{
+    destinations_withdraw(e->destinations, be16_to_host(flow_steered(&e->flows, id).src_port));
+    if (flow_at(&e->flows, id)->kind != FLOW_DIRECT) {
+        if (e->host.flow_news) {
+            e->host.flow_news(e->host.context, flow_at(&e->flows, id), flow_original(&e->flows, id), true);
+        }
+        COUNT_SET(e, flows_live, --e->redirected_live);
+    }
+    flow_close(&e->flows, id);
+}
+
+static struct packet_meta leg_meta(const struct flow *f, enum leg leg, const struct packet_meta *captured)
+{
+    struct packet_meta m = *captured;
+    if (leg == LEG_FORWARD) {
+        m.outbound = !f->reflected;
+    } else {
+        /*
+         * Loopback connections exist only outbound; everything else goes back in where the program's packets went
+         * out.
+         */
+        m.outbound = f->loopback;
+        m.if_index = f->if_index;
+        m.sub_if_index = f->sub_if_index;
+    }
+    return m;
+}
+
+static void inject_reset(struct engine *e, uint32_t id, enum leg leg, uint32_t seq)
+{
+    uint8_t rst[RESET_MAX];
+    uint32_t length = reset_build(&e->flows, id, leg, seq, rst);
+    if (length) {
+        const struct flow *f = flow_at(&e->flows, id);
+        struct packet_meta captured = {
+            .if_index = f->if_index,
+            .sub_if_index = f->sub_if_index,
+            .ip_checksum_valid = true,
+            .tcp_checksum_valid = true,
+        };
+        struct packet_meta meta = leg_meta(f, leg, &captured);
+        e->host.inject(e->host.context, &meta, rst, length);
+    }
+}
+
+enum verdict engine_translate(struct engine *e, uint32_t id, enum leg leg, struct packet *p, struct packet_meta *meta,
+                              uint64_t now_ms)
+{
+    if (e->reset) {
+        if (p->flags & TCP_ACK) { /* its sender did not take the reset: now he says what he expects */
+            inject_reset(e, id, leg ^ 1, p->ack);
+        }
+        COUNT(e, packets_dropped);
+        return VERDICT_DROP;
+    }
+    flow_advance(&e->flows, id, leg, p, now_ms);
+    const struct flow *f = flow_at(&e->flows, id);
+    struct tuple target = flow_target(&e->flows, id, leg);
+    struct rewrite_delta delta = leg == LEG_FORWARD ? f->delta : rewrite_delta_reversed(f->delta);
+    *meta = leg_meta(f, leg, meta);
+    rewrite_apply(p, meta, &target, delta);
+    COUNT(e, packets_rewritten);
+    return VERDICT_REWRITE;
+}
+
+static enum verdict decide(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
+{
+    bool syn = (p->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+    enum leg leg;
+    uint32_t id = flow_find(&e->flows, &p->tuple, &leg);
+    if (id != FLOW_NONE) {
+        bool old = syn && leg == LEG_FORWARD && p->seq != flow_at(&e->flows, id)->isn;
+        if (!old || e->stopping) {
+            return engine_translate(e, id, leg, p, meta, now_ms);
+        }
+        engine_flow_end(e, id); /* a new SYN on an old tuple is a new connection (L1) */
+    }
+    return syn && !e->stopping ? engine_syn(e, p, meta, now_ms) : VERDICT_PASS;
+}
+
+enum verdict engine_packet(struct engine *e, struct packet_meta *meta, uint8_t *data, uint32_t length, uint64_t now_ms)
+{
+    struct packet p;
+    COUNT(e, packets_seen);
+    enum packet_kind kind = packet_parse(data, length, &p);
+    if (kind == PACKET_MALFORMED) {
+        COUNT(e, packets_malformed);
+    }
+    enum verdict verdict = kind == PACKET_TCP ? decide(e, &p, meta, now_ms) : VERDICT_PASS;
+    if (verdict == VERDICT_PASS) {
+        COUNT(e, packets_passed);
+    }
+    return verdict;
+}
+
+void engine_process(struct engine *e, struct process_id id)
+{
+    process_tree_add(e->tree, id);
+}
+
+void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_ms)
+{
+    process_tree_exit(e->tree, id, now_ms);
+}
+
+void engine_listener(struct engine *e, const struct tuple *local, uint32_t pid)
+{
+    listeners_add(&e->listeners, local, pid);
+}
+
+void engine_event(struct engine *e, const struct socket_event *event, uint64_t now_ms)
+{
+    COUNT(e, events_seen);
+    switch (event->kind) {
+    case SOCKET_CONNECT:
+        engine_connect(e, event, now_ms);
+        break;
+    case SOCKET_LISTEN:
+        listeners_add(&e->listeners, &event->tuple, event->pid);
+        break;
+    case SOCKET_CLOSE:
+        if (be16_to_host(event->tuple.dst_port) == 0) {
+            listeners_remove(&e->listeners, &event->tuple, event->pid);
+        }
+        break;
+    case SOCKET_BIND:
+    case SOCKET_ACCEPT:
+        break;
+    }
+}
+
+void engine_tick(struct engine *e, uint64_t now_ms)
+{
+    engine_held_tick(e, now_ms);
+    pending_expire(&e->pending, now_ms);
+    for (uint32_t id; (id = flow_expired(&e->flows, now_ms)) != FLOW_NONE;) {
+        engine_flow_end(e, id);
+    }
+    process_tree_tick(e->tree, now_ms);
+}
+
+uint32_t engine_next_tick_ms(const struct engine *e, uint64_t now_ms)
+{
+    enum { IDLE_MS = 250 }; /* time-outs of flows and verdicts are seconds long: this is exact enough for them */
+    uint32_t oldest = e->pending.held.head;
+    if (oldest == PENDING_NONE) {
+        return IDLE_MS;
+    }
+    const struct pending_entry *held = &e->pending.entries[oldest];
+    uint64_t due = held->deadline_ms;
+    if (!held->owner_asked) {
+        due -= e->config.hold_ms / 2;
+    }
+    return due > now_ms ? (uint32_t)(due - now_ms) : 0;
+}
+
+/* Ends one flow at both of its ends. */
+static void reset_flow(struct engine *e, uint32_t id)
+{
+    const struct flow *f = flow_at(&e->flows, id);
+    for (enum leg leg = LEG_FORWARD; leg <= LEG_REPLY; leg++) {
+        /*
+         * Its receiver expects what he acknowledged last, or, if that ACK is still on its way, the end of what he was
+         * sent.
+         */
+        uint32_t acked = f->last_ack[leg ^ 1];
+        inject_reset(e, id, leg, acked);
+        if (f->acked[leg ^ 1] && f->next_seq[leg] != acked) {
+            inject_reset(e, id, leg, f->next_seq[leg]);
+        }
+    }
+}
+
+/* A direct connection to the proxy that kept its source port needs us no more. */
+static bool goes_on_alone(const struct engine *e, uint32_t id)
+{
+    struct tuple steered = flow_steered(&e->flows, id);
+    return tuple_equal(flow_original(&e->flows, id), &steered);
+}
+
+void engine_stop(struct engine *e, bool reset, uint64_t now_ms)
+{
+    if (e->stopping) {
+        return;
+    }
+    e->stopping = true;
+    engine_held_release_all(e, now_ms);
+    for (uint32_t id = 0; reset && id < e->flows.never_used; id++) {
+        if (flow_at(&e->flows, id)->state == FLOW_FREE) {
+            continue;
+        }
+        if (goes_on_alone(e, id)) {
+            engine_flow_end(e, id);
+        } else {
+            reset_flow(e, id);
+        }
+    }
+    for (uint32_t port = 0; port < 65536; port++) {
+        destinations_withdraw(e->destinations, (uint16_t)port);
+    }
+    e->reset = reset;
+}
+
+struct destinations *engine_destinations(const struct engine *e)
+{
+    return e->destinations;
+}
+
+const struct engine_counters *engine_counters(const struct engine *e)
+{
+    return &e->counters;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/** @file engine_internal.h  What engine.c and connection.c share. */
+#ifndef ENGINE_ENGINE_INTERNAL_H
+#define ENGINE_ENGINE_INTERNAL_H
+
+#include "engine.h"
+#include "listeners.h"
+#include "pending.h"
+#include "process_tree.h"
+#include "reset.h"
+
+struct engine {
+    struct engine_config config;
+    struct engine_host host;
+    struct flow_table flows;
+    struct pending pending;
+    struct listeners listeners;
+    struct destinations *destinations;
+    struct process_tree *tree;
+    struct engine_counters counters;
+    uint32_t redirected_live; /* flows without FLOW_DIRECT */
+    bool stopping;            /* no new flow begins */
+    bool reset;               /* flows were reset: what still comes of them is dropped */
+};
+
+/* One writer: a plain load and store, no locked instruction. */
+#define COUNT_SET(e, name, value) atomic_store_explicit(&(e)->counters.name, (value), memory_order_relaxed)
+#define COUNT(e, name) COUNT_SET(e, name, atomic_load_explicit(&(e)->counters.name, memory_order_relaxed) + 1)
+
+/* engine.c */
+enum verdict engine_translate(struct engine *e, uint32_t id, enum leg leg, struct packet *p, struct packet_meta *meta,
+                              uint64_t now_ms);
+void engine_flow_end(struct engine *e, uint32_t id);
+
+/* connection.c */
+enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms);
+void engine_connect(struct engine *e, const struct socket_event *event, uint64_t now_ms);
+void engine_held_tick(struct engine *e, uint64_t now_ms);
+void engine_held_release_all(struct engine *e, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: flows live in one array, taken whole at creation (fresh zero pages cost nothing until used).
+ * Both legs of a flow are keys of one tuple map. Time-outs need no heap: each kind of time-out has one length, so a
+ * queue in order of entry is in order of deadline too.
+ */
+#include "flow.h"
+
+#include <stdlib.h>
+
+/* Substituted source ports are looked for from here on: below are the ports that services use. */
+enum { FIRST_SUBSTITUTE = 1024, PORTS = 65536 };
+
+static const uint32_t queue_time_ms[FLOW_QUEUES] = {
+    [FLOW_QUEUE_OPENING] = FLOW_OPENING_MS,
+    [FLOW_QUEUE_FIN] = FLOW_LINGER_FIN_MS,
+    [FLOW_QUEUE_RST] = FLOW_LINGER_RST_MS,
+};
+
+bool flow_table_init(struct flow_table *t, uint32_t capacity, uint64_t seed)
+{
+    *t = (struct flow_table){.capacity = capacity, .first_free = FLOW_NONE, .next_port = FIRST_SUBSTITUTE};
+    for (int q = 0; q < FLOW_QUEUES; q++) {
+        t->queues[q].head = t->queues[q].tail = FLOW_NONE;
+    }
+    t->flows = calloc(capacity, sizeof *t->flows);
+    if (!t->flows || !tuple_map_init(&t->map, 2 * capacity, seed)) {
+        flow_table_free(t);
+        return false;
+    }
+    return true;
+}
+
+void flow_table_free(struct flow_table *t)
+{
+    free(t->flows);
+    t->flows = NULL;
+    tuple_map_free(&t->map);
+}
+
+uint32_t flow_find(const struct flow_table *t, const struct tuple *tuple, enum leg *leg)
+{
+    uint32_t number = tuple_map_find(&t->map, tuple);
+    if (number == TUPLE_MAP_NONE) {
+        return FLOW_NONE;
+    }
+    *leg = number & 1;
+    return number / 2;
+}
+
+static void queue_leave(struct flow_table *t, uint32_t id)
+{
+    struct flow *f = flow_at(t, id);
+    if (f->queue == FLOW_QUEUE_NONE) {
+        return;
+    }
+    uint32_t *from_prev = f->queue_prev == FLOW_NONE ? &t->queues[f->queue].head : &t->flows[f->queue_prev].queue_next;
+    uint32_t *from_next = f->queue_next == FLOW_NONE ? &t->queues[f->queue].tail : &t->flows[f->queue_next].queue_prev;
+    *from_prev = f->queue_next;
+    *from_next = f->queue_prev;
+    f->queue = FLOW_QUEUE_NONE;
+}
+
+static void queue_enter(struct flow_table *t, uint32_t id, enum flow_queue queue, uint64_t now_ms)
+{
+    struct flow *f = flow_at(t, id);
+    queue_leave(t, id);
+    f->queue = (uint8_t)queue;
+    f->deadline_ms = now_ms + queue_time_ms[queue];
+    f->queue_next = FLOW_NONE;
+    f->queue_prev = t->queues[queue].tail;
+    *(f->queue_prev == FLOW_NONE ? &t->queues[queue].head : &t->flows[f->queue_prev].queue_next) = id;
+    t->queues[queue].tail = id;
+}
+
+uint16_t flow_pick_port(struct flow_table *t, uint16_t wanted)
+{
+    if (wanted && !t->port_owner[wanted]) {
+        return wanted;
+    }
+    for (uint32_t tries = FIRST_SUBSTITUTE; tries < PORTS; tries++) {
+        uint32_t port = t->next_port;
+        t->next_port = port + 1 < PORTS ? port + 1 : FIRST_SUBSTITUTE;
+        if (!t->port_owner[port]) {
+            return (uint16_t)port;
+        }
+    }
+    return 0;
+}
+
+static uint32_t take_free(struct flow_table *t)
+{
+    uint32_t id = t->first_free;
+    if (id != FLOW_NONE) {
+        t->first_free = t->flows[id].queue_next;
+        return id;
+    }
+    return t->never_used < t->capacity ? t->never_used++ : FLOW_NONE;
+}
+
+uint32_t flow_open(struct flow_table *t, const struct tuple *original, const struct tuple *steered, uint64_t now_ms)
+{
+    uint32_t id = take_free(t);
+    if (id == FLOW_NONE) {
+        return FLOW_NONE;
+    }
+    struct tuple reply = tuple_reversed(steered);
+    tuple_map_insert(&t->map, 2 * id + LEG_FORWARD, original);
+    tuple_map_insert(&t->map, 2 * id + LEG_REPLY, &reply);
+    t->port_owner[be16_to_host(steered->src_port)] = id + 1;
+    t->live++;
+    t->flows[id] = (struct flow){
+        .state = FLOW_OPENING,
+        .opened_ms = now_ms,
+        .delta = rewrite_delta_between(original, steered),
+    };
+    queue_enter(t, id, FLOW_QUEUE_OPENING, now_ms);
+    return id;
+}
+
+void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct packet *p, uint64_t now_ms)
+{
+    struct flow *f = flow_at(t, id);
+    f->packets[leg]++;
+    f->bytes[leg] += p->payload;
+    if (p->flags & TCP_ACK) {
+        f->last_ack[leg] = p->ack;
+        f->acked[leg] = true;
+    }
+    uint32_t end = p->seq + p->payload + !!(p->flags & TCP_SYN) + !!(p->flags & TCP_FIN);
+    if ((int32_t)(end - f->next_seq[leg]) > 0 || f->packets[leg] == 1) {
+        f->next_seq[leg] = end;
+    }
+    if (f->state == FLOW_OPENING) {
+        if (leg == LEG_REPLY) {
+            f->state = FLOW_OPEN;
+            queue_leave(t, id);
+        } else if (p->flags & TCP_SYN) {
+            queue_enter(t, id, FLOW_QUEUE_OPENING, now_ms); /* a retransmission: the program still tries */
+        }
+    }
+    if (p->flags & TCP_RST) {
+        f->state = FLOW_CLOSING;
+        if (f->queue != FLOW_QUEUE_RST) {
+            queue_enter(t, id, FLOW_QUEUE_RST, now_ms);
+        }
+    } else if (p->flags & TCP_FIN) {
+        f->fin_seen |= (uint8_t)(1u << leg);
+        if (f->fin_seen == 3 && f->state == FLOW_OPEN) {
+            f->state = FLOW_CLOSING;
+            queue_enter(t, id, FLOW_QUEUE_FIN, now_ms);
+        }
+    }
+}
+
+void flow_close(struct flow_table *t, uint32_t id)
+{
+    struct flow *f = flow_at(t, id);
+    struct tuple steered = flow_steered(t, id);
+    queue_leave(t, id);
+    t->port_owner[be16_to_host(steered.src_port)] = 0;
+    tuple_map_remove(&t->map, 2 * id + LEG_FORWARD);
+    tuple_map_remove(&t->map, 2 * id + LEG_REPLY);
+    f->state = FLOW_FREE;
+    f->queue_next = t->first_free;
+    t->first_free = id;
+    t->live--;
+}
+
+uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms)
+{
+    for (int q = 0; q < FLOW_QUEUES; q++) {
+        uint32_t id = t->queues[q].head;
+        if (id != FLOW_NONE && t->flows[id].deadline_ms <= now_ms) {
+            return id;
+        }
+    }
+    return FLOW_NONE;
+}
+
+uint32_t flow_oldest_closing(const struct flow_table *t)
+{
+    uint32_t id = t->queues[FLOW_QUEUE_RST].head;
+    return id != FLOW_NONE ? id : t->queues[FLOW_QUEUE_FIN].head;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file flow.h
+ * The flow table: every redirected connection, found by either end's packets in one probe.
+ *
+ * A flow has two 4-tuples: `original`, as the program's own packets state it, and `steered`, as the proxy sees it. A
+ * packet that matches `original` goes FORWARD and gets `steered`; a packet that matches the reverse of `steered` is a
+ * REPLY and gets the reverse of `original`. Outgoing, incoming, loopback and reflected flows are all this one thing.
+ *
+ * One steered source port means one flow, whatever the family, address or direction (O3): the table hands out the
+ * ports.
+ *
+ * Life of a flow (L1), and what may be done in each state:
+ *
+ *   FLOW_OPENING  SYN seen, not answered.   Ends when it was not answered for FLOW_OPENING_MS after the last SYN.
+ *   FLOW_OPEN     answered.                 Never ends by idleness; a half-closed connection stays here.
+ *   FLOW_CLOSING  RST seen, or both FINs.   Still translates, for the linger time: last ACKs and retransmissions.
+ */
+#ifndef ENGINE_FLOW_H
+#define ENGINE_FLOW_H
+
+#include "rewrite.h"
+#include "tuple_map.h"
+
+enum { FLOW_OPENING_MS = 30000, FLOW_LINGER_FIN_MS = 10000, FLOW_LINGER_RST_MS = 1000 };
+
+#define FLOW_NONE UINT32_MAX
+
+enum flow_state { FLOW_FREE, FLOW_OPENING, FLOW_OPEN, FLOW_CLOSING };
+
+enum leg { LEG_FORWARD = 0, LEG_REPLY = 1 };
+
+enum flow_kind {
+    FLOW_OUTGOING, /* opened by the tree */
+    FLOW_DIRECT,   /* somebody's own connection to the proxy's port: here only because it takes a source port there */
+};
+
+/** Flows that wait for the same time-out stand in one queue, oldest first. */
+enum flow_queue { FLOW_QUEUE_NONE, FLOW_QUEUE_OPENING, FLOW_QUEUE_FIN, FLOW_QUEUE_RST, FLOW_QUEUES };
+
+struct flow {
+    uint64_t opened_ms;
+    uint64_t deadline_ms; /* while in a queue */
+    uint64_t bytes[2];    /* TCP payload by leg */
+    uint64_t packets[2];  /* by leg */
+    uint32_t last_ack[2]; /* by leg: newest acknowledgement number, which is what the sender expects to receive next */
+    uint32_t next_seq[2]; /* by leg: end of what was sent, SYN and FIN counted */
+    uint32_t isn;         /* of the SYN that opened it */
+    uint32_t pid;
+    uint32_t if_index, sub_if_index; /* where the original packets were captured; replies go back in there */
+    uint32_t queue_prev, queue_next;
+    struct rewrite_delta delta; /* original -> steered */
+    uint8_t state;              /* enum flow_state */
+    uint8_t kind;               /* enum flow_kind */
+    uint8_t queue;              /* enum flow_queue */
+    uint8_t fin_seen;           /* bit per leg */
+    bool loopback;              /* the original connection stays on this machine */
+    bool reflected;             /* steered by swapped addresses, injected inbound */
+    bool acked[2];              /* by leg: last_ack is meaningful */
+};
+
+struct flow_table {
+    struct tuple_map map; /* number 2*flow+leg -> tuple of the packets that match that leg */
+    struct flow *flows;
+    uint32_t capacity, live;
+    uint32_t first_free; /* chained through queue_next */
+    uint32_t never_used; /* flows from here on were never touched */
+    uint32_t next_port;  /* where the search for a free port goes on */
+    struct {
+        uint32_t head, tail;
+    } queues[FLOW_QUEUES];
+    uint32_t port_owner[65536]; /* steered source port -> flow plus 1; 0: free */
+};
+
+bool flow_table_init(struct flow_table *t, uint32_t capacity, uint64_t seed); /* false: no memory */
+void flow_table_free(struct flow_table *t);
+
+/** The flow that a packet with this tuple belongs to, and its leg; FLOW_NONE: none. */
+uint32_t flow_find(const struct flow_table *t, const struct tuple *tuple, enum leg *leg);
+
+/** A steered source port that no flow has: `wanted` if it is free. 0: all are taken. */
+uint16_t flow_pick_port(struct flow_table *t, uint16_t wanted);
+
+/**
+ * Opens a flow in FLOW_OPENING. `original` must be in no flow, and the steered source port must come from
+ * flow_pick_port(). The caller fills in what is not tuple or time. FLOW_NONE: the table is full.
+ */
+uint32_t flow_open(struct flow_table *t, const struct tuple *original, const struct tuple *steered, uint64_t now_ms);
+
+/** Takes note of one packet: counters and state. Call before rewriting. */
+void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct packet *p, uint64_t now_ms);
+
+void flow_close(struct flow_table *t, uint32_t id);
+
+/** The oldest flow whose time is up; FLOW_NONE: none. */
+uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms);
+
+/** The oldest closing flow, to make room; FLOW_NONE: none. */
+uint32_t flow_oldest_closing(const struct flow_table *t);
+
+static inline struct flow *flow_at(const struct flow_table *t, uint32_t id)
+{
+    return &t->flows[id];
+}
+
+static inline const struct tuple *flow_original(const struct flow_table *t, uint32_t id)
+{
+    return &t->map.keys[2 * id + LEG_FORWARD];
+}
+
+/** What a packet of this leg becomes. */
+static inline struct tuple flow_target(const struct flow_table *t, uint32_t id, enum leg leg)
+{
+    return tuple_reversed(&t->map.keys[2 * id + (leg ^ 1u)]);
+}
+
+static inline struct tuple flow_steered(const struct flow_table *t, uint32_t id)
+{
+    return flow_target(t, id, LEG_FORWARD);
+}
+
+#endif

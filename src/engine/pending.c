@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "pending.h"
+
+#include <stdlib.h>
+
+static void queue_push(struct pending *p, struct pending_queue *q, uint32_t id)
+{
+    struct pending_entry *e = &p->entries[id];
+    e->next = PENDING_NONE;
+    e->prev = q->tail;
+    *(e->prev == PENDING_NONE ? &q->head : &p->entries[e->prev].next) = id;
+    q->tail = id;
+}
+
+static void queue_remove(struct pending *p, struct pending_queue *q, uint32_t id)
+{
+    struct pending_entry *e = &p->entries[id];
+    *(e->prev == PENDING_NONE ? &q->head : &p->entries[e->prev].next) = e->next;
+    *(e->next == PENDING_NONE ? &q->tail : &p->entries[e->next].prev) = e->prev;
+}
+
+bool pending_init(struct pending *p, uint64_t seed)
+{
+    *p = (struct pending){.first_free = PENDING_NONE, .free_slot_count = PENDING_HELD_MAX};
+    p->held.head = p->held.tail = p->kept.head = p->kept.tail = PENDING_NONE;
+    for (uint32_t i = 0; i < PENDING_HELD_MAX; i++) {
+        p->free_slots[i] = PENDING_HELD_MAX - 1 - i;
+    }
+    p->entries = calloc(PENDING_CAPACITY, sizeof *p->entries);
+    p->slots = calloc(PENDING_HELD_MAX, PENDING_HELD_PACKET_MAX);
+    if (!p->entries || !p->slots || !tuple_map_init(&p->map, PENDING_CAPACITY, seed)) {
+        pending_free(p);
+        return false;
+    }
+    return true;
+}
+
+void pending_free(struct pending *p)
+{
+    free(p->entries);
+    free(p->slots);
+    p->entries = NULL;
+    p->slots = NULL;
+    tuple_map_free(&p->map);
+}
+
+uint32_t pending_find(const struct pending *p, const struct tuple *tuple)
+{
+    return tuple_map_find(&p->map, tuple);
+}
+
+/* Takes an entry out of its queue, and gives back its slot if it has one. */
+static void detach(struct pending *p, uint32_t id)
+{
+    struct pending_entry *e = &p->entries[id];
+    if (e->state == PENDING_HELD) {
+        queue_remove(p, &p->held, id);
+        p->free_slots[p->free_slot_count++] = e->slot;
+    } else {
+        queue_remove(p, &p->kept, id);
+    }
+}
+
+static void entry_drop(struct pending *p, uint32_t id)
+{
+    detach(p, id);
+    tuple_map_remove(&p->map, id);
+    p->entries[id].state = PENDING_FREE;
+    p->entries[id].next = p->first_free;
+    p->first_free = id;
+}
+
+/* A new entry for the tuple, in no queue yet. PENDING_NONE: every entry holds a packet. */
+static uint32_t entry_new(struct pending *p, const struct tuple *tuple)
+{
+    if (p->first_free == PENDING_NONE && p->never_used == PENDING_CAPACITY) {
+        if (p->kept.head == PENDING_NONE) {
+            return PENDING_NONE;
+        }
+        entry_drop(p, p->kept.head);
+    }
+    uint32_t id = p->first_free;
+    if (id != PENDING_NONE) {
+        p->first_free = p->entries[id].next;
+    } else {
+        id = p->never_used++;
+    }
+    p->entries[id] = (struct pending_entry){.state = PENDING_FREE};
+    tuple_map_insert(&p->map, id, tuple);
+    return id;
+}
+
+/* The entry enters the queue of kept verdicts, as its youngest. */
+static void keep(struct pending *p, uint32_t id, enum pending_state state, uint64_t now_ms)
+{
+    p->entries[id].state = (uint8_t)state;
+    p->entries[id].deadline_ms = now_ms + PENDING_KEEP_MS;
+    queue_push(p, &p->kept, id);
+}
+
+void pending_decide(struct pending *p, const struct tuple *tuple, bool redirect, uint32_t pid, uint64_t now_ms)
+{
+    uint32_t id = pending_find(p, tuple);
+    if (id != PENDING_NONE) {
+        detach(p, id);
+    } else {
+        id = entry_new(p, tuple);
+    }
+    if (id == PENDING_NONE) {
+        return; /* cannot be: fewer packets are held than there are entries */
+    }
+    p->entries[id].redirect = redirect;
+    p->entries[id].pid = pid;
+    keep(p, id, PENDING_DECIDED, now_ms);
+}
+static_assert(PENDING_HELD_MAX < PENDING_CAPACITY, "held packets never use up the entries");
+
+void pending_use(struct pending *p, uint32_t entry, uint32_t isn, uint64_t now_ms)
+{
+    detach(p, entry);
+    p->entries[entry].isn = isn;
+    keep(p, entry, PENDING_USED, now_ms);
+}
+
+bool pending_hold(struct pending *p, const struct packet *syn, const struct packet_meta *meta, uint64_t deadline_ms)
+{
+    uint32_t id = pending_find(p, &syn->tuple);
+    if (id != PENDING_NONE) {
+        entry_drop(p, id);
+    }
+    if (!p->free_slot_count || syn->length > PENDING_HELD_PACKET_MAX) {
+        return false;
+    }
+    id = entry_new(p, &syn->tuple);
+    if (id == PENDING_NONE) {
+        return false;
+    }
+    struct pending_entry *e = &p->entries[id];
+    e->state = PENDING_HELD;
+    e->isn = syn->seq;
+    e->deadline_ms = deadline_ms;
+    e->meta = *meta;
+    e->length = syn->length;
+    e->slot = p->free_slots[--p->free_slot_count];
+    memcpy(p->slots + (size_t)e->slot * PENDING_HELD_PACKET_MAX, syn->ip, syn->length);
+    queue_push(p, &p->held, id);
+    return true;
+}
+
+uint8_t *pending_release(struct pending *p, uint32_t entry, bool redirect, uint32_t pid, uint64_t now_ms)
+{
+    struct pending_entry *e = &p->entries[entry];
+    detach(p, entry);
+    e->redirect = redirect;
+    e->pid = pid;
+    keep(p, entry, PENDING_USED, now_ms);
+    return p->slots + (size_t)e->slot * PENDING_HELD_PACKET_MAX;
+}
+
+void pending_expire(struct pending *p, uint64_t now_ms)
+{
+    while (p->kept.head != PENDING_NONE && p->entries[p->kept.head].deadline_ms <= now_ms) {
+        entry_drop(p, p->kept.head);
+    }
+}

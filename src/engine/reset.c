@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "reset.h"
+
+#include "checksum.h"
+
+enum { TCP_HEADER = 20, HOP_LIMIT = 64, PROTOCOL_TCP = 6 };
+
+static uint32_t build_ip_header(const struct tuple *t, uint8_t *out)
+{
+    if (t->family == FAMILY_IP4) {
+        out[0] = 0x45;
+        store_be16(out + 2, 20 + TCP_HEADER);
+        out[6] = 0x40; /* don't fragment */
+        out[8] = HOP_LIMIT;
+        out[9] = PROTOCOL_TCP;
+        memcpy(out + 12, t->src.bytes + 12, 4);
+        memcpy(out + 16, t->dst.bytes + 12, 4);
+        return 20;
+    }
+    out[0] = 0x60;
+    store_be16(out + 4, TCP_HEADER);
+    out[6] = PROTOCOL_TCP;
+    out[7] = HOP_LIMIT;
+    memcpy(out + 8, t->src.bytes, 16);
+    memcpy(out + 24, t->dst.bytes, 16);
+    return 40;
+}
+
+uint32_t reset_build(const struct flow_table *t, uint32_t id, enum leg leg, uint32_t seq, uint8_t out[RESET_MAX])
+{
+    const struct flow *f = flow_at(t, id);
+    struct tuple to = flow_target(t, id, leg);
+    uint32_t ack = 0;
+    uint8_t flags = TCP_RST;
+    if (!f->acked[leg ^ 1]) { /* the receiver of this leg has never acknowledged anything */
+        if (leg == LEG_FORWARD) {
+            return 0; /* the proxy never answered: it has nothing to reset */
+        }
+        seq = 0; /* the program waits for an answer to its SYN: RST with ACK is "connection refused" */
+        ack = f->isn + 1;
+        flags = TCP_RST | TCP_ACK;
+    }
+    memset(out, 0, RESET_MAX);
+    uint32_t offset = build_ip_header(&to, out);
+    uint8_t *tcp = out + offset;
+    memcpy(tcp, &to.src_port, 2);
+    memcpy(tcp + 2, &to.dst_port, 2);
+    store_be32(tcp + 4, seq);
+    store_be32(tcp + 8, ack);
+    tcp[12] = TCP_HEADER / 4 << 4;
+    tcp[13] = flags;
+    struct packet p = {.ip = out, .tcp = tcp, .tuple = to, .length = offset + TCP_HEADER};
+    checksum_ip_header(&p);
+    checksum_tcp(&p);
+    return p.length;
+}

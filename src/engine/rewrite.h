@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file rewrite.h
+ * Giving a packet another 4-tuple. Nothing but addresses, ports and checksums changes (O6).
+ */
+#ifndef ENGINE_REWRITE_H
+#define ENGINE_REWRITE_H
+
+#include "packet.h"
+
+/** What the change of a tuple does to the checksums. The reverse direction uses the complements. */
+struct rewrite_delta {
+    uint16_t ip;  /* IPv4 header: addresses */
+    uint16_t tcp; /* TCP: addresses (pseudo-header) and ports */
+};
+
+struct rewrite_delta rewrite_delta_between(const struct tuple *from, const struct tuple *to);
+struct rewrite_delta rewrite_delta_reversed(struct rewrite_delta d);
+
+/**
+ * Writes `to` into the packet. Checksums whose flag says "valid" are adjusted by the difference, at a cost that does
+ * not depend on the payload; an adjusted wrong sum stays wrong, so that damage is not hidden. The IPv4 header sum is
+ * computed when its flag is unset, since its 20 bytes cost nothing and a driver was reported to lose a loopback
+ * packet without it. A TCP sum whose flag is unset is left to the driver, which computes it on sending.
+ */
+void rewrite_apply(struct packet *p, struct packet_meta *meta, const struct tuple *to, struct rewrite_delta delta);
+
+#endif

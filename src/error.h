@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file error.h
+ * Filling in a redirector_error. Names and texts come from the one list in the public header.
+ */
+#ifndef ERROR_H
+#define ERROR_H
+
+#include "windows_redirector.h"
+
+#include <stdbool.h>
+
+/**
+ * Sets code, OS error and text: the status' own text, then `detail` (may be NULL) and the OS error's number and text.
+ */
+void error_set(redirector_error *error, redirector_status status, uint32_t os_error, const char *detail);
+
+/** Success. */
+void error_clear(redirector_error *error);
+
+/**
+ * Copies as much as the caller's structure holds; false when `to` is NULL or its size is none we know. `from` may be
+ * NULL: only checks.
+ */
+bool error_copy(redirector_error *to, const redirector_error *from);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file log.h
+ * The log: lines are put into a bounded ring and written by a thread of their own, so that writing never blocks the
+ * packet path (S5). When the ring is full, lines are dropped and counted; the count is logged when there is room
+ * again.
+ *
+ * File: opened for append, shared for reading; never through a link (a reparse point, or a file with more than one
+ * name, is refused, S7); rotated to "<path>.1" at LOG_FILE_MAX. A log that cannot be written later on (disk full)
+ * never disturbs anything else.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include "error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { LOG_FILE_MAX = 4 * 1024 * 1024, LOG_LINE_MAX = 320, LOG_RING_LINES = 1024 };
+
+struct log;
+
+/**
+ * Path, level and callback as in redirector_config (the environment is read here). NULL on failure with *error
+ * (LOG_FAILED, INVALID_ARGUMENT, NO_MEMORY).
+ */
+struct log *log_open(const char *path, uint32_t level, redirector_log_fn *fn, void *context, redirector_error *error);
+
+/**
+ * Writes what is in the ring, ends the thread, closes the file. NULL is fine. Bounded: gives up on a file that hangs
+ * after 200 ms.
+ */
+void log_close(struct log *log);
+
+/** Whether a line of this level would be written: ask before costly formatting. */
+bool log_wants(const struct log *log, uint32_t level);
+
+/**
+ * Queues one line; time and level are added when it is written. Control characters are replaced. Any thread; never
+ * blocks.
+ */
+void log_line(struct log *log, uint32_t level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+uint64_t log_lines_lost(const struct log *log);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The log's file.
+ *
+ * An elevated program that appends to a file at a predictable path can be led, by a link put there, to write to a file
+ * of a stranger's choice (S7). So the file is opened itself, never what a reparse point stands for, and after the open it is
+ * made sure that it is a plain file with one name.
+ *
+ * Several redirectors may write to one file: each write appends as a whole, and all of them let the others rename
+ * it. Who finds the file too large looks whether the path already leads to a new one before he renames it.
+ */
+#include "log_file.h"
+
+#include "log.h"
+#include "windows/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <windows.h>
+
+struct log_file {
+    HANDLE handle; /* INVALID_HANDLE_VALUE while the file cannot be opened */
+    wchar_t *path;
+    wchar_t *rotated_path;
+};
+
+/* Why a file that could be opened is not written to; NULL: it is fine. */
+static const char *refusal(HANDLE handle)
+{
+    BY_HANDLE_FILE_INFORMATION info;
+    if (GetFileType(handle) != FILE_TYPE_DISK || !GetFileInformationByHandle(handle, &info))
+        return "it is not a file";
+    if (info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT)
+        return "it is a link";
+    if (info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY)
+        return "it is a folder";
+    if (info.nNumberOfLinks > 1)
+        return "it has more than one name (hard link)";
+    return NULL;
+}
+
+/* Opens file->path; on failure *os_error or *reason say why. */
+static bool open_handle(struct log_file *file, uint32_t *os_error, const char **reason)
+{
+    *os_error = ERROR_SUCCESS;
+    *reason = NULL;
+    file->handle = CreateFileW(file->path, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
+                               FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_ALWAYS,
+                               FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    if (file->handle == INVALID_HANDLE_VALUE) {
+        *os_error = GetLastError();
+        return false;
+    }
+    *reason = refusal(file->handle);
+    if (!*reason)
+        return true;
+    CloseHandle(file->handle);
+    file->handle = INVALID_HANDLE_VALUE;
+    return false;
+}
+
+struct log_file *log_file_open(const char *path, redirector_error *error)
+{
+    struct log_file *file = calloc(1, sizeof *file);
+    uint32_t os_error = ERROR_NOT_ENOUGH_MEMORY;
+    const char *reason = NULL;
+    if (!file)
+        goto fail;
+    file->handle = INVALID_HANDLE_VALUE;
+    wchar_t *given = text_to_wide(path);
+    file->path = given ? path_full(given) : NULL;
+    os_error = GetLastError();
+    free(given);
+    if (!file->path)
+        goto fail;
+    size_t size = wcslen(file->path) + sizeof ".1";
+    file->rotated_path = malloc(size * sizeof(wchar_t));
+    os_error = ERROR_NOT_ENOUGH_MEMORY;
+    if (!file->rotated_path)
+        goto fail;
+    wcscpy(file->rotated_path, file->path);
+    wcscat(file->rotated_path, L".1");
+    if (open_handle(file, &os_error, &reason))
+        return file;
+fail:;
+    char detail[400];
+    snprintf(detail, sizeof detail, "%s%s%s", path, reason ? ": " : "", reason ? reason : "");
+    error_set(error, os_error == ERROR_NOT_ENOUGH_MEMORY ? REDIRECTOR_NO_MEMORY : REDIRECTOR_LOG_FAILED, os_error,
+              detail);
+    log_file_close(file);
+    return NULL;
+}
+
+void log_file_close(struct log_file *file)
+{
+    if (!file)
+        return;
+    if (file->handle != INVALID_HANDLE_VALUE)
+        CloseHandle(file->handle);
+    free(file->path);
+    free(file->rotated_path);
+    free(file);
+}
+
+static bool is_full(const struct log_file *file)
+{
+    LARGE_INTEGER size;
+    return GetFileSizeEx(file->handle, &size) && size.QuadPart >= LOG_FILE_MAX;
+}
+
+static bool reopen(struct log_file *file)
+{
+    uint32_t os_error;
+    const char *reason;
+    if (file->handle != INVALID_HANDLE_VALUE)
+        CloseHandle(file->handle);
+    return open_handle(file, &os_error, &reason);
+}
+
+/* Makes sure of an open file with room in it. */
+static bool make_room(struct log_file *file)
+{
+    if (file->handle != INVALID_HANDLE_VALUE && !is_full(file))
+        return true;
+    if (!reopen(file)) /* now it is the file at the path, which another redirector may have begun anew */
+        return false;
+    if (!is_full(file))
+        return true;
+    if (!MoveFileExW(file->path, file->rotated_path, MOVEFILE_REPLACE_EXISTING))
+        return false; /* bounded all the same: nothing is written until it can be moved */
+    return reopen(file);
+}
+
+bool log_file_write(struct log_file *file, const char *lines, size_t bytes)
+{
+    DWORD written;
+    return make_room(file) && WriteFile(file->handle, lines, (DWORD)bytes, &written, NULL) && written == bytes;
+}

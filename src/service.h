@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file service.h
+ * A redirector's life: start, run, stop. The public calls (ffi.c) check their arguments and come here.
+ */
+#ifndef SERVICE_H
+#define SERVICE_H
+
+#include "engine/types.h"
+#include "error.h"
+
+struct destination;
+
+/** Starts; the configuration's numbers are checked already. NULL: *error says why, and nothing stays open. */
+redirector *service_start(const redirector_config *config, redirector_error *error);
+
+/**
+ * Bounded (1 s), idempotent, any thread. false: the engine did not end in time and its driver handles were closed by
+ * force.
+ */
+bool service_stop(redirector *r);
+
+void service_free(redirector *r);
+
+/**
+ * Mapping of a peer port (host order), checked against the peer's address unless `peer` is NULL. Counts hits and
+ * misses.
+ */
+bool service_lookup(redirector *r, uint16_t port, const struct tuple *peer, struct destination *out);
+bool service_forget(redirector *r, uint16_t port, const struct tuple *peer);
+
+void service_stats(redirector *r, redirector_stats *out);
+
+#endif

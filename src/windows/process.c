@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Identity of processes: pid and creation time (I2).
+ *
+ * A pid alone means little: Windows gives it to the next process as soon as the last handle to the old one is closed.
+ * So whatever is asked about a process is asked through one handle, and what the handle says is what counts.
+ */
+#include "windows/process_internal.h"
+#include "windows/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <winternl.h>
+
+HANDLE process_open(uint32_t pid)
+{
+    HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, FALSE, pid);
+    if (process && GetProcessId(process) != pid) { /* Windows ignores a pid's two lowest bits */
+        CloseHandle(process);
+        SetLastError(ERROR_INVALID_PARAMETER);
+        return NULL;
+    }
+    return process;
+}
+
+uint64_t process_created(HANDLE process)
+{
+    FILETIME created, exited, kernel, user;
+    if (!GetProcessTimes(process, &created, &exited, &kernel, &user))
+        return 0;
+    return (uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime;
+}
+
+bool process_has_exited(HANDLE process)
+{
+    return WaitForSingleObject(process, 0) == WAIT_OBJECT_0;
+}
+
+bool process_is_in_job(HANDLE process, HANDLE job)
+{
+    BOOL member = FALSE;
+    return IsProcessInJob(process, job, &member) && member;
+}
+
+bool process_identify(uint32_t pid, struct process_id *out, redirector_error *error)
+{
+    char detail[40];
+    snprintf(detail, sizeof detail, "pid %lu", (unsigned long)pid);
+    HANDLE process = pid ? process_open(pid) : NULL;
+    if (!process) {
+        uint32_t code = pid ? GetLastError() : ERROR_INVALID_PARAMETER;
+        bool denied = code == ERROR_ACCESS_DENIED;
+        error_set(error, denied ? REDIRECTOR_PROCESS_DENIED : REDIRECTOR_NO_SUCH_PROCESS, code, detail);
+        return false;
+    }
+    bool exited = process_has_exited(process);
+    *out = (struct process_id){.pid = pid, .created = process_created(process)};
+    CloseHandle(process);
+    if (exited)
+        error_set(error, REDIRECTOR_NO_SUCH_PROCESS, 0, detail);
+    return !exited;
+}
+
+/* Pid of the parent, which may have been given to another process since. */
+static uint32_t parent_pid(HANDLE process)
+{
+    PROCESS_BASIC_INFORMATION basic;
+    ULONG length;
+    if (NtQueryInformationProcess(process, ProcessBasicInformation, &basic, sizeof basic, &length) < 0)
+        return 0;
+    return (uint32_t)basic.InheritedFromUniqueProcessId;
+}
+
+/* The parent counts only if it is older than its child: a younger one has merely got its pid. */
+static struct process_id parent_of(HANDLE process, uint64_t created)
+{
+    struct process_id parent = {.pid = parent_pid(process)};
+    HANDLE handle = parent.pid ? process_open(parent.pid) : NULL;
+    if (handle) {
+        uint64_t parent_created = process_created(handle);
+        if (parent_created <= created)
+            parent.created = parent_created;
+        CloseHandle(handle);
+    }
+    return parent;
+}
+
+bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *out)
+{
+    HANDLE process = pid ? process_open(pid) : NULL;
+    if (!process)
+        return false;
+    uint64_t created = process_created(process);
+    *out = (struct process_facts){
+        .self = {.pid = pid, .created = created},
+        .parent = parent_of(process, created),
+        .in_tree = job && process_is_in_job(process, process_job_handle(job)),
+    };
+    bool alive = !process_has_exited(process);
+    CloseHandle(process);
+    return alive;
+}
+
+void process_name(uint32_t pid, char *out, uint32_t size)
+{
+    snprintf(out, size, "?");
+    HANDLE process = pid ? process_open(pid) : NULL;
+    wchar_t *path = process ? malloc(PATH_CHARS_MAX * sizeof *path) : NULL;
+    DWORD length = PATH_CHARS_MAX;
+    if (path && QueryFullProcessImageNameW(process, 0, path, &length) && length) {
+        const wchar_t *slash = wcsrchr(path, L'\\');
+        text_from_wide(slash ? slash + 1 : path, out, size);
+        text_clean(out);
+    }
+    free(path);
+    if (process)
+        CloseHandle(process);
+}

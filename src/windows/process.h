@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file process.h
+ * Processes as Windows sees them: identity, parents, and the job object that keeps a tree together.
+ *
+ * Membership in the tree is kept by the kernel: the roots are put into a job object (nested since Windows 8), every
+ * descendant is born into it, and IsProcessInJob answers for any process that is alive, however its parents fared
+ * (I1). The job allows breakaway, so that programs that ask for it do not fail; such a process is then found by its
+ * parent link (the engine's process tree). The job's completion port tells of new members, so that one which has
+ * already exited when its event is read is known all the same.
+ */
+#ifndef WINDOWS_PROCESS_H
+#define WINDOWS_PROCESS_H
+
+#include "engine/types.h"
+#include "error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * Opens a process just to identify it (least rights). false: *error says NO_SUCH_PROCESS or PROCESS_DENIED. An exited
+ * process whose object lingers counts as no such process.
+ */
+bool process_identify(uint32_t pid, struct process_id *out, redirector_error *error);
+
+struct process_job; /* the job of one redirector, with its completion port */
+
+/**
+ * Creates the job and puts the root into it; descendants that already run are found by a snapshot (parent links
+ * checked by creation time, I2) and put in too. Where a process cannot be assigned it is still reported by
+ * process_job_poll(). NULL: *error. A job left by an earlier start on the same root is used again (named by pid and
+ * creation time), so that restarts do not nest jobs without end.
+ */
+struct process_job *process_job_open(struct process_id root, redirector_error *error);
+void process_job_close(struct process_job *job); /* the processes live on, unrestricted */
+
+/**
+ * Next news about members, without waiting. `exited`: the pid's process is gone. created is 0 when it was gone before
+ * it could be asked. The first news after process_job_open() are the root and the descendants of the snapshot. false:
+ * no more news.
+ */
+struct process_news {
+    struct process_id id;
+    bool exited;
+};
+bool process_job_poll(struct process_job *job, struct process_news *news);
+
+/**
+ * Facts about a live process: creation time, parent (created 0 when the parent is gone or younger than the child,
+ * I2), in_tree by IsProcessInJob. false: it is gone or cannot be opened.
+ */
+bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *out);
+
+/** Base name of the process' image in UTF-8, "?" when unknown. Control characters are replaced. */
+void process_name(uint32_t pid, char *out, uint32_t size);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* What process.c and process_job.c share. */
+#ifndef WINDOWS_PROCESS_INTERNAL_H
+#define WINDOWS_PROCESS_INTERNAL_H
+
+#include "windows/process.h"
+
+#include <windows.h>
+
+/** Opens a process to ask about it and to wait for its end; NULL with GetLastError(). It may have exited. */
+HANDLE process_open(uint32_t pid);
+
+/** Creation time; 0 when Windows does not say. */
+uint64_t process_created(HANDLE process);
+
+bool process_has_exited(HANDLE process);
+
+/** Whether the process is in the job, however deep the job is nested. */
+bool process_is_in_job(HANDLE process, HANDLE job);
+
+/** The job object itself, for IsProcessInJob. */
+HANDLE process_job_handle(const struct process_job *job);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The TCP table: a snapshot of all sockets of one family with their owners.
+ *
+ * iphlpapi.dll is resolved at run time, so that programs which link the static archive need no import library for it.
+ * A snapshot can grow between asking for its size and taking it; it is taken again with some room to spare.
+ */
+#include <winsock2.h>
+#include <ws2tcpip.h>
+
+#include <iphlpapi.h>
+
+#include "windows/tcptable.h"
+#include "windows/text.h"
+
+#include <stdlib.h>
+
+enum { ATTEMPTS = 8, SPARE_BYTES = 4096 };
+
+typedef DWORD WINAPI get_table_fn(void *table, DWORD *size, BOOL order, ULONG family, TCP_TABLE_CLASS class,
+                                  ULONG reserved);
+
+struct tcptable {
+    HMODULE module;
+    get_table_fn *get_table;
+    void *snapshot;
+    DWORD size;
+};
+
+struct tcptable *tcptable_open(void)
+{
+    struct tcptable *t = calloc(1, sizeof *t);
+    wchar_t *path = path_system_file(L"iphlpapi.dll");
+    if (t && path)
+        t->module = LoadLibraryExW(path, NULL, LOAD_LIBRARY_SEARCH_SYSTEM32);
+    free(path);
+    if (t && t->module)
+        t->get_table = (get_table_fn *)(void (*)(void))GetProcAddress(t->module, "GetExtendedTcpTable");
+    if (t && t->get_table)
+        return t;
+    tcptable_close(t);
+    return NULL;
+}
+
+void tcptable_close(struct tcptable *t)
+{
+    if (!t)
+        return;
+    if (t->module)
+        FreeLibrary(t->module);
+    free(t->snapshot);
+    free(t);
+}
+
+static bool take_snapshot(struct tcptable *t, uint32_t family, TCP_TABLE_CLASS class)
+{
+    for (int i = 0; i < ATTEMPTS; i++) {
+        DWORD size = t->size;
+        DWORD status = t->get_table(t->snapshot, &size, FALSE, family == FAMILY_IP4 ? AF_INET : AF_INET6, class, 0);
+        if (status == NO_ERROR && t->snapshot)
+            return true;
+        if (status != ERROR_INSUFFICIENT_BUFFER)
+            return false;
+        void *larger = realloc(t->snapshot, size + SPARE_BYTES);
+        if (!larger)
+            return false;
+        t->snapshot = larger;
+        t->size = size + SPARE_BYTES;
+    }
+    return false;
+}
+
+struct socket_row {
+    struct tuple tuple;
+    DWORD state;
+    uint32_t pid;
+};
+
+/* Ports stand in the low 16 bits in network order; the high bits mean nothing. */
+static be16 port_of(DWORD field)
+{
+    return (be16){(uint16_t)field};
+}
+
+static struct socket_row row4(const MIB_TCPROW_OWNER_PID *r)
+{
+    return (struct socket_row){
+        .tuple = {.src = ip_addr_from_ip4((const uint8_t *)&r->dwLocalAddr),
+                  .dst = ip_addr_from_ip4((const uint8_t *)&r->dwRemoteAddr),
+                  .src_port = port_of(r->dwLocalPort),
+                  .dst_port = port_of(r->dwRemotePort),
+                  .family = FAMILY_IP4},
+        .state = r->dwState,
+        .pid = r->dwOwningPid,
+    };
+}
+
+static struct socket_row row6(const MIB_TCP6ROW_OWNER_PID *r)
+{
+    return (struct socket_row){
+        .tuple = {.src = ip_addr_from_ip6(r->ucLocalAddr),
+                  .dst = ip_addr_from_ip6(r->ucRemoteAddr),
+                  .src_port = port_of(r->dwLocalPort),
+                  .dst_port = port_of(r->dwRemotePort),
+                  .family = FAMILY_IP6},
+        .state = r->dwState,
+        .pid = r->dwOwningPid,
+    };
+}
+
+static uint32_t row_count(const struct tcptable *t)
+{
+    return *(const DWORD *)t->snapshot; /* both tables start with it */
+}
+
+static struct socket_row row_at(const struct tcptable *t, uint32_t family, uint32_t i)
+{
+    if (family == FAMILY_IP4)
+        return row4(&((const MIB_TCPTABLE_OWNER_PID *)t->snapshot)->table[i]);
+    return row6(&((const MIB_TCP6TABLE_OWNER_PID *)t->snapshot)->table[i]);
+}
+
+uint32_t tcptable_owner(struct tcptable *t, const struct tuple *tuple)
+{
+    /* All sockets, not just connections: one that has sent its first SYN is what is looked for. */
+    if (!take_snapshot(t, tuple->family, TCP_TABLE_OWNER_PID_ALL))
+        return 0;
+    for (uint32_t i = 0, count = row_count(t); i < count; i++) {
+        struct socket_row row = row_at(t, tuple->family, i);
+        /* A connection in TIME_WAIT belongs to nobody and may share its tuple with a new one. */
+        if (row.pid && row.state != MIB_TCP_STATE_LISTEN && tuple_equal(&row.tuple, tuple))
+            return row.pid;
+    }
+    return 0;
+}
+
+static ip_addr ip_addr_any(uint32_t family)
+{
+    static const uint8_t zero[16];
+    return family == FAMILY_IP4 ? ip_addr_from_ip4(zero) : ip_addr_from_ip6(zero);
+}
+
+void tcptable_listeners(struct tcptable *t, tcptable_listener_fn *fn, void *context)
+{
+    static const uint32_t families[] = {FAMILY_IP4, FAMILY_IP6};
+    for (int f = 0; f < 2; f++) {
+        if (!take_snapshot(t, families[f], TCP_TABLE_OWNER_PID_LISTENER))
+            continue;
+        for (uint32_t i = 0, count = row_count(t); i < count; i++) {
+            struct socket_row row = row_at(t, families[f], i);
+            if (row.state != MIB_TCP_STATE_LISTEN)
+                continue;
+            row.tuple.dst = ip_addr_any(families[f]); /* Windows leaves rubbish in a listener's remote port */
+            row.tuple.dst_port = be16_from_host(0);
+            fn(context, &row.tuple, row.pid);
+        }
+    }
+}
