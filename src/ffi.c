@@ -162,6 +162,19 @@ uint32_t redirector_get_stats(redirector *r, redirector_stats *stats)
     return REDIRECTOR_OK;
 }
 
+const char *redirector_status_name(uint32_t status)
+{
+    switch (status) {
+#define STATUS_CASE(name, number, text)                                                                                \
+    case REDIRECTOR_##name:                                                                                            \
+        return #name;
+        REDIRECTOR_STATUS_LIST(STATUS_CASE)
+#undef STATUS_CASE
+    default:
+        return "UNKNOWN";
+    }
+}
+
 const char *redirector_version(void)
 {
     return REDIRECTOR_VERSION_STRING;
