@@ -10,6 +10,10 @@
  * one and order is kept without any queue. Each has its own event, buffer, address array and length variable; the
  * driver writes to all of these until the receive is complete, so they live as long as it may.
  *
+ * Windows cancels what a thread has outstanding when the thread ends. The one that opens the ring may be anybody's, so
+ * nothing is posted by it: a new ring's receives look as if they had been cancelled just now, and divert_next() posts
+ * them on the thread that uses the ring.
+ *
  * The handle can be closed by divert_abandon() while the engine's thread is inside a call. A closed handle's value
  * can belong to another object a moment later, so nobody may use it after the close: `gate` counts those who are
  * inside a call and has a bit that says "closed, do not enter"; the last to leave closes the handle. See
@@ -181,8 +185,7 @@ enum divert_result divert_next(struct divert_ring *ring, struct divert_batch *ba
         return DIVERT_DRAINED;
     }
     if (*os_error == ERROR_OPERATION_ABORTED && !closed) {
-        /* Windows cancels what a thread has outstanding when it ends: the thread that opened the ring, for one. Nothing
-         * was lost with it. */
+        /* nothing was lost with it */
         advance(ring);
         return DIVERT_NOTHING;
     }
@@ -320,7 +323,8 @@ static struct divert_ring *ring_create(const struct divert_api *api, enum divert
         r->data = ring->buffer_bytes ? at : NULL;
         r->addresses = (struct divert_address *)(void *)(at + ring->buffer_bytes);
         at += ring->buffer_bytes + address_bytes;
-        r->overlapped.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
+        r->os_error = ERROR_OPERATION_ABORTED;
+        r->overlapped.hEvent = CreateEventW(NULL, TRUE, TRUE, NULL);
         complete = r->overlapped.hEvent != NULL;
     }
     if (complete) {
@@ -344,9 +348,6 @@ struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum
         return NULL;
     }
     atomic_store(&ring->handle, handle);
-    for (unsigned i = 0; i < ring->count; i++) {
-        post(ring, &ring->receives[i]);
-    }
     return ring;
 }
 
