@@ -8,7 +8,8 @@ target_compile_options(redirector_flags INTERFACE
     -Wall -Wextra -Wconversion -Wshadow=local -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Wwrite-strings
     -Wpointer-arith -Wimplicit-fallthrough
     # These are never mere warnings.
-    $<$<COMPILE_LANGUAGE:C>:-Werror=implicit-function-declaration -Werror=incompatible-pointer-types -Werror=int-conversion>
+    $<$<COMPILE_LANGUAGE:C>:-Werror=implicit-function-declaration -Werror=incompatible-pointer-types>
+    $<$<COMPILE_LANGUAGE:C>:-Werror=int-conversion>
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition>
     # The same sources give the same files, wherever the tree stands.
     "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# The one list of the library's sources. Every build (DLL, archive, native engine, sanitizers) takes its files from here.
+# The one list of the library's sources. Every build (DLL, archive, native engine, sanitizers) takes its files here.
 
 # Pure C, no operating system: built for Windows and, under sanitizers, for Linux.
 set(ENGINE_SOURCES

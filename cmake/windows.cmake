@@ -31,7 +31,8 @@ target_compile_definitions(windows_redirector PRIVATE REDIRECTOR_BUILD_DLL INTER
 target_include_directories(windows_redirector PUBLIC include)
 target_link_options(windows_redirector PRIVATE -Wl,--exclude-all-symbols)
 target_link_libraries(windows_redirector PRIVATE redirector_flags ${SYSTEM_LIBRARIES})
-version_resource(windows_redirector windows_redirector.dll VFT_DLL "Leads the TCP connections of a process tree through a local proxy")
+version_resource(windows_redirector windows_redirector.dll VFT_DLL
+    "Leads the TCP connections of a process tree through a local proxy")
 
 # The program, with the library inside.
 add_executable(redirector ${CLI_SOURCES})

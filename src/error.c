@@ -68,7 +68,7 @@ void error_set(redirector_error *error, redirector_status status, uint32_t os_er
         snprintf(shortened, fits ? room : room - strlen("..."), "%s", detail);
         text_clean(shortened);
         if (!fits) {
-            strcat(shortened, "...");
+            memcpy(shortened + strlen(shortened), "...", sizeof "...");
         }
     }
     error->size = sizeof *error;

@@ -5,14 +5,13 @@
  * The sockets are those of child processes (this program with a role as arguments), so that a wrong
  * process shows. `native PID` is run by the runner, which makes a native program connect.
  */
-#include "net.h"
+#include "child.h"
 
 #define ANY4 "0.0.0.0"
 #define ANY6 "::"
 #define ANY_PORT (-1)
 #define NATIVE_PID 0x40000000u
 
-static const char *self;
 static HANDLE events;
 static struct packet got;
 
@@ -52,34 +51,6 @@ static int role_listen(char **argv)
     net_listen(argv[0], (uint16_t)atoi(argv[1]), !strcmp(argv[2], "dual"));
     ReadFile(GetStdHandle(STD_INPUT_HANDLE), &byte, 1, &n, NULL);
     return 0;
-}
-
-/* --- the child as seen by the parent ------------------------------------------------------ */
-
-struct child {
-    PROCESS_INFORMATION info;
-    HANDLE input;
-};
-
-static void child_start(struct child *c, const char *role)
-{
-    SECURITY_ATTRIBUTES inherit = {sizeof inherit, NULL, TRUE};
-    STARTUPINFOA start = {.cb = sizeof start, .dwFlags = STARTF_USESTDHANDLES};
-    char command[MAX_PATH + 128];
-
-    require("pipe", CreatePipe(&start.hStdInput, &c->input, &inherit, 0));
-    SetHandleInformation(c->input, HANDLE_FLAG_INHERIT, 0);
-    snprintf(command, sizeof command, "\"%s\" %s", self, role);
-    require("child", CreateProcessA(NULL, command, NULL, NULL, TRUE, 0, NULL, NULL, &start, &c->info));
-    CloseHandle(start.hStdInput);
-}
-
-static void child_end(struct child *c)
-{
-    CloseHandle(c->input);
-    require("end of the child", WaitForSingleObject(c->info.hProcess, PATIENCE_MS) == WAIT_OBJECT_0);
-    CloseHandle(c->info.hProcess);
-    CloseHandle(c->info.hThread);
 }
 
 /* --- expectations ------------------------------------------------------------------------- */
@@ -327,7 +298,7 @@ static int role_native(void)
 int main(int argc, char **argv)
 {
     net_start();
-    self = argv[0];
+    child_program = argv[0];
     if (argc > 3 && !strcmp(argv[1], "connect"))
         return role_connect(argc - 2, argv + 2);
     if (argc > 4 && !strcmp(argv[1], "listen"))

@@ -69,7 +69,7 @@ static uint64_t event_needs(const struct sock_event *event)
 void classify_event(void *context, const struct sock_event *event)
 {
     struct wd_address address = {
-        .timestamp = loop_ticks(),
+        .timestamp = event->ticks,
         .layer = WD_SOCKET,
         .event = event->event,
         .outbound = event->outbound,

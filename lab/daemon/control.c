@@ -6,6 +6,8 @@
 //   flows         the same by flow
 //   handles       open handles, their settings and counters
 //   strict on|off, offload on|off, reset
+//   events ...    faults of socket events, see fault.h
+//   wire ...      conditions between the hosts, see wire.h
 #define _GNU_SOURCE
 #include "control.h"
 
@@ -20,10 +22,12 @@
 #include <unistd.h>
 
 #include "capture.h"
+#include "fault.h"
 #include "handle.h"
 #include "inject.h"
 #include "loop.h"
 #include "recv.h"
+#include "wire.h"
 
 enum { LINE_MAX_LENGTH = 256 };
 
@@ -67,6 +71,10 @@ static void print_settings(FILE *out)
 {
     fprintf(out, "\"strict\":%s,\"offload\":%s", inject_is_strict() ? "true" : "false",
             capture_is_offload() ? "true" : "false");
+    fputs(",\"event_faults\":", out);
+    fault_print(out);
+    fputs(",\"wire\":", out);
+    wire_print(out);
 }
 
 static void reset(void)
@@ -95,6 +103,9 @@ static void answer(FILE *out, const char *command)
         print_settings(out);
     } else if (!strcmp(command, "offload on") || !strcmp(command, "offload off")) {
         capture_set_offload(!strcmp(command, "offload on"));
+        print_settings(out);
+    } else if ((!strncmp(command, "events ", 7) && fault_command(command + 7)) ||
+               (!strncmp(command, "wire ", 5) && wire_command(command + 5))) {
         print_settings(out);
     } else if (!strcmp(command, "reset")) {
         reset();

@@ -17,6 +17,9 @@
     X(sniffed)           /* copied into a handle's queue */                                                            \
     X(blocked)           /* matched a handle with the DROP flag */                                                     \
     X(events)            /* socket events queued */                                                                    \
+    X(events_lost)       /* by a scripted fault; these three are of the total only */                                  \
+    X(events_doubled)    /* the same */                                                                                \
+    X(events_delayed)    /* the same */                                                                                \
     X(received)          /* handed to user mode */                                                                     \
     X(injected)          /* accepted from user mode and on its way */                                                  \
     X(reinjected)        /* left in the queue of a closed handle, and on its way */                                    \
@@ -29,7 +32,10 @@
     X(loopback_source)   /* lost: injected outbound from a loopback address to elsewhere */                            \
     X(too_big)           /* lost: injected and larger than the path's MTU */                                           \
     X(unsent)            /* lost: the kernel had no room or route for it */                                            \
-    X(refused)           /* injection failed with an error code */
+    X(refused)           /* injection failed with an error code */                                                     \
+    X(wire_lost)         /* on the way between the hosts; these three are of the total only */                         \
+    X(wire_reordered)    /* the same */                                                                                \
+    X(wire_delayed)      /* the same */
 
 enum counter {
 #define X(name) COUNT_##name,

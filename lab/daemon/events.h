@@ -24,6 +24,7 @@ struct sock_event {
     uint32_t local_addr[4], remote_addr[4];
     uint16_t local_port, remote_port;
     uint64_t endpoint, parent_endpoint;
+    int64_t ticks; /* when it happened, of loop_ticks(); set by whoever takes the event from here */
 };
 
 typedef void events_fn(void *ctx, const struct sock_event *ev);

@@ -18,20 +18,24 @@
 #include "classify.h"
 #include "control.h"
 #include "events.h"
+#include "fault.h"
 #include "handle.h"
 #include "inject.h"
 #include "link.h"
 #include "loop.h"
 #include "netif.h"
+#include "owners.h"
 #include "protocol.h"
+#include "wire.h"
 
 static void usage(FILE *out)
 {
-    fputs("usage: windivert-labd --cgroup PATH --control PATH [--queue NUMBER]\n"
+    fputs("usage: windivert-labd --cgroup PATH --control PATH [--queue NUMBER] [--far-end PATH]\n"
           "       windivert-labd --marks\n"
           "  --cgroup   cgroup2 directory whose sockets are watched\n"
           "  --control  where to make the control socket\n"
           "  --queue    NFQUEUE number (0)\n"
+          "  --far-end  network namespace of the other host, for conditions between the two\n"
           "  --marks    print the packet marks (the rules must not queue \"final\")\n",
           out);
 }
@@ -46,6 +50,12 @@ static void events_readable(void *context, int fd)
     (void)context;
     (void)fd;
     events_drain();
+}
+
+static void event_happened(void *context, const struct sock_event *event)
+{
+    owners_note(event);
+    fault_event(context, event);
 }
 
 static void signal_readable(void *context, int fd)
@@ -66,7 +76,7 @@ static int open_signals(void)
     return signalfd(-1, &ends, SFD_CLOEXEC);
 }
 
-static int serve(const char *cgroup, const char *control, uint16_t queue)
+static int serve(const char *cgroup, const char *control, uint16_t queue, const char *far_end)
 {
     int signals = open_signals();
 
@@ -74,8 +84,11 @@ static int serve(const char *cgroup, const char *control, uint16_t queue)
     netif_open();
     inject_open();
     link_listen(handle_request, handle_link_lost);
-    if (events_open(cgroup, classify_event, NULL) < 0)
+    fault_open(classify_event, NULL);
+    if (events_open(cgroup, event_happened, NULL) < 0)
         return 1;
+    owners_open();
+    wire_open(far_end);
     loop_add(events_fd(), events_readable, NULL);
     capture_open(queue);
     control_open(control);
@@ -86,8 +99,11 @@ static int serve(const char *cgroup, const char *control, uint16_t queue)
 
     handle_close_all();
     control_close();
+    wire_close();
     capture_close();
+    owners_close();
     events_close();
+    fault_close();
     link_close_all();
     inject_close();
     netif_close();
@@ -99,10 +115,11 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"cgroup", required_argument, NULL, 'g'}, {"control", required_argument, NULL, 'c'},
-        {"queue", required_argument, NULL, 'q'},  {"marks", no_argument, NULL, 'm'},
-        {"help", no_argument, NULL, 'h'},         {0},
+        {"queue", required_argument, NULL, 'q'},  {"far-end", required_argument, NULL, 'f'},
+        {"marks", no_argument, NULL, 'm'},        {"help", no_argument, NULL, 'h'},
+        {0},
     };
-    const char *cgroup = NULL, *control = NULL;
+    const char *cgroup = NULL, *control = NULL, *far_end = NULL;
     unsigned long queue = 0;
     int option;
 
@@ -116,6 +133,9 @@ int main(int argc, char **argv)
             break;
         case 'q':
             queue = strtoul(optarg, NULL, 10);
+            break;
+        case 'f':
+            far_end = optarg;
             break;
         case 'm':
             print_marks();
@@ -132,5 +152,5 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
-    return serve(cgroup, control, (uint16_t)queue);
+    return serve(cgroup, control, (uint16_t)queue, far_end);
 }

@@ -36,6 +36,28 @@ network_up() {
     done
 }
 
+# The conditions on the wire are made by the daemon, with every packet that the server gets or sends
+# (ICMPv6 excepted: without neighbour discovery the wire would seem cut). The server's mangle table
+# holds nothing else.
+network_wire_on() {
+    local table
+    for table in iptables ip6tables; do
+        nsenter --net="/run/netns/$server_ns" -- $table-restore <<-END || return 1
+			*mangle
+			-A PREROUTING -i lan $([ $table = iptables ] || echo '! -p ipv6-icmp') -j NFQUEUE --queue-num 0 --queue-bypass
+			-A POSTROUTING -o lan $([ $table = iptables ] || echo '! -p ipv6-icmp') -j NFQUEUE --queue-num 0 --queue-bypass
+			COMMIT
+		END
+    done
+}
+
+network_wire_off() {
+    local table
+    for table in iptables ip6tables; do
+        nsenter --net="/run/netns/$server_ns" -- $table -t mangle -F || return 1
+    done
+}
+
 network_down() {
     local ns
     for ns in "$client_ns" "$server_ns"; do

@@ -4,7 +4,7 @@
 #
 # A fresh prefix is 700 MB of copies of Wine's own files; links to them instead make it 20 MB. The
 # template never sees the WinDivert service: a prefix remembers a service with the path of its driver
-# file, and a copy would load the wrong one.
+# file, and a copy would load the wrong one. The copy gets the lab's own system DLLs (iphlpapi/).
 
 template=$lab_build/prefix-template
 wine_files=/usr/lib/x86_64-linux-gnu/wine/x86_64-windows
@@ -46,7 +46,8 @@ prefix_prepare() {
             prefix_make_template "$version" || { say "failed, see $template.log" >&2; exit 1; }
         fi
     ) 9> "$template.lock" || return 1
-    cp -a "$template" "$prefix"
+    cp -a "$template" "$prefix" &&
+        cp --remove-destination "$lab_build"/system32/*.dll "$prefix/drive_c/windows/system32/"
 }
 
 # Removes wineserver's directory, whose name Debian's Wine keeps in a file of the prefix.

@@ -7,17 +7,19 @@
 
 #include <windows.h>
 
-/** The loaded DLL. Names and types as in WinDivert's manual; `flags` of the Ex calls is always 0. */
+/* Receiving and sending batches; `flags` is always 0. */
+typedef BOOL divert_recv_fn(HANDLE handle, void *packets, UINT bytes, UINT *received, uint64_t flags,
+                            struct divert_address *addresses, UINT *address_bytes, OVERLAPPED *overlapped);
+typedef BOOL divert_send_fn(HANDLE handle, const void *packets, UINT bytes, UINT *sent, uint64_t flags,
+                            const struct divert_address *addresses, UINT address_bytes, OVERLAPPED *overlapped);
+
+/** The loaded DLL. Functions as in WinDivert's manual. */
 struct divert_api {
     HMODULE module;
     wchar_t *folder;
     HANDLE (*open)(const char *filter, int layer, int16_t priority, uint64_t flags);
-    BOOL (*recv_ex)
-    (HANDLE handle, void *packets, UINT bytes, UINT *received, uint64_t flags, struct divert_address *addresses,
-     UINT *address_bytes, OVERLAPPED *overlapped);
-    BOOL (*send_ex)
-    (HANDLE handle, const void *packets, UINT bytes, UINT *sent, uint64_t flags, const struct divert_address *addresses,
-     UINT address_bytes, OVERLAPPED *overlapped);
+    divert_recv_fn *recv_ex;
+    divert_send_fn *send_ex;
     BOOL (*shutdown)(HANDLE handle, int how);
     BOOL (*close)(HANDLE handle);
     BOOL (*set_param)(HANDLE handle, int param, uint64_t value);

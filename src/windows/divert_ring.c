@@ -277,7 +277,7 @@ static bool check_driver_version(const struct divert_api *api, HANDLE handle, re
 static bool raise_queue_limits(const struct divert_api *api, HANDLE handle, redirector_error *error)
 {
     if (api->set_param(handle, PARAM_QUEUE_LENGTH, 16384) && api->set_param(handle, PARAM_QUEUE_TIME, 16000) &&
-        api->set_param(handle, PARAM_QUEUE_SIZE, 32 * 1024 * 1024)) {
+        api->set_param(handle, PARAM_QUEUE_SIZE, 33554432)) {
         return true;
     }
     error_set(error, REDIRECTOR_DRIVER_FAILED, GetLastError(), "its queue limits cannot be set");

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# Short names for what is done often. CMake with its presets builds; this file builds nothing itself.
+.DEFAULT_GOAL := help
+.PHONY: help setup build check demo lint format lab-up lab-down clean
+
+help: ## this list
+	@echo "windows-redirector: make <target>"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## install what this machine lacks (as root) and say what it has
+	@scripts/setup.sh
+
+build: setup ## DLL, archive and program for Windows, into build/mingw-release
+	@scripts/build.sh mingw-release
+	@echo "built: build/mingw-release/windows_redirector.dll, libwindows_redirector.a, redirector.exe"
+
+check: setup ## every test; ends "N passed, N failed" (LAB=off: without the lab)
+	@tests/run
+
+demo: setup ## Windows programs, redirected, on real traffic, in the lab
+	@scripts/build.sh mingw-release lab
+	@demo/run
+
+lint: ## layout, static analysis, shell scripts, Go
+	@scripts/lint.sh
+
+format: ## lay out the C files
+	@scripts/lint.sh --fix
+
+lab-up: setup ## bring the lab up and leave it up (see lab/README.md)
+	@scripts/build.sh mingw-release lab
+	@lab/lab up
+
+lab-down: ## take the lab down
+	@lab/lab down
+
+clean: ## remove build/
+	rm -rf build

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file child.h
+ * The program that redirector starts: found, started suspended, set going.
+ */
+#ifndef CLI_CHILD_H
+#define CLI_CHILD_H
+
+#include <stdbool.h>
+#include <wchar.h>
+#include <windows.h>
+
+typedef struct child {
+    wchar_t *path;  /**< full path of the program */
+    HANDLE process; /**< NULL: not started */
+    HANDLE thread;
+    DWORD pid;
+    bool resumed; /**< it has run */
+} child;
+
+/** Finds the program `name`. On failure tells the user and returns the exit status; 0 when found. */
+DWORD child_find(child *c, const wchar_t *name);
+
+/** Starts the found program with `argv`, suspended. As child_find(). */
+DWORD child_start(child *c, wchar_t **argv);
+
+/** Lets it run. False: Windows refuses. */
+bool child_resume(child *c);
+
+/** Ends a program that was never resumed. */
+void child_discard(child *c);
+
+/** Closes what is open; the program itself goes on. */
+void child_close(child *c);
+
+/** The command line that the C runtime of a program takes apart into exactly `argv`; the caller frees it. NULL: no
+ * memory. */
+wchar_t *child_command_line(wchar_t **argv);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Output. A line leaves by one system call, so that lines of several writers (the started program shares standard error
+ * with us) do not mix within a line. A console gets UTF-16, which it shows right whatever its code page; a file or a
+ * pipe gets UTF-8. Every line is defused here, the one place that none can go around.
+ */
+#include "output.h"
+
+#include "text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <windows.h>
+
+static void write_wide(HANDLE handle, const wchar_t *wide)
+{
+    DWORD mode, written;
+    if (GetConsoleMode(handle, &mode)) {
+        WriteConsoleW(handle, wide, (DWORD)wcslen(wide), &written, NULL);
+        return;
+    }
+    char utf8[3 * OUTPUT_LINE_MAX + 3]; /* a UTF-16 unit takes at most 3 bytes */
+    int size = WideCharToMultiByte(CP_UTF8, 0, wide, -1, utf8, sizeof utf8, NULL, NULL);
+    if (size > 1)
+        WriteFile(handle, utf8, (DWORD)size - 1, &written, NULL);
+}
+
+void output_line(const char *utf8)
+{
+    wchar_t wide[OUTPUT_LINE_MAX + 1];
+    int size = (int)strnlen(utf8, OUTPUT_LINE_MAX - 1);
+    int units = size ? MultiByteToWideChar(CP_UTF8, 0, utf8, size, wide, OUTPUT_LINE_MAX - 1) : 0;
+    wide[units] = L'\0';
+    text_defuse(wide);
+    wide[units] = L'\n';
+    wide[units + 1] = L'\0';
+    write_wide(GetStdHandle(STD_ERROR_HANDLE), wide);
+}
+
+void output_message(const char *format, ...)
+{
+    static const char lead[] = "redirector: ";
+    char line[OUTPUT_LINE_MAX];
+    memcpy(line, lead, sizeof lead);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line + sizeof lead - 1, sizeof line - sizeof lead + 1, format, arguments);
+    va_end(arguments);
+    output_line(line);
+}
+
+void output_text(const char *utf8)
+{
+    DWORD written;
+    WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), utf8, (DWORD)strlen(utf8), &written, NULL);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file output.h
+ * The only way out: whole lines to standard error, help and version to standard output.
+ */
+#ifndef CLI_OUTPUT_H
+#define CLI_OUTPUT_H
+
+enum { OUTPUT_LINE_MAX = 4096 }; /**< longest line in bytes; longer ones are cut */
+
+/** One line to standard error (the line end is added). Hostile characters are replaced. Safe from any thread. */
+void output_line(const char *utf8);
+
+/** As output_line(), formatted, and led in by "redirector: ". */
+void output_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** Text to standard output, as it is: only for our own fixed texts. */
+void output_text(const char *utf8);
+
+#endif

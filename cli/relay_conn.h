@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file relay_conn.h
+ * One relayed connection, and the little that it needs of its relay. Everything here runs on the relay's one thread.
+ */
+#ifndef CLI_RELAY_CONN_H
+#define CLI_RELAY_CONN_H
+
+#include "report.h"
+#include "windows_redirector.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <mswsock.h>
+#include <windows.h>
+
+typedef struct relay_conn relay_conn;
+
+typedef enum relay_op_kind { RELAY_ACCEPT, RELAY_CONNECT, RELAY_RECV, RELAY_SEND } relay_op_kind;
+
+/** An overlapped operation; what the completion port hands back. */
+typedef struct relay_op {
+    OVERLAPPED overlapped;
+    relay_op_kind kind;
+    bool pending;
+    SOCKET socket; /**< where it runs; stays set to learn the error of a finished one */
+    void *owner;   /**< the relay_accept or the relay_conn */
+} relay_op;
+
+/** What a connection sees of the relay it belongs to. */
+typedef struct relay_host {
+    HANDLE port; /**< the completion port */
+    report *report;
+    relay_conn *first; /**< all live connections */
+} relay_host;
+
+/** Takes over `client` and connects to `destination`. Owns the socket whatever happens. */
+void relay_conn_open(relay_host *host, SOCKET client, LPFN_CONNECTEX connect_ex,
+                     const redirector_destination *destination);
+
+/** One of its operations is over: `error` is a Winsock error or 0. May free the connection. */
+void relay_conn_complete(relay_conn *conn, relay_op *op, DWORD bytes, DWORD error);
+
+/** Resets both ends of every connection. Each is gone once its last operation has completed. */
+void relay_conn_stop_all(relay_host *host);
+
+/** A TCP socket for overlapped use that no child inherits. INVALID_SOCKET: see WSAGetLastError(). */
+SOCKET relay_socket(int family);
+
+/** Closes with RST instead of FIN. */
+void relay_reset(SOCKET socket);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Text. Names of programs and files come from whoever made them: such a name may hold escape sequences that repaint a
+ * terminal, or direction overrides that make one name look like another. All of these lie in the Basic Multilingual
+ * Plane, so single UTF-16 units can be judged one by one.
+ */
+#include "text.h"
+
+#include <stdlib.h>
+#include <windows.h>
+
+char *text_utf8(const wchar_t *wide)
+{
+    int size = WideCharToMultiByte(CP_UTF8, 0, wide, -1, NULL, 0, NULL, NULL);
+    if (size <= 0)
+        return NULL;
+    char *utf8 = malloc((size_t)size);
+    if (utf8 && WideCharToMultiByte(CP_UTF8, 0, wide, -1, utf8, size, NULL, NULL) <= 0) {
+        free(utf8);
+        return NULL;
+    }
+    return utf8;
+}
+
+static bool is_high_surrogate(wchar_t unit)
+{
+    return unit >= 0xD800 && unit <= 0xDBFF;
+}
+
+static bool is_low_surrogate(wchar_t unit)
+{
+    return unit >= 0xDC00 && unit <= 0xDFFF;
+}
+
+void text_copy_utf8(char *out, size_t size, const wchar_t *wide)
+{
+    size_t used = 0;
+    while (*wide) {
+        int units = is_high_surrogate(wide[0]) && is_low_surrogate(wide[1]) ? 2 : 1;
+        char bytes[4];
+        int count = WideCharToMultiByte(CP_UTF8, 0, wide, units, bytes, sizeof bytes, NULL, NULL);
+        if (count <= 0 || used + (size_t)count >= size)
+            break;
+        for (int i = 0; i < count; i++)
+            out[used++] = bytes[i];
+        wide += units;
+    }
+    out[used] = '\0';
+}
+
+bool text_is_hostile(wchar_t unit)
+{
+    return unit < 0x20 || (unit >= 0x7F && unit <= 0x9F)         /* C0, DEL, C1 */
+           || unit == 0x061C || unit == 0x200E || unit == 0x200F /* direction marks */
+           || (unit >= 0x2028 && unit <= 0x202E)                 /* line separators, direction overrides */
+           || (unit >= 0x2066 && unit <= 0x2069);                /* direction isolates */
+}
+
+void text_defuse(wchar_t *wide)
+{
+    for (; *wide; wide++) {
+        if (text_is_hostile(*wide))
+            *wide = 0xFFFD;
+    }
+}
+
+const wchar_t *text_base_name(const wchar_t *path)
+{
+    const wchar_t *base = path;
+    for (; *path; path++) {
+        if (*path == L'\\' || *path == L'/')
+            base = path + 1;
+    }
+    return base;
+}

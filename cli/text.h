@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file text.h
+ * Text of the program: UTF-16 towards Windows, UTF-8 inside, and nothing raw towards a terminal.
+ */
+#ifndef CLI_TEXT_H
+#define CLI_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <wchar.h>
+
+/** A UTF-8 copy of `wide` that the caller frees; NULL when memory is out. Lone surrogates become U+FFFD. */
+char *text_utf8(const wchar_t *wide);
+
+/** Writes `wide` as UTF-8 to `out`, cut at a character's border where it does not fit. Always ends with NUL. */
+void text_copy_utf8(char *out, size_t size, const wchar_t *wide);
+
+/** True for what a terminal obeys or hides behind: control characters, line separators, direction overrides. */
+bool text_is_hostile(wchar_t unit);
+
+/** Replaces every hostile character by U+FFFD. */
+void text_defuse(wchar_t *wide);
+
+/** The part of a path after its last separator. */
+const wchar_t *text_base_name(const wchar_t *path);
+
+#endif

@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# scripts/lint.sh         checks layout, static analysis, shell scripts and Go; exit 1 if anything is found
+# scripts/lint.sh --fix   lays out the C and Go files instead
+set -u
+cd "$(dirname "$0")/.." || exit 1
+readonly go=/usr/lib/go-1.19/bin
+export GOFLAGS=-mod=mod GOTOOLCHAIN=local GOPROXY=off
+failed=0
+
+# files PATTERN...: the project's own files with such names.
+files() {
+    local patterns=()
+    for pattern in "$@"; do patterns+=(-o -name "$pattern"); done
+    find . \( -path ./build -o -path ./.git \) -prune -o -type f \( "${patterns[@]:1}" \) -print
+}
+
+shell_scripts() {
+    find . \( -path ./build -o -path ./.git \) -prune -o -type f -print0 |
+        xargs -0 awk 'FNR == 1 && /^#!.*(bash|\/sh)/ { print FILENAME } { nextfile }'
+}
+
+# step NAME COMMAND...
+step() {
+    local name=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        printf 'ok    %s\n' "$name"
+    else
+        printf 'FAIL  %s\n%s\n' "$name" "$output" | head -n 80
+        failed=1
+    fi
+}
+
+check_tidy() {
+    scripts/build.sh native-asan || return 1
+    # The engine is what runs on packets from strangers: it is kept free of findings.
+    clang-tidy --quiet -p build/native-asan src/engine/*.c
+}
+
+check_gofmt() {
+    local ugly
+    ugly=$(files '*.go' | xargs -r "$go/gofmt" -l)
+    [ -z "$ugly" ] || { echo "$ugly"; return 1; }
+}
+
+# vet_go FOLDER: as it is built on Linux, and as it is built for Windows.
+vet_go() {
+    (cd "$1" && "$go/go" vet ./... &&
+        GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc "$go/go" vet ./...)
+}
+
+if [ "${1:-}" = --fix ]; then
+    files '*.c' '*.h' | xargs clang-format -i
+    files '*.go' | xargs -r "$go/gofmt" -w
+    exit
+fi
+
+mapfile -t c_files < <(files '*.c' '*.h')
+mapfile -t scripts < <(shell_scripts)
+step "layout of ${#c_files[@]} C files" clang-format --dry-run -Werror "${c_files[@]}"
+step "clang-tidy on the engine" check_tidy
+step "shellcheck of ${#scripts[@]} scripts" shellcheck -x -S warning -P SCRIPTDIR -P lab/lib "${scripts[@]}"
+step "gofmt" check_gofmt
+while IFS= read -r module; do
+    step "go vet in $(dirname "$module")" vet_go "$(dirname "$module")"
+done < <(files go.mod)
+exit $failed

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file layout.h
+ * The layout of every public structure, as it was first published: it is right if this compiles.
+ *
+ * tests/abi/run compiles it as C11 and as C++17, for Windows x64 and Linux x64, with different compilers. WinDest is
+ * fixed for good. The other structures may grow at their end (then their size here does, too); what is there never
+ * moves.
+ */
+#ifndef LAYOUT_H
+#define LAYOUT_H
+
+#include "windows_redirector.h"
+
+#include <stddef.h>
+
+/* clang-format off */
+#define LAYOUT_STRUCTS(X)            \
+    X(WinDest,                 32)   \
+    X(redirector_error,       336)   \
+    X(redirector_config,       64)   \
+    X(redirector_address,      24)   \
+    X(redirector_destination,  40)   \
+    X(redirector_stats,       136)
+
+/* structure, member, offset, size */
+#define LAYOUT_MEMBERS(X)                                  \
+    X(WinDest,                ip_version,         0,   4)  \
+    X(WinDest,                dest_ip4,           4,   4)  \
+    X(WinDest,                dest_ip6,           8,  16)  \
+    X(WinDest,                dest_port,         24,   4)  \
+    X(WinDest,                kernel_pid,        28,   4)  \
+    X(redirector_error,       size,               0,   4)  \
+    X(redirector_error,       code,               4,   4)  \
+    X(redirector_error,       os_error,           8,   4)  \
+    X(redirector_error,       text,              12, 324)  \
+    X(redirector_config,      size,               0,   4)  \
+    X(redirector_config,      client_pid,         4,   4)  \
+    X(redirector_config,      agent_pid,          8,   4)  \
+    X(redirector_config,      proxy_port,        12,   4)  \
+    X(redirector_config,      incoming_port,     16,   4)  \
+    X(redirector_config,      flags,             20,   4)  \
+    X(redirector_config,      hold_ms,           24,   4)  \
+    X(redirector_config,      log_level,         28,   4)  \
+    X(redirector_config,      windivert_dir,     32,   8)  \
+    X(redirector_config,      log_path,          40,   8)  \
+    X(redirector_config,      log_fn,            48,   8)  \
+    X(redirector_config,      log_context,       56,   8)  \
+    X(redirector_address,     family,             0,   4)  \
+    X(redirector_address,     port,               4,   4)  \
+    X(redirector_address,     bytes,              8,  16)  \
+    X(redirector_destination, size,               0,   4)  \
+    X(redirector_destination, pid,                4,   4)  \
+    X(redirector_destination, incoming,           8,   4)  \
+    X(redirector_destination, reserved,          12,   4)  \
+    X(redirector_destination, destination,       16,  24)  \
+    X(redirector_stats,       size,               0,   4)  \
+    X(redirector_stats,       flows_live,         4,   4)  \
+    X(redirector_stats,       flows_total,        8,   8)  \
+    X(redirector_stats,       flows_refused,     16,   8)  \
+    X(redirector_stats,       packets_seen,      24,   8)  \
+    X(redirector_stats,       packets_passed,    32,   8)  \
+    X(redirector_stats,       packets_rewritten, 40,   8)  \
+    X(redirector_stats,       packets_held,      48,   8)  \
+    X(redirector_stats,       packets_dropped,   56,   8)  \
+    X(redirector_stats,       packets_malformed, 64,   8)  \
+    X(redirector_stats,       hold_timeouts,     72,   8)  \
+    X(redirector_stats,       hold_refused,      80,   8)  \
+    X(redirector_stats,       send_errors,       88,   8)  \
+    X(redirector_stats,       receive_errors,    96,   8)  \
+    X(redirector_stats,       events_seen,      104,   8)  \
+    X(redirector_stats,       lookups_hit,      112,   8)  \
+    X(redirector_stats,       lookups_missed,   120,   8)  \
+    X(redirector_stats,       log_lines_lost,   128,   8)
+
+/* The numbers of the status codes: published once, never changed. */
+#define LAYOUT_STATUSES(X)     \
+    X(OK,                  0)  \
+    X(INVALID_ARGUMENT,    1)  \
+    X(PORT_INVALID,        2)  \
+    X(NO_PORT,             3)  \
+    X(NO_SUCH_PROCESS,     4)  \
+    X(PROCESS_DENIED,      5)  \
+    X(ALREADY_RUNNING,     6)  \
+    X(NOT_RUNNING,         7)  \
+    X(NOT_FOUND,           8)  \
+    X(NOT_ELEVATED,        9)  \
+    X(DLL_NOT_FOUND,      10)  \
+    X(DLL_VERSION,        11)  \
+    X(DRIVER_NOT_FOUND,   12)  \
+    X(DRIVER_BLOCKED,     13)  \
+    X(DRIVER_SIGNATURE,   14)  \
+    X(DRIVER_CONFLICT,    15)  \
+    X(DRIVER_SERVICE,     16)  \
+    X(FILTERING_STOPPED,  17)  \
+    X(DRIVER_FAILED,      18)  \
+    X(NO_MEMORY,          19)  \
+    X(LOG_FAILED,         20)  \
+    X(UNSUPPORTED,        21)  \
+    X(STOPPED_BY_FORCE,   22)  \
+    X(INTERNAL,           23)
+/* clang-format on */
+
+#ifdef __cplusplus
+#define LAYOUT_ASSERT(condition, text) static_assert(condition, text)
+#define LAYOUT_SIZEOF_MEMBER(type, member) sizeof(type::member)
+#else
+#define LAYOUT_ASSERT(condition, text) _Static_assert(condition, text)
+#define LAYOUT_SIZEOF_MEMBER(type, member) sizeof(((type *)0)->member)
+#endif
+
+#define LAYOUT_STATIC_STRUCT(type, bytes) LAYOUT_ASSERT(sizeof(type) == (bytes), "size of " #type);
+#define LAYOUT_STATIC_MEMBER(type, member, offset, bytes)                                                              \
+    LAYOUT_ASSERT(offsetof(type, member) == (offset), "offset of " #type "." #member);                                 \
+    LAYOUT_ASSERT(LAYOUT_SIZEOF_MEMBER(type, member) == (bytes), "size of " #type "." #member);
+#define LAYOUT_STATIC_STATUS(name, number) LAYOUT_ASSERT(REDIRECTOR_##name == (number), "number of " #name);
+LAYOUT_STRUCTS(LAYOUT_STATIC_STRUCT)
+LAYOUT_MEMBERS(LAYOUT_STATIC_MEMBER)
+LAYOUT_STATUSES(LAYOUT_STATIC_STATUS)
+
+#define LAYOUT_COUNT_OURS(name, number) +1
+#define LAYOUT_COUNT_THEIRS(name, number, text) +1
+LAYOUT_ASSERT((0 REDIRECTOR_STATUS_LIST(LAYOUT_COUNT_THEIRS)) == (0 LAYOUT_STATUSES(LAYOUT_COUNT_OURS)),
+              "every status of the header has its number here");
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * A redirector without driver, to test the program alone. It "redirects" by telling the test the relay's port (in the
+ * file FAKE_PORT_FILE), and says of every peer that it was going to FAKE_DESTINATION4 or FAKE_DESTINATION6, each
+ * "address port", by the peer's family; a family without destination knows no peers, so there all are strangers.
+ * FAKE_START_ERROR=n makes the start fail with status n. FAKE_STOP_FILE is created when the redirector is freed.
+ */
+#include "windows_redirector.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <winsock2.h>
+#include <ws2tcpip.h>
+
+struct redirector {
+    uint32_t client_pid;
+};
+
+const char *redirector_version(void)
+{
+    return REDIRECTOR_VERSION_STRING;
+}
+
+static uint32_t fail(redirector_error *error, uint32_t status)
+{
+#define TEXT_OF(name, number, text) status == (number) ? (text):
+    const char *text = REDIRECTOR_STATUS_LIST(TEXT_OF) "?";
+#undef TEXT_OF
+    error->code = status;
+    snprintf(error->text, sizeof error->text, "%s\x1b[31m", text); /* the program must not pass this on raw */
+    return status;
+}
+
+static void write_file(const char *variable, const redirector_config *config)
+{
+    const char *path = getenv(variable);
+    FILE *file = path ? fopen(path, "wb") : NULL;
+    if (!file)
+        return;
+    if (config) {
+        fprintf(file, "%u %u %u %u %u\n%s\n%s\n", (unsigned)config->proxy_port, (unsigned)config->client_pid,
+                (unsigned)config->agent_pid, (unsigned)config->incoming_port, (unsigned)config->log_level,
+                config->windivert_dir ? config->windivert_dir : "-", config->log_path ? config->log_path : "-");
+    }
+    fclose(file);
+}
+
+uint32_t redirector_start(const redirector_config *config, redirector **out, redirector_error *error)
+{
+    const char *wanted = getenv("FAKE_START_ERROR");
+    *out = NULL;
+    if (config->size != sizeof *config || error->size != sizeof *error)
+        return fail(error, REDIRECTOR_INVALID_ARGUMENT);
+    if (wanted)
+        return fail(error, (uint32_t)atoi(wanted));
+    *out = malloc(sizeof **out);
+    if (!*out)
+        return fail(error, REDIRECTOR_NO_MEMORY);
+    (*out)->client_pid = config->client_pid;
+    write_file("FAKE_PORT_FILE", config);
+    return REDIRECTOR_OK;
+}
+
+void redirector_free(redirector *r)
+{
+    if (r)
+        write_file("FAKE_STOP_FILE", NULL);
+    free(r);
+}
+
+uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redirector_destination *out)
+{
+    const char *wanted = getenv(peer->family == 6 ? "FAKE_DESTINATION6" : "FAKE_DESTINATION4");
+    char address[64];
+    unsigned port;
+    if (out->size != sizeof *out || !peer->port)
+        return REDIRECTOR_INVALID_ARGUMENT;
+    if (!wanted || sscanf(wanted, "%63s %u", address, &port) != 2)
+        return REDIRECTOR_NOT_FOUND;
+    out->pid = r->client_pid;
+    out->incoming = 0;
+    out->destination.family = peer->family;
+    out->destination.port = port;
+    memset(out->destination.bytes, 0, sizeof out->destination.bytes);
+    if (inet_pton(peer->family == 6 ? AF_INET6 : AF_INET, address, out->destination.bytes) != 1)
+        return REDIRECTOR_NOT_FOUND;
+    return REDIRECTOR_OK;
+}

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Runs the program under Wine against the fake redirector, and plays the peers of its relay.
+
+Wine programs write to files, never to pipes: Wine's background services inherit a pipe and keep it open.
+"""
+import os
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+TIME_LIMIT = 30
+WINE = os.environ.get("WINE64", "/usr/lib/wine/wine64")
+
+
+class Failed(Exception):
+    """A check that did not hold."""
+
+
+def check(condition, text):
+    if not condition:
+        raise Failed(text)
+
+
+def check_equal(got, wanted, what):
+    check(got == wanted, f"{what}: {got!r} instead of {wanted!r}")
+
+
+def wait_for(condition, what, seconds=TIME_LIMIT):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < deadline, f"waited {seconds} s in vain for {what}")
+        time.sleep(0.02)
+
+
+def processes():
+    """Process id, name and command line of every process of the test's namespace."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm", "rb") as name, open(f"/proc/{pid}/cmdline", "rb") as words:
+                yield pid, os.fsdecode(name.read()).strip(), os.fsdecode(words.read()).split("\0")
+        except OSError:  # it has ended
+            continue
+
+
+class Context:
+    """What a test gets: the built programs, a folder of its own, and a way to run redirector.exe."""
+
+    def __init__(self, build, folder):
+        self.build = build
+        self.folder = folder
+        self.running = []
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def child(self, name="child.exe"):
+        return os.path.join(self.build, name)
+
+    def start(self, *arguments, **environment):
+        run = Run(self, arguments, environment)
+        self.running.append(run)
+        return run
+
+    def finish(self, *arguments, **environment):
+        run = self.start(*arguments, **environment)
+        run.end_input()
+        run.wait()
+        return run
+
+    def relay(self, *options, destination4=None, destination6=None, program=None, status=0):
+        """A redirector whose program waits; its relay leads to the given (address, port) pairs."""
+        environment = {}
+        if destination4:
+            environment["FAKE_DESTINATION4"] = "%s %d" % destination4
+        if destination6:
+            environment["FAKE_DESTINATION6"] = "%s %d" % destination6
+        run = self.start("run", *options, "--", program or self.child(), "wait", str(status), **environment)
+        run.read_start()
+        return run
+
+    def close(self):
+        for run in self.running:
+            if run.process.poll() is None:
+                run.process.kill()
+                run.process.wait()
+
+
+class Run:
+    """One redirector.exe."""
+
+    count = 0
+
+    def __init__(self, context, arguments, environment):
+        Run.count += 1
+        base = context.path("run%d" % Run.count)
+        self.out_path, self.err_path = base + ".out", base + ".err"
+        self.start_path, self.stop_path = base + ".start", base + ".stop"
+        environment = dict(os.environ, FAKE_PORT_FILE="Z:" + self.start_path, FAKE_STOP_FILE="Z:" + self.stop_path,
+                           **environment)
+        with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
+            self.process = subprocess.Popen([WINE, os.path.join(context.build, "redirector.exe"), *arguments],
+                                            stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment,
+                                            cwd=context.folder)
+
+    def read_start(self):
+        def there():
+            check(self.process.poll() is None, "redirector ended early: " + self.err())
+            return os.path.exists(self.start_path) and open(self.start_path).read().count("\n") >= 3
+        wait_for(there, "the redirector's start")
+        numbers, self.windivert_dir, self.log_path = open(self.start_path).read().splitlines()
+        self.port, self.pid, self.agent, self.incoming, self.level = map(int, numbers.split())
+
+    def end_input(self):
+        self.process.stdin.close()
+
+    def wait(self, seconds=TIME_LIMIT):
+        try:
+            self.status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"redirector did not end within {seconds} s; it said: {self.err()}") from None
+        return self.status
+
+    def finish(self):
+        """Lets the program end; returns the lines of redirector, the summary last."""
+        self.end_input()
+        self.wait()
+        return self.lines()
+
+    def out(self):
+        return open(self.out_path, encoding="utf-8", newline="").read().replace("\r\n", "\n")
+
+    def err(self):
+        return open(self.err_path, encoding="utf-8", newline="").read()
+
+    def lines(self):
+        text = self.err()
+        check(text == "" or text.endswith("\n"), f"the last line has no end: {text!r}")
+        return text.split("\n")[:-1]
+
+    def connect(self, family=4):
+        client = socket.create_connection(("127.0.0.1" if family == 4 else "::1", self.port), TIME_LIMIT)
+        client.settimeout(TIME_LIMIT)
+        return client
+
+
+    def check_refusal(self, what, family=4):
+        """The relay accepts, and resets at once; that may already show while connecting."""
+        try:
+            client = self.connect(family)
+        except ConnectionResetError:
+            return
+        with client:
+            check_reset(client, what)
+
+
+class Server:
+    """A listening socket; `serve`, if given, handles each connection in a thread of its own."""
+
+    def __init__(self, family=4, serve=None, address=None):
+        kind = socket.AF_INET if family == 4 else socket.AF_INET6
+        self.socket = socket.socket(kind)
+        self.socket.setsockopt(socket.SOL_IP, 15, 1)  # IP_FREEBIND: the address may come later
+        self.socket.bind((address or ("127.0.0.1" if family == 4 else "::1"), 0))
+        self.socket.listen(1024)
+        self.socket.settimeout(TIME_LIMIT)
+        self.destination = self.socket.getsockname()[:2]
+        self.errors = []
+        if serve:
+            self.thread = threading.Thread(target=self.loop, args=(serve,), daemon=True)
+            self.thread.start()
+
+    def accept(self):
+        connection, _ = self.socket.accept()
+        connection.settimeout(TIME_LIMIT)
+        return connection
+
+    def loop(self, serve):
+        def guarded(connection):
+            try:
+                with connection:
+                    serve(connection)
+            except OSError as error:
+                self.errors.append(error)
+        while True:
+            try:
+                connection = self.accept()
+            except OSError:
+                return
+            threading.Thread(target=guarded, args=(connection,), daemon=True).start()
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def read_all(connection):
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_exactly(connection, size):
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        check(part, f"the connection ended after {len(data)} of {size} bytes")
+        data += part
+    return data
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def check_reset(connection, what):
+    try:
+        data = connection.recv(1)
+    except ConnectionResetError:
+        return
+    raise Failed(f"{what}: no reset, but {'the end of data' if data == b'' else data!r}")

@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# Builds the Windows programs of the end-to-end tests into build/e2e/win, and first the library: a stale one would be
+# tested with much patience.
+set -eu
+cd "$(dirname "$0")/../.."
+out=build/e2e/win
+library=build/mingw-release
+cc=x86_64-w64-mingw32-gcc
+flags=(-std=c11 -O2 -Wall -Wextra -Werror -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1 -Iinclude)
+programs=tests/e2e/programs
+common=("$programs"/{actor,stream,endpoint,serve,burst,process}.c)
+agent=("$programs"/{agent,proxy,relay,redirect}.c)
+mkdir -p "$out/other_version"
+scripts/build.sh mingw-release
+
+newer() { # TARGET: is it older than one of its sources?
+    [ ! -e "$1" ] || [ -n "$(find "$programs" include "$library"/*.a "$0" -newer "$1" -print -quit)" ]
+}
+
+if newer "$out/other_version/WinDivert.dll"; then
+    "$cc" "${flags[@]}" "$programs/probe.c" "${common[@]}" -o "$out/probe.exe" -lws2_32
+    "$cc" "${flags[@]}" -DREDIRECTOR_USE_DLL "${agent[@]}" "${common[@]}" -o "$out/agent.exe" \
+        "$library/libwindows_redirector.dll.a" -lws2_32
+    "$cc" "${flags[@]}" "${agent[@]}" "${common[@]}" -o "$out/agent_static.exe" \
+        "$library/libwindows_redirector.a" -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32
+    "$cc" "${flags[@]}" -shared "$programs/other_version.c" -o "$out/other_version/WinDivert.dll"
+fi
+cp "$library/windows_redirector.dll" "$out/"

@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Scenarios, and what each of them finds: the lab, programs in it, a redirector that runs.
+
+A scenario is a function `def name(t)` or `def name(t, family)` with the decorator @scenario("O1", ...), in a file of
+scenarios/. It fails by raising; what it opened is closed for it. Programs are used again by the next scenario unless
+something failed: starting them is what takes the time.
+
+What is checked after each scenario, whatever it was about: the lab has lost or refused no packet (but for what the
+scenario expects), no program has written to standard output, and after a stop no driver handle is open.
+"""
+import contextlib
+import json
+import os
+import shutil
+import traceback
+from dataclasses import dataclass
+
+from actors import Failure, expect, expect_equal, port_of, wait_until
+from lab import ANY, CLIENT, LOOPBACK, ROOT, SERVER, Lab
+
+OK = 0
+REFLECT = 2
+LEAVE_FLOWS = 1
+LINGER_S = 13  # a flow's longest linger time, and a little
+STOP_MS = 1000  # S2
+SCENARIOS = []
+FAILED = os.path.join(ROOT, "build", "e2e", "failed")
+
+
+@dataclass
+class Scenario:
+    rules: tuple
+    name: str
+    run: object
+    family: int  # 0: none
+    session: str  # "shared", "own" or "none": the redirector it needs
+    long: bool
+
+
+def scenario(*rules, families=(4, 6), session="shared", long=False, first=False):
+    """Registers a scenario, once per family. session: "shared" uses the common redirector (t.session); "own" starts its
+    own (t.redirected()); "none" wants none to run."""
+    def register(function):
+        made = [Scenario(rules, function.__name__ + (f"_ipv{family}" if family else ""), function, family, session, long)
+                for family in families or (0,)]
+        if first:
+            SCENARIOS[:0] = made
+        else:
+            SCENARIOS.extend(made)
+        return function
+    return register
+
+
+class Session:
+    """A redirector that runs in an agent, with its proxy and the root of its tree."""
+
+    def __init__(self, world, agent, root, **config):
+        self.world, self.agent, self.root = world, agent, root
+        self.api = config.pop("api", "extended")
+        reflect = config.get("flags", 0) & REFLECT
+        mode = config.pop("mode", "relay")
+        self.proxy_port = world.free_port()
+        self.seen = 0
+        for family in config.pop("proxy_families", (4, 6)):
+            host = (ANY if reflect else LOOPBACK)[family]
+            agent.call("proxy", at=f"{host}/{self.proxy_port}", mode=mode)
+        arguments = {"client": root.pid, "proxy": self.proxy_port, **config}
+        self.started = agent.call("start", limit=60, api=self.api, **arguments)
+        expect_equal((self.started["result"], self.started["status_name"]), (1, "OK"),
+                     f"start ({self.started['text']})")
+
+    # ---- the proxy's view
+
+    def proxied(self):
+        """The connections that reached the proxy since the session began, or since forget_proxied()."""
+        return self.agent.call("proxied", **{"from": self.seen})["connections"]
+
+    def forget_proxied(self):
+        self.seen = self.agent.call("proxied", **{"from": 1 << 30})["count"]
+
+    def proxied_for(self, connection, pid=None):
+        """The proxy's record of a connection of the tree's, which must be there exactly once and right."""
+        records = [r for r in self.proxied() if r["peer"].rpartition("/")[2] == str(connection.port)]
+        expect(len(records) == 1, f"connection {connection.local} -> {connection.peer} reached the proxy "
+               f"{len(records)} times", self.proxied())
+        record = records[0]
+        expect_equal(record["status"], OK, "status of the lookup")
+        expect_equal(record["destination"], connection.peer, "destination that the proxy was told")
+        expect_equal(record["pid"], connection.actor.pid if pid is None else pid, "process that the proxy was told")
+        return record
+
+    def expect_direct(self, connection):
+        """The connection did not reach the proxy."""
+        records = [r for r in self.proxied() if r.get("destination") == connection.peer and
+                   r["peer"].rpartition("/")[2] == str(connection.port)]
+        expect(not records, f"connection {connection.local} -> {connection.peer} was redirected", records)
+
+    def stats(self):
+        return self.agent.call("stats")
+
+    # ---- its end
+
+    def stop(self):
+        answer = self.agent.call("stop", api=self.api)
+        expect_equal(answer["result"], 1, f"stop (status {answer['status']})")
+        expect(answer["ms"] <= STOP_MS, f"stop took {answer['ms']} ms")
+        expect_equal(self.world.lab.handles(), [], "driver handles open after stop")
+        return answer
+
+    def end(self):
+        self.stop()
+        if self.api == "extended":
+            self.agent.call("free")
+        self.agent.call("proxy_close_all")
+
+
+class World:
+    """What outlives a scenario."""
+
+    def __init__(self):
+        self.lab = Lab()
+        self.standing = {}  # name -> Actor
+        self.generation = 0
+        self.next_port = 20000
+        self.shared = None
+        self.server_ports = {}
+
+    def free_port(self):
+        """A port below the ephemeral ones that no scenario has had."""
+        self.next_port += 1
+        return self.next_port
+
+    def name(self, kind):
+        self.generation += 1
+        return f"{kind}-{self.generation}"
+
+    def get(self, kind):
+        """A standing program: "agent", "root" (the tree's), "bystander", "server", "native"."""
+        if kind not in self.standing:
+            name = self.name(kind)
+            if kind in ("server", "native"):
+                self.standing[kind] = self.lab.native(name, "server" if kind == "server" else "client")
+            else:
+                exe = "agent.exe" if kind == "agent" else "probe.exe"
+                cwd = os.path.join(self.lab.stage, name)
+                os.mkdir(cwd)
+                self.standing[kind] = self.lab.spawn(self.lab.launcher, self.lab.prepare(name), exe, cwd)
+                self.standing[kind].cwd = cwd
+        return self.standing[kind]
+
+    def drop(self, kinds=("agent", "root", "bystander")):
+        """After a failure: nothing of it is used again."""
+        for kind in kinds:
+            actor = self.standing.pop(kind, None)
+            if actor:
+                self.lab.launcher.call("kill", pid=actor.pid, may_fail=True)
+                actor.alive = lambda: False
+
+    def shared_session(self):
+        if not self.shared:
+            self.shared = Session(self, self.get("agent"), self.get("root"))
+        return self.shared
+
+    def close_connections(self):
+        pending = [actor.begin("close_all") for actor in self.standing.values()]
+        for answer in pending:
+            answer.result()
+
+
+class Context:
+    """What a scenario gets as `t`."""
+
+    def __init__(self, world, family):
+        self.world, self.lab, self.family = world, world.lab, family
+        self.expected_losses = set()
+        self.extra = []
+        self.client, self.client2 = CLIENT[family or 4]
+        self.server_host = SERVER[family or 4]
+        self.loopback = LOOPBACK[family or 4]
+
+    agent = property(lambda self: self.world.get("agent"))
+    root = property(lambda self: self.world.get("root"))
+    bystander = property(lambda self: self.world.get("bystander"))
+    server = property(lambda self: self.world.get("server"))
+    native = property(lambda self: self.world.get("native"))
+    session = property(lambda self: self.world.shared_session())
+
+    def free_port(self):
+        return self.world.free_port()
+
+    def expect_losses(self, *counters):
+        """Packets of these kinds may be lost in this scenario (see lab.LOSSES)."""
+        self.expected_losses.update(counters)
+
+    def echo(self, actor=None, host=None, stamp=0):
+        """An echo server; .local is its address. On the server host unless said otherwise."""
+        actor = actor or self.server
+        host = host or self.server_host
+        return actor.serve(f"{host}/{self.free_port()}", stamp=stamp)
+
+    def child(self, parent, exe="probe.exe", commands=()):
+        """A new child of a program, with commands that it finds when it starts."""
+        actor = self.lab.prepare(self.world.name("child"))
+        self.extra.append(actor)
+        actor.early = [actor.begin(name, **arguments) for name, arguments in commands]
+        return self.lab.spawn(parent, actor, exe)
+
+    def exit(self, actor, parent=None):
+        """Ends a program, and waits until it is gone if its parent can tell."""
+        actor.call("exit")
+        if parent:
+            expect_equal(parent.call("wait_exit", pid=actor.pid)["exit_code"], 0, "exit code")
+        actor.alive = lambda: False
+        self.extra.remove(actor)
+
+    @contextlib.contextmanager
+    def redirected(self, agent=None, root=None, **config):
+        """A redirector of the scenario's own."""
+        session = Session(self.world, agent or self.agent, root or self.root, **config)
+        yield session
+        self.world.close_connections()
+        session.end()
+
+    def finish(self):
+        self.world.close_connections()
+        for actor in self.extra:
+            actor.call("exit")
+            actor.alive = lambda: False
+
+
+def check_afterwards(context, losses_before):
+    """What holds after every scenario."""
+    lab = context.lab
+    losses = lab.losses()
+    unexpected = {name: losses[name] - losses_before[name] for name in losses
+                  if losses[name] != losses_before[name] and name not in context.expected_losses}
+    expect(not unexpected, "the lab lost or refused packets", unexpected)
+    expect_equal(lab.std_output(), {}, "standard output of programs (S4)")
+
+
+def why_failed(error):
+    """The text, and for what is no Failure of a scenario where it came from."""
+    if isinstance(error, Failure):
+        return str(error)
+    return f"{error!r} at " + traceback.format_exc().strip().splitlines()[-3].strip()
+
+
+class Runner:
+    def __init__(self, report):
+        self.report = report  # report(rules, name, why or None)
+        self.world = World()
+        self.results = []
+
+    def record(self, rules, name, why):
+        self.results.append((rules, name, why))
+        self.report(rules, name, why)
+
+    def diagnose(self, name, why):
+        """What the lab and the library say about a failure, for whoever has to find out: build/e2e/failed/NAME.json"""
+        evidence = {"why": why}
+        with contextlib.suppress(OSError, ValueError):
+            evidence.update(counters=self.world.lab.ask("counters"), flows=self.world.lab.ask("flows")["flows"])
+        agent = self.world.standing.get("agent")
+        if agent:
+            with contextlib.suppress(Failure, OSError, ValueError):
+                evidence["stats"] = agent.call("stats", limit=2)
+                evidence["proxied"] = agent.call("proxied", limit=2)
+            with contextlib.suppress(OSError):
+                with open(os.path.join(agent.cwd, "windows_redirector.log"), encoding="utf-8") as log:
+                    evidence["log"] = log.read().splitlines()[-50:]
+        os.makedirs(FAILED, exist_ok=True)
+        with open(os.path.join(FAILED, name + ".json"), "w", encoding="utf-8") as out:
+            json.dump(evidence, out, indent=1)
+
+    def run_one(self, s):
+        context = Context(self.world, s.family)
+        why = None
+        try:
+            if s.session != "shared":
+                self.end_shared()
+            else:
+                self.world.shared_session()
+            losses = self.world.lab.losses()
+            s.run(*([context, s.family] if s.family else [context]))
+            context.finish()
+            check_afterwards(context, losses)
+        except (Failure, OSError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            why = why_failed(error)
+            self.diagnose(s.name, why)
+            self.start_over()
+        self.record(s.rules, s.name, why)
+
+    def start_over(self):
+        self.world.drop()
+        self.world.shared = None
+        with contextlib.suppress(Failure):
+            self.world.close_connections()
+            wait_until(lambda: not self.world.lab.handles(), "handles of a killed agent", 5)
+        self.world.lab.ask("offload", "off")
+
+    def end_shared(self):
+        """The common redirector's end is a scenario of its own: after all that went through it nothing is left."""
+        session, self.world.shared = self.world.shared, None
+        if not session:
+            return
+        why = None
+        try:
+            self.world.close_connections()
+            wait_until(lambda: session.stats()["flows_live"] == 0, "no flow left over after all connections ended",
+                       LINGER_S)
+            stats = session.stats()
+            for counter in ("send_errors", "receive_errors", "packets_malformed", "log_lines_lost", "flows_refused",
+                            "hold_refused"):
+                expect_equal(stats[counter], 0, counter)
+            session.end()
+        except Failure as error:
+            why = str(error)
+            self.diagnose("nothing_left_of_the_shared_session", why)
+            self.start_over()
+        self.record(("L1", "S2"), "nothing_left_of_the_shared_session", why)
+
+    def run(self, chosen):
+        """Runs scenarios; those that share a redirector first. Raises LabError when there is no lab."""
+        order = {"none": 0, "shared": 1, "own": 2}
+        shutil.rmtree(FAILED, ignore_errors=True)
+        try:
+            self.world.lab.up()
+            for s in sorted(chosen, key=lambda s: order[s.session]):
+                self.run_one(s)
+            self.end_shared()
+        finally:
+            self.world.lab.down()
+
+
+__all__ = ["scenario", "SCENARIOS", "Runner", "expect", "expect_equal", "wait_until", "port_of", "REFLECT",
+           "LEAVE_FLOWS"]

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/** @file endpoint.h  The commands that make, use and end connections, and those that start processes. */
+#ifndef ENDPOINT_H
+#define ENDPOINT_H
+
+#include "actor.h"
+
+extern const struct command_entry endpoint_commands[];
+
+/** Commands of burst.c, serve.c and process.c, which stand in that table too. */
+void command_burst(const struct command *c, struct json *answer);
+void command_serve(const struct command *c, struct json *answer);
+void command_served(const struct command *c, struct json *answer);
+void command_spawn(const struct command *c, struct json *answer);
+void command_wait_exit(const struct command *c, struct json *answer);
+void command_kill(const struct command *c, struct json *answer);
+void serve_close_all(void);
+
+/** A listening socket; INVALID_SOCKET with the answer saying why. Port 0: one that is free. */
+SOCKET endpoint_listen(const struct command *c, struct json *answer);
+
+/** Sends all; false: the connection broke. */
+bool endpoint_send_all(SOCKET s, const char *data, int length);
+
+/** recv() that tells a reset from an orderly end also under Wine, as long as this side has not shut down itself. */
+int endpoint_receive(SOCKET s, char *out, int length, bool shut_down);
+
+/** Ends a connection by RST. */
+void endpoint_reset(SOCKET s);
+
+/** Adds "local" and "peer". */
+void endpoint_names(SOCKET s, struct json *answer);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Processes.
+ *
+ *   spawn exe [commands answers] [std] [cwd]   starts a program; std: file for its standard output and error
+ *   wait_exit pid                              until that child has ended
+ *   kill pid                                   ends it without asking
+ */
+#include "endpoint.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CHILDREN = 256 };
+
+/* Handles are kept until the child was waited for, so that its pid stays its own. */
+static struct {
+    DWORD pid;
+    HANDLE process;
+} children[CHILDREN];
+static volatile LONG child_count;
+
+static HANDLE std_file(const char *path)
+{
+    SECURITY_ATTRIBUTES inherit = {.nLength = sizeof inherit, .bInheritHandle = TRUE};
+    return CreateFileA(path, FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, &inherit,
+                       OPEN_ALWAYS, 0, NULL);
+}
+
+void command_spawn(const struct command *c, struct json *answer)
+{
+    char line[COMMAND_LINE_MAX];
+    snprintf(line, sizeof line, "%s %s %s", command_text(c, "exe", ""), command_text(c, "commands", ""),
+             command_text(c, "answers", ""));
+    STARTUPINFOA start = {.cb = sizeof start, .dwFlags = STARTF_USESTDHANDLES};
+    start.hStdOutput = start.hStdError = std_file(command_text(c, "std", "NUL"));
+    PROCESS_INFORMATION process;
+    BOOL ok = CreateProcessA(NULL, line, NULL, NULL, TRUE, 0, NULL, command_text(c, "cwd", NULL), &start, &process);
+    DWORD code = GetLastError();
+    CloseHandle(start.hStdOutput);
+    if (!ok) {
+        json_error(answer, "CreateProcess", code);
+        return;
+    }
+    CloseHandle(process.hThread);
+    LONG at = (InterlockedIncrement(&child_count) - 1) % CHILDREN;
+    children[at].process = process.hProcess;
+    children[at].pid = process.dwProcessId;
+    json_number(answer, "pid", process.dwProcessId);
+}
+
+void command_wait_exit(const struct command *c, struct json *answer)
+{
+    DWORD pid = (DWORD)command_number(c, "pid", 0), code = 0;
+    for (int i = 0; i < CHILDREN; i++) {
+        if (children[i].pid == pid && pid) {
+            WaitForSingleObject(children[i].process, INFINITE);
+            GetExitCodeProcess(children[i].process, &code);
+            CloseHandle(children[i].process);
+            children[i].pid = 0;
+            json_number(answer, "exit_code", code);
+            return;
+        }
+    }
+    json_error(answer, "not a child", ERROR_INVALID_PARAMETER);
+}
+
+void command_kill(const struct command *c, struct json *answer)
+{
+    HANDLE process = OpenProcess(PROCESS_TERMINATE, FALSE, (DWORD)command_number(c, "pid", 0));
+    if (!process || !TerminateProcess(process, 9)) {
+        json_error(answer, "kill", GetLastError());
+    }
+    if (process) {
+        CloseHandle(process);
+    }
+}

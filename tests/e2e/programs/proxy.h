@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/** @file proxy.h  The agent's proxy, and the commands that only the agent has. */
+#ifndef PROXY_H
+#define PROXY_H
+
+#include "actor.h"
+
+extern const struct command_entry agent_commands[];
+
+struct destination_found {
+    unsigned status; /* redirector_status */
+    unsigned pid;
+    bool incoming;
+    struct sockaddr_storage address;
+};
+
+/** Asks the library, whichever way it was started, for the destination of a peer. */
+struct destination_found redirect_lookup(const struct sockaddr_storage *peer);
+
+void command_proxy(const struct command *c, struct json *answer);
+void command_proxied(const struct command *c, struct json *answer);
+void command_proxy_close_all(const struct command *c, struct json *answer);
+
+/** Carries bytes both ways until both have ended, or one was reset (then resets the other). Closes both. */
+struct relay_result {
+    long long up, down; /* a to b, b to a */
+    const char *end;    /* "fin", "reset by client", "reset by server", "stopped" */
+};
+void relay_run(SOCKET a, SOCKET b, volatile LONG *stop, struct relay_result *result);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The library's calls, one command each. A "start" remembers which interface it used; lookups of the proxy go the same way.
+ *
+ *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_ms] [level] [log] [dir]
+ *   stop, stats, free, last_error
+ *   lookup peer, forget peer             by address and port
+ *   get port, delete port                the classic calls
+ *
+ * `dir` is relative to the program's folder: the library wants absolute paths.
+ */
+#include "endpoint.h"
+#include "proxy.h"
+
+#include "windows_redirector.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static redirector *volatile instance; /* of the extended interface */
+
+static redirector_address to_public(const struct sockaddr_storage *a)
+{
+    redirector_address out = {.family = a->ss_family == AF_INET6 ? 6 : 4};
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)a;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)a;
+    out.port = ntohs(v4->sin_port); /* the same place in both */
+    memcpy(out.bytes, out.family == 6 ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr,
+           out.family == 6 ? 16 : 4);
+    return out;
+}
+
+static struct sockaddr_storage from_public(const redirector_address *a)
+{
+    struct sockaddr_storage out = {0};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&out;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out;
+    out.ss_family = a->family == 6 ? AF_INET6 : AF_INET;
+    v4->sin_port = htons((u_short)a->port);
+    memcpy(a->family == 6 ? (void *)&v6->sin6_addr : (void *)&v4->sin_addr, a->bytes, a->family == 6 ? 16 : 4);
+    return out;
+}
+
+static struct destination_found from_windest(const WinDest *d)
+{
+    struct destination_found out = {.status = d->ip_version ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND};
+    redirector_address a = {.family = d->ip_version, .port = d->dest_port};
+    for (int i = 0; i < 4; i++) {
+        uint32_t word = d->ip_version == 6 ? d->dest_ip6[i] : i == 0 ? d->dest_ip4 : 0;
+        for (int k = 0; k < 4; k++) {
+            a.bytes[4 * i + k] = (uint8_t)(word >> (24 - 8 * k));
+        }
+    }
+    out.pid = d->kernel_pid;
+    out.address = from_public(&a);
+    return out;
+}
+
+struct destination_found redirect_lookup(const struct sockaddr_storage *peer)
+{
+    redirector_address a = to_public(peer);
+    if (!instance) {
+        WinDest d = get_destination(a.port);
+        struct destination_found out = from_windest(&d);
+        free_windest(d);
+        return out;
+    }
+    redirector_destination d = {.size = sizeof d};
+    struct destination_found out = {.status = redirector_lookup(instance, &a, &d)};
+    if (out.status == REDIRECTOR_OK) {
+        out.pid = d.pid;
+        out.incoming = d.incoming != 0;
+        out.address = from_public(&d.destination);
+    }
+    return out;
+}
+
+static void describe_error(const redirector_error *error, struct json *answer)
+{
+    json_number(answer, "status", error->code);
+    json_string(answer, "status_name", redirector_status_name(error->code));
+    json_number(answer, "os_error", error->os_error);
+    json_string(answer, "text", error->text);
+}
+
+static void describe_last_error(struct json *answer)
+{
+    redirector_error error = {.size = sizeof error};
+    redirector_last_error(&error);
+    describe_error(&error, answer);
+}
+
+static uint32_t start_extended(const struct command *c, redirector_error *error)
+{
+    char folder[MAX_PATH], path[2 * MAX_PATH];
+    const char *dir = command_text(c, "dir", NULL);
+    if (dir) {
+        GetModuleFileNameA(NULL, folder, sizeof folder);
+        *strrchr(folder, '\\') = '\0';
+        snprintf(path, sizeof path, "%s\\%s", folder, dir);
+    }
+    redirector_config config = {
+        .size = sizeof config,
+        .client_pid = (uint32_t)command_number(c, "client", 0),
+        .agent_pid = (uint32_t)command_number(c, "agent", 0),
+        .proxy_port = (uint32_t)command_number(c, "proxy", 0),
+        .incoming_port = (uint32_t)command_number(c, "incoming", 0),
+        .flags = (uint32_t)command_number(c, "flags", 0),
+        .hold_ms = (uint32_t)command_number(c, "hold_ms", 0),
+        .log_level = (uint32_t)command_number(c, "level", 0),
+        .windivert_dir = dir ? path : NULL,
+        .log_path = command_text(c, "log", NULL),
+    };
+    redirector *started = NULL;
+    uint32_t status = redirector_start(&config, &started, error);
+    instance = started;
+    return status;
+}
+
+static void command_start(const struct command *c, struct json *answer)
+{
+    uint64_t began = actor_now_ms();
+    if (strcmp(command_text(c, "api", "extended"), "classic") == 0) {
+        uint32_t result = start_redirector((uint32_t)command_number(c, "client", 0), (uint32_t)command_number(c, "agent", 0),
+                                           (uint32_t)command_number(c, "proxy", 0),
+                                           (uint32_t)command_number(c, "incoming", 0));
+        json_number(answer, "result", result);
+        describe_last_error(answer);
+    } else if (instance) {
+        json_error(answer, "the harness has started twice", ERROR_ALREADY_EXISTS);
+    } else {
+        redirector_error error = {.size = sizeof error};
+        json_number(answer, "result", start_extended(c, &error) == REDIRECTOR_OK);
+        describe_error(&error, answer);
+    }
+    json_number(answer, "ms", (long long)(actor_now_ms() - began));
+}
+
+/* Stops both kinds; the object of the extended interface stays, for lookups that must miss. */
+static void command_stop(const struct command *c, struct json *answer)
+{
+    uint64_t began = actor_now_ms();
+    uint32_t status = REDIRECTOR_OK;
+    if (strcmp(command_text(c, "api", "extended"), "classic") == 0) {
+        json_number(answer, "result", stop_redirector());
+    } else {
+        status = instance ? redirector_stop(instance) : REDIRECTOR_NOT_RUNNING;
+        json_number(answer, "result", status == REDIRECTOR_OK);
+    }
+    json_number(answer, "status", status);
+    json_number(answer, "ms", (long long)(actor_now_ms() - began));
+}
+
+static void command_free(const struct command *c, struct json *answer)
+{
+    (void)c;
+    (void)answer;
+    redirector *r = instance;
+    instance = NULL;
+    redirector_free(r);
+}
+
+static void command_stats(const struct command *c, struct json *answer)
+{
+    (void)c;
+    redirector_stats s = {.size = sizeof s};
+    json_number(answer, "status", redirector_get_stats(instance, &s));
+#define STAT(name) json_number(answer, #name, (long long)s.name)
+    STAT(flows_live);
+    STAT(flows_total);
+    STAT(flows_refused);
+    STAT(packets_seen);
+    STAT(packets_passed);
+    STAT(packets_rewritten);
+    STAT(packets_held);
+    STAT(packets_dropped);
+    STAT(packets_malformed);
+    STAT(hold_timeouts);
+    STAT(hold_refused);
+    STAT(send_errors);
+    STAT(receive_errors);
+    STAT(events_seen);
+    STAT(lookups_hit);
+    STAT(lookups_missed);
+    STAT(log_lines_lost);
+#undef STAT
+}
+
+static void command_last_error(const struct command *c, struct json *answer)
+{
+    (void)c;
+    describe_last_error(answer);
+}
+
+static void describe_found(const struct destination_found *found, struct json *answer)
+{
+    char text[ADDRESS_TEXT_MAX];
+    json_number(answer, "status", found->status);
+    if (found->status == REDIRECTOR_OK) {
+        json_string(answer, "destination", address_text(&found->address, text));
+        json_number(answer, "pid", found->pid);
+        json_number(answer, "incoming", found->incoming);
+    }
+}
+
+static void command_lookup(const struct command *c, struct json *answer)
+{
+    struct sockaddr_storage peer;
+    if (!address_parse(command_text(c, "peer", ""), &peer)) {
+        json_error(answer, "not an address", WSAEINVAL);
+        return;
+    }
+    struct destination_found found = redirect_lookup(&peer);
+    describe_found(&found, answer);
+}
+
+static void command_forget(const struct command *c, struct json *answer)
+{
+    struct sockaddr_storage peer;
+    if (!address_parse(command_text(c, "peer", ""), &peer)) {
+        json_error(answer, "not an address", WSAEINVAL);
+        return;
+    }
+    redirector_address a = to_public(&peer);
+    json_number(answer, "status", redirector_forget(instance, &a));
+}
+
+static void command_get(const struct command *c, struct json *answer)
+{
+    WinDest d = get_destination((uint32_t)command_number(c, "port", 0));
+    struct destination_found found = from_windest(&d);
+    json_number(answer, "ip_version", d.ip_version);
+    json_number(answer, "all_zero", memcmp(&d, &(WinDest){0}, sizeof d) == 0);
+    describe_found(&found, answer);
+    free_windest(d);
+}
+
+static void command_delete(const struct command *c, struct json *answer)
+{
+    json_number(answer, "result", delete_destination((uint32_t)command_number(c, "port", 0)));
+}
+
+const struct command_entry agent_commands[] = {
+    {"start", command_start},
+    {"stop", command_stop},
+    {"free", command_free},
+    {"stats", command_stats},
+    {"last_error", command_last_error},
+    {"lookup", command_lookup},
+    {"forget", command_forget},
+    {"get", command_get},
+    {"delete", command_delete},
+    {"proxy", command_proxy},
+    {"proxied", command_proxied},
+    {"proxy_close_all", command_proxy_close_all},
+    {NULL, NULL},
+};

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""I1, I2, I3: whose connections are redirected, and whose are not."""
+from actors import expect_equal
+from harness import expect, scenario, wait_until
+from scenarios.outgoing import connect_and_check, exchange
+
+
+def expect_untouched(t, session, connection, server, server_actor):
+    """The server saw the program itself, and the proxy saw nothing of it."""
+    session.expect_direct(connection)
+    visitors = [v["peer"] for v in server_actor.visitors(server)]
+    expect_equal(visitors, [connection.local], "who visited the server")
+
+
+@scenario("I1")
+def child_and_grandchild(t, family):
+    child = t.child(t.root)
+    grandchild = t.child(child)
+    for actor in (grandchild, child, t.root):
+        connect_and_check(t, actor, t.session)
+
+
+@scenario("I1")
+def parent_exits_before_its_child_connects(t, family):
+    middle = t.child(t.root)
+    leaf = t.child(middle)
+    t.exit(middle, t.root)
+    connect_and_check(t, leaf, t.session)
+
+
+@scenario("I1")
+def three_generations_exit_one_after_the_other(t, family):
+    """Each program starts the next and is gone before that one does anything."""
+    parent, actor = t.root, t.child(t.root)
+    for _ in range(3):
+        following = t.child(actor)
+        t.exit(actor, parent)
+        parent, actor = None, following
+    connect_and_check(t, actor, t.session)
+
+
+@scenario("I1")
+def child_connects_as_soon_as_it_runs(t, family):
+    server = t.echo()
+    child = t.child(t.root, commands=[("connect", {"id": 1, "to": server.local})])
+    answer = child.early[0].result()
+    records = wait_until(lambda: [r for r in t.session.proxied() if r.get("destination") == server.local],
+                         "connection at the proxy")
+    expect_equal([(r["peer"].rpartition("/")[2], r["pid"]) for r in records],
+                 [(answer["local"].rpartition("/")[2], child.pid)], "what the proxy saw")
+
+
+@scenario("I1", session="own")
+def descendants_that_ran_before_the_start(t, family):
+    child = t.child(t.root)
+    middle = t.child(t.root)
+    leaf = t.child(middle)
+    with t.redirected() as session:
+        for actor in (child, middle, leaf):
+            connect_and_check(t, actor, session)
+
+
+@scenario("I1", session="own", families=None)
+def parent_that_exited_before_the_start(t):
+    """Only parent links are left of it, and its own parent link is gone: its child belongs to the tree no more or still,
+    but whatever it is, it works. Its brother that is a living program's child is redirected."""
+    brother = t.child(t.root)
+    middle = t.child(t.root)
+    orphan = t.child(middle)
+    t.exit(middle, t.root)
+    server = t.echo()
+    with t.redirected() as session:
+        connect_and_check(t, brother, session)
+        exchange(orphan.connect(server.local))
+
+
+@scenario("I2")
+def strangers_are_left_alone(t, family):
+    """The root's own parent and its other children."""
+    _ = t.session
+    for actor in (t.bystander, t.lab.launcher, t.native):
+        server = t.echo()
+        connection = actor.connect(server.local)
+        exchange(connection)
+        expect_untouched(t, t.session, connection, server, t.server)
+        connection.close()
+
+
+@scenario("I3")
+def agents_own_connections(t, family):
+    for host, server_actor in ((t.server_host, t.server), (t.loopback, t.bystander), (t.client, t.bystander)):
+        server = t.echo(server_actor, host)
+        connection = t.agent.connect(server.local)
+        exchange(connection)
+        expect_untouched(t, t.session, connection, server, server_actor)
+
+
+@scenario("I3")
+def connections_to_a_listener_of_the_agent(t, family):
+    """Opened while the redirector ran; by the tree, over loopback and over the machine's own address."""
+    for host in (t.loopback, t.client):
+        server = t.echo(t.agent, host)
+        connection = t.root.connect(server.local)
+        exchange(connection)
+        expect_untouched(t, t.session, connection, server, t.agent)
+
+
+@scenario("I3", session="own")
+def connections_to_a_listener_that_the_agent_had_before(t, family):
+    servers = [t.echo(t.agent, host) for host in (t.loopback, t.client)]
+    with t.redirected() as session:
+        for server in servers:
+            connection = t.root.connect(server.local)
+            exchange(connection)
+            expect_untouched(t, session, connection, server, t.agent)
+
+
+@scenario("I3")
+def straight_to_the_proxy(t, family):
+    """The tree's own connection to the proxy is not a redirected one, and the proxy is told so."""
+    t.session.forget_proxied()
+    connection = t.root.connect(f"{t.loopback}/{t.session.proxy_port}")
+    expect_equal(connection.end(), "reset", "what a relay does with a stranger")
+    records = t.session.proxied()
+    expect_equal([(r["peer"], r["status"]) for r in records], [(connection.local, 8)], "what the proxy saw")
+    expect("destination" not in records[0], "a destination", records)

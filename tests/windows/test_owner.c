@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* Owners of sockets, from the fixed table of fake_iphlpapi.c. */
+#include "check.h"
+#include "windows/tcptable.h"
+
+static struct tcptable *table;
+
+static ip_addr ip4(uint8_t a, uint8_t d)
+{
+    return ip_addr_from_ip4((const uint8_t[]){a, 0, 0, d});
+}
+
+static struct tuple tuple4(ip_addr src, uint16_t src_port, uint16_t dst_port)
+{
+    return (struct tuple){src, ip4(127, 1), be16_from_host(src_port), be16_from_host(dst_port), FAMILY_IP4};
+}
+
+static void finds_the_owner(void)
+{
+    struct tuple t = tuple4(ip4(127, 1), 5000, 80);
+    CHECK(tcptable_owner(table, &t) == 300); /* not the old connection's, which belongs to nobody */
+    t = tuple_reversed(&t);
+    CHECK(tcptable_owner(table, &t) == 200); /* not the listener's */
+    t = tuple4(ip4(10, 2), 5000, 80);
+    CHECK(tcptable_owner(table, &t) == 400);
+}
+
+static void tells_families_apart(void)
+{
+    struct tuple t = {ip_addr_loopback(FAMILY_IP6), ip_addr_loopback(FAMILY_IP6), be16_from_host(5000),
+                      be16_from_host(80), FAMILY_IP6};
+    CHECK(tcptable_owner(table, &t) == 600);
+}
+
+static void does_not_know_strangers(void)
+{
+    struct tuple t = tuple4(ip4(127, 1), 5001, 80);
+    CHECK(tcptable_owner(table, &t) == 0);
+    t = tuple4(ip4(127, 2), 5000, 80);
+    CHECK(tcptable_owner(table, &t) == 0);
+}
+
+struct seen {
+    int count;
+    uint32_t pid[3];
+    bool wrong;
+};
+
+static void note(void *context, const struct tuple *t, uint32_t pid)
+{
+    struct seen *seen = context;
+    uint16_t port = be16_to_host(t->src_port);
+    bool any = ip_addr_is_any(&t->src, t->family);
+    if (t->dst_port.wire || !ip_addr_is_any(&t->dst, t->family)) {
+        seen->wrong = true;
+    }
+    if (seen->count < 3) {
+        seen->pid[seen->count] = pid;
+    }
+    if (!(pid == 100 && port == 80 && !any) && !(pid == 500 && port == 8080 && any && t->family == FAMILY_IP4) &&
+        !(pid == 700 && port == 8081 && any && t->family == FAMILY_IP6)) {
+        seen->wrong = true;
+    }
+    seen->count++;
+}
+
+static void lists_listeners_of_both_families(void)
+{
+    struct seen seen = {0};
+    tcptable_listeners(table, note, &seen);
+    CHECK(seen.count == 3 && !seen.wrong && seen.pid[0] == 100 && seen.pid[1] == 500 && seen.pid[2] == 700);
+}
+
+int main(void)
+{
+    table = tcptable_open();
+    if (!table) {
+        return 2;
+    }
+    RUN(finds_the_owner); /* first: its snapshot has to be taken several times */
+    RUN(tells_families_apart);
+    RUN(does_not_know_strangers);
+    RUN(lists_listeners_of_both_families);
+    tcptable_close(table);
+    return checks_done();
+}

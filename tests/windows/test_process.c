@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Process identity, facts and the job of a tree, with real processes: this program starts itself as their members.
+ * Members put their pids into a named memory area and act on two named events.
+ */
+#include "check.h"
+#include "windows/process.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+#include <windows.h>
+
+enum { SLOTS = 64, BURST = 30, WAIT_MS = 20000 };
+
+/* What a tree's members share. Its name, and those of the events, begin with the tree's number. */
+struct shared {
+    volatile LONG count;
+    volatile LONG pids[SLOTS];
+    volatile LONG spawn_error;
+};
+
+static struct shared *shared;
+static HANDLE mapping, go, end;
+static wchar_t tree_name[64];
+
+static void open_shared(const wchar_t *name)
+{
+    wchar_t full[80];
+    swprintf(tree_name, 64, L"%ls", name);
+    swprintf(full, 80, L"Local\\%ls-map", name);
+    mapping = CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, sizeof *shared, full);
+    shared = MapViewOfFile(mapping, FILE_MAP_ALL_ACCESS, 0, 0, sizeof *shared);
+    swprintf(full, 80, L"Local\\%ls-go", name);
+    go = CreateEventW(NULL, TRUE, FALSE, full);
+    swprintf(full, 80, L"Local\\%ls-end", name);
+    end = CreateEventW(NULL, TRUE, FALSE, full);
+}
+
+static HANDLE spawn(const wchar_t *mode, DWORD flags, DWORD *pid)
+{
+    wchar_t program[MAX_PATH], command[400];
+    STARTUPINFOW startup = {.cb = sizeof startup};
+    PROCESS_INFORMATION info;
+    GetModuleFileNameW(NULL, program, MAX_PATH);
+    swprintf(command, 400, L"\"%ls\" %ls %ls", program, mode, tree_name);
+    if (!CreateProcessW(program, command, NULL, NULL, FALSE, flags, NULL, NULL, &startup, &info)) {
+        return NULL;
+    }
+    CloseHandle(info.hThread);
+    if (pid) {
+        *pid = info.dwProcessId;
+    }
+    return info.hProcess;
+}
+
+static int member_main(const wchar_t *mode, const wchar_t *name)
+{
+    open_shared(name);
+    shared->pids[InterlockedIncrement(&shared->count) - 1] = (LONG)GetCurrentProcessId();
+    if (wcscmp(mode, L"exit") == 0) {
+        return 0;
+    }
+    if (wcscmp(mode, L"parent") == 0) {
+        spawn(L"wait", 0, NULL);
+    }
+    if (wcscmp(mode, L"orphan") == 0) { /* starts a member and is gone */
+        WaitForSingleObject(go, WAIT_MS);
+        return !spawn(L"wait", 0, NULL);
+    }
+    if (wcscmp(mode, L"break") == 0) {
+        WaitForSingleObject(go, WAIT_MS);
+        shared->spawn_error = spawn(L"wait", CREATE_BREAKAWAY_FROM_JOB, NULL) ? 0 : (LONG)GetLastError();
+    }
+    if (wcscmp(mode, L"burst") == 0) {
+        WaitForSingleObject(go, WAIT_MS);
+        for (int i = 0; i < BURST; i++) {
+            HANDLE child = spawn(L"exit", 0, NULL);
+            WaitForSingleObject(child, WAIT_MS);
+            CloseHandle(child);
+        }
+    }
+    WaitForSingleObject(end, WAIT_MS);
+    return 0;
+}
+
+/* ---- for the tests ---- */
+
+static redirector_error error;
+
+static bool wait_for_count(LONG count)
+{
+    for (int i = 0; i < WAIT_MS && shared->count < count; i++) {
+        Sleep(1);
+    }
+    return shared->count >= count;
+}
+
+/* Starts a tree whose root is in `mode`, and waits until `count` members have told their pids. */
+static HANDLE begin_tree(const wchar_t *mode, LONG count, struct process_id *root)
+{
+    static int number;
+    wchar_t name[64];
+    DWORD pid = 0;
+    swprintf(name, 64, L"redirector-test-%lu-%d", (unsigned long)GetCurrentProcessId(), number++);
+    open_shared(name);
+    HANDLE process = spawn(mode, 0, &pid);
+    CHECK(process && wait_for_count(count));
+    CHECK(process_identify(pid, root, &error));
+    return process;
+}
+
+static void wait_until_gone(uint32_t pid)
+{
+    HANDLE process = OpenProcess(SYNCHRONIZE, FALSE, pid);
+    if (process) {
+        CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0);
+        CloseHandle(process);
+    }
+}
+
+static void end_tree(HANDLE root)
+{
+    SetEvent(end);
+    for (LONG i = 0; i < shared->count && i < SLOTS; i++) {
+        wait_until_gone((uint32_t)shared->pids[i]);
+    }
+    CloseHandle(root);
+    UnmapViewOfFile(shared);
+    CloseHandle(mapping);
+    CloseHandle(go);
+    CloseHandle(end);
+}
+
+/* Waits for the news that `pid` has come or gone; skips other news. */
+static bool news_of(struct process_job *job, uint32_t pid, bool exited, struct process_news *out)
+{
+    ULONGLONG deadline = GetTickCount64() + WAIT_MS;
+    do {
+        while (process_job_poll(job, out)) {
+            if (out->id.pid == pid && out->exited == exited) {
+                return true;
+            }
+        }
+        Sleep(1);
+    } while (GetTickCount64() < deadline);
+    return false;
+}
+
+/* Whether process_job_poll() told of the pid by now; reads all news there are. */
+static bool has_come(struct process_job *job, uint32_t pid)
+{
+    struct process_news news;
+    bool seen = false;
+    while (process_job_poll(job, &news)) {
+        seen |= news.id.pid == pid && !news.exited;
+    }
+    return seen;
+}
+
+static uint64_t created_of(uint32_t pid)
+{
+    struct process_id id = {0};
+    process_identify(pid, &id, &error);
+    return id.created;
+}
+
+/* ---- identity ---- */
+
+static void identifies_processes(void)
+{
+    struct process_id id = {0};
+    FILETIME created, other;
+    GetProcessTimes(GetCurrentProcess(), &created, &other, &other, &other);
+    CHECK(process_identify(GetCurrentProcessId(), &id, &error) && id.pid == GetCurrentProcessId());
+    CHECK(id.created == ((uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime));
+    static const uint32_t nobody[] = {0, 0x7ffffff0, 0xffffffff};
+    for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++) {
+        CHECK(!process_identify(nobody[i], &id, &error) && error.code == REDIRECTOR_NO_SUCH_PROCESS);
+    }
+    CHECK(strstr(error.text, "pid 4294967295"));
+    CHECK(!process_identify(GetCurrentProcessId() + 1, &id, &error)); /* Windows would open this process */
+}
+
+static void exited_processes_do_not_count(void)
+{
+    DWORD pid = 0;
+    struct process_id id;
+    struct process_facts facts;
+    open_shared(L"redirector-test-exited");
+    HANDLE process = spawn(L"exit", 0, &pid);
+    WaitForSingleObject(process, WAIT_MS);
+    /* The handle keeps the process object, and its pid, alive. */
+    CHECK(!process_identify(pid, &id, &error) && error.code == REDIRECTOR_NO_SUCH_PROCESS);
+    CHECK(!process_facts(NULL, pid, &facts));
+    id = (struct process_id){.pid = pid, .created = 1};
+    CHECK(!process_job_open(id, &error) && error.code == REDIRECTOR_NO_SUCH_PROCESS);
+    CloseHandle(process);
+    id = (struct process_id){.pid = GetCurrentProcessId(), .created = 1}; /* the pid is another process' now */
+    CHECK(!process_job_open(id, &error) && error.code == REDIRECTOR_NO_SUCH_PROCESS);
+}
+
+static void names_processes(void)
+{
+    char name[64], little[5];
+    process_name(GetCurrentProcessId(), name, sizeof name);
+    CHECK(strcmp(name, "test_process.exe") == 0);
+    process_name(GetCurrentProcessId(), little, sizeof little);
+    CHECK(strcmp(little, "test") == 0);
+    process_name(0x7ffffff0, name, sizeof name);
+    CHECK(strcmp(name, "?") == 0);
+    process_name(0, name, sizeof name);
+    CHECK(strcmp(name, "?") == 0);
+}
+
+static void knows_parents(void)
+{
+    struct process_id root;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"parent", 2, &root);
+    uint32_t child = (uint32_t)shared->pids[1];
+    CHECK(process_facts(NULL, child, &facts) && facts.self.pid == child && facts.self.created == created_of(child));
+    CHECK(facts.parent.pid == root.pid && facts.parent.created == root.created && !facts.in_tree);
+    CHECK(process_facts(NULL, root.pid, &facts) && facts.parent.pid == GetCurrentProcessId());
+    CHECK(facts.parent.created == created_of(GetCurrentProcessId()));
+    CHECK(!process_facts(NULL, 0, &facts) && !process_facts(NULL, 0x7ffffff0, &facts));
+    end_tree(process);
+}
+
+static void gone_parents_have_no_creation_time(void)
+{
+    struct process_id root;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"orphan", 1, &root);
+    SetEvent(go);
+    CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 && wait_for_count(2));
+    CloseHandle(process);
+    uint32_t child = (uint32_t)shared->pids[1];
+    for (int i = 0; i < WAIT_MS && process_facts(NULL, child, &facts) && facts.parent.created; i++) {
+        Sleep(1);
+    }
+    CHECK(process_facts(NULL, child, &facts) && facts.parent.pid == root.pid && facts.parent.created == 0);
+    end_tree(NULL);
+}
+
+/* ---- the job ---- */
+
+static void first_news_are_root_and_descendants(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"parent", 2, &root);
+    uint32_t child = (uint32_t)shared->pids[1];
+    struct process_job *job = process_job_open(root, &error);
+    CHECK(job != NULL);
+    CHECK(process_job_poll(job, &news) && !news.exited && news.id.pid == root.pid && news.id.created == root.created);
+    CHECK(process_job_poll(job, &news) && !news.exited && news.id.pid == child && news.id.created == created_of(child));
+    CHECK(!process_job_poll(job, &news)); /* each is told of once */
+    CHECK(process_facts(job, root.pid, &facts) && facts.in_tree);
+    CHECK(process_facts(job, child, &facts) && facts.in_tree);
+    CHECK(process_facts(job, GetCurrentProcessId(), &facts) && !facts.in_tree);
+    struct process_id created = {.pid = child, .created = created_of(child)};
+    SetEvent(end);
+    CHECK(news_of(job, child, true, &news) && news.id.created == created.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void membership_outlives_parents(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"orphan", 1, &root);
+    struct process_job *job = process_job_open(root, &error);
+    CHECK(job != NULL);
+    SetEvent(go);
+    CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 && wait_for_count(2));
+    uint32_t orphan = (uint32_t)shared->pids[1];
+    CHECK(process_facts(job, orphan, &facts) && facts.in_tree);
+    CHECK(news_of(job, orphan, false, &news) && news.id.created == facts.self.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void short_lives_are_told_of(void)
+{
+    struct process_id root;
+    struct process_news news;
+    HANDLE process = begin_tree(L"burst", 1, &root);
+    struct process_job *job = process_job_open(root, &error);
+    SetEvent(go);
+    CHECK(wait_for_count(1 + BURST));
+    /* All of them are gone but for the last one: what is known now comes from the job's messages alone. */
+    int unknown = 0;
+    for (LONG i = 1; i <= BURST; i++) {
+        uint32_t pid = (uint32_t)shared->pids[i];
+        for (LONG j = 1; j < i; j++) { /* a pid that was used again is told of twice */
+            CHECK((uint32_t)shared->pids[j] != pid || i != j);
+        }
+        CHECK(news_of(job, pid, false, &news));
+        unknown += news.id.created == 0;
+    }
+    printf("# %d of %d were gone before they could be asked\n", unknown, BURST);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void breakaway_works_and_is_seen(void)
+{
+    struct process_id root;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"break", 1, &root);
+    struct process_job *job = process_job_open(root, &error);
+    SetEvent(go);
+    CHECK(wait_for_count(2) && shared->spawn_error == 0);
+    uint32_t child = (uint32_t)shared->pids[1];
+    CHECK(process_facts(job, child, &facts));
+    CHECK(!facts.in_tree && facts.parent.pid == root.pid && facts.parent.created == root.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void starts_again_on_the_same_root(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"orphan", 1, &root);
+    for (int i = 0; i < 5; i++) {
+        struct process_job *job = process_job_open(root, &error);
+        CHECK(job && process_job_poll(job, &news) && news.id.pid == root.pid && !news.exited);
+        CHECK(process_facts(job, root.pid, &facts) && facts.in_tree);
+        process_job_close(job);
+    }
+    struct process_job *job = process_job_open(root, &error);
+    SetEvent(go);
+    CHECK(wait_for_count(2) && news_of(job, (uint32_t)shared->pids[1], false, &news));
+    CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 && news_of(job, root.pid, true, &news));
+    CHECK(news.id.created == root.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void two_redirectors_on_one_root(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"orphan", 1, &root);
+    struct process_job *first = process_job_open(root, &error);
+    struct process_job *second = process_job_open(root, &error);
+    CHECK(first && second);
+    SetEvent(go);
+    CHECK(wait_for_count(2));
+    uint32_t child = (uint32_t)shared->pids[1];
+    CHECK(news_of(first, child, false, &news) && news_of(second, child, false, &news));
+    CHECK(process_facts(first, child, &facts) && facts.in_tree && process_facts(second, child, &facts) &&
+          facts.in_tree);
+    process_job_close(first); /* the other goes on */
+    SetEvent(end);
+    CHECK(news_of(second, child, true, &news));
+    process_job_close(second);
+    end_tree(process);
+}
+
+/* A job that somebody else made under our name is not trusted: its owner could end the tree with it. */
+static void strange_jobs_are_not_used(void)
+{
+    struct process_id root;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"wait", 1, &root);
+    wchar_t name[80];
+    swprintf(name, 80, L"Local\\windows-redirector-%lu-%llx", (unsigned long)root.pid,
+             (unsigned long long)root.created);
+    HANDLE strange = CreateJobObjectW(NULL, name);
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
+    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+    SetInformationJobObject(strange, JobObjectExtendedLimitInformation, &limits, sizeof limits);
+    struct process_job *job = process_job_open(root, &error);
+    BOOL member = TRUE;
+    CHECK(job && process_facts(job, root.pid, &facts) && facts.in_tree);
+    CHECK(IsProcessInJob(process, strange, &member) && !member);
+    CloseHandle(strange);
+    process_job_close(job);
+    end_tree(process);
+}
+
+/* A process whose own job spans others cannot be put into ours; it is told of all the same. */
+static void what_cannot_be_assigned_is_told_of(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"parent", 2, &root);
+    uint32_t child = (uint32_t)shared->pids[1];
+    HANDLE handle = OpenProcess(PROCESS_ALL_ACCESS, FALSE, child);
+    HANDLE own = CreateJobObjectW(NULL, NULL), inner = CreateJobObjectW(NULL, NULL);
+    CHECK(AssignProcessToJobObject(own, handle) && AssignProcessToJobObject(inner, handle));
+    struct process_job *job = process_job_open(root, &error);
+    CHECK(job && process_facts(job, child, &facts));
+    CHECK(facts.parent.pid == root.pid && facts.parent.created == root.created);
+    printf("# in our job although it has its own: %d\n", facts.in_tree);
+    CHECK(has_come(job, child));
+    SetEvent(end);
+    CHECK(news_of(job, child, true, &news) && news.id.created == facts.self.created);
+    process_job_close(job);
+    CloseHandle(handle);
+    CloseHandle(own);
+    CloseHandle(inner);
+    end_tree(process);
+}
+
+/* A program that makes a job of its own for its children (browsers do) must still be able to. */
+static void members_may_have_jobs_of_their_own(void)
+{
+    struct process_id root;
+    HANDLE process = begin_tree(L"parent", 2, &root);
+    struct process_job *job = process_job_open(root, &error);
+    HANDLE child = OpenProcess(PROCESS_ALL_ACCESS, FALSE, (DWORD)shared->pids[1]);
+    HANDLE own = CreateJobObjectW(NULL, NULL);
+    struct process_facts facts;
+    CHECK(job && AssignProcessToJobObject(own, child));
+    CHECK(process_facts(job, (uint32_t)shared->pids[1], &facts) && facts.in_tree);
+    CloseHandle(child);
+    CloseHandle(own);
+    process_job_close(job);
+    end_tree(process);
+}
+
+int main(void)
+{
+    int argc;
+    wchar_t **argv = CommandLineToArgvW(GetCommandLineW(), &argc);
+    if (argc == 3) {
+        return member_main(argv[1], argv[2]);
+    }
+    RUN(identifies_processes);
+    RUN(exited_processes_do_not_count);
+    RUN(names_processes);
+    RUN(knows_parents);
+    RUN(gone_parents_have_no_creation_time);
+    RUN(first_news_are_root_and_descendants);
+    RUN(membership_outlives_parents);
+    RUN(short_lives_are_told_of);
+    RUN(breakaway_works_and_is_seen);
+    RUN(starts_again_on_the_same_root);
+    RUN(two_redirectors_on_one_root);
+    RUN(strange_jobs_are_not_used);
+    RUN(what_cannot_be_assigned_is_told_of);
+    RUN(members_may_have_jobs_of_their_own);
+    return checks_done();
+}
