@@ -44,6 +44,7 @@ void engine_free(struct engine *e)
     flow_table_free(&e->flows);
     pending_free(&e->pending);
     listeners_free(&e->listeners);
+    rules_free(e->rules);
     free(e);
 }
 
@@ -62,14 +63,8 @@ void engine_flow_end(struct engine *e, uint32_t id)
 static struct packet_meta leg_meta(const struct flow *f, enum leg leg, const struct packet_meta *captured)
 {
     struct packet_meta m = *captured;
-    if (leg == LEG_FORWARD) {
-        m.outbound = !f->reflected;
-    } else {
-        /*
-         * Loopback connections exist only outbound; everything else goes back in where the program's packets went
-         * out.
-         */
-        m.outbound = f->loopback;
+    m.outbound = f->outbound[leg];
+    if (leg == LEG_REPLY && !m.outbound) { /* back in where the program's packets went out */
         m.if_index = f->if_index;
         m.sub_if_index = f->sub_if_index;
     }
@@ -155,7 +150,51 @@ void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_
 
 void engine_listener(struct engine *e, const struct tuple *local, uint32_t pid)
 {
-    listeners_add(&e->listeners, local, pid);
+    listeners_add(&e->listeners, local, pid, pid && engine_owner_redirected(e, pid));
+}
+
+void engine_look_at_listeners(struct engine *e, uint64_t now_ms)
+{
+    e->listeners_looked_ms = now_ms;
+    if (e->host.list_listeners) {
+        listeners_snapshot_begin(&e->listeners);
+        bool whole = e->host.list_listeners(e->host.context);
+        listeners_snapshot_end(&e->listeners, whole);
+    }
+}
+
+void engine_set_rules(struct engine *e, struct rules *rules)
+{
+    rules_free(e->rules);
+    e->rules = rules;
+    for (uint32_t i = 0; i < e->listeners.count; i++) {
+        struct listener *l = &e->listeners.all[i];
+        l->in_tree = l->pid && engine_owner_redirected(e, l->pid);
+    }
+}
+
+void engine_socket(struct engine *e, const struct tuple *row)
+{
+    flow_look_row(&e->flows, row);
+}
+
+/* Ends the flows whose sockets are gone without a word (L1): a program that was killed, a packet that never came by. */
+static void look_at_sockets(struct engine *e, uint64_t now_ms)
+{
+    if (now_ms - e->sockets_looked_ms < e->config.look_ms) {
+        return;
+    }
+    e->sockets_looked_ms = now_ms;
+    if (!e->host.list_sockets || !e->flows.live) {
+        return;
+    }
+    if (!e->host.list_sockets(e->host.context)) {
+        return; /* half a table proves nothing; what was seen stays seen */
+    }
+    flow_look_end(&e->flows);
+    for (uint32_t id = flow_lost(&e->flows, 0); id != FLOW_NONE; id = flow_lost(&e->flows, id + 1)) {
+        engine_flow_end(e, id);
+    }
 }
 
 void engine_event(struct engine *e, const struct socket_event *event, uint64_t now_ms)
@@ -166,7 +205,7 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
         engine_connect(e, event, now_ms);
         break;
     case SOCKET_LISTEN:
-        listeners_add(&e->listeners, &event->tuple, event->pid);
+        engine_listener(e, &event->tuple, event->pid);
         break;
     case SOCKET_CLOSE:
         if (be16_to_host(event->tuple.dst_port) == 0) {
@@ -187,6 +226,7 @@ void engine_tick(struct engine *e, uint64_t now_ms)
         engine_flow_end(e, id);
     }
     process_tree_tick(e->tree, now_ms);
+    look_at_sockets(e, now_ms);
 }
 
 uint32_t engine_next_tick_ms(const struct engine *e, uint64_t now_ms)

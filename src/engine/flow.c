@@ -11,6 +11,8 @@
 /* Substituted source ports are looked for from here on: below are the ports that services use. */
 enum { FIRST_SUBSTITUTE = 1024, PORTS = 65536 };
 
+enum { LOOKS_UNTIL_LOST = 2 };
+
 static const uint32_t queue_time_ms[FLOW_QUEUES] = {
     [FLOW_QUEUE_OPENING] = FLOW_OPENING_MS,
     [FLOW_QUEUE_FIN] = FLOW_LINGER_FIN_MS,
@@ -172,6 +174,34 @@ uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms)
     for (int q = 0; q < FLOW_QUEUES; q++) {
         uint32_t id = t->queues[q].head;
         if (id != FLOW_NONE && t->flows[id].deadline_ms <= now_ms) {
+            return id;
+        }
+    }
+    return FLOW_NONE;
+}
+
+void flow_look_row(struct flow_table *t, const struct tuple *row)
+{
+    enum leg leg;
+    uint32_t id = flow_find(t, row, &leg);
+    if (id != FLOW_NONE) {
+        t->flows[id].seen = true;
+    }
+}
+
+void flow_look_end(struct flow_table *t)
+{
+    for (uint32_t id = 0; id < t->never_used; id++) {
+        struct flow *f = flow_at(t, id);
+        f->missed = f->seen || f->state != FLOW_OPEN ? 0 : (uint8_t)(f->missed + 1);
+        f->seen = false;
+    }
+}
+
+uint32_t flow_lost(const struct flow_table *t, uint32_t from)
+{
+    for (uint32_t id = from; id < t->never_used; id++) {
+        if (t->flows[id].state == FLOW_OPEN && t->flows[id].missed >= LOOKS_UNTIL_LOST) {
             return id;
         }
     }

@@ -21,4 +21,7 @@ enum { RESET_MAX = 60 }; /* bytes: IPv6 and TCP header */
  */
 uint32_t reset_build(const struct flow_table *t, uint32_t id, enum leg leg, uint32_t seq, uint8_t out[RESET_MAX]);
 
+/** Builds the answer "connection refused" to a SYN. */
+uint32_t reset_refuse(const struct packet *syn, uint8_t out[RESET_MAX]);
+
 #endif

@@ -61,13 +61,16 @@ void divert_open_error(const struct divert_api *api, uint32_t os_error, redirect
 {
     redirector_status status = divert_open_status(os_error);
     char detail[1024] = "";
-    wchar_t *driver = status == REDIRECTOR_DRIVER_NOT_FOUND ? path_join(api->folder, L"WinDivert64.sys") : NULL;
-    if (driver) {
-        /* With the file in place, it is the registered service that names another path. */
+    wchar_t *driver = path_join(api->folder, L"WinDivert64.sys");
+    if (driver && (status == REDIRECTOR_DRIVER_NOT_FOUND || status == REDIRECTOR_DRIVER_FAILED)) {
         bool there = GetFileAttributesW(driver) != INVALID_FILE_ATTRIBUTES;
         char path[900];
         text_from_wide(driver, path, sizeof path);
-        snprintf(detail, sizeof detail, there ? "%s is there, but the service names another file" : "no %s", path);
+        if (!there) { /* which explains a code that nobody has heard of, too */
+            status = REDIRECTOR_DRIVER_NOT_FOUND;
+            snprintf(detail, sizeof detail, "no %s", path);
+        } else if (status == REDIRECTOR_DRIVER_NOT_FOUND)
+            snprintf(detail, sizeof detail, "%s is there, but the service names another file", path);
     }
     error_set(error, status, os_error, detail);
     free(driver);

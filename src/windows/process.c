@@ -39,7 +39,15 @@ bool process_has_exited(HANDLE process)
 bool process_is_in_job(HANDLE process, HANDLE job)
 {
     BOOL member = FALSE;
-    return IsProcessInJob(process, job, &member) && member;
+    if (IsProcessInJob(process, job, &member) || GetLastError() != ERROR_ACCESS_DENIED)
+        return member;
+    /* Wine wants more rights than Windows does. */
+    HANDLE strong = OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, GetProcessId(process));
+    if (!strong)
+        return false;
+    IsProcessInJob(strong, job, &member);
+    CloseHandle(strong);
+    return member;
 }
 
 bool process_identify(uint32_t pid, struct process_id *out, redirector_error *error)
@@ -101,17 +109,14 @@ bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *
     return alive;
 }
 
-void process_name(uint32_t pid, char *out, uint32_t size)
+void process_path(uint32_t pid, char *out, uint32_t size)
 {
-    snprintf(out, size, "?");
+    *out = 0;
     HANDLE process = pid ? process_open(pid) : NULL;
     wchar_t *path = process ? malloc(PATH_CHARS_MAX * sizeof *path) : NULL;
     DWORD length = PATH_CHARS_MAX;
-    if (path && QueryFullProcessImageNameW(process, 0, path, &length) && length) {
-        const wchar_t *slash = wcsrchr(path, L'\\');
-        text_from_wide(slash ? slash + 1 : path, out, size);
-        text_clean(out);
-    }
+    if (path && QueryFullProcessImageNameW(process, 0, path, &length) && length)
+        text_from_wide(path, out, size);
     free(path);
     if (process)
         CloseHandle(process);
