@@ -12,6 +12,7 @@ foreach(source IN LISTS unit_tests)
     cmake_path(GET source STEM name)
     add_executable(${name} ${source})
     target_include_directories(${name} PRIVATE tests/unit)
+    target_compile_definitions(${name} PRIVATE _GNU_SOURCE) # tests may use all of Linux; the engine is plain C11
     target_link_libraries(${name} PRIVATE engine cmocka)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT 120)

@@ -36,6 +36,8 @@ version_resource(windows_redirector windows_redirector.dll VFT_DLL "Leads the TC
 # The program, with the library inside.
 add_executable(redirector ${CLI_SOURCES})
 target_link_options(redirector PRIVATE -municode)
+# mingw's headers do not declare wmain, which -municode asks for.
+set_source_files_properties(cli/main.c PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes)
 target_link_libraries(redirector PRIVATE redirector_flags windows_redirector_static)
 version_resource(redirector redirector.exe VFT_APP "windows-redirector command line")
 

@@ -2,9 +2,9 @@
 /*
  * Error texts: "<what the status says>: <detail> (Windows error 5: Access is denied)".
  *
- * The field is short and a detail may be a path of 32767 characters, so the detail is what gets cut: the advice at the
- * front and the number at the end are what a person needs. Windows' own text comes in the user's language, hence the
- * number beside it.
+ * The field is short and a detail may be a path of 32767 characters, so the detail is what gets cut: the advice at
+ * the front and the number at the end are what a person needs. Windows' own text comes in the user's language,
+ * hence the number beside it.
  */
 #include "error.h"
 
@@ -18,16 +18,15 @@
 enum { FIELD_SIZE = sizeof((redirector_error *)0)->text };
 
 /* Room stays for a detail and the number. */
-#define STATUS_FITS(name, number, text)                                                            \
-    static_assert(sizeof(text) < FIELD_SIZE - 100, #name);
+#define STATUS_FITS(name, number, text) static_assert(sizeof(text) < FIELD_SIZE - 100, #name);
 REDIRECTOR_STATUS_LIST(STATUS_FITS)
 #undef STATUS_FITS
 
 static const char *status_text(redirector_status status)
 {
     switch (status) {
-#define STATUS_CASE(name, number, text)                                                            \
-    case REDIRECTOR_##name:                                                                        \
+#define STATUS_CASE(name, number, text)                                                                                \
+    case REDIRECTOR_##name:                                                                                            \
         return text;
         REDIRECTOR_STATUS_LIST(STATUS_CASE)
 #undef STATUS_CASE
@@ -41,22 +40,24 @@ static void windows_text(uint32_t os_error, char *out, size_t size)
     wchar_t wide[200];
     DWORD flags = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS | FORMAT_MESSAGE_MAX_WIDTH_MASK;
     DWORD length = FormatMessageW(flags, NULL, os_error, 0, wide, sizeof wide / sizeof *wide, NULL);
-    while (length && (wide[length - 1] <= L' ' || wide[length - 1] == L'.'))
+    while (length && (wide[length - 1] <= L' ' || wide[length - 1] == L'.')) {
         length--;
+    }
     wide[length] = 0;
     text_from_wide(wide, out, size);
 }
 
 void error_set(redirector_error *error, redirector_status status, uint32_t os_error, const char *detail)
 {
-    if (!error)
+    if (!error) {
         return;
+    }
     char reason[140] = "";
     char suffix[180] = "";
     if (os_error) {
         windows_text(os_error, reason, sizeof reason);
-        snprintf(suffix, sizeof suffix, " (Windows error %lu%s%s)", (unsigned long)os_error,
-                 *reason ? ": " : "", reason);
+        snprintf(suffix, sizeof suffix, " (Windows error %lu%s%s)", (unsigned long)os_error, *reason ? ": " : "",
+                 reason);
     }
     const char *text = status_text(status);
     size_t taken = strlen(text) + strlen(suffix);
@@ -66,8 +67,9 @@ void error_set(redirector_error *error, redirector_status status, uint32_t os_er
         bool fits = strlen(detail) < room;
         snprintf(shortened, fits ? room : room - strlen("..."), "%s", detail);
         text_clean(shortened);
-        if (!fits)
+        if (!fits) {
             strcat(shortened, "...");
+        }
     }
     error->size = sizeof *error;
     error->code = (uint32_t)status;
@@ -83,8 +85,9 @@ void error_clear(redirector_error *error)
 
 bool error_copy(redirector_error *to, const redirector_error *from)
 {
-    if (!to || to->size != sizeof *to) /* the only size there has been so far */
+    if (!to || to->size != sizeof *to) { /* the only size there has been so far */
         return false;
+    }
     if (from) {
         *to = *from;
         to->size = sizeof *to;

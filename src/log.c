@@ -5,11 +5,11 @@
  *   log_line() ──→ slot (sequence says whose turn it is) ──→ writer thread ──→ file, callback
  *
  * A slot is free for the writer at position p when its sequence is p, filled when it is p + 1; emptied, it becomes
- * p + LOG_RING_LINES, the turn of the next round. So writers need one compare-and-swap to get a slot and never wait: for
- * each other, for the thread, or for the disk (S5). A full ring costs the line, and a count.
+ * p + LOG_RING_LINES, the turn of the next round. So writers need one compare-and-swap to get a slot and never
+ * wait: for each other, for the thread, or for the disk (S5). A full ring costs the line, and a count.
  *
- * The thread sleeps on an event. Setting an event is a system call, so writers do it only when the thread has said that
- * it is about to sleep.
+ * The thread sleeps on an event. Setting an event is a system call, so writers do it only when the thread has said
+ * that it is about to sleep.
  */
 #include "log.h"
 
@@ -45,8 +45,8 @@ struct log {
     _Atomic uint64_t lost;  /* lines */
     uint64_t lost_reported; /* the thread's */
     uint32_t level;
-    struct log_file *file;  /* NULL: none */
-    redirector_log_fn *fn;  /* NULL: none */
+    struct log_file *file; /* NULL: none */
+    redirector_log_fn *fn; /* NULL: none */
     void *context;
     _Atomic int callback;
     _Atomic bool sleeping; /* the thread is about to wait for `bell` */
@@ -65,11 +65,13 @@ static const char *const level_names[] = {"", "", "ERROR", "WARN ", "INFO ", "DE
 
 static void release(struct log *log)
 {
-    if (atomic_fetch_sub(&log->owners, 1) > 1)
+    if (atomic_fetch_sub(&log->owners, 1) > 1) {
         return;
+    }
     log_file_close(log->file);
-    if (log->bell)
+    if (log->bell) {
         CloseHandle(log->bell);
+    }
     free(log);
 }
 
@@ -85,8 +87,9 @@ static size_t format_stamp(char *out, size_t size, const FILETIME *time, uint32_
 
 static void flush(struct log *log)
 {
-    if (log->batch_bytes && !log_file_write(log->file, log->batch, log->batch_bytes))
+    if (log->batch_bytes && !log_file_write(log->file, log->batch, log->batch_bytes)) {
         atomic_fetch_add(&log->lost, log->batch_lines);
+    }
     log->batch_bytes = 0;
     log->batch_lines = 0;
 }
@@ -94,8 +97,9 @@ static void flush(struct log *log)
 static void call_back(struct log *log, uint32_t level, const char *text)
 {
     int state = CALLBACK_IDLE;
-    if (!log->fn || !atomic_compare_exchange_strong(&log->callback, &state, CALLBACK_RUNNING))
+    if (!log->fn || !atomic_compare_exchange_strong(&log->callback, &state, CALLBACK_RUNNING)) {
         return;
+    }
     log->fn(log->context, level, text);
     state = CALLBACK_RUNNING;
     atomic_compare_exchange_strong(&log->callback, &state, CALLBACK_IDLE);
@@ -104,8 +108,9 @@ static void call_back(struct log *log, uint32_t level, const char *text)
 static void write_out(struct log *log, const struct slot *line)
 {
     if (log->file) {
-        if (log->batch_bytes + STAMP_MAX + LOG_LINE_MAX + 1 > sizeof log->batch)
+        if (log->batch_bytes + STAMP_MAX + LOG_LINE_MAX + 1 > sizeof log->batch) {
             flush(log);
+        }
         char *at = log->batch + log->batch_bytes;
         size_t length = format_stamp(at, STAMP_MAX, &line->time, line->level);
         size_t text = strlen(line->text);
@@ -123,8 +128,9 @@ static bool drain(struct log *log)
     uint32_t begin = log->head;
     for (;; log->head++) {
         struct slot *slot = &log->ring[log->head % LOG_RING_LINES];
-        if (atomic_load_explicit(&slot->sequence, memory_order_acquire) != log->head + 1)
+        if (atomic_load_explicit(&slot->sequence, memory_order_acquire) != log->head + 1) {
             break;
+        }
         write_out(log, slot);
         atomic_store_explicit(&slot->sequence, log->head + LOG_RING_LINES, memory_order_release);
     }
@@ -136,8 +142,9 @@ static bool drain(struct log *log)
 static void report_lost(struct log *log)
 {
     uint64_t lost = atomic_load(&log->lost);
-    if (lost == log->lost_reported)
+    if (lost == log->lost_reported) {
         return;
+    }
     struct slot note = {.level = REDIRECTOR_LOG_WARN};
     GetSystemTimePreciseAsFileTime(&note.time);
     snprintf(note.text, sizeof note.text, "log lines lost: %llu", (unsigned long long)(lost - log->lost_reported));
@@ -145,8 +152,9 @@ static void report_lost(struct log *log)
         char line[STAMP_MAX + LOG_LINE_MAX];
         size_t length = format_stamp(line, STAMP_MAX, &note.time, note.level);
         length += (size_t)snprintf(line + length, sizeof line - length, "%s\n", note.text);
-        if (!log_file_write(log->file, line, length))
+        if (!log_file_write(log->file, line, length)) {
             return;
+        }
     }
     log->lost_reported = lost;
     call_back(log, note.level, note.text);
@@ -158,18 +166,22 @@ static DWORD WINAPI writer(void *argument)
     for (;;) {
         bool closing = atomic_load(&log->closing); /* read first: what was queued before it was set is drained */
         bool drained = drain(log);
-        if (drained)
+        if (drained) {
             report_lost(log);
-        if (closing)
+        }
+        if (closing) {
             break;
-        if (drained)
+        }
+        if (drained) {
             continue;
+        }
         atomic_store(&log->sleeping, true);
         uint32_t sequence = atomic_load(&log->ring[log->head % LOG_RING_LINES].sequence);
-        if (sequence == log->head + 1 || atomic_load(&log->closing)) /* a line came before the flag was seen */
+        if (sequence == log->head + 1 || atomic_load(&log->closing)) { /* a line came before the flag was seen */
             atomic_store(&log->sleeping, false);
-        else
+        } else {
             WaitForSingleObject(log->bell, INFINITE);
+        }
     }
     report_lost(log);
     release(log);
@@ -184,9 +196,9 @@ static char *environment(const wchar_t *name)
     DWORD size = GetEnvironmentVariableW(name, NULL, 0);
     wchar_t *wide = size ? malloc(size * sizeof *wide) : NULL;
     char *value = wide ? malloc((size_t)size * 3) : NULL;
-    if (value && GetEnvironmentVariableW(name, wide, size) < size)
+    if (value && GetEnvironmentVariableW(name, wide, size) < size) {
         text_from_wide(wide, value, (size_t)size * 3);
-    else {
+    } else {
         free(value);
         value = NULL;
     }
@@ -199,9 +211,11 @@ static uint32_t level_from_environment(void)
     static const char *const names[] = {"", "off", "error", "warn", "info", "debug"};
     uint32_t level = REDIRECTOR_LOG_INFO;
     char *value = environment(L"WINDOWS_REDIRECTOR_LOG_LEVEL");
-    for (uint32_t i = REDIRECTOR_LOG_OFF; value && i <= REDIRECTOR_LOG_DEBUG; i++)
-        if (_stricmp(value, names[i]) == 0)
+    for (uint32_t i = REDIRECTOR_LOG_OFF; value && i <= REDIRECTOR_LOG_DEBUG; i++) {
+        if (_stricmp(value, names[i]) == 0) {
             level = i;
+        }
+    }
     free(value);
     return level;
 }
@@ -210,8 +224,9 @@ static bool open_file(struct log *log, const char *path, redirector_error *error
 {
     char *value = path ? NULL : environment(L"WINDOWS_REDIRECTOR_LOG");
     const char *chosen = path ? path : value ? value : "windows_redirector.log";
-    if (*chosen)
+    if (*chosen) {
         log->file = log_file_open(chosen, error);
+    }
     bool done = !*chosen || log->file;
     free(value);
     return done;
@@ -220,12 +235,14 @@ static bool open_file(struct log *log, const char *path, redirector_error *error
 static bool start_thread(struct log *log)
 {
     log->bell = CreateEventW(NULL, FALSE, FALSE, NULL);
-    if (!log->bell)
+    if (!log->bell) {
         return false;
+    }
     atomic_store(&log->owners, 2);
     log->thread = CreateThread(NULL, 0, writer, log, 0, NULL);
-    if (!log->thread)
+    if (!log->thread) {
         atomic_store(&log->owners, 1);
+    }
     return log->thread != NULL;
 }
 
@@ -240,16 +257,19 @@ struct log *log_open(const char *path, uint32_t level, redirector_log_fn *fn, vo
         error_set(error, REDIRECTOR_NO_MEMORY, 0, "log");
         return NULL;
     }
-    for (uint32_t i = 0; i < LOG_RING_LINES; i++)
+    for (uint32_t i = 0; i < LOG_RING_LINES; i++) {
         atomic_store(&log->ring[i].sequence, i);
+    }
     atomic_store(&log->owners, 1);
     log->fn = fn;
     log->context = context;
     log->level = level == REDIRECTOR_LOG_DEFAULT ? level_from_environment() : level;
-    if (log->level == REDIRECTOR_LOG_OFF) /* no file either: nobody wants to see an empty one */
+    if (log->level == REDIRECTOR_LOG_OFF) { /* no file either: nobody wants to see an empty one */
         return log;
-    if (!open_file(log, path, error))
+    }
+    if (!open_file(log, path, error)) {
         goto fail;
+    }
     if (!start_thread(log)) {
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), "log");
         goto fail;
@@ -262,8 +282,9 @@ fail:
 
 void log_close(struct log *log)
 {
-    if (!log)
+    if (!log) {
         return;
+    }
     HANDLE thread = log->thread;
     if (thread) {
         atomic_store(&log->closing, true);
@@ -294,20 +315,23 @@ static struct slot *claim_slot(struct log *log, uint32_t *position)
     for (;;) {
         struct slot *slot = &log->ring[*position % LOG_RING_LINES];
         int32_t turn = (int32_t)(atomic_load_explicit(&slot->sequence, memory_order_acquire) - *position);
-        if (turn < 0)
+        if (turn < 0) {
             return NULL;
-        if (turn > 0)
+        }
+        if (turn > 0) {
             *position = atomic_load_explicit(&log->tail, memory_order_relaxed);
-        else if (atomic_compare_exchange_weak(&log->tail, position, *position + 1))
+        } else if (atomic_compare_exchange_weak(&log->tail, position, *position + 1)) {
             return slot;
+        }
     }
 }
 
 void log_line(struct log *log, uint32_t level, const char *format, ...)
 {
     uint32_t position;
-    if (!log_wants(log, level))
+    if (!log_wants(log, level)) {
         return;
+    }
     struct slot *slot = claim_slot(log, &position);
     if (!slot) {
         atomic_fetch_add(&log->lost, 1);
@@ -315,15 +339,17 @@ void log_line(struct log *log, uint32_t level, const char *format, ...)
     }
     va_list arguments;
     va_start(arguments, format);
-    if (vsnprintf(slot->text, sizeof slot->text, format, arguments) < 0)
+    if (vsnprintf(slot->text, sizeof slot->text, format, arguments) < 0) {
         slot->text[0] = 0;
+    }
     va_end(arguments);
     text_clean(slot->text);
     slot->level = level;
     GetSystemTimePreciseAsFileTime(&slot->time);
     atomic_store(&slot->sequence, position + 1);
-    if (atomic_load(&log->sleeping) && atomic_exchange(&log->sleeping, false))
+    if (atomic_load(&log->sleeping) && atomic_exchange(&log->sleeping, false)) {
         SetEvent(log->bell);
+    }
 }
 
 uint64_t log_lines_lost(const struct log *log)

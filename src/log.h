@@ -5,9 +5,9 @@
  * packet path (S5). When the ring is full, lines are dropped and counted; the count is logged when there is room
  * again.
  *
- * File: opened for append, shared for reading; never through a link (a reparse point, or a file with more than one
- * name, is refused, S7); rotated to "<path>.1" at LOG_FILE_MAX. A log that cannot be written later on (disk full)
- * never disturbs anything else.
+ * File: opened for append, shared (several redirectors may write to one file); never through a link (a reparse point,
+ * or a file with more than one name, is refused, S7); rotated to "<path>.1" at LOG_FILE_MAX. Level off: no file. A log
+ * that cannot be written later on (disk full) never disturbs anything else.
  */
 #ifndef LOG_H
 #define LOG_H

@@ -2,9 +2,9 @@
 /*
  * The log's file.
  *
- * An elevated program that appends to a file at a predictable path can be led, by a link put there, to write to a file
- * of a stranger's choice (S7). So the file is opened itself, never what a reparse point stands for, and after the open it is
- * made sure that it is a plain file with one name.
+ * An elevated program that appends to a file at a predictable path can be led, by a link put there, to write to a
+ * file of a stranger's choice (S7). So the file is opened itself, never what a reparse point stands for, and after
+ * the open it is made sure that it is a plain file with one name.
  *
  * Several redirectors may write to one file: each write appends as a whole, and all of them let the others rename
  * it. Who finds the file too large looks whether the path already leads to a new one before he renames it.
@@ -28,14 +28,18 @@ struct log_file {
 static const char *refusal(HANDLE handle)
 {
     BY_HANDLE_FILE_INFORMATION info;
-    if (GetFileType(handle) != FILE_TYPE_DISK || !GetFileInformationByHandle(handle, &info))
+    if (GetFileType(handle) != FILE_TYPE_DISK || !GetFileInformationByHandle(handle, &info)) {
         return "it is not a file";
-    if (info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT)
+    }
+    if (info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) {
         return "it is a link";
-    if (info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY)
+    }
+    if (info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) {
         return "it is a folder";
-    if (info.nNumberOfLinks > 1)
+    }
+    if (info.nNumberOfLinks > 1) {
         return "it has more than one name (hard link)";
+    }
     return NULL;
 }
 
@@ -52,8 +56,9 @@ static bool open_handle(struct log_file *file, uint32_t *os_error, const char **
         return false;
     }
     *reason = refusal(file->handle);
-    if (!*reason)
+    if (!*reason) {
         return true;
+    }
     CloseHandle(file->handle);
     file->handle = INVALID_HANDLE_VALUE;
     return false;
@@ -64,24 +69,28 @@ struct log_file *log_file_open(const char *path, redirector_error *error)
     struct log_file *file = calloc(1, sizeof *file);
     uint32_t os_error = ERROR_NOT_ENOUGH_MEMORY;
     const char *reason = NULL;
-    if (!file)
+    if (!file) {
         goto fail;
+    }
     file->handle = INVALID_HANDLE_VALUE;
     wchar_t *given = text_to_wide(path);
     file->path = given ? path_full(given) : NULL;
     os_error = GetLastError();
     free(given);
-    if (!file->path)
+    if (!file->path) {
         goto fail;
+    }
     size_t size = wcslen(file->path) + sizeof ".1";
     file->rotated_path = malloc(size * sizeof(wchar_t));
     os_error = ERROR_NOT_ENOUGH_MEMORY;
-    if (!file->rotated_path)
+    if (!file->rotated_path) {
         goto fail;
+    }
     wcscpy(file->rotated_path, file->path);
     wcscat(file->rotated_path, L".1");
-    if (open_handle(file, &os_error, &reason))
+    if (open_handle(file, &os_error, &reason)) {
         return file;
+    }
 fail:;
     char detail[400];
     snprintf(detail, sizeof detail, "%s%s%s", path, reason ? ": " : "", reason ? reason : "");
@@ -93,10 +102,12 @@ fail:;
 
 void log_file_close(struct log_file *file)
 {
-    if (!file)
+    if (!file) {
         return;
-    if (file->handle != INVALID_HANDLE_VALUE)
+    }
+    if (file->handle != INVALID_HANDLE_VALUE) {
         CloseHandle(file->handle);
+    }
     free(file->path);
     free(file->rotated_path);
     free(file);
@@ -112,22 +123,27 @@ static bool reopen(struct log_file *file)
 {
     uint32_t os_error;
     const char *reason;
-    if (file->handle != INVALID_HANDLE_VALUE)
+    if (file->handle != INVALID_HANDLE_VALUE) {
         CloseHandle(file->handle);
+    }
     return open_handle(file, &os_error, &reason);
 }
 
 /* Makes sure of an open file with room in it. */
 static bool make_room(struct log_file *file)
 {
-    if (file->handle != INVALID_HANDLE_VALUE && !is_full(file))
+    if (file->handle != INVALID_HANDLE_VALUE && !is_full(file)) {
         return true;
-    if (!reopen(file)) /* now it is the file at the path, which another redirector may have begun anew */
+    }
+    if (!reopen(file)) { /* now it is the file at the path, which another redirector may have begun anew */
         return false;
-    if (!is_full(file))
+    }
+    if (!is_full(file)) {
         return true;
-    if (!MoveFileExW(file->path, file->rotated_path, MOVEFILE_REPLACE_EXISTING))
+    }
+    if (!MoveFileExW(file->path, file->rotated_path, MOVEFILE_REPLACE_EXISTING)) {
         return false; /* bounded all the same: nothing is written until it can be moved */
+    }
     return reopen(file);
 }
 

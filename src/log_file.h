@@ -18,7 +18,7 @@ struct log_file *log_file_open(const char *path, redirector_error *error);
 
 void log_file_close(struct log_file *file);
 
-/** Appends whole lines. Rotates first when the file has reached LOG_FILE_MAX. false: nothing, or not all, was written. */
+/** Appends whole lines; rotates first when the file has reached LOG_FILE_MAX. false: not all of it was written. */
 bool log_file_write(struct log_file *file, const char *lines, size_t bytes);
 
 #endif

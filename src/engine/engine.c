@@ -48,15 +48,22 @@ void engine_free(struct engine *e)
     free(e);
 }
 
+static void announce_end(struct engine *e, uint32_t id)
+{
+    const struct flow *f = flow_at(&e->flows, id);
+    if (f->kind == FLOW_DIRECT) {
+        return;
+    }
+    if (e->host.flow_news) {
+        e->host.flow_news(e->host.context, f, flow_original(&e->flows, id), true);
+    }
+    COUNT_SET(e, flows_live, --e->redirected_live);
+}
+
 void engine_flow_end(struct engine *e, uint32_t id)
 {
     destinations_withdraw(e->destinations, be16_to_host(flow_steered(&e->flows, id).src_port));
-    if (flow_at(&e->flows, id)->kind != FLOW_DIRECT) {
-        if (e->host.flow_news) {
-            e->host.flow_news(e->host.context, flow_at(&e->flows, id), flow_original(&e->flows, id), true);
-        }
-        COUNT_SET(e, flows_live, --e->redirected_live);
-    }
+    announce_end(e, id);
     flow_close(&e->flows, id);
 }
 
@@ -220,6 +227,9 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
 
 void engine_tick(struct engine *e, uint64_t now_ms)
 {
+    if (e->stopping) {
+        return;
+    }
     engine_held_tick(e, now_ms);
     pending_expire(&e->pending, now_ms);
     for (uint32_t id; (id = flow_expired(&e->flows, now_ms)) != FLOW_NONE;) {
@@ -275,14 +285,15 @@ void engine_stop(struct engine *e, bool reset, uint64_t now_ms)
     }
     e->stopping = true;
     engine_held_release_all(e, now_ms);
-    for (uint32_t id = 0; reset && id < e->flows.never_used; id++) {
+    for (uint32_t id = 0; id < e->flows.never_used; id++) {
         if (flow_at(&e->flows, id)->state == FLOW_FREE) {
             continue;
         }
-        if (goes_on_alone(e, id)) {
+        if (!reset || goes_on_alone(e, id)) {
             engine_flow_end(e, id);
         } else {
             reset_flow(e, id);
+            announce_end(e, id); /* it stays in the table, so that its last packets are recognised */
         }
     }
     for (uint32_t port = 0; port < 65536; port++) {

@@ -120,18 +120,28 @@ uint32_t flow_open(struct flow_table *t, const struct tuple *original, const str
     return id;
 }
 
+/* Bytes of the stream: what is sent again counts once. */
+static void count_stream(struct flow *f, enum leg leg, const struct packet *p)
+{
+    uint32_t control = (uint32_t)(!!(p->flags & TCP_SYN) + !!(p->flags & TCP_FIN));
+    if (f->packets[leg] == 1) {
+        f->next_seq[leg] = p->seq;
+    }
+    uint32_t fresh = p->seq + p->payload + control - f->next_seq[leg];
+    if (!(p->flags & TCP_RST) && (int32_t)fresh > 0) {
+        f->next_seq[leg] += fresh;
+        f->bytes[leg] += fresh - control;
+    }
+}
+
 void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct packet *p, uint64_t now_ms)
 {
     struct flow *f = flow_at(t, id);
     f->packets[leg]++;
-    f->bytes[leg] += p->payload;
+    count_stream(f, leg, p);
     if (p->flags & TCP_ACK) {
         f->last_ack[leg] = p->ack;
         f->acked[leg] = true;
-    }
-    uint32_t end = p->seq + p->payload + !!(p->flags & TCP_SYN) + !!(p->flags & TCP_FIN);
-    if ((int32_t)(end - f->next_seq[leg]) > 0 || f->packets[leg] == 1) {
-        f->next_seq[leg] = end;
     }
     if (f->state == FLOW_OPENING) {
         if (leg == LEG_REPLY) {

@@ -42,7 +42,7 @@ enum flow_queue { FLOW_QUEUE_NONE, FLOW_QUEUE_OPENING, FLOW_QUEUE_FIN, FLOW_QUEU
 struct flow {
     uint64_t opened_ms;
     uint64_t deadline_ms; /* while in a queue */
-    uint64_t bytes[2];    /* TCP payload by leg */
+    uint64_t bytes[2];    /* of the stream, by leg: what is sent again counts once */
     uint64_t packets[2];  /* by leg */
     uint32_t last_ack[2]; /* by leg: newest acknowledgement number, which is what the sender expects to receive next */
     uint32_t next_seq[2]; /* by leg: end of what was sent, SYN and FIN counted */

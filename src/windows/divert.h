@@ -65,9 +65,11 @@ struct divert_api *divert_load(const char *dir, redirector_error *error);
 void divert_unload(struct divert_api *api);
 
 /**
- * Opens a handle and posts its receives. NETWORK handles divert; SOCKET handles sniff. Raises the queue limits right
- * after the open. NULL on failure with *error set: NOT_ELEVATED, DRIVER_NOT_FOUND, DRIVER_BLOCKED, DRIVER_SIGNATURE,
- * DRIVER_CONFLICT, DRIVER_SERVICE, FILTERING_STOPPED, DRIVER_FAILED, NO_MEMORY. The handle is not inheritable.
+ * Opens a handle. NETWORK handles divert; SOCKET handles sniff. Raises the queue limits right after the open. The
+ * receives are posted by the first calls of divert_next(), because Windows cancels what a thread has outstanding when
+ * it ends; until then divert_wait_handle() is set. NULL on failure with *error set: NOT_ELEVATED, DRIVER_NOT_FOUND,
+ * DRIVER_BLOCKED, DRIVER_SIGNATURE, DRIVER_CONFLICT, DRIVER_SERVICE, FILTERING_STOPPED, DRIVER_FAILED, NO_MEMORY. The
+ * handle is not inheritable.
  */
 struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
                                 redirector_error *error);
@@ -78,7 +80,7 @@ struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum
  */
 void *divert_wait_handle(const struct divert_ring *ring);
 
-/** A batch as it came from the driver. Its memory is the ring's; it is valid until divert_recycle(). */
+/** A batch as it came from the driver. Its memory is the ring's, writable, and valid until divert_recycle(). */
 struct divert_batch {
     struct divert_address *addresses; /* `count` of them */
     uint8_t *data;                    /* packets back to back (NETWORK) */
@@ -93,7 +95,7 @@ enum divert_result {
     DIVERT_ERROR,   /* this receive failed (*os_error); the next may work. Counted by the caller */
 };
 
-/** Takes the oldest outstanding receive, without waiting. */
+/** Takes the oldest outstanding receive, without waiting. Always to be called from the same thread. */
 enum divert_result divert_next(struct divert_ring *ring, struct divert_batch *batch, uint32_t *os_error);
 
 /**
@@ -105,7 +107,7 @@ void divert_recycle(struct divert_ring *ring);
 /**
  * Sends `count` packets that stand back to back. Addresses belong to packets one to one. Returns 0, or the Windows
  * error of the last failure (then some packets may have gone out: never send the batch again). `addresses` must be
- * writable memory.
+ * writable memory; `count` is at most 255.
  */
 uint32_t divert_send(struct divert_ring *ring, const uint8_t *data, uint32_t bytes, struct divert_address *addresses,
                      uint32_t count);
@@ -114,12 +116,16 @@ uint32_t divert_send(struct divert_ring *ring, const uint8_t *data, uint32_t byt
 void divert_shutdown_receive(struct divert_ring *ring);
 
 /**
- * Closes the driver handle only, from any thread, without waiting: traffic flows again at once (S3). Idempotent;
- * divert_close() is still needed.
+ * Closes the driver handle only, from any thread, without waiting (50 ms when another thread hangs in a call): traffic
+ * flows again at once (S3), a divert_send() that waits for the driver returns, divert_next() says DIVERT_ERROR with
+ * 995 from now on. Idempotent; divert_close() is still needed, and must not run at the same time.
  */
 void divert_abandon(struct divert_ring *ring);
 
-/** Cancels what is outstanding, waits for it, closes the handle, frees the memory. NULL is fine. */
+/**
+ * Cancels what is outstanding, waits for it, closes the handle, frees the memory. Takes at most half a second: what a
+ * driver does not complete even then stays allocated. No other call may be running. NULL is fine.
+ */
 void divert_close(struct divert_ring *ring);
 
 /** Conversion at the border. */

@@ -2,8 +2,8 @@
 /*
  * Errors of WinDivertOpen, translated in this one place.
  *
- * Opening installs and starts the driver, so most of these come from the service control manager and from Windows' code
- * integrity, by way of the DLL.
+ * Opening installs and starts the driver, so most of these come from the service control manager and from Windows'
+ * code integrity, by way of the DLL.
  */
 #include "windows/divert_internal.h"
 #include "windows/text.h"
@@ -57,20 +57,28 @@ redirector_status divert_open_status(uint32_t os_error)
     }
 }
 
+/* Without the file, these failures have one cause, whatever the code. */
+static bool may_lack_file(redirector_status status)
+{
+    return status == REDIRECTOR_DRIVER_NOT_FOUND || status == REDIRECTOR_DRIVER_SERVICE ||
+           status == REDIRECTOR_DRIVER_FAILED;
+}
+
 void divert_open_error(const struct divert_api *api, uint32_t os_error, redirector_error *error)
 {
     redirector_status status = divert_open_status(os_error);
     char detail[1024] = "";
     wchar_t *driver = path_join(api->folder, L"WinDivert64.sys");
-    if (driver && (status == REDIRECTOR_DRIVER_NOT_FOUND || status == REDIRECTOR_DRIVER_FAILED)) {
+    if (driver && may_lack_file(status)) {
         bool there = GetFileAttributesW(driver) != INVALID_FILE_ATTRIBUTES;
         char path[900];
         text_from_wide(driver, path, sizeof path);
-        if (!there) { /* which explains a code that nobody has heard of, too */
+        if (!there) {
             status = REDIRECTOR_DRIVER_NOT_FOUND;
             snprintf(detail, sizeof detail, "no %s", path);
-        } else if (status == REDIRECTOR_DRIVER_NOT_FOUND)
+        } else if (status == REDIRECTOR_DRIVER_NOT_FOUND) {
             snprintf(detail, sizeof detail, "%s is there, but the service names another file", path);
+        }
     }
     error_set(error, status, os_error, detail);
     free(driver);

@@ -12,10 +12,12 @@ struct divert_api {
     HMODULE module;
     wchar_t *folder;
     HANDLE (*open)(const char *filter, int layer, int16_t priority, uint64_t flags);
-    BOOL (*recv_ex)(HANDLE handle, void *packets, UINT bytes, UINT *received, uint64_t flags,
-                    struct divert_address *addresses, UINT *address_bytes, OVERLAPPED *overlapped);
-    BOOL (*send_ex)(HANDLE handle, const void *packets, UINT bytes, UINT *sent, uint64_t flags,
-                    const struct divert_address *addresses, UINT address_bytes, OVERLAPPED *overlapped);
+    BOOL (*recv_ex)
+    (HANDLE handle, void *packets, UINT bytes, UINT *received, uint64_t flags, struct divert_address *addresses,
+     UINT *address_bytes, OVERLAPPED *overlapped);
+    BOOL (*send_ex)
+    (HANDLE handle, const void *packets, UINT bytes, UINT *sent, uint64_t flags, const struct divert_address *addresses,
+     UINT address_bytes, OVERLAPPED *overlapped);
     BOOL (*shutdown)(HANDLE handle, int how);
     BOOL (*close)(HANDLE handle);
     BOOL (*set_param)(HANDLE handle, int param, uint64_t value);

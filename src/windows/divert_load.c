@@ -2,12 +2,12 @@
 /*
  * Loading WinDivert.dll.
  *
- * An elevated program that loads a DLL by the search path runs whatever a stranger put into one of its folders (S7). So
- * the DLL is named by its full path, what it imports comes from the system folder only, and a folder that is not
- * absolute is refused.
+ * An elevated program that loads a DLL by the search path runs whatever a stranger put into one of its folders
+ * (S7). So the DLL is named by its full path, what it imports comes from the system folder only, and a folder that
+ * is not absolute is refused.
  *
- * The DLL carries no version resource. Its exports tell the version: those of 2.x differ from 1.x, and 2.2 renamed the
- * address helpers. The driver states its version itself once a handle is open (divert_ring.c).
+ * The DLL carries no version resource. Its exports tell the version: those of 2.x differ from 1.x, and 2.2 renamed
+ * the address helpers. The driver states its version itself once a handle is open (divert_ring.c).
  */
 #include "windows/divert_internal.h"
 #include "windows/text.h"
@@ -42,8 +42,9 @@ static bool resolve_exports(struct divert_api *api, const char **missing)
             *missing = exports[i].name;
             return false;
         }
-        if (exports[i].offset != NOT_KEPT)
+        if (exports[i].offset != NOT_KEPT) {
             memcpy((char *)api + exports[i].offset, &function, sizeof function);
+        }
     }
     return true;
 }
@@ -53,14 +54,15 @@ static wchar_t *dll_folder(const char *dir, redirector_error *error)
 {
     wchar_t *given = dir ? text_to_wide(dir) : path_program_folder();
     wchar_t *full = NULL;
-    if (!given)
+    if (!given) {
         error_set(error, REDIRECTOR_DLL_NOT_FOUND, GetLastError(), dir ? "its folder's name is not UTF-8" : NULL);
-    else if (!path_is_absolute(given)) {
+    } else if (!path_is_absolute(given)) {
         char detail[300];
         snprintf(detail, sizeof detail, "the folder must be absolute, this is not: %s", dir);
         error_set(error, REDIRECTOR_DLL_NOT_FOUND, 0, detail);
-    } else if (!(full = path_full(given)))
+    } else if (!(full = path_full(given))) {
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
+    }
     free(given);
     return full;
 }
@@ -94,11 +96,13 @@ struct divert_api *divert_load(const char *dir, redirector_error *error)
         return NULL;
     }
     api->folder = dll_folder(dir, error);
-    if (!api->folder)
+    if (!api->folder) {
         goto fail;
+    }
     api->module = load_module(api->folder, error);
-    if (!api->module)
+    if (!api->module) {
         goto fail;
+    }
     if (!resolve_exports(api, &missing)) {
         char detail[100];
         snprintf(detail, sizeof detail, "it has no %s", missing);
@@ -113,10 +117,12 @@ fail:
 
 void divert_unload(struct divert_api *api)
 {
-    if (!api)
+    if (!api) {
         return;
-    if (api->module)
+    }
+    if (api->module) {
         FreeLibrary(api->module);
+    }
     free(api->folder);
     free(api);
 }

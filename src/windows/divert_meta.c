@@ -45,8 +45,9 @@ void divert_apply_meta(struct divert_address *a, const struct packet_meta *m)
 static ip_addr address_from_words(const uint32_t words[4], uint32_t family)
 {
     uint8_t bytes[16];
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < 16; i++) {
         bytes[15 - i] = (uint8_t)(words[i / 4] >> 8 * (i % 4));
+    }
     return family == FAMILY_IP4 ? ip_addr_from_ip4(bytes + 12) : ip_addr_from_ip6(bytes);
 }
 
@@ -55,8 +56,9 @@ bool divert_socket_event(const struct divert_address *a, struct socket_event *ou
     static const enum socket_event_kind kinds[] = {SOCKET_BIND, SOCKET_CONNECT, SOCKET_LISTEN, SOCKET_ACCEPT,
                                                    SOCKET_CLOSE};
     if (a->layer != DIVERT_LAYER_SOCKET || a->event < EVENT_BIND || a->event > EVENT_CLOSE ||
-        a->socket.protocol != PROTOCOL_TCP)
+        a->socket.protocol != PROTOCOL_TCP) {
         return false;
+    }
     uint32_t family = a->flags & DIVERT_IPV6 ? FAMILY_IP6 : FAMILY_IP4;
     *out = (struct socket_event){
         .kind = kinds[a->event - EVENT_BIND],

@@ -10,10 +10,14 @@
  * one and order is kept without any queue. Each has its own event, buffer, address array and length variable; the
  * driver writes to all of these until the receive is complete, so they live as long as it may.
  *
- * The handle can be closed by divert_abandon() while the engine's thread is inside a call. A closed handle's value can
- * belong to another object a moment later, so nobody may use it after the close: `gate` counts those who are inside a
- * call and has a bit that says "closed, do not enter"; the last to leave closes the handle. See divert_abandon() for the
- * one who never leaves.
+ * Windows cancels what a thread has outstanding when the thread ends. The one that opens the ring may be anybody's, so
+ * nothing is posted by it: a new ring's receives look as if they had been cancelled just now, and divert_next() posts
+ * them on the thread that uses the ring.
+ *
+ * The handle can be closed by divert_abandon() while the engine's thread is inside a call. A closed handle's value
+ * can belong to another object a moment later, so nobody may use it after the close: `gate` counts those who are
+ * inside a call and has a bit that says "closed, do not enter"; the last to leave closes the handle. See
+ * divert_abandon() for the one who never leaves.
  */
 #include "windows/divert_internal.h"
 
@@ -22,9 +26,9 @@
 #include <stdlib.h>
 
 /*
- * Four receives keep the driver supplied while the engine works on one batch. 64 addresses: batching pays up to some tens
- * of packets. 128 KiB holds 64 full-sized Ethernet packets and, at least, one packet of the largest size (65575 bytes);
- * a packet that finds a smaller buffer is lost. Events have no data.
+ * Four receives keep the driver supplied while the engine works on one batch. 64 addresses: batching pays up to
+ * some tens of packets. 128 KiB holds 64 full-sized Ethernet packets and, at least, one packet of the largest size
+ * (65575 bytes); a packet that finds a smaller buffer is lost. Events have no data.
  */
 enum {
     RECEIVES_MAX = 4,
@@ -74,24 +78,28 @@ struct divert_ring {
 static void close_handle_once(struct divert_ring *ring)
 {
     HANDLE handle = atomic_exchange(&ring->handle, NULL);
-    if (handle)
+    if (handle) {
         ring->api->close(handle);
+    }
 }
 
 static void gate_leave(struct divert_ring *ring)
 {
-    if (atomic_fetch_sub(&ring->gate, 1) == (GATE_CLOSED | 1))
+    if (atomic_fetch_sub(&ring->gate, 1) == (GATE_CLOSED | 1)) {
         close_handle_once(ring);
+    }
 }
 
 /* The handle, which stays open until gate_leave(); NULL when it is closed. */
 static HANDLE gate_enter(struct divert_ring *ring)
 {
     HANDLE handle = NULL;
-    if (!(atomic_fetch_add(&ring->gate, 1) & GATE_CLOSED))
+    if (!(atomic_fetch_add(&ring->gate, 1) & GATE_CLOSED)) {
         handle = atomic_load(&ring->handle);
-    if (!handle)
+    }
+    if (!handle) {
         gate_leave(ring);
+    }
     return handle;
 }
 
@@ -103,18 +111,20 @@ static bool is_closed(struct divert_ring *ring)
 void divert_abandon(struct divert_ring *ring)
 {
     HANDLE handle = gate_enter(ring);
-    if (!handle)
+    if (!handle) {
         return;
+    }
     atomic_fetch_or(&ring->gate, GATE_CLOSED);
     SetEvent(ring->closed_event);
     gate_leave(ring);
     /*
-     * Closed now, unless another thread is inside a call. Such calls take microseconds; one that takes longer hangs in the
-     * driver, has long since given its handle to the kernel, and no longer minds what its value becomes.
+     * Closed now, unless another thread is inside a call. Such calls take microseconds; one that takes longer hangs
+     * in the driver, has long since given its handle to the kernel, and no longer minds what its value becomes.
      */
     ULONGLONG deadline = GetTickCount64() + ABANDON_GRACE_MS;
-    while (atomic_load(&ring->handle) && GetTickCount64() < deadline)
+    while (atomic_load(&ring->handle) && GetTickCount64() < deadline) {
         Sleep(1);
+    }
     close_handle_once(ring);
 }
 
@@ -134,8 +144,9 @@ static void post(struct divert_ring *ring, struct receive *r)
         r->pending = done || r->os_error == ERROR_IO_PENDING;
         gate_leave(ring);
     }
-    if (!r->pending || r->os_error == ERROR_SUCCESS)
+    if (!r->pending || r->os_error == ERROR_SUCCESS) {
         SetEvent(r->overlapped.hEvent); /* there is something to take already */
+    }
 }
 
 static void advance(struct divert_ring *ring)
@@ -153,15 +164,18 @@ enum divert_result divert_next(struct divert_ring *ring, struct divert_batch *ba
 {
     struct receive *r = &ring->receives[ring->head];
     DWORD bytes = 0;
-    if (ring->drained)
+    if (ring->drained) {
         return DIVERT_DRAINED;
-    if (ring->taken)
+    }
+    if (ring->taken) {
         return DIVERT_NOTHING;
+    }
     bool closed = is_closed(ring);
     *os_error = closed ? ERROR_OPERATION_ABORTED : r->os_error;
     if (!closed && r->pending) {
-        if (!HasOverlappedIoCompleted(&r->overlapped))
+        if (!HasOverlappedIoCompleted(&r->overlapped)) {
             return DIVERT_NOTHING;
+        }
         *os_error = GetOverlappedResult(NULL, &r->overlapped, &bytes, FALSE) ? ERROR_SUCCESS : GetLastError();
         r->pending = false;
         r->os_error = *os_error;
@@ -171,14 +185,14 @@ enum divert_result divert_next(struct divert_ring *ring, struct divert_batch *ba
         return DIVERT_DRAINED;
     }
     if (*os_error == ERROR_OPERATION_ABORTED && !closed) {
-        /* Windows cancels what a thread has outstanding when it ends: the thread that opened the ring, for one. Nothing
-         * was lost with it. */
+        /* nothing was lost with it */
         advance(ring);
         return DIVERT_NOTHING;
     }
     ring->taken = true;
-    if (*os_error != ERROR_SUCCESS)
+    if (*os_error != ERROR_SUCCESS) {
         return DIVERT_ERROR;
+    }
     UINT room = BATCH_ADDRESSES * sizeof *r->addresses;
     *batch = (struct divert_batch){
         .addresses = r->addresses,
@@ -191,11 +205,13 @@ enum divert_result divert_next(struct divert_ring *ring, struct divert_batch *ba
 
 void divert_recycle(struct divert_ring *ring)
 {
-    if (!ring->taken)
+    if (!ring->taken) {
         return;
+    }
     ring->taken = false;
-    if (!is_closed(ring)) /* the driver may still write to receives of a closed handle: leave them */
+    if (!is_closed(ring)) { /* the driver may still write to receives of a closed handle: leave them */
         advance(ring);
+    }
 }
 
 /* ---- sending ---- */
@@ -217,11 +233,12 @@ uint32_t divert_send(struct divert_ring *ring, const uint8_t *data, uint32_t byt
                      uint32_t count)
 {
     HANDLE handle = ring->send_pending ? NULL : gate_enter(ring);
-    if (!handle)
+    if (!handle) {
         return ERROR_OPERATION_ABORTED;
+    }
     ring->send = (OVERLAPPED){.hEvent = ring->send.hEvent};
-    bool done = ring->api->send_ex(handle, data, bytes, NULL, 0, addresses, (UINT)(count * sizeof *addresses),
-                                   &ring->send);
+    bool done =
+        ring->api->send_ex(handle, data, bytes, NULL, 0, addresses, (UINT)(count * sizeof *addresses), &ring->send);
     uint32_t os_error = done ? ERROR_SUCCESS : GetLastError();
     gate_leave(ring); /* the wait needs no handle, and must not hold up divert_abandon() */
     return os_error == ERROR_IO_PENDING ? await_send(ring) : os_error;
@@ -230,8 +247,9 @@ uint32_t divert_send(struct divert_ring *ring, const uint8_t *data, uint32_t byt
 void divert_shutdown_receive(struct divert_ring *ring)
 {
     HANDLE handle = gate_enter(ring);
-    if (!handle)
+    if (!handle) {
         return;
+    }
     ring->api->shutdown(handle, SHUTDOWN_RECV);
     gate_leave(ring);
 }
@@ -246,8 +264,9 @@ static bool check_driver_version(const struct divert_api *api, HANDLE handle, re
         error_set(error, REDIRECTOR_DRIVER_FAILED, GetLastError(), "its version cannot be read");
         return false;
     }
-    if (major == 2 && minor == 2)
+    if (major == 2 && minor == 2) {
         return true;
+    }
     char detail[80];
     snprintf(detail, sizeof detail, "the loaded driver is version %u.%u", (unsigned)major, (unsigned)minor);
     error_set(error, REDIRECTOR_DRIVER_CONFLICT, 0, detail);
@@ -258,8 +277,9 @@ static bool check_driver_version(const struct divert_api *api, HANDLE handle, re
 static bool raise_queue_limits(const struct divert_api *api, HANDLE handle, redirector_error *error)
 {
     if (api->set_param(handle, PARAM_QUEUE_LENGTH, 16384) && api->set_param(handle, PARAM_QUEUE_TIME, 16000) &&
-        api->set_param(handle, PARAM_QUEUE_SIZE, 32 * 1024 * 1024))
+        api->set_param(handle, PARAM_QUEUE_SIZE, 32 * 1024 * 1024)) {
         return true;
+    }
     error_set(error, REDIRECTOR_DRIVER_FAILED, GetLastError(), "its queue limits cannot be set");
     return false;
 }
@@ -283,8 +303,9 @@ static HANDLE open_handle(const struct divert_api *api, const char *filter, enum
 static struct divert_ring *ring_create(const struct divert_api *api, enum divert_layer layer)
 {
     struct divert_ring *ring = calloc(1, sizeof *ring);
-    if (!ring)
+    if (!ring) {
         return NULL;
+    }
     bool network = layer == DIVERT_LAYER_NETWORK;
     size_t address_bytes = BATCH_ADDRESSES * sizeof(struct divert_address);
     ring->api = api;
@@ -302,11 +323,13 @@ static struct divert_ring *ring_create(const struct divert_api *api, enum divert
         r->data = ring->buffer_bytes ? at : NULL;
         r->addresses = (struct divert_address *)(void *)(at + ring->buffer_bytes);
         at += ring->buffer_bytes + address_bytes;
-        r->overlapped.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
+        r->os_error = ERROR_OPERATION_ABORTED;
+        r->overlapped.hEvent = CreateEventW(NULL, TRUE, TRUE, NULL);
         complete = r->overlapped.hEvent != NULL;
     }
-    if (complete)
+    if (complete) {
         return ring;
+    }
     divert_close(ring);
     return NULL;
 }
@@ -325,8 +348,6 @@ struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum
         return NULL;
     }
     atomic_store(&ring->handle, handle);
-    for (unsigned i = 0; i < ring->count; i++)
-        post(ring, &ring->receives[i]);
     return ring;
 }
 
@@ -337,43 +358,51 @@ static bool settle(struct divert_ring *ring, DWORD milliseconds)
     for (unsigned i = 0; i <= ring->count; i++) {
         bool is_send = i == ring->count;
         OVERLAPPED *overlapped = is_send ? &ring->send : &ring->receives[i].overlapped;
-        if (!(is_send ? ring->send_pending : ring->receives[i].pending))
+        if (!(is_send ? ring->send_pending : ring->receives[i].pending)) {
             continue;
+        }
         ULONGLONG now = GetTickCount64();
         WaitForSingleObject(overlapped->hEvent, now < deadline ? (DWORD)(deadline - now) : 0);
-        if (!HasOverlappedIoCompleted(overlapped))
+        if (!HasOverlappedIoCompleted(overlapped)) {
             return false;
+        }
     }
     return true;
 }
 
 static void close_event(HANDLE event)
 {
-    if (event)
+    if (event) {
         CloseHandle(event);
+    }
 }
 
 void divert_close(struct divert_ring *ring)
 {
-    if (!ring)
+    if (!ring) {
         return;
+    }
     HANDLE handle = gate_enter(ring);
     bool settled = false;
     if (handle) {
-        if (CancelIoEx(handle, NULL))
+        if (CancelIoEx(handle, NULL)) {
             settled = settle(ring, CANCEL_MS);
+        }
         gate_leave(ring);
         divert_abandon(ring);
     }
     /* A driver that does not even complete what it was told to cancel may write to this memory at any time: it is left
      * to it. */
-    if (!settled && !settle(ring, CANCEL_MS))
+    if (!settled && !settle(ring, CANCEL_MS)) {
         return;
-    for (unsigned i = 0; i < ring->count; i++)
+    }
+    for (unsigned i = 0; i < ring->count; i++) {
         close_event(ring->receives[i].overlapped.hEvent);
+    }
     close_event(ring->send.hEvent);
     close_event(ring->closed_event);
-    if (ring->memory)
+    if (ring->memory) {
         VirtualFree(ring->memory, 0, MEM_RELEASE);
+    }
     free(ring);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Paths at the border to Windows. Every path is made full once, when it comes in: what the current folder is later on,
- * or what the search path holds, must not change which file is meant (S7).
+ * Paths at the border to Windows. Every path is made full once, when it comes in: what the current folder is later
+ * on, or what the search path holds, must not change which file is meant (S7).
  */
 #include "windows/text.h"
 
@@ -16,8 +16,9 @@ static bool is_separator(wchar_t c)
 
 bool path_is_absolute(const wchar_t *path)
 {
-    if (is_separator(path[0]))
+    if (is_separator(path[0])) {
         return is_separator(path[1]); /* \\server\share, \\?\...; a single one means "of the current drive" */
+    }
     return path[0] && path[1] == L':' && is_separator(path[2]);
 }
 
@@ -43,8 +44,9 @@ wchar_t *path_join(const wchar_t *folder, const wchar_t *name)
 wchar_t *path_full(const wchar_t *path)
 {
     DWORD size = GetFullPathNameW(path, 0, NULL, NULL);
-    if (size == 0)
+    if (size == 0) {
         return NULL;
+    }
     wchar_t *full = malloc(size * sizeof *full);
     if (!full) {
         SetLastError(ERROR_NOT_ENOUGH_MEMORY);
@@ -56,8 +58,9 @@ wchar_t *path_full(const wchar_t *path)
         return NULL;
     }
     /* 12 less than MAX_PATH: also room for the ".1" of a rotated log */
-    if (length < MAX_PATH - 12 || wcsncmp(full, L"\\\\?\\", 4) == 0)
+    if (length < MAX_PATH - 12 || wcsncmp(full, L"\\\\?\\", 4) == 0) {
         return full;
+    }
     bool server = wcsncmp(full, L"\\\\", 2) == 0;
     wchar_t *extended = concatenate(server ? L"\\\\?\\UNC" : L"\\\\?\\", server ? full + 1 : full, L"");
     free(full);
@@ -85,7 +88,8 @@ wchar_t *path_system_file(const wchar_t *name)
 {
     wchar_t folder[MAX_PATH];
     UINT length = GetSystemDirectoryW(folder, MAX_PATH);
-    if (length == 0 || length >= MAX_PATH)
+    if (length == 0 || length >= MAX_PATH) {
         return NULL;
+    }
     return path_join(folder, name);
 }

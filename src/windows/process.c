@@ -26,8 +26,9 @@ HANDLE process_open(uint32_t pid)
 uint64_t process_created(HANDLE process)
 {
     FILETIME created, exited, kernel, user;
-    if (!GetProcessTimes(process, &created, &exited, &kernel, &user))
+    if (!GetProcessTimes(process, &created, &exited, &kernel, &user)) {
         return 0;
+    }
     return (uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime;
 }
 
@@ -39,12 +40,14 @@ bool process_has_exited(HANDLE process)
 bool process_is_in_job(HANDLE process, HANDLE job)
 {
     BOOL member = FALSE;
-    if (IsProcessInJob(process, job, &member) || GetLastError() != ERROR_ACCESS_DENIED)
+    if (IsProcessInJob(process, job, &member) || GetLastError() != ERROR_ACCESS_DENIED) {
         return member;
+    }
     /* Wine wants more rights than Windows does. */
     HANDLE strong = OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, GetProcessId(process));
-    if (!strong)
+    if (!strong) {
         return false;
+    }
     IsProcessInJob(strong, job, &member);
     CloseHandle(strong);
     return member;
@@ -64,8 +67,9 @@ bool process_identify(uint32_t pid, struct process_id *out, redirector_error *er
     bool exited = process_has_exited(process);
     *out = (struct process_id){.pid = pid, .created = process_created(process)};
     CloseHandle(process);
-    if (exited)
+    if (exited) {
         error_set(error, REDIRECTOR_NO_SUCH_PROCESS, 0, detail);
+    }
     return !exited;
 }
 
@@ -74,8 +78,9 @@ static uint32_t parent_pid(HANDLE process)
 {
     PROCESS_BASIC_INFORMATION basic;
     ULONG length;
-    if (NtQueryInformationProcess(process, ProcessBasicInformation, &basic, sizeof basic, &length) < 0)
+    if (NtQueryInformationProcess(process, ProcessBasicInformation, &basic, sizeof basic, &length) < 0) {
         return 0;
+    }
     return (uint32_t)basic.InheritedFromUniqueProcessId;
 }
 
@@ -86,8 +91,9 @@ static struct process_id parent_of(HANDLE process, uint64_t created)
     HANDLE handle = parent.pid ? process_open(parent.pid) : NULL;
     if (handle) {
         uint64_t parent_created = process_created(handle);
-        if (parent_created <= created)
+        if (parent_created <= created) {
             parent.created = parent_created;
+        }
         CloseHandle(handle);
     }
     return parent;
@@ -96,8 +102,9 @@ static struct process_id parent_of(HANDLE process, uint64_t created)
 bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *out)
 {
     HANDLE process = pid ? process_open(pid) : NULL;
-    if (!process)
+    if (!process) {
         return false;
+    }
     uint64_t created = process_created(process);
     *out = (struct process_facts){
         .self = {.pid = pid, .created = created},
@@ -115,9 +122,11 @@ void process_path(uint32_t pid, char *out, uint32_t size)
     HANDLE process = pid ? process_open(pid) : NULL;
     wchar_t *path = process ? malloc(PATH_CHARS_MAX * sizeof *path) : NULL;
     DWORD length = PATH_CHARS_MAX;
-    if (path && QueryFullProcessImageNameW(process, 0, path, &length) && length)
+    if (path && QueryFullProcessImageNameW(process, 0, path, &length) && length) {
         text_from_wide(path, out, size);
+    }
     free(path);
-    if (process)
+    if (process) {
         CloseHandle(process);
+    }
 }

@@ -37,8 +37,9 @@ void process_job_close(struct process_job *job); /* the processes live on, unres
 
 /**
  * Next news about members, without waiting. `exited`: the pid's process is gone. created is 0 when it was gone before
- * it could be asked. The first news after process_job_open() are the root and the descendants of the snapshot. false:
- * no more news.
+ * it could be asked; its `exited` follows with 0, too. The first news after process_job_open() are the root and the
+ * descendants of the snapshot. As long as the end of a member has not been told, its pid is not given to another
+ * process. false: no more news.
  */
 struct process_news {
     struct process_id id;
@@ -48,7 +49,8 @@ bool process_job_poll(struct process_job *job, struct process_news *news);
 
 /**
  * Facts about a live process: creation time, parent (created 0 when the parent is gone or younger than the child,
- * I2), in_tree by IsProcessInJob. false: it is gone or cannot be opened.
+ * I2; a parent that has ended is not gone as long as somebody, like a job here, has a handle to it), in_tree by
+ * IsProcessInJob. false: it is gone or cannot be opened.
  */
 bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *out);
 

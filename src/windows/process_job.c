@@ -3,16 +3,16 @@
  * The job that keeps a process tree together (I1).
  *
  * Which job. One redirector at a time holds the named job of a root; it proves to be alive by a named event, which
- * Windows removes with its last handle. Later starts on the same root find the job by its name and take it over, so that
- * restarts do not nest jobs without end. A name lives only as long as a handle, though: a handle that can do nothing
- * (SYNCHRONIZE) is therefore given to the root itself. While another redirector holds the named job, or where it cannot
- * be taken over, an unnamed one is nested into it; each has its own completion port that way.
+ * Windows removes with its last handle. Later starts on the same root find the job by its name and take it over, so
+ * that restarts do not nest jobs without end. A name lives only as long as a handle, though: a handle that can do
+ * nothing (SYNCHRONIZE) is therefore given to the root itself. While another redirector holds the named job, or
+ * where it cannot be taken over, an unnamed one is nested into it; each has its own completion port that way.
  *
- * News come from three sources. (1) The completion port tells of each new and each ended member, also of those whose life
- * is over before we hear of it. (2) A snapshot at the start finds descendants that ran already. They are put into
- * the job; one that cannot be (no rights, a job of its own that does not nest) is reported all the same, and its later
- * children are found by their parent link. (3) Windows does not promise to deliver job messages, so now and then the
- * job's list of processes is compared with what we know.
+ * News come from three sources. (1) The completion port tells of each new and each ended member, also of those
+ * whose life is over before we hear of it. (2) A snapshot at the start finds descendants that ran already. They are
+ * put into the job; one that cannot be (no rights, a job of its own that does not nest) is reported all the same,
+ * and its later children are found by their parent link. (3) Windows does not promise to deliver job messages, so
+ * now and then the job's list of processes is compared with what we know.
  *
  * The handle of each member is kept until its end has been reported: so long its pid cannot go to another process.
  */
@@ -50,9 +50,11 @@ HANDLE process_job_handle(const struct process_job *job)
 
 static struct member *find_member(struct process_job *job, uint32_t pid)
 {
-    for (uint32_t i = 0; i < job->count; i++)
-        if (job->members[i].id.pid == pid)
+    for (uint32_t i = 0; i < job->count; i++) {
+        if (job->members[i].id.pid == pid) {
             return &job->members[i];
+        }
+    }
     return NULL;
 }
 
@@ -85,8 +87,9 @@ static void remove_member(struct process_job *job, struct member *m)
 static struct member *add_from_job(struct process_job *job, uint32_t pid)
 {
     HANDLE process = process_open(pid);
-    if (!process)
+    if (!process) {
         return NULL;
+    }
     if (!process_is_in_job(process, job->job)) {
         CloseHandle(process);
         return NULL;
@@ -116,8 +119,7 @@ static bool is_our_kind(HANDLE job)
 static bool set_port(HANDLE job, HANDLE port)
 {
     JOBOBJECT_ASSOCIATE_COMPLETION_PORT association = {.CompletionPort = port};
-    return SetInformationJobObject(job, JobObjectAssociateCompletionPortInformation, &association,
-                                   sizeof association);
+    return SetInformationJobObject(job, JobObjectAssociateCompletionPortInformation, &association, sizeof association);
 }
 
 /* Whether a new handle names an object that nobody else has open; else it is closed. */
@@ -136,8 +138,9 @@ static void give_handle_to_root(HANDLE job, uint32_t root)
 {
     HANDLE process = OpenProcess(PROCESS_DUP_HANDLE, FALSE, root);
     HANDLE remote;
-    if (!process)
+    if (!process) {
         return;
+    }
     DuplicateHandle(GetCurrentProcess(), job, process, &remote, SYNCHRONIZE, FALSE, 0);
     CloseHandle(process);
 }
@@ -150,21 +153,25 @@ static bool take_named_job(struct process_job *job, struct process_id root)
     swprintf(holder, sizeof holder / sizeof *holder, L"%ls-held", name);
     SetLastError(ERROR_SUCCESS);
     job->holder = CreateEventW(NULL, TRUE, FALSE, holder);
-    if (!is_first(&job->holder))
+    if (!is_first(&job->holder)) {
         return false;
+    }
     SetLastError(ERROR_SUCCESS);
     HANDLE named = CreateJobObjectW(NULL, name);
     bool existed = GetLastError() == ERROR_ALREADY_EXISTS;
-    if (named && existed)
+    if (named && existed) {
         set_port(named, NULL); /* of a redirector that has ended */
+    }
     if (named && (existed ? is_our_kind(named) : allow_breakaway(named)) && set_port(named, job->port)) {
         job->job = named;
-        if (!existed)
+        if (!existed) {
             give_handle_to_root(named, root.pid);
+        }
         return true;
     }
-    if (named)
+    if (named) {
         CloseHandle(named);
+    }
     CloseHandle(job->holder);
     job->holder = NULL;
     return false;
@@ -203,19 +210,23 @@ static uint32_t adopt_children(struct process_job *job)
     uint32_t found = 0;
     PROCESSENTRY32W entry = {.dwSize = sizeof entry};
     HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
-    if (snapshot == INVALID_HANDLE_VALUE)
+    if (snapshot == INVALID_HANDLE_VALUE) {
         return 0;
+    }
     for (BOOL more = Process32FirstW(snapshot, &entry); more; more = Process32NextW(snapshot, &entry)) {
         uint32_t pid = entry.th32ProcessID;
-        if (!pid || find_member(job, pid) || !find_member(job, entry.th32ParentProcessID))
+        if (!pid || find_member(job, pid) || !find_member(job, entry.th32ParentProcessID)) {
             continue;
+        }
         HANDLE process = process_open(pid);
-        if (!process)
+        if (!process) {
             continue;
-        if (process_has_exited(process) || !is_child_of_member(job, entry.th32ParentProcessID, process))
+        }
+        if (process_has_exited(process) || !is_child_of_member(job, entry.th32ParentProcessID, process)) {
             CloseHandle(process);
-        else
+        } else {
             found += adopt(job, pid, process);
+        }
     }
     CloseHandle(snapshot);
     return found;
@@ -234,8 +245,9 @@ static bool adopt_root(struct process_job *job, struct process_id root, redirect
         error_set(error, denied ? REDIRECTOR_PROCESS_DENIED : REDIRECTOR_NO_SUCH_PROCESS, code, "the root has ended");
         return false;
     }
-    if (adopt(job, root.pid, process))
+    if (adopt(job, root.pid, process)) {
         return true;
+    }
     error_set(error, REDIRECTOR_NO_MEMORY, 0, NULL);
     return false;
 }
@@ -243,8 +255,9 @@ static bool adopt_root(struct process_job *job, struct process_id root, redirect
 struct process_job *process_job_open(struct process_id root, redirector_error *error)
 {
     struct process_job *job = calloc(1, sizeof *job);
-    if (job)
+    if (job) {
         job->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    }
     if (!job || !job->port) {
         error_set(error, REDIRECTOR_NO_MEMORY, job ? GetLastError() : 0, NULL);
         goto fail;
@@ -253,12 +266,14 @@ struct process_job *process_job_open(struct process_id root, redirector_error *e
         error_set(error, REDIRECTOR_INTERNAL, GetLastError(), "no job object for the process tree");
         goto fail;
     }
-    if (!adopt_root(job, root, error))
+    if (!adopt_root(job, root, error)) {
         goto fail;
+    }
     /* Children born from now on are born into the job; grandchildren of a child that we are about to adopt may slip in
      * between, hence more than one look. */
-    for (int round = 0; round < SNAPSHOT_ROUNDS && adopt_children(job); round++)
+    for (int round = 0; round < SNAPSHOT_ROUNDS && adopt_children(job); round++) {
         ;
+    }
     job->compared_at = GetTickCount64();
     return job;
 fail:
@@ -268,19 +283,23 @@ fail:
 
 void process_job_close(struct process_job *job)
 {
-    if (!job)
+    if (!job) {
         return;
-    while (job->count)
+    }
+    while (job->count) {
         remove_member(job, &job->members[0]);
+    }
     free(job->members);
     if (job->job) {
         set_port(job->job, NULL); /* the job lives on with its processes: no more messages to nobody */
         CloseHandle(job->job);
     }
-    if (job->port)
+    if (job->port) {
         CloseHandle(job->port);
-    if (job->holder)
+    }
+    if (job->holder) {
         CloseHandle(job->holder);
+    }
     free(job);
 }
 
@@ -290,10 +309,11 @@ static struct process_news announce(struct process_job *job, struct member *m)
 {
     struct process_news news = {.id = m->id, .exited = m->announced};
     job->news--;
-    if (news.exited)
+    if (news.exited) {
         remove_member(job, m);
-    else
+    } else {
         m->announced = true;
+    }
     return news;
 }
 
@@ -316,20 +336,24 @@ static bool read_message(struct process_job *job, DWORD message, uint32_t pid, s
     *news = (struct process_news){.id = {.pid = pid}};
     switch (message) {
     case JOB_OBJECT_MSG_NEW_PROCESS:
-        if (m) /* the snapshot found it first */
+        if (m) { /* the snapshot found it first */
             return false;
+        }
         m = add_from_job(job, pid);
-        if (m)
+        if (m) {
             *news = announce(job, m);
+        }
         return true;
     case JOB_OBJECT_MSG_EXIT_PROCESS:
     case JOB_OBJECT_MSG_ABNORMAL_EXIT_PROCESS:
         news->exited = true;
-        if (!m)
+        if (!m) {
             return true;
+        }
         /* The message can be that of an earlier owner of the pid, or come just before the end. compare() sees to it. */
-        if (!process_has_exited(m->process) || m->ended)
+        if (!process_has_exited(m->process) || m->ended) {
             return false;
+        }
         m->ended = true;
         job->news++;
         *news = announce(job, m);
@@ -345,16 +369,18 @@ static void compare_list(struct process_job *job)
     uint32_t room = job->count + 64;
     size_t size = sizeof(JOBOBJECT_BASIC_PROCESS_ID_LIST) + room * sizeof(ULONG_PTR);
     JOBOBJECT_BASIC_PROCESS_ID_LIST *list = malloc(size);
-    if (!list)
+    if (!list) {
         return;
+    }
     list->NumberOfProcessIdsInList = 0;
     /* With ERROR_MORE_DATA it is filled as far as it goes; the rest comes next time. */
     if (QueryInformationJobObject(job->job, JobObjectBasicProcessIdList, list, (DWORD)size, NULL) ||
         GetLastError() == ERROR_MORE_DATA) {
         for (DWORD i = 0; i < list->NumberOfProcessIdsInList && i <= room; i++) {
             uint32_t pid = (uint32_t)list->ProcessIdList[i];
-            if (!find_member(job, pid))
+            if (!find_member(job, pid)) {
                 add_from_job(job, pid);
+            }
         }
     }
     free(list);
@@ -363,8 +389,9 @@ static void compare_list(struct process_job *job)
 static void compare(struct process_job *job)
 {
     ULONGLONG now = GetTickCount64();
-    if (now - job->compared_at < COMPARE_MS)
+    if (now - job->compared_at < COMPARE_MS) {
         return;
+    }
     job->compared_at = now;
     for (uint32_t i = 0; i < job->count; i++) {
         struct member *m = &job->members[i];
@@ -378,14 +405,17 @@ static void compare(struct process_job *job)
 
 bool process_job_poll(struct process_job *job, struct process_news *news)
 {
-    if (next_announcement(job, news))
+    if (next_announcement(job, news)) {
         return true;
+    }
     DWORD message;
     ULONG_PTR key;
     OVERLAPPED *pid; /* job messages put a process id where others put a pointer */
-    while (GetQueuedCompletionStatus(job->port, &message, &key, &pid, 0))
-        if (read_message(job, message, (uint32_t)(ULONG_PTR)pid, news))
+    while (GetQueuedCompletionStatus(job->port, &message, &key, &pid, 0)) {
+        if (read_message(job, message, (uint32_t)(ULONG_PTR)pid, news)) {
             return true;
+        }
+    }
     compare(job);
     return next_announcement(job, news);
 }

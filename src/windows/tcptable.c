@@ -31,23 +31,28 @@ struct tcptable *tcptable_open(void)
 {
     struct tcptable *t = calloc(1, sizeof *t);
     wchar_t *path = path_system_file(L"iphlpapi.dll");
-    if (t && path)
+    if (t && path) {
         t->module = LoadLibraryExW(path, NULL, LOAD_LIBRARY_SEARCH_SYSTEM32);
+    }
     free(path);
-    if (t && t->module)
+    if (t && t->module) {
         t->get_table = (get_table_fn *)(void (*)(void))GetProcAddress(t->module, "GetExtendedTcpTable");
-    if (t && t->get_table)
+    }
+    if (t && t->get_table) {
         return t;
+    }
     tcptable_close(t);
     return NULL;
 }
 
 void tcptable_close(struct tcptable *t)
 {
-    if (!t)
+    if (!t) {
         return;
-    if (t->module)
+    }
+    if (t->module) {
         FreeLibrary(t->module);
+    }
     free(t->snapshot);
     free(t);
 }
@@ -57,13 +62,16 @@ static bool take_snapshot(struct tcptable *t, uint32_t family, TCP_TABLE_CLASS c
     for (int i = 0; i < ATTEMPTS; i++) {
         DWORD size = t->size;
         DWORD status = t->get_table(t->snapshot, &size, FALSE, family == FAMILY_IP4 ? AF_INET : AF_INET6, class, 0);
-        if (status == NO_ERROR && t->snapshot)
+        if (status == NO_ERROR && t->snapshot) {
             return true;
-        if (status != ERROR_INSUFFICIENT_BUFFER)
+        }
+        if (status != ERROR_INSUFFICIENT_BUFFER) {
             return false;
+        }
         void *larger = realloc(t->snapshot, size + SPARE_BYTES);
-        if (!larger)
+        if (!larger) {
             return false;
+        }
         t->snapshot = larger;
         t->size = size + SPARE_BYTES;
     }
@@ -115,21 +123,24 @@ static uint32_t row_count(const struct tcptable *t)
 
 static struct socket_row row_at(const struct tcptable *t, uint32_t family, uint32_t i)
 {
-    if (family == FAMILY_IP4)
+    if (family == FAMILY_IP4) {
         return row4(&((const MIB_TCPTABLE_OWNER_PID *)t->snapshot)->table[i]);
+    }
     return row6(&((const MIB_TCP6TABLE_OWNER_PID *)t->snapshot)->table[i]);
 }
 
 uint32_t tcptable_owner(struct tcptable *t, const struct tuple *tuple)
 {
     /* All sockets, not just connections: one that has sent its first SYN is what is looked for. */
-    if (!take_snapshot(t, tuple->family, TCP_TABLE_OWNER_PID_ALL))
+    if (!take_snapshot(t, tuple->family, TCP_TABLE_OWNER_PID_ALL)) {
         return 0;
+    }
     for (uint32_t i = 0, count = row_count(t); i < count; i++) {
         struct socket_row row = row_at(t, tuple->family, i);
         /* A connection in TIME_WAIT belongs to nobody and may share its tuple with a new one. */
-        if (row.pid && row.state != MIB_TCP_STATE_LISTEN && tuple_equal(&row.tuple, tuple))
+        if (row.pid && row.state != MIB_TCP_STATE_LISTEN && tuple_equal(&row.tuple, tuple)) {
             return row.pid;
+        }
     }
     return 0;
 }
@@ -152,8 +163,9 @@ static bool for_each(struct tcptable *t, TCP_TABLE_CLASS class, bool listening, 
         }
         for (uint32_t i = 0, count = row_count(t); i < count; i++) {
             struct socket_row row = row_at(t, families[f], i);
-            if ((row.state == MIB_TCP_STATE_LISTEN) != listening)
+            if ((row.state == MIB_TCP_STATE_LISTEN) != listening) {
                 continue;
+            }
             if (listening) { /* Windows leaves rubbish in a listener's remote port */
                 row.tuple.dst = ip_addr_any(families[f]);
                 row.tuple.dst_port = be16_from_host(0);

@@ -2,8 +2,8 @@
 /*
  * Text at the border to Windows.
  *
- * The conversion to UTF-8 is written out because WideCharToMultiByte cannot cut: it fails when the result does not fit,
- * and our outputs are bounded fields (an error text, a log line, a process name).
+ * The conversion to UTF-8 is written out because WideCharToMultiByte cannot cut: it fails when the result does not
+ * fit, and our outputs are bounded fields (an error text, a log line, a process name).
  */
 #include "windows/text.h"
 
@@ -15,8 +15,9 @@
 wchar_t *text_to_wide(const char *utf8)
 {
     int chars = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, utf8, -1, NULL, 0);
-    if (chars <= 0)
+    if (chars <= 0) {
         return NULL;
+    }
     wchar_t *wide = malloc((size_t)chars * sizeof *wide);
     if (!wide) {
         SetLastError(ERROR_NOT_ENOUGH_MEMORY);
@@ -30,11 +31,13 @@ wchar_t *text_to_wide(const char *utf8)
 static uint32_t next_code_point(const wchar_t **wide)
 {
     uint32_t c = *(*wide)++;
-    if (c < 0xd800 || c > 0xdfff)
+    if (c < 0xd800 || c > 0xdfff) {
         return c;
+    }
     uint32_t low = **wide;
-    if (c > 0xdbff || low < 0xdc00 || low > 0xdfff)
+    if (c > 0xdbff || low < 0xdc00 || low > 0xdfff) {
         return 0xfffd;
+    }
     (*wide)++;
     return 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 }
@@ -45,16 +48,19 @@ size_t text_from_wide(const wchar_t *wide, char *out, size_t size)
     while (size && *wide) {
         uint32_t c = next_code_point(&wide);
         size_t bytes = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-        if (length + bytes >= size)
+        if (length + bytes >= size) {
             break;
+        }
         static const uint8_t lead[5] = {0, 0x00, 0xc0, 0xe0, 0xf0};
-        for (size_t i = bytes; i-- > 1; c >>= 6)
+        for (size_t i = bytes; i-- > 1; c >>= 6) {
             out[length + i] = (char)(0x80 | (c & 0x3f));
+        }
         out[length] = (char)(lead[bytes] | c);
         length += bytes;
     }
-    if (size)
+    if (size) {
         out[length] = 0;
+    }
     return length;
 }
 
@@ -63,23 +69,27 @@ static void drop_partial_character(char *utf8)
 {
     size_t length = strlen(utf8);
     size_t tail = 0;
-    while (tail < 4 && tail < length && ((uint8_t)utf8[length - 1 - tail] & 0xc0) == 0x80)
+    while (tail < 4 && tail < length && ((uint8_t)utf8[length - 1 - tail] & 0xc0) == 0x80) {
         tail++;
-    if (tail == length)
+    }
+    if (tail == length) {
         return;
+    }
     uint8_t lead = (uint8_t)utf8[length - 1 - tail];
     size_t wanted = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
-    if (tail < wanted)
+    if (tail < wanted) {
         utf8[length - 1 - tail] = 0;
+    }
 }
 
 void text_clean(char *utf8)
 {
     drop_partial_character(utf8);
     for (uint8_t *p = (uint8_t *)utf8; *p; p++) {
-        if (*p < 0x20 || *p == 0x7f)
+        if (*p < 0x20 || *p == 0x7f) {
             *p = '?';
-        else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* C1: some terminals obey these too */
+        } else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) { /* C1: some terminals obey these too */
             p[0] = p[1] = '?';
+        }
     }
 }

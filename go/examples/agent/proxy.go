@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/windows-redirector/windows-redirector/go/redirector"
+)
+
+// proxy listens on one port of both loopback addresses, because that is where the redirector sends IPv4 and IPv6
+// connections, asks for each peer's original destination, and relays.
+type proxy struct {
+	port      int
+	listeners []*net.TCPListener
+	out       *printer
+
+	mu     sync.Mutex
+	idle   *sync.Cond // signalled when live has become 0
+	live   int        // connections being handled
+	totals totals
+}
+
+// finder is what the proxy needs of a redirector.
+type finder interface {
+	Destination(peer netip.AddrPort) (redirector.Destination, bool)
+}
+
+type totals struct {
+	Connections int   `json:"connections"`
+	Found       int   `json:"found"`
+	Failed      int   `json:"failed"` // found, but the relay could not do its work to the end
+	BytesUp     int64 `json:"bytes_up"`
+	BytesDown   int64 `json:"bytes_down"`
+}
+
+// connectionEvent is what is printed when a connection is over.
+type connectionEvent struct {
+	Event        string `json:"event"` // "connection"
+	Found        bool   `json:"found"`
+	PID          uint32 `json:"pid"`
+	Program      string `json:"program"`
+	Peer         string `json:"peer"`        // the program's end, as the proxy sees it
+	Proxy        string `json:"proxy"`       // the proxy's end: where the connection was led to
+	Destination  string `json:"destination"` // where it was going
+	Upstream     string `json:"upstream"`    // local address of the proxy's own connection to that destination
+	BytesUp      int64  `json:"bytes_up"`
+	BytesDown    int64  `json:"bytes_down"`
+	Milliseconds int64  `json:"ms"`
+	Error        string `json:"error,omitempty"`
+}
+
+const dialTimeout = 15 * time.Second
+
+// listen finds a port that is free on both loopback addresses.
+func listen(port int, out *printer) (*proxy, error) {
+	const attempts = 20 // a port that is free for IPv4 may be taken for IPv6; each attempt tries another one
+	var last error
+	for i := 0; i < attempts; i++ {
+		v4, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		if err != nil {
+			return nil, fmt.Errorf("the proxy cannot listen: %w", err)
+		}
+		chosen := v4.Addr().(*net.TCPAddr).Port
+		v6, err := net.ListenTCP("tcp6", &net.TCPAddr{IP: net.IPv6loopback, Port: chosen})
+		if err == nil {
+			p := &proxy{port: chosen, listeners: []*net.TCPListener{v4, v6}, out: out}
+			p.idle = sync.NewCond(&p.mu)
+			return p, nil
+		}
+		v4.Close()
+		last = err
+		if port != 0 {
+			break
+		}
+	}
+	return nil, fmt.Errorf("the proxy cannot listen: %w", last)
+}
+
+func (p *proxy) close() {
+	for _, l := range p.listeners {
+		l.Close()
+	}
+}
+
+// serve accepts connections in the background until close.
+func (p *proxy) serve(r finder) {
+	for _, l := range p.listeners {
+		go func(l *net.TCPListener) {
+			for {
+				conn, err := l.AcceptTCP()
+				if errors.Is(err, net.ErrClosed) {
+					return
+				} else if err != nil {
+					time.Sleep(10 * time.Millisecond) // a connection that died in the queue, or no sockets left just now
+					continue
+				}
+				p.mu.Lock()
+				p.live++
+				p.totals.Connections++
+				p.mu.Unlock()
+				go p.handle(r, conn)
+			}
+		}(l)
+	}
+}
+
+// wait returns when no connection is left. The redirector counts a connection before the proxy accepts it, so those
+// that are still on their way are waited for; not for long, because one that was given up at once never arrives.
+func (p *proxy) wait(redirected func() uint64) {
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if uint64(p.sums().Connections) >= redirected() {
+			break
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.live > 0 {
+		p.idle.Wait()
+	}
+}
+
+func (p *proxy) sums() totals {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.totals
+}
+
+func (p *proxy) handle(r finder, conn *net.TCPConn) {
+	began := time.Now()
+	peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	event := connectionEvent{Event: "connection", Peer: peer.String(), Proxy: conn.LocalAddr().String()}
+
+	where, found := r.Destination(peer)
+	if found {
+		event.Found = true
+		event.PID = where.PID
+		event.Program = programName(where.PID) // now: by the end of the connection the process may be gone
+		event.Destination = where.Addr.String()
+		if err := p.relay(conn, where.Addr, &event); err != nil {
+			event.Error = err.Error()
+		}
+	} else {
+		// A stranger: nobody knows where it wants to go.
+		event.Error = "no such connection"
+		reset(conn)
+	}
+	event.Milliseconds = time.Since(began).Milliseconds()
+
+	p.out.print(event)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if found {
+		p.totals.Found++
+	}
+	if found && event.Error != "" {
+		p.totals.Failed++
+	}
+	p.totals.BytesUp += event.BytesUp
+	p.totals.BytesDown += event.BytesDown
+	if p.live--; p.live == 0 {
+		p.idle.Broadcast()
+	}
+}
+
+// relay connects to the destination and carries bytes both ways. Each direction ends by itself, so a half-closed
+// connection lives on. A failure of either side is shown to the other as a reset.
+func (p *proxy) relay(conn *net.TCPConn, to netip.AddrPort, event *connectionEvent) error {
+	dialed, err := net.DialTimeout("tcp", to.String(), dialTimeout)
+	if err != nil {
+		reset(conn)
+		return err
+	}
+	upstream := dialed.(*net.TCPConn)
+	event.Upstream = upstream.LocalAddr().String()
+
+	down := make(chan error, 1)
+	go func() {
+		n, err := carry(conn, upstream)
+		event.BytesDown = n
+		if err != nil {
+			reset(upstream) // wakes the other direction
+		}
+		down <- err
+	}()
+	n, err := carry(upstream, conn)
+	event.BytesUp = n
+	if err != nil {
+		reset(conn)
+	}
+	if downErr := <-down; err == nil {
+		err = downErr
+	}
+	if err != nil {
+		reset(conn)
+		reset(upstream)
+		return err
+	}
+	conn.Close()
+	upstream.Close()
+	return nil
+}
+
+// carry copies until from has no more, and then says so to to.
+func carry(to, from *net.TCPConn) (int64, error) {
+	n, err := io.Copy(to, from)
+	if err == nil {
+		err = to.CloseWrite()
+	}
+	return n, err
+}
+
+// reset closes a connection so that the other end sees it was cut short.
+func reset(conn *net.TCPConn) {
+	conn.SetLinger(0)
+	conn.Close()
+}

@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# Checks the Go package: format, vet, the builds without the library, the tests on this system (where redirecting is
+# unsupported), and the tests as Windows programs under Wine, linked with build/mingw-release/libwindows_redirector.a.
+# Also the demo's parts that need no lab. Prints a line per check and ends "N passed, N failed".
+#
+# Everything runs in a network namespace with loopback alone and a PID namespace of its own, so that nothing leaves
+# the machine and no Wine service outlives the run. WINEPREFIX, if set, must have no wineserver running; otherwise a
+# prefix is made and removed. Windows programs are built by Go 1.19: those of Go 1.22 and later do not run under Wine
+# 8.
+set -u
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+go_root=/usr/lib/go-1.19
+
+if [ "${1-}" != --inside ]; then
+    as_user=()
+    [ "$(id -u)" = 0 ] || as_user=(--map-root-user)
+    exec unshare "${as_user[@]}" --net --pid --fork --kill-child --mount-proc "$0" --inside
+fi
+ip link set lo up
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local CGO_ENABLED=1
+export PATH="$go_root/bin:$PATH"
+cd "$root/go" || exit 1
+
+passed=0
+failed=0
+
+ok() {
+    passed=$((passed + 1))
+    echo "ok $1"
+}
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAIL $1"
+    [ -z "${2-}" ] || sed 's/^/    /' "$2" | tail -40
+}
+
+# check NAME COMMAND...: passes if the command succeeds and prints nothing.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/out" 2>&1 && [ ! -s "$work/out" ]; then
+        ok "$name"
+    else
+        fail "$name" "$work/out"
+    fi
+}
+
+# count_tests NAME STATUS FILE: one check for each Go test in the output; a run that died, or ran no test, is a
+# failure too.
+count_tests() {
+    local name=$1 status=$2 file=$3 result test bad=0 good=0
+    while read -r result test; do
+        case $result in
+        PASS:)
+            ok "$name/$test"
+            good=$((good + 1))
+            ;;
+        *)
+            sed -n "/^=== RUN   $test\$/,/^--- [A-Z]*: $test /p" "$file" >"$work/part"
+            fail "$name/$test" "$work/part"
+            bad=$((bad + 1))
+            ;;
+        esac
+    done < <(sed -n -E 's/^--- (PASS:|FAIL:|SKIP:) ([^ ]+).*/\1 \2/p' "$file")
+    if [ "$good" = 0 ] || { [ "$status" != 0 ] && [ "$bad" = 0 ]; }; then
+        fail "$name (status $status)" "$file"
+    fi
+}
+
+windows() { # go for Windows; the tag in CGO_CFLAGS makes Go notice a changed header, which its build cache does not watch
+    env GOOS=windows GOARCH=amd64 CC=x86_64-w64-mingw32-gcc \
+        CGO_CFLAGS="-O2 -DHEADER_$(sha256sum "$root/include/windows_redirector.h" | cut -c1-16)" "$@"
+}
+
+check "gofmt" gofmt -l . "$root/demo"
+check "vet on this system" go vet ./...
+check "vet for Windows" windows go vet -tags lab ./...
+check "vet of the demo's program" sh -c "cd '$root/demo/fetch' && go vet . && GOOS=windows CGO_ENABLED=0 go vet ."
+check "build on this system" go build -o "$work/" ./...
+check "build for Windows without cgo" env GOOS=windows CGO_ENABLED=0 go build -o "$work/" ./...
+
+if python3 "$root/demo/verdict_test.py" >"$work/verdict" 2>&1 &&
+    tail -1 "$work/verdict" | grep -q '^[1-9][0-9]* passed, 0 failed$'; then
+    ok "demo's verdict notices what is wrong ($(tail -1 "$work/verdict"))"
+else
+    fail "demo's verdict notices what is wrong" "$work/verdict"
+fi
+
+go test -count=1 -v ./... >"$work/native" 2>&1
+count_tests "this system" $? "$work/native"
+
+archive=$root/build/mingw-release/libwindows_redirector.a
+if [ ! -f "$archive" ]; then
+    fail "Windows: build/mingw-release/libwindows_redirector.a is missing; build the CMake preset mingw-release"
+elif ! windows go test -c -o "$work/redirector.test.exe" ./redirector >"$work/link" 2>&1 ||
+    ! windows go build -o "$work/agent.exe" ./examples/agent >>"$work/link" 2>&1; then
+    fail "Windows: link" "$work/link"
+else
+    ok "Windows: link"
+    unset DISPLAY
+    wine=$(command -v wine64 || echo /usr/lib/wine/wine64)
+    export WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
+    if [ -z "${WINEPREFIX-}" ]; then
+        export WINEPREFIX=$work/prefix
+        "$wine" wineboot -i >"$work/wineboot" 2>&1 </dev/null
+    fi
+    # To files, not pipes: Wine's background services inherit the output and would keep a pipe open.
+    (cd redirector && timeout 300 "$wine" "$work/redirector.test.exe" -test.v) \
+        >"$work/wine" 2>&1 </dev/null
+    count_tests "Windows" $? "$work/wine"
+
+    timeout 60 "$wine" "$work/agent.exe" >"$work/usage" 2>&1 </dev/null
+    if [ $? = 2 ] && grep -q '^usage: ' "$work/usage"; then
+        ok "Windows: agent without arguments"
+    else
+        fail "Windows: agent without arguments" "$work/usage"
+    fi
+    timeout 60 "$wine" "$work/agent.exe" -- "$work/agent.exe" -help >"$work/nodll" 2>&1 </dev/null
+    if [ $? = 3 ] && grep -q 'WinDivert.dll was not found' "$work/nodll" && ! grep -q usage "$work/nodll"; then
+        ok "Windows: agent without WinDivert.dll says so and its program never ran"
+    else
+        fail "Windows: agent without WinDivert.dll says so and its program never ran" "$work/nodll"
+    fi
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+//
+// What happened to packets: in total, per handle and per flow. For tests.
+#ifndef LAB_COUNTERS_H
+#define LAB_COUNTERS_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "packet.h"
+
+#define COUNTER_LIST(X)                                                                                                \
+    X(captured)          /* seen, including injected ones seen again */                                                \
+    X(malformed)         /* seen, but not one well-formed packet: passed unlooked at */                                \
+    X(passed)            /* no handle took it */                                                                       \
+    X(diverted)          /* taken by a handle's queue */                                                               \
+    X(sniffed)           /* copied into a handle's queue */                                                            \
+    X(blocked)           /* matched a handle with the DROP flag */                                                     \
+    X(events)            /* socket events queued */                                                                    \
+    X(received)          /* handed to user mode */                                                                     \
+    X(injected)          /* accepted from user mode and on its way */                                                  \
+    X(reinjected)        /* left in the queue of a closed handle, and on its way */                                    \
+    X(overflow)          /* lost: pushed out of a full queue */                                                        \
+    X(timeout)           /* lost: too long in the queue */                                                             \
+    X(truncated)         /* lost: did not fit the receive buffer */                                                    \
+    X(bad_checksum)      /* lost: flag says valid, sum is wrong */                                                     \
+    X(inbound_loopback)  /* lost: injected inbound to or within this host */                                           \
+    X(inbound_not_local) /* lost: injected inbound to an address this host has not */                                  \
+    X(loopback_source)   /* lost: injected outbound from a loopback address to elsewhere */                            \
+    X(too_big)           /* lost: injected and larger than the path's MTU */                                           \
+    X(unsent)            /* lost: the kernel had no room or route for it */                                            \
+    X(refused)           /* injection failed with an error code */
+
+enum counter {
+#define X(name) COUNT_##name,
+    COUNTER_LIST(X)
+#undef X
+        COUNTERS
+};
+
+struct counters {
+    uint64_t count[COUNTERS];
+};
+
+// Adds to the total and to `handle` (may be NULL).
+void counters_add(struct counters *handle, enum counter counter, uint64_t number);
+
+// Adds one, also to the packet's flow (by protocol, source and destination, that is, each
+// direction on its own).
+void counters_add_packet(struct counters *handle, enum counter counter, const struct packet *packet);
+
+// Zeroes the total and forgets the flows.
+void counters_reset(void);
+
+// JSON: `"name":n,...` without braces; the total; an array of flows.
+void counters_print(FILE *out, const struct counters *counters);
+void counters_print_total(FILE *out);
+void counters_print_flows(FILE *out);
+
+#endif

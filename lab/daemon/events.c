@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * See events.h. The kernel's records are bare: CLOSE has no addresses, ACCEPT no owner, a connect
+ * on an unbound socket no BIND. This module remembers each socket (by cookie) and each listener and
+ * adds what Windows would say:
+ *
+ *   BIND      explicit, or implicit right before the first CONNECT, then with the wildcard address
+ *   CONNECT   as recorded
+ *   LISTEN    as recorded
+ *   ACCEPT    owner and parent are those of the most specific listener
+ *   CLOSE     twice for a socket that bound and connected: once for the connection (remote known,
+ *             parent set), once for the port; once for one that did only one of these
+ *
+ * An IPv6 socket that carries IPv4 reports its connections as IPv4.
+ */
+#define _GNU_SOURCE
+#include "events.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "sockev.h"
+#include "sockev.skel.h"
+#include "winpid.h"
+
+#define EVENT_BIND 3
+#define EVENT_CONNECT 4
+#define EVENT_LISTEN 5
+#define EVENT_ACCEPT 6
+#define EVENT_CLOSE 7
+
+/*
+ * Sockets are found by cookie modulo this. Cookies are handed out nearly in sequence, so a socket is
+ * forgotten (it then yields no CLOSE) only when about this many younger ones exist.
+ */
+#define SOCKETS 65536
+#define LISTENERS 1024
+
+struct socket_entry {
+    uint64_t cookie;
+    bool bound, connected;
+    struct sock_event bind;       /* BIND as reported */
+    struct sock_event connection; /* CONNECT or ACCEPT as reported */
+};
+
+struct listener {
+    uint64_t cookie; /* 0: free */
+    bool ipv6;
+    uint32_t addr[4];
+    uint16_t port;
+    uint32_t pid;
+};
+
+static struct socket_entry sockets[SOCKETS];
+static struct listener listeners[LISTENERS];
+static events_fn *report;
+static void *report_ctx;
+static struct sockev_bpf *programs;
+static struct ring_buffer *ring;
+static unsigned long long lost_reported;
+
+static bool addr_is_zero(const uint32_t addr[4])
+{
+    return !(addr[0] | addr[1] | addr[2] | addr[3]);
+}
+
+static bool addr_is_mapped(const unsigned int net[4])
+{
+    return !net[0] && !net[1] && net[2] == htonl(0xffff);
+}
+
+/* Network order, as recorded, to WinDivert's form. */
+static void addr_convert(uint32_t out[4], const unsigned int net[4], bool mapped, bool ipv6)
+{
+    memset(out, 0, 4 * sizeof *out);
+    if (ipv6) {
+        for (int i = 0; i < 4; i++)
+            out[i] = ntohl(net[3 - i]);
+        return;
+    }
+    out[0] = ntohl(mapped ? net[3] : net[0]);
+    if (out[0])
+        out[1] = 0xffff;
+}
+
+static uint32_t record_pid(const struct sockev_record *r)
+{
+    if (r->windows_pid)
+        return r->windows_pid;
+    return r->linux_pid ? WINPID_NATIVE | r->linux_pid : 0;
+}
+
+static void event_from_record(struct sock_event *ev, const struct sockev_record *r)
+{
+    bool has_remote = r->kind == SOCKEV_CONNECT || r->kind == SOCKEV_ACCEPT;
+    bool mapped = r->family == AF_INET6 && addr_is_mapped(has_remote ? r->remote_addr : r->local_addr);
+
+    memset(ev, 0, sizeof *ev);
+    ev->event = (uint8_t)r->kind;
+    ev->ipv6 = r->family == AF_INET6 && !mapped;
+    ev->outbound = r->kind != SOCKEV_ACCEPT;
+    ev->protocol = (uint8_t)r->protocol;
+    ev->pid = record_pid(r);
+    addr_convert(ev->local_addr, r->local_addr, mapped, ev->ipv6);
+    ev->local_port = r->local_port;
+    ev->endpoint = r->cookie;
+    if (has_remote) {
+        addr_convert(ev->remote_addr, r->remote_addr, mapped, ev->ipv6);
+        ev->remote_port = r->remote_port;
+        ev->parent_endpoint = r->cookie;
+    }
+}
+
+static struct socket_entry *socket_entry(uint64_t cookie)
+{
+    struct socket_entry *s = &sockets[cookie % SOCKETS];
+
+    if (s->cookie != cookie) {
+        memset(s, 0, sizeof *s);
+        s->cookie = cookie;
+    }
+    return s;
+}
+
+static void listener_add(const struct sock_event *ev)
+{
+    for (int i = 0; i < LISTENERS; i++) {
+        struct listener *l = &listeners[i];
+
+        if (l->cookie)
+            continue;
+        l->cookie = ev->endpoint;
+        l->ipv6 = ev->ipv6;
+        memcpy(l->addr, ev->local_addr, sizeof l->addr);
+        l->port = ev->local_port;
+        l->pid = ev->pid;
+        return;
+    }
+    fprintf(stderr, "events: more than %d listeners; ACCEPT on further ones lacks its owner\n", LISTENERS);
+}
+
+static void listener_remove(uint64_t cookie)
+{
+    for (int i = 0; i < LISTENERS; i++)
+        if (listeners[i].cookie == cookie)
+            listeners[i].cookie = 0;
+}
+
+/* How well a listener fits a connection's local end; 0: not at all. */
+static int listener_fit(const struct listener *l, const struct sock_event *ev)
+{
+    if (!l->cookie || l->port != ev->local_port)
+        return 0;
+    if (!addr_is_zero(l->addr))
+        return l->ipv6 == ev->ipv6 && !memcmp(l->addr, ev->local_addr, sizeof l->addr) ? 3 : 0;
+    if (l->ipv6 == ev->ipv6)
+        return 2;
+    return l->ipv6 ? 1 : 0; /* dual-stack, or the kernel would not have accepted */
+}
+
+static const struct listener *listener_find(const struct sock_event *ev)
+{
+    const struct listener *best = NULL;
+    int best_fit = 0;
+
+    for (int i = 0; i < LISTENERS; i++) {
+        int fit = listener_fit(&listeners[i], ev);
+
+        if (fit > best_fit) {
+            best = &listeners[i];
+            best_fit = fit;
+        }
+    }
+    return best;
+}
+
+static void report_connect(struct socket_entry *s, const struct sock_event *ev)
+{
+    if (!s->bound) {
+        s->bound = true;
+        s->bind = *ev;
+        s->bind.event = EVENT_BIND;
+        s->bind.parent_endpoint = 0;
+        s->bind.remote_port = 0;
+        memset(s->bind.local_addr, 0, sizeof s->bind.local_addr);
+        memset(s->bind.remote_addr, 0, sizeof s->bind.remote_addr);
+        report(report_ctx, &s->bind);
+    }
+    s->connected = true;
+    s->connection = *ev;
+    report(report_ctx, ev);
+}
+
+static void report_accept(struct sock_event *ev)
+{
+    struct socket_entry *s = socket_entry(ev->endpoint);
+    const struct listener *l = listener_find(ev);
+
+    if (l) {
+        ev->pid = l->pid;
+        ev->parent_endpoint = l->cookie;
+    }
+    s->connected = true;
+    s->connection = *ev;
+    report(report_ctx, ev);
+}
+
+static void report_close(uint64_t cookie)
+{
+    struct socket_entry *s = &sockets[cookie % SOCKETS];
+    struct sock_event ev;
+
+    listener_remove(cookie);
+    if (s->cookie != cookie)
+        return;
+    if (s->connected) {
+        ev = s->connection;
+        ev.event = EVENT_CLOSE;
+        ev.outbound = true;
+        report(report_ctx, &ev);
+    }
+    if (s->bound) {
+        ev = s->bind;
+        ev.event = EVENT_CLOSE;
+        report(report_ctx, &ev);
+    }
+    s->cookie = 0;
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+    const struct sockev_record *r = data;
+    struct sock_event ev;
+
+    (void)ctx;
+    (void)size;
+    if (r->kind == SOCKEV_CLOSE) {
+        report_close(r->cookie);
+        return 0;
+    }
+    event_from_record(&ev, r);
+    switch (ev.event) {
+    case EVENT_BIND:
+        socket_entry(ev.endpoint)->bound = true;
+        socket_entry(ev.endpoint)->bind = ev;
+        report(report_ctx, &ev);
+        break;
+    case EVENT_CONNECT:
+        report_connect(socket_entry(ev.endpoint), &ev);
+        break;
+    case EVENT_LISTEN:
+        listener_add(&ev);
+        report(report_ctx, &ev);
+        break;
+    case EVENT_ACCEPT:
+        report_accept(&ev);
+        break;
+    }
+    return 0;
+}
+
+static int attach_to_cgroup(const char *path)
+{
+    struct {
+        struct bpf_program *program;
+        struct bpf_link **link;
+    } const parts[] = {
+        {programs->progs.watch_bind4, &programs->links.watch_bind4},
+        {programs->progs.watch_bind6, &programs->links.watch_bind6},
+        {programs->progs.watch_tcp, &programs->links.watch_tcp},
+        {programs->progs.watch_release, &programs->links.watch_release},
+    };
+    int cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = -1;
+
+    if (cgroup < 0) {
+        fprintf(stderr, "events: cgroup %s: %s\n", path, strerror(errno));
+        return -1;
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *parts[i].link = bpf_program__attach_cgroup(parts[i].program, cgroup);
+        if (!*parts[i].link) {
+            fprintf(stderr, "events: attach %s to %s: %s\n", bpf_program__name(parts[i].program), path,
+                    strerror(errno));
+            goto out;
+        }
+    }
+    result = 0;
+out:
+    close(cgroup); /* the links hold the cgroup */
+    return result;
+}
+
+static int load_programs(void)
+{
+    struct stat ns;
+
+    if (stat("/proc/self/ns/net", &ns)) {
+        fprintf(stderr, "events: /proc/self/ns/net: %s\n", strerror(errno));
+        return -1;
+    }
+    programs = sockev_bpf__open();
+    if (!programs) {
+        fprintf(stderr, "events: eBPF open: %s\n", strerror(errno));
+        return -1;
+    }
+    programs->rodata->lab_netns = (unsigned int)ns.st_ino;
+    if (sockev_bpf__load(programs)) {
+        fprintf(stderr, "events: eBPF load: %s\n", strerror(errno));
+        return -1;
+    }
+    programs->links.watch_pipes = bpf_program__attach(programs->progs.watch_pipes);
+    if (!programs->links.watch_pipes) {
+        fprintf(stderr, "events: attach watch_pipes: %s\n", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+int events_open(const char *cgroup_path, events_fn *fn, void *ctx)
+{
+    report = fn;
+    report_ctx = ctx;
+    if (load_programs() || attach_to_cgroup(cgroup_path))
+        goto fail;
+    ring = ring_buffer__new(bpf_map__fd(programs->maps.events), on_record, NULL, NULL);
+    if (!ring) {
+        fprintf(stderr, "events: ring buffer: %s\n", strerror(errno));
+        goto fail;
+    }
+    winpid_use_maps(bpf_map__fd(programs->maps.by_linux_pid), bpf_map__fd(programs->maps.by_windows_pid));
+    return 0;
+fail:
+    events_close();
+    return -1;
+}
+
+int events_fd(void)
+{
+    return ring_buffer__epoll_fd(ring);
+}
+
+void events_drain(void)
+{
+    ring_buffer__consume(ring);
+    if (programs->bss->lost_records != lost_reported) {
+        lost_reported = programs->bss->lost_records;
+        fprintf(stderr, "events: %llu records lost, the ring was full\n", lost_reported);
+    }
+}
+
+void events_close(void)
+{
+    winpid_use_maps(-1, -1);
+    if (ring)
+        ring_buffer__free(ring);
+    ring = NULL;
+    if (programs)
+        sockev_bpf__destroy(programs);
+    programs = NULL;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+//
+// The daemon's event loop: one thread, level-triggered epoll.
+#ifndef LAB_LOOP_H
+#define LAB_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef void loop_fn(void *context, int fd);
+
+// Calls fn whenever fd is readable or at its end. Exits the program if that cannot be arranged.
+void loop_add(int fd, loop_fn *fn, void *context);
+void loop_remove(int fd);
+
+// Runs until loop_stop.
+void loop_run(void);
+void loop_stop(void);
+
+// Milliseconds and performance-counter ticks (100 ns, the clock of Wine's counter) that only grow.
+int64_t loop_now_ms(void);
+int64_t loop_ticks(void);
+
+#endif

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+//
+// windivert-labd: the part of the lab that plays the WinDivert driver.
+//
+// Theory of operation: one thread, one event loop. The packet's way through the files is
+//   capture -> classify (filter) -> queue -> recv ... user mode ... send -> inject
+// Requests of the driver come in by link and go to handle, which answers or calls recv and send.
+// It must run in the network namespace whose traffic it diverts.
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "capture.h"
+#include "classify.h"
+#include "control.h"
+#include "events.h"
+#include "handle.h"
+#include "inject.h"
+#include "link.h"
+#include "loop.h"
+#include "netif.h"
+#include "protocol.h"
+
+static void usage(FILE *out)
+{
+    fputs("usage: windivert-labd --cgroup PATH --control PATH [--queue NUMBER]\n"
+          "       windivert-labd --marks\n"
+          "  --cgroup   cgroup2 directory whose sockets are watched\n"
+          "  --control  where to make the control socket\n"
+          "  --queue    NFQUEUE number (0)\n"
+          "  --marks    print the packet marks (the rules must not queue \"final\")\n",
+          out);
+}
+
+static void print_marks(void)
+{
+    printf("final 0x%08x\nout 0x%08x\nin 0x%08x\nclass 0x%08x\n", MARK_FINAL, MARK_OUT, MARK_IN, MARK_CLASS);
+}
+
+static void events_readable(void *context, int fd)
+{
+    (void)context;
+    (void)fd;
+    events_drain();
+}
+
+static void signal_readable(void *context, int fd)
+{
+    (void)context;
+    (void)fd;
+    loop_stop();
+}
+
+static int open_signals(void)
+{
+    sigset_t ends;
+
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
+    return signalfd(-1, &ends, SFD_CLOEXEC);
+}
+
+static int serve(const char *cgroup, const char *control, uint16_t queue)
+{
+    int signals = open_signals();
+
+    loop_add(signals, signal_readable, NULL);
+    netif_open();
+    inject_open();
+    link_listen(handle_request, handle_link_lost);
+    if (events_open(cgroup, classify_event, NULL) < 0)
+        return 1;
+    loop_add(events_fd(), events_readable, NULL);
+    capture_open(queue);
+    control_open(control);
+    puts("ready");
+    fflush(stdout);
+
+    loop_run();
+
+    handle_close_all();
+    control_close();
+    capture_close();
+    events_close();
+    link_close_all();
+    inject_close();
+    netif_close();
+    close(signals);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"cgroup", required_argument, NULL, 'g'}, {"control", required_argument, NULL, 'c'},
+        {"queue", required_argument, NULL, 'q'},  {"marks", no_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},         {0},
+    };
+    const char *cgroup = NULL, *control = NULL;
+    unsigned long queue = 0;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'g':
+            cgroup = optarg;
+            break;
+        case 'c':
+            control = optarg;
+            break;
+        case 'q':
+            queue = strtoul(optarg, NULL, 10);
+            break;
+        case 'm':
+            print_marks();
+            return 0;
+        case 'h':
+            usage(stdout);
+            return 0;
+        default:
+            usage(stderr);
+            return 2;
+        }
+    }
+    if (!cgroup || !control || queue > UINT16_MAX || optind != argc) {
+        usage(stderr);
+        return 2;
+    }
+    return serve(cgroup, control, (uint16_t)queue);
+}
