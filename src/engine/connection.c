@@ -14,7 +14,7 @@
 
 enum { PID_IDLE = 0, PID_SYSTEM = 4 };
 
-enum { RELOOK_MS = 1000, WARN_MS = 60000, PATH_BYTES = 1024 };
+enum { RELOOK_MS = 1000, WARN_MS = 60000, PATH_BYTES = 1024, GENERATIONS_MAX = 32 };
 
 /* A SYN and what is known about it. */
 struct attempt {
@@ -25,11 +25,24 @@ struct attempt {
     uint64_t now_ms;
 };
 
+/* Whether a live process is a member, by the kernel's word or by its parents, of whom nobody may have been asked yet. */
+static bool is_member(struct engine *e, const struct process_facts *facts, int generations)
+{
+    if (process_tree_learn(e->tree, facts)) {
+        return true;
+    }
+    struct process_facts parent;
+    return generations && facts->parent.created && process_tree_may_hold(e->tree, facts->parent) &&
+           e->host.process_facts(e->host.context, facts->parent.pid, &parent) &&
+           parent.self.created == facts->parent.created && is_member(e, &parent, generations - 1) &&
+           process_tree_learn(e->tree, facts);
+}
+
 static bool in_tree(struct engine *e, uint32_t pid)
 {
     struct process_facts facts;
     if (e->host.process_facts(e->host.context, pid, &facts)) {
-        return process_tree_learn(e->tree, &facts);
+        return is_member(e, &facts, GENERATIONS_MAX);
     }
     return process_tree_knows(e->tree, pid); /* it is gone already: what we knew of it counts */
 }
@@ -168,15 +181,6 @@ static enum verdict redirect(struct engine *e, const struct attempt *a, enum flo
 
 /* ---- who decides ---- */
 
-/* Straight to a port of the proxy: not redirected (I3), but its source port must not be mistaken for a flow's. */
-static bool is_direct(const struct engine *e, const struct packet *p, const struct packet_meta *m)
-{
-    uint16_t port = be16_to_host(p->tuple.dst_port);
-    bool outgoing = m->loopback && ip_addr_is_loopback(&p->tuple.dst, p->tuple.family) && port == e->config.proxy_port;
-    bool incoming = (m->loopback || !m->outbound) && port == e->config.incoming_port;
-    return port && (outgoing || incoming);
-}
-
 static bool agent_listens(const struct engine *e, const struct tuple *connection)
 {
     const struct listener *l = listeners_find(&e->listeners, connection);
@@ -187,6 +191,15 @@ static const struct listener *tree_listener(const struct engine *e, const struct
 {
     const struct listener *l = e->config.incoming_port ? listeners_find(&e->listeners, connection) : NULL;
     return l && l->in_tree ? l : NULL;
+}
+
+/* Straight to a port of the proxy: not redirected (I3), but its source port must not be mistaken for a flow's. */
+static bool is_direct(const struct engine *e, const struct tuple *t, const struct packet_meta *meta)
+{
+    uint16_t port = be16_to_host(t->dst_port);
+    bool here = meta->loopback || !meta->outbound;
+    bool proxy = port == e->config.proxy_port || port == e->config.incoming_port;
+    return here && port && proxy && (ip_addr_is_loopback(&t->dst, t->family) || agent_listens(e, t));
 }
 
 /* The owner is known, or known to be unknown. */
@@ -220,29 +233,27 @@ static enum verdict meet_owner(struct engine *e, struct attempt *a)
     if (id == PENDING_NONE) {
         return hold(e, a);
     }
-    const struct pending_entry *known = &e->pending.entries[id];
-    if (known->has_passed_isn && known->passed_isn == a->packet->seq) {
-        return VERDICT_PASS; /* it left unredirected once: its handshake is under way */
-    }
-    if (known->state == PENDING_DECIDED || (known->state == PENDING_USED && known->isn == a->packet->seq)) {
-        pending_use(&e->pending, id, a->packet->seq, a->now_ms);
-        a->pid = known->pid;
-        a->redirected = known->redirect;
-        return carry_out(e, a);
-    }
+    struct pending_entry *known = &e->pending.entries[id];
+    uint32_t isn = a->packet->seq;
     if (known->state == PENDING_HELD) {
         COUNT(e, packets_dropped); /* a retransmission of what is held, or a new attempt that replaces it */
-        if (known->isn == a->packet->seq) {
-            return VERDICT_DROP;
-        }
+        return known->isn == isn ? VERDICT_DROP : hold(e, a);
     }
-    return hold(e, a);
+    if (known->state == PENDING_USED && known->isn != isn) {
+        return hold(e, a); /* a new connection on an old tuple: its own event is yet to come */
+    }
+    pending_use(&e->pending, id, isn, a->meta->timestamp, a->now_ms);
+    a->pid = known->pid;
+    a->redirected = known->redirect;
+    enum verdict verdict = carry_out(e, a);
+    known->redirect = verdict != VERDICT_PASS; /* once it has left as it came, its handshake is under way */
+    return verdict;
 }
 
 enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
 {
     struct attempt a = {.packet = p, .meta = meta, .now_ms = now_ms};
-    if (is_direct(e, p, meta)) {
+    if (is_direct(e, &p->tuple, meta)) {
         return redirect(e, &a, FLOW_DIRECT, 0);
     }
     if (!meta->outbound) {
@@ -274,6 +285,7 @@ static void let_go(struct engine *e, uint32_t id, bool redirected, uint32_t pid,
     }
     if (verdict == VERDICT_PASS) {
         COUNT(e, packets_passed);
+        e->pending.entries[id].redirect = false; /* and so will its retransmissions */
     }
     if (verdict != VERDICT_DROP) {
         e->host.inject(e->host.context, &meta, data, length);
@@ -283,8 +295,6 @@ static void let_go(struct engine *e, uint32_t id, bool redirected, uint32_t pid,
 /* A held SYN leaves without anybody knowing whose it is. */
 static void give_up(struct engine *e, uint32_t id, uint64_t now_ms)
 {
-    e->pending.entries[id].has_passed_isn = true;
-    e->pending.entries[id].passed_isn = e->pending.entries[id].isn;
     COUNT(e, hold_timeouts);
     let_go(e, id, false, 0, now_ms);
 }
@@ -294,9 +304,13 @@ void engine_connect(struct engine *e, const struct socket_event *event, uint64_t
     if (e->stopping) {
         return;
     }
-    bool redirected = engine_owner_redirected(e, event->pid);
     uint32_t id = pending_find(&e->pending, &event->tuple);
-    if (id != PENDING_NONE && e->pending.entries[id].state == PENDING_HELD) {
+    const struct pending_entry *known = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
+    if (known && known->state == PENDING_USED && event->timestamp && event->timestamp <= known->syn_time) {
+        return; /* too late, or a second one: its SYN has left, and must not be redirected in mid-handshake */
+    }
+    bool redirected = engine_owner_redirected(e, event->pid);
+    if (known && known->state == PENDING_HELD) {
         let_go(e, id, redirected, event->pid, now_ms);
     } else {
         pending_decide(&e->pending, &event->tuple, redirected, event->pid, now_ms);
@@ -309,17 +323,15 @@ void engine_held_tick(struct engine *e, uint64_t now_ms)
     for (uint32_t id = e->pending.held.head; id != PENDING_NONE; id = next) {
         struct pending_entry *held = &e->pending.entries[id];
         next = held->next;
-        if (held->deadline_ms <= now_ms) {
-            give_up(e, id, now_ms);
-            continue;
+        uint32_t pid = 0;
+        if (!held->owner_asked && held->deadline_ms - e->config.hold_ms / 2 <= now_ms) {
+            held->owner_asked = true;
+            pid = e->host.socket_owner(e->host.context, &e->pending.map.keys[id]);
         }
-        if (held->owner_asked || held->deadline_ms - e->config.hold_ms / 2 > now_ms) {
-            continue;
-        }
-        held->owner_asked = true;
-        uint32_t pid = e->host.socket_owner(e->host.context, &e->pending.map.keys[id]);
         if (pid) {
             let_go(e, id, engine_owner_redirected(e, pid), pid, now_ms);
+        } else if (held->deadline_ms <= now_ms) {
+            give_up(e, id, now_ms);
         }
     }
 }

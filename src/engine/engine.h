@@ -72,8 +72,10 @@ struct engine_config {
     X(flows_total)                                                                                                     \
     X(flows_refused)                                                                                                   \
     X(packets_seen)                                                                                                    \
-    X(packets_passed) X(packets_rewritten) X(packets_held) X(packets_dropped) X(packets_malformed) X(proxy_missing)    \
-        X(hold_timeouts) X(hold_refused) X(events_seen)
+    X(packets_passed)                                                                                                  \
+    X(packets_rewritten)                                                                                               \
+    X(packets_held)                                                                                                    \
+    X(packets_dropped) X(packets_malformed) X(proxy_missing) X(hold_timeouts) X(hold_refused) X(events_seen)
 
 struct engine_counters {
 #define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;

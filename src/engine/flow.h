@@ -14,7 +14,8 @@
  *
  *   FLOW_OPENING  SYN seen, not answered.   Ends when it was not answered for FLOW_OPENING_MS after the last SYN.
  *   FLOW_OPEN     answered.                 Never ends by idleness; a half-closed connection stays here.
- *   FLOW_CLOSING  RST seen, or both FINs.   Still translates, for the linger time: last ACKs and retransmissions.
+ *   FLOW_CLOSING  RST seen, or both FINs.   Still translates, for the linger time: last ACKs and retransmissions. The
+ *                                           SYN of a refused connection, sent again, opens it anew.
  */
 #ifndef ENGINE_FLOW_H
 #define ENGINE_FLOW_H
@@ -57,6 +58,7 @@ struct flow {
     uint8_t fin_seen;           /* bit per leg */
     bool outbound[2];           /* by leg: direction in which its packets leave */
     bool acked[2];              /* by leg: last_ack is meaningful */
+    bool begun[2];              /* by leg: next_seq is meaningful */
     bool seen;                  /* in the TCP table, in the look that is being taken */
     uint8_t missed;             /* looks, in a row, that found neither end */
 };

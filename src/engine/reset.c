@@ -45,16 +45,14 @@ static uint32_t build(const struct tuple *to, uint8_t flags, uint32_t seq, uint3
 
 uint32_t reset_build(const struct flow_table *t, uint32_t id, enum leg leg, uint32_t seq, uint8_t out[RESET_MAX])
 {
-    const struct flow *f = flow_at(t, id);
     struct tuple to = flow_target(t, id, leg);
-    if (f->acked[leg ^ 1]) {
-        return build(&to, TCP_RST, seq, 0, out);
-    }
-    /* The receiver of this leg has never acknowledged anything. */
-    if (leg == LEG_FORWARD) {
-        return 0; /* the proxy never answered: it has nothing to reset */
-    }
-    return build(&to, TCP_RST | TCP_ACK, 0, f->isn + 1, out); /* the program waits for an answer to its SYN */
+    return build(&to, TCP_RST, seq, 0, out);
+}
+
+uint32_t reset_refuse_flow(const struct flow_table *t, uint32_t id, uint8_t out[RESET_MAX])
+{
+    struct tuple to = flow_target(t, id, LEG_REPLY);
+    return build(&to, TCP_RST | TCP_ACK, 0, flow_at(t, id)->isn + 1, out);
 }
 
 uint32_t reset_refuse(const struct packet *syn, uint8_t out[RESET_MAX])

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file model.h
+ * The model that test_sequences.c compares the engine with: what each connection is, what must come out for it,
+ * and what must be true at all times. It knows the rules of the product and the engine's interface, none of its
+ * inner workings.
+ */
+#ifndef TESTS_MODEL_H
+#define TESTS_MODEL_H
+
+#include "../unit/engine_fixture.h"
+
+enum { SEQUENCES = 2000, STEPS = 250, TICK_MS = 10, EVENT_KEPT_MS = 5000, OPENING_MS = 30000 };
+enum { LINGER_RST_MS = 1000, LINGER_FIN_MS = 10000, FEW_FLOWS = 3 };
+enum { CONNECTIONS = 14, DIRECT = 2 };
+
+enum phase {
+    IDLE,
+    HELD,    /* its SYN is inside the engine */
+    PASSING, /* not redirected */
+    FLOW,    /* through the engine's flow table */
+};
+
+struct connection {
+    struct tuple tuple, seen; /* seen: as the proxy sees it, once it is a FLOW */
+    bool loopback, direct;
+    enum phase phase;
+    uint32_t isn, pid, known_owner; /* known_owner: what the TCP table says; 0: nothing */
+    bool redirect, mapped, event_came, may_retransmit, answered, closing;
+    uint8_t fins;
+    uint64_t since, ends; /* time of the SYN; when the flow is over by itself */
+};
+
+static struct {
+    struct fixture *f;
+    struct rng r;
+    uint64_t seed;
+    uint32_t step, next_isn, refused;
+    bool few; /* a small flow table; then no flow closes by itself, as the model does not say which one makes room */
+    struct connection all[CONNECTIONS];
+} m;
+
+/* How often the interesting things happened, over all sequences: a test that meets none of them proves nothing. */
+static struct {
+    uint32_t redirected_late, passed_late, substituted, refused, retransmitted, expired, reused;
+} met;
+
+static const struct {
+    const char *src, *dst;
+    bool loopback;
+} ends[] = {
+    {"10.0.0.1", "93.184.216.34", false},
+    {"10.0.0.2", "93.184.216.34", false},
+    {"2001:db8::1", "2001:db8::2", false},
+    {"127.0.0.1", "127.0.0.1", true},
+};
+
+/* A process, and whether its connections are to be redirected. */
+static const struct {
+    uint32_t pid;
+    bool redirect;
+} owners[] = {{ROOT, true}, {CHILD, true}, {1008, true}, {STRANGER, false}, {2004, false}, {AGENT, false}, {4, false}};
+
+static inline bool is_member(uint32_t pid)
+{
+    for (size_t i = 0; i < sizeof owners / sizeof *owners; i++) {
+        if (owners[i].pid == pid) {
+            return owners[i].redirect;
+        }
+    }
+    return false;
+}
+
+static inline uint32_t owner_of(const struct tuple *tuple)
+{
+    for (int i = 0; i < CONNECTIONS; i++) {
+        if (tuple_equal(&m.all[i].tuple, tuple)) {
+            return m.all[i].known_owner;
+        }
+    }
+    fail_msg("the engine asked for a connection that is not there");
+    return 0;
+}
+
+static inline void begin(uint64_t seed)
+{
+    struct engine_config config = fixture_config();
+    memset(&m, 0, sizeof m);
+    m.seed = seed;
+    m.r.state = seed * 0x9e3779b97f4a7c15 | 1;
+    m.next_isn = (uint32_t)rng_next(&m.r);
+    m.few = rng_below(&m.r, 5) == 0;
+    config.max_flows = m.few ? FEW_FLOWS : 64;
+    config.seed = seed;
+    m.f = fixture_new(&config);
+    m.f->owner_of = owner_of;
+    process_starts(m.f, 1008, 400, CHILD, 300);
+    process_starts(m.f, 2004, 500, STRANGER, 400);
+    engine_process(m.f->engine, (struct process_id){CHILD, 300});
+    for (uint32_t i = 0; i < CONNECTIONS; i++) {
+        struct connection *c = &m.all[i];
+        uint16_t port = (uint16_t)(50000 + i % 3);
+        c->direct = i >= CONNECTIONS - DIRECT;
+        const char *src = c->direct ? "127.0.0.1" : ends[i % 4].src, *dst = c->direct ? "127.0.0.1" : ends[i % 4].dst;
+        c->tuple = tuple_of(src, port, dst, c->direct ? PROXY_PORT : 443);
+        c->loopback = c->direct || ends[i % 4].loopback;
+        c->ends = UINT64_MAX;
+    }
+}
+
+static inline uint32_t flows_now(void)
+{
+    uint32_t n = 0;
+    for (int i = 0; i < CONNECTIONS; i++) {
+        n += m.all[i].phase == FLOW;
+    }
+    return n;
+}
+
+static inline bool port_in_use(uint16_t port, const struct connection *but)
+{
+    for (int i = 0; i < CONNECTIONS; i++) {
+        if (&m.all[i] != but && m.all[i].phase == FLOW && source_port(&m.all[i].seen) == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a flow's first SYN came out as: the right place, and a source port that nobody else has (O3). */
+static inline void check_steering(struct connection *c, const struct made *out)
+{
+    struct tuple want = c->tuple;
+    c->seen = tuple_in(out);
+    if (!c->direct) {
+        const char *loopback = c->tuple.family == FAMILY_IP4 ? "127.0.0.1" : "::1";
+        want = tuple_of(loopback, source_port(&c->tuple), loopback, PROXY_PORT);
+    }
+    if (port_in_use(source_port(&want), c)) {
+        assert_false(port_in_use(source_port(&c->seen), c));
+        want.src_port = c->seen.src_port;
+        met.substituted++;
+    }
+    assert_true(tuple_equal(&c->seen, &want));
+    assert_true(out->meta.outbound);
+    assert_int_equal(maps(m.f, source_port(&c->seen), &c->tuple, c->pid), !c->direct);
+}
+
+static inline void becomes_flow(struct connection *c, const struct made *out)
+{
+    check_steering(c, out);
+    c->phase = FLOW;
+    c->mapped = !c->direct;
+    c->answered = c->closing = false;
+    c->fins = 0;
+    c->ends = m.f->now + OPENING_MS;
+}
+
+/* The engine let a held SYN go. Which one it is, its number tells. */
+static inline void take_injected(void)
+{
+    for (uint32_t i = 0; i < m.f->injected_count; i++) {
+        struct made *out = m.f->injected[i];
+        struct connection *c = NULL;
+        for (int k = 0; k < CONNECTIONS; k++) {
+            bool same = m.all[k].phase == HELD && m.all[k].isn == wire32(out->bytes + out->tcp_offset + 4);
+            c = same ? &m.all[k] : c;
+        }
+        assert_non_null(c); /* it was held, and leaves once only */
+        bool room = !m.few || flows_now() < FEW_FLOWS;
+        if (c->redirect && room) {
+            becomes_flow(c, out);
+            met.redirected_late++;
+        } else {
+            met.passed_late++;
+            static struct made want;
+            struct segment s = syn_of(&c->tuple, c->isn);
+            make(&want, &s);
+            assert_int_equal(out->length, want.length);
+            assert_memory_equal(out->bytes, want.bytes, want.length); /* O2: unchanged */
+            m.refused += c->redirect;
+            c->may_retransmit = !c->redirect;
+            c->phase = PASSING;
+        }
+        assert_int_equal(out->meta.loopback, c->loopback);
+    }
+    fixture_forget_injected(m.f);
+}
+
+/* Sends the segment and compares what comes out with what is built afresh for `want`. */
+static inline void expect_translated(struct segment s, const struct connection *c, const struct tuple *want,
+                                     bool outbound)
+{
+    static struct made fresh;
+    m.f->loopback = c->loopback;
+    enum verdict verdict = send_segment(m.f, s);
+    s.tuple = *want;
+    make(&fresh, &s);
+    assert_int_equal(m.f->last.length, fresh.length);
+    assert_memory_equal(m.f->last.bytes, fresh.bytes, fresh.length);
+    assert_int_equal(m.f->last.meta.outbound, outbound);
+    if (!c->direct) {
+        assert_int_equal(verdict, VERDICT_REWRITE);
+    }
+}
+
+static inline void event_of(struct connection *c)
+{
+    m.f->loopback = c->loopback;
+    c->redirect = is_member(c->pid);
+    c->event_came = true;
+    if (c->phase == HELD || c->phase == PASSING) {
+        connects_late(m.f, c->pid, &c->tuple);
+    } else {
+        connects(m.f, c->pid, &c->tuple);
+    }
+    take_injected();
+}
+
+static inline void expire_by_clock(void)
+{
+    for (int i = 0; i < CONNECTIONS; i++) {
+        struct connection *c = &m.all[i];
+        if (c->phase == FLOW && c->ends <= m.f->now) {
+            assert_true(maps_nothing(m.f, source_port(&c->seen)) || port_in_use(source_port(&c->seen), c));
+            c->phase = IDLE;
+            met.expired++;
+        }
+    }
+}
+
+static inline void check_always(void)
+{
+    uint32_t flows = 0;
+    for (int i = 0; i < CONNECTIONS; i++) {
+        const struct connection *c = &m.all[i];
+        if (c->phase == HELD) {
+            assert_true(m.f->now - c->since < HOLD_MS + TICK_MS); /* O2: nothing is held for ever */
+        } else if (c->phase == FLOW) {
+            flows += !c->direct;
+            assert_false(port_in_use(source_port(&c->seen), c)); /* O3 */
+            assert_int_equal(maps(m.f, source_port(&c->seen), &c->tuple, c->pid), c->mapped);
+            assert_int_equal(maps_nothing(m.f, source_port(&c->seen)), !c->mapped);
+        }
+    }
+    assert_int_equal(COUNTER(m.f, flows_live), flows);
+    assert_int_equal(m.f->flows_begun - m.f->flows_ended, flows);
+    assert_int_equal(COUNTER(m.f, flows_refused), m.refused);
+}
+
+#endif
