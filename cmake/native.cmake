@@ -7,7 +7,8 @@ find_package(cmocka REQUIRED)
 add_library(engine STATIC ${ENGINE_SOURCES})
 target_link_libraries(engine PUBLIC redirector_flags)
 
-file(GLOB unit_tests CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/unit/test_*.c")
+file(GLOB unit_tests CONFIGURE_DEPENDS
+    "${PROJECT_SOURCE_DIR}/tests/unit/test_*.c" "${PROJECT_SOURCE_DIR}/tests/property/test_*.c")
 foreach(source IN LISTS unit_tests)
     cmake_path(GET source STEM name)
     add_executable(${name} ${source})

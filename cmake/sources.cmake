@@ -15,6 +15,7 @@ set(ENGINE_SOURCES
     src/engine/connection.c
     src/engine/reset.c
     src/engine/listeners.c
+    src/engine/rules.c
     src/engine/engine.c
 )
 

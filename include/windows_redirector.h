@@ -200,19 +200,38 @@ enum redirector_flags {
     REDIRECTOR_REFLECT = 1u << 1, /**< steer by swapped addresses, injected inbound, instead of over loopback: the proxy
                                            sees the original server's address as its peer and must listen on all
                                            addresses (0.0.0.0 and [::]), and the Windows firewall must let it */
+    REDIRECTOR_REFUSE = 1u << 2,  /**< refuse connections while nothing listens on the proxy's port, instead of letting
+                                           them pass directly */
 };
+
+/**
+ * A rule that refines the process tree. A process starts out as what the tree says of it; each rule that matches it has
+ * its say, and the last one wins. Rules apply to new connections only.
+ */
+typedef struct redirector_rule {
+    uint32_t include; /**< 1: redirect the processes that match; 0: leave them alone */
+    uint32_t pid;     /**< the process, if pattern is NULL; else 0 */
+    const char
+        *pattern; /**< 1 to 512 bytes. With a slash or backslash in it, it is matched against the full path of the
+                              program, else against its file name. '*': any characters, '?': one character; ASCII letters
+                              match in either case, slashes in either direction. NULL: by pid */
+} redirector_rule;
 
 /** What to redirect and how. Zero it, set `size`, fill in what you need: 0 is a sensible default everywhere else. */
 typedef struct redirector_config {
-    uint32_t size;             /**< sizeof(redirector_config) */
-    uint32_t client_pid;       /**< root of the process tree; must exist */
-    uint32_t agent_pid;        /**< process that runs the proxy; 0: the calling process */
-    uint32_t proxy_port;       /**< host order, 1..65535; 0: outgoing off */
-    uint32_t incoming_port;    /**< host order, 1..65535; 0: incoming off */
-    uint32_t flags;            /**< redirector_flags; unknown bits are refused */
-    uint32_t hold_ms;          /**< how long a first packet waits for its owner to be known; 0: 50; at most 1000 */
-    uint32_t log_level;        /**< redirector_log_level */
-    const char *windivert_dir; /**< folder of WinDivert.dll, absolute; NULL: the folder of the running program */
+    uint32_t size;                /**< sizeof(redirector_config) */
+    uint32_t client_pid;          /**< root of the process tree; must exist */
+    uint32_t agent_pid;           /**< process that runs the proxy; 0: the calling process */
+    uint32_t proxy_port;          /**< host order, 1..65535; 0: outgoing off */
+    uint32_t incoming_port;       /**< host order, 1..65535; 0: incoming off */
+    uint32_t flags;               /**< redirector_flags; unknown bits are refused */
+    uint32_t hold_ms;             /**< how long a first packet waits for its owner to be known; 0: 50; at most 1000 */
+    uint32_t log_level;           /**< redirector_log_level */
+    uint32_t look_ms;             /**< how often the TCP table is looked at for connections whose ends have vanished;
+                                    0: 30000; 100 to 600000 */
+    uint32_t rule_count;          /**< at most 256 */
+    const redirector_rule *rules; /**< rule_count of them; NULL: none */
+    const char *windivert_dir;    /**< folder of WinDivert.dll, absolute; NULL: the folder of the running program */
     const char *log_path;      /**< NULL: environment WINDOWS_REDIRECTOR_LOG, else windows_redirector.log in the current
                                     folder; "": no log file */
     redirector_log_fn *log_fn; /**< also receives each line; NULL: none */
@@ -276,6 +295,15 @@ REDIRECTOR_API uint32_t redirector_lookup(redirector *r, const redirector_addres
  */
 REDIRECTOR_API uint32_t redirector_forget(redirector *r, const redirector_address *peer);
 
+/**
+ * Replaces the rules while running. Returns when the engine has taken them over: milliseconds, at most 1 s.
+ *
+ * @param rules  `count` of them; copied. NULL with count 0: no rules
+ * @return REDIRECTOR_OK; REDIRECTOR_INVALID_ARGUMENT or REDIRECTOR_NO_MEMORY (the former rules stay);
+ *         REDIRECTOR_NOT_RUNNING. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count);
+
 /** Counters since the start. Set `size` before the call. */
 typedef struct redirector_stats {
     uint32_t size;              /**< in: sizeof(redirector_stats) */
@@ -288,14 +316,15 @@ typedef struct redirector_stats {
     uint64_t packets_held;      /**< first packets that waited for their owner */
     uint64_t packets_dropped; /**< dropped by a stated rule (a retransmission of a held packet, a flow reset by stop) */
     uint64_t packets_malformed; /**< not understood, and therefore passed */
-    uint64_t hold_timeouts;     /**< held packets whose owner stayed unknown; they passed */
-    uint64_t hold_refused;      /**< first packets that passed because too many were held already */
-    uint64_t send_errors;       /**< packets that the driver refused to send */
-    uint64_t receive_errors;    /**< receives that failed; the next ones were tried all the same */
-    uint64_t events_seen;       /**< socket events from the driver */
-    uint64_t lookups_hit;       /**< lookups that found a connection */
-    uint64_t lookups_missed;    /**< lookups that found none */
-    uint64_t log_lines_lost;    /**< log lines dropped because the log could not keep up */
+    uint64_t proxy_missing; /**< connections that passed or were refused because nothing listened on the proxy's port */
+    uint64_t hold_timeouts; /**< held packets whose owner stayed unknown; they passed */
+    uint64_t hold_refused;  /**< first packets that passed because too many were held already */
+    uint64_t send_errors;   /**< packets that the driver refused to send */
+    uint64_t receive_errors; /**< receives that failed; the next ones were tried all the same */
+    uint64_t events_seen;    /**< socket events from the driver */
+    uint64_t lookups_hit;    /**< lookups that found a connection */
+    uint64_t lookups_missed; /**< lookups that found none */
+    uint64_t log_lines_lost; /**< log lines dropped because the log could not keep up */
 } redirector_stats;
 
 /** Fills in the counters. REDIRECTOR_OK or REDIRECTOR_INVALID_ARGUMENT. Never blocks. Since: 0.1 */

@@ -4,18 +4,19 @@
  * instance behind the five classic calls.
  */
 #include "engine/destinations.h"
+#include "engine/rules.h"
 #include "service.h"
 
 #include <stddef.h>
 #include <windows.h>
 
-enum { PORT_MAX = 65535, HOLD_MS_MAX = 1000 };
+enum { PORT_MAX = 65535, HOLD_MS_MAX = 1000, LOOK_MS_MIN = 100, LOOK_MS_MAX = 600000 };
 
 /* ---- checks and conversions ---- */
 
 static redirector_status check_config(const redirector_config *c, const char **detail)
 {
-    const uint32_t known_flags = REDIRECTOR_LEAVE_FLOWS | REDIRECTOR_REFLECT;
+    const uint32_t known_flags = REDIRECTOR_LEAVE_FLOWS | REDIRECTOR_REFLECT | REDIRECTOR_REFUSE;
     *detail = NULL;
     if (!c || c->size != sizeof *c) {
         *detail = "the configuration is NULL, or its size field is not sizeof(redirector_config)";
@@ -39,11 +40,34 @@ static redirector_status check_config(const redirector_config *c, const char **d
         *detail = "no such log level";
         return REDIRECTOR_INVALID_ARGUMENT;
     }
-    if (c->incoming_port) {
-        *detail = "incoming redirection; give 0 as the incoming port";
-        return REDIRECTOR_UNSUPPORTED;
+    if (c->look_ms && (c->look_ms < LOOK_MS_MIN || c->look_ms > LOOK_MS_MAX)) {
+        *detail = "look_ms is not within 100 to 600000";
+        return REDIRECTOR_INVALID_ARGUMENT;
     }
     return REDIRECTOR_OK;
+}
+
+/* The library's own copy of the rules, in *out; NULL for none. */
+static redirector_status copy_rules(const redirector_rule *rules, uint32_t count, struct rules **out,
+                                    const char **detail)
+{
+    *out = NULL;
+    if (count > RULES_MAX || (count && !rules)) {
+        *detail = "more than 256 rules, or rules is NULL";
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    struct rules *copy = count ? rules_new() : NULL;
+    for (uint32_t i = 0; copy && i < count; i++) {
+        const redirector_rule *rule = &rules[i];
+        if (rule->include > 1 || (rule->pattern && rule->pid) ||
+            !rules_add(copy, rule->include, rule->pattern, rule->pid)) {
+            rules_free(copy);
+            *detail = "a rule's pattern is empty or too long, or it has a pid beside it, or include is neither 0 nor 1";
+            return REDIRECTOR_INVALID_ARGUMENT;
+        }
+    }
+    *out = copy;
+    return count && !copy ? REDIRECTOR_NO_MEMORY : REDIRECTOR_OK;
 }
 
 /* false: not an address. `peer` becomes a tuple whose src is the peer. */
@@ -94,17 +118,22 @@ uint32_t redirector_start(const redirector_config *config, redirector **out, red
         *out = NULL;
     }
     error_clear(&local);
+    struct rules *rules = NULL;
     redirector_status status = check_config(config, &detail);
+    if (status == REDIRECTOR_OK) {
+        status = copy_rules(config->rules, config->rule_count, &rules, &detail);
+    }
     if (status == REDIRECTOR_OK && (!out || (error && !error_copy(error, NULL)))) {
         status = REDIRECTOR_INVALID_ARGUMENT;
         detail = "`out` is NULL, or the size field of the error is not sizeof(redirector_error)";
     }
     if (status != REDIRECTOR_OK) {
+        rules_free(rules);
         error_set(&local, status, 0, detail);
     } else {
         redirector_config copy = *config;
         copy.agent_pid = copy.agent_pid ? copy.agent_pid : GetCurrentProcessId();
-        *out = service_start(&copy, &local);
+        *out = service_start(&copy, rules, &local);
     }
     error_copy(error, &local);
     return local.code;
@@ -151,6 +180,20 @@ uint32_t redirector_forget(redirector *r, const redirector_address *peer)
         return REDIRECTOR_INVALID_ARGUMENT;
     }
     return service_forget(r, (uint16_t)peer->port, &tuple) ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND;
+}
+
+uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count)
+{
+    struct rules *copy;
+    const char *detail;
+    if (!r) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    redirector_status status = copy_rules(rules, count, &copy, &detail);
+    if (status != REDIRECTOR_OK) {
+        return status;
+    }
+    return service_set_rules(r, copy) ? REDIRECTOR_OK : REDIRECTOR_NOT_RUNNING;
 }
 
 uint32_t redirector_get_stats(redirector *r, redirector_stats *stats)

@@ -74,6 +74,12 @@ static bool host_process_facts(void *context, uint32_t pid, struct process_facts
     return process_facts(r->job, pid, out);
 }
 
+static void host_process_path(void *context, uint32_t pid, char *out, uint32_t size)
+{
+    (void)context;
+    process_path(pid, out, size);
+}
+
 static uint32_t host_socket_owner(void *context, const struct tuple *tuple)
 {
     redirector *r = context;
@@ -114,18 +120,64 @@ static void host_flow_news(void *context, const struct flow *f, const struct tup
     }
 }
 
+static void give_listener(void *context, const struct tuple *row, uint32_t pid)
+{
+    engine_listener(context, row, pid);
+}
+
+static bool host_list_listeners(void *context)
+{
+    redirector *r = context;
+    return tcptable_listeners(r->tcptable, give_listener, r->engine);
+}
+
+static void give_socket(void *context, const struct tuple *row, uint32_t pid)
+{
+    (void)pid;
+    engine_socket(context, row);
+}
+
+static bool host_list_sockets(void *context)
+{
+    redirector *r = context;
+    return tcptable_sockets(r->tcptable, give_socket, r->engine);
+}
+
+static void host_proxy_missing(void *context, const struct tuple *steered)
+{
+    redirector *r = context;
+    char address[64];
+    address_text(&steered->dst, steered->family, address);
+    log_line(r->log, REDIRECTOR_LOG_WARN, "nothing listens on %s:%u: connections %s until the proxy is there", address,
+             be16_to_host(steered->dst_port), r->flags & REDIRECTOR_REFUSE ? "are refused" : "pass directly");
+}
+
 struct engine_host loop_engine_host(redirector *r)
 {
     return (struct engine_host){
         .context = r,
         .process_facts = host_process_facts,
+        .process_path = host_process_path,
         .socket_owner = host_socket_owner,
         .inject = host_inject,
+        .list_listeners = host_list_listeners,
+        .list_sockets = host_list_sockets,
         .flow_news = host_flow_news,
+        .proxy_missing = host_proxy_missing,
     };
 }
 
 /* ---- intake ---- */
+
+/* Takes over the rules that another thread has left, and tells him so. */
+static void take_rules(redirector *r)
+{
+    struct rule_change *change = atomic_exchange(&r->rule_change, NULL);
+    if (change) {
+        engine_set_rules(r->engine, change->rules);
+        SetEvent(change->taken);
+    }
+}
 
 void loop_take_process_news(redirector *r, uint64_t now_ms)
 {
@@ -259,6 +311,7 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
         HANDLE handles[] = {r->wake, divert_wait_handle(r->events), divert_wait_handle(r->packets)};
         WaitForMultipleObjects(3, handles, FALSE, engine_next_tick_ms(r->engine, loop_now_ms()));
         loop_take_process_news(r, loop_now_ms());
+        take_rules(r);
         drain_events(r, &event_errors);
         if (!drain_packets(r, &packet_errors, &event_errors, &dry)) {
             log_line(r->log, REDIRECTOR_LOG_ERROR, "the driver gives no more packets: redirection has ended");

@@ -19,7 +19,11 @@ enum { PRIORITY = 817 };
  * Every packet that leaves: SYNs and data of the tree, and the proxy's replies. Never an inbound one, so that no
  * inbound callout is installed at all.
  */
-static const char packet_filter[] = "outbound and tcp";
+static const char outgoing_filter[] = "outbound and tcp";
+
+/* With incoming on, also what comes in: to listeners that come and go. */
+static const char incoming_filter[] = "tcp";
+
 static const char event_filter[] =
     "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and remotePort == 0))";
 
@@ -73,12 +77,15 @@ static uint64_t random_seed(const void *address)
     return seed ^ (uint64_t)GetCurrentProcessId() << 40 ^ GetTickCount64();
 }
 
-static bool build_engine(redirector *r, const redirector_config *config, redirector_error *error)
+static bool build_engine(redirector *r, const redirector_config *config, struct rules **rules, redirector_error *error)
 {
     struct engine_config engine = {
         .agent_pid = config->agent_pid,
         .proxy_port = (uint16_t)config->proxy_port,
+        .incoming_port = (uint16_t)config->incoming_port,
         .reflect = config->flags & REDIRECTOR_REFLECT,
+        .refuse = config->flags & REDIRECTOR_REFUSE,
+        .look_ms = config->look_ms ? config->look_ms : ENGINE_LOOK_MS_DEFAULT,
         .hold_ms = config->hold_ms ? config->hold_ms : ENGINE_HOLD_MS_DEFAULT,
         .max_flows = ENGINE_FLOWS_DEFAULT,
         .seed = random_seed(r),
@@ -91,12 +98,9 @@ static bool build_engine(redirector *r, const redirector_config *config, redirec
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
         return false;
     }
+    engine_set_rules(r->engine, *rules);
+    *rules = NULL;
     return true;
-}
-
-static void add_listener(void *context, const struct tuple *listener, uint32_t pid)
-{
-    engine_listener(context, listener, pid);
 }
 
 static bool open_driver(redirector *r, const redirector_config *config, struct process_id client,
@@ -115,8 +119,9 @@ static bool open_driver(redirector *r, const redirector_config *config, struct p
         return false;
     }
     loop_take_process_news(r, loop_now_ms());
-    tcptable_listeners(r->tcptable, add_listener, r->engine);
-    r->packets = divert_open(r->api, packet_filter, DIVERT_LAYER_NETWORK, PRIORITY, error);
+    engine_look_at_listeners(r->engine, loop_now_ms());
+    const char *filter = config->incoming_port ? incoming_filter : outgoing_filter;
+    r->packets = divert_open(r->api, filter, DIVERT_LAYER_NETWORK, PRIORITY, error);
     return r->packets != NULL;
 }
 
@@ -131,22 +136,27 @@ static bool start_thread(redirector *r, redirector_error *error)
     return true;
 }
 
-redirector *service_start(const redirector_config *config, redirector_error *error)
+redirector *service_start(const redirector_config *config, struct rules *rules, redirector_error *error)
 {
     struct process_id client;
     if (!identify(config, &client, error)) {
+        rules_free(rules);
         return NULL;
     }
     redirector *r = VirtualAlloc(NULL, sizeof *r, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE); /* zeroed */
     if (!r) {
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
+        rules_free(rules);
         return NULL;
     }
     InitializeSRWLock(&r->stop_lock);
+    InitializeSRWLock(&r->rules_lock);
     r->flags = config->flags;
     r->log = log_open(config->log_path, config->log_level, config->log_fn, config->log_context, error);
-    if (!r->log || !build_engine(r, config, error) || !open_driver(r, config, client, error) ||
-        !start_thread(r, error)) {
+    bool ok = r->log && build_engine(r, config, &rules, error) && open_driver(r, config, client, error) &&
+              start_thread(r, error);
+    rules_free(rules);
+    if (!ok) {
         if (r->log) {
             log_line(r->log, REDIRECTOR_LOG_ERROR, "start failed: %s", error->text);
         }
@@ -215,6 +225,36 @@ void service_free(redirector *r)
     } /* else its thread still runs: leaking it beats pulling its memory away */
 }
 
+bool service_set_rules(redirector *r, struct rules *rules)
+{
+    enum { TAKE_MS = 1000 };
+    struct rule_change *change = calloc(1, sizeof *change);
+    HANDLE taken = CreateEventW(NULL, TRUE, FALSE, NULL);
+    bool ok = false;
+    if (change && taken) {
+        *change = (struct rule_change){rules, taken};
+        AcquireSRWLockExclusive(&r->rules_lock);
+        atomic_store(&r->rule_change, change);
+        SetEvent(r->wake);
+        HANDLE ends[] = {taken, r->thread};
+        WaitForMultipleObjects(2, ends, FALSE, TAKE_MS);
+        struct rule_change *left = change;
+        if (!atomic_compare_exchange_strong(&r->rule_change, &left, NULL)) {
+            WaitForSingleObject(taken, INFINITE); /* the engine has it in hand */
+            ok = true;
+        }
+        ReleaseSRWLockExclusive(&r->rules_lock);
+    }
+    if (!ok) {
+        rules_free(rules);
+    }
+    if (taken) {
+        CloseHandle(taken);
+    }
+    free(change);
+    return ok;
+}
+
 static bool peer_matches(const struct destination *d, const void *context)
 {
     const struct tuple *peer = context;
@@ -247,6 +287,7 @@ static void fill_counters(redirector *r, redirector_stats *out)
     out->packets_held = LOAD(c->packets_held);
     out->packets_dropped = LOAD(c->packets_dropped);
     out->packets_malformed = LOAD(c->packets_malformed);
+    out->proxy_missing = LOAD(c->proxy_missing);
     out->hold_timeouts = LOAD(c->hold_timeouts);
     out->hold_refused = LOAD(c->hold_refused);
     out->events_seen = LOAD(c->events_seen);

@@ -10,9 +10,16 @@
 #include "error.h"
 
 struct destination;
+struct rules;
 
-/** Starts; the configuration's numbers are checked already. NULL: *error says why, and nothing stays open. */
-redirector *service_start(const redirector_config *config, redirector_error *error);
+/**
+ * Starts; the configuration's numbers are checked already. Takes the rules over in any case (NULL: none). NULL: *error
+ * says why, and nothing stays open.
+ */
+redirector *service_start(const redirector_config *config, struct rules *rules, redirector_error *error);
+
+/** Replaces the rules, which it takes over in any case. false: the redirector does not run. */
+bool service_set_rules(redirector *r, struct rules *rules);
 
 /**
  * Bounded (1 s), idempotent, any thread. false: the engine did not end in time and its driver handles were closed by

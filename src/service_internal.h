@@ -21,6 +21,12 @@ struct outbox {
     uint32_t count, bytes;
 };
 
+/** New rules on their way to the engine's thread, which owns them once `taken` is set. */
+struct rule_change {
+    struct rules *rules;
+    HANDLE taken;
+};
+
 struct redirector {
     /* Set by service_start(), constant afterwards. */
     uint32_t flags;
@@ -36,8 +42,11 @@ struct redirector {
 
     /* Shared. */
     atomic_bool stop_requested;
+    _Atomic(struct rule_change *) rule_change;
     _Atomic uint64_t send_errors, receive_errors;
     _Atomic uint64_t lookups_hit, lookups_missed;
+
+    SRWLOCK rules_lock; /* one service_set_rules() at a time */
 
     /* Under the lock, as are the pointers above from service_stop() on. */
     SRWLOCK stop_lock;

@@ -1,34 +1,115 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Theory of operation: what happens to a new connection. Its owner is known from the CONNECT event, which mostly comes
- * first; a SYN that overtakes its event is held (pending.h). If the event stays away for half the hold time, the
- * TCP table is asked, once; at the deadline the SYN passes. So identity is decided exactly once per connection, and
- * never on the way of any other packet.
+ * Theory of operation: what happens to a new connection.
+ *
+ *   from another machine                    the port it goes to decides: a listener of the tree, or not    (N1, N2)
+ *   to the proxy itself, or to the agent    passes                                                         (I3)
+ *   all others                              the owner decides                                              (O1, O2)
+ *
+ * The owner is known from the CONNECT event, which mostly comes first; a SYN that overtakes its event is held
+ * (pending.h). If the event stays away for half the hold time, the TCP table is asked, once; at the deadline the SYN
+ * passes. So identity is decided exactly once per connection, and never on the way of any other packet.
  */
 #include "engine_internal.h"
 
 enum { PID_IDLE = 0, PID_SYSTEM = 4 };
 
-/* Whether connections of this process are redirected (I1-I4). */
-static bool owner_redirected(struct engine *e, uint32_t pid)
+enum { RELOOK_MS = 1000, WARN_MS = 60000, PATH_BYTES = 1024, GENERATIONS_MAX = 32 };
+
+/* A SYN and what is known about it. */
+struct attempt {
+    struct packet *packet;
+    struct packet_meta *meta;
+    uint32_t pid;    /* who opens the connection; 0: unknown */
+    bool redirected; /* the owner is one whose connections are redirected */
+    uint64_t now_ms;
+};
+
+/* Whether a live process is a member, by the kernel's word or by its parents, of whom nobody may have been asked yet. */
+static bool is_member(struct engine *e, const struct process_facts *facts, int generations)
 {
-    if (pid == PID_IDLE || pid == PID_SYSTEM || pid == e->config.agent_pid) {
-        return false;
+    if (process_tree_learn(e->tree, facts)) {
+        return true;
     }
+    struct process_facts parent;
+    return generations && facts->parent.created && process_tree_may_hold(e->tree, facts->parent) &&
+           e->host.process_facts(e->host.context, facts->parent.pid, &parent) &&
+           parent.self.created == facts->parent.created && is_member(e, &parent, generations - 1) &&
+           process_tree_learn(e->tree, facts);
+}
+
+static bool in_tree(struct engine *e, uint32_t pid)
+{
     struct process_facts facts;
     if (e->host.process_facts(e->host.context, pid, &facts)) {
-        return process_tree_learn(e->tree, &facts);
+        return is_member(e, &facts, GENERATIONS_MAX);
     }
     return process_tree_knows(e->tree, pid); /* it is gone already: what we knew of it counts */
 }
 
-static struct tuple steer(const struct engine *e, const struct packet *p, bool reflect, uint16_t port)
+bool engine_owner_redirected(struct engine *e, uint32_t pid)
 {
-    struct tuple t = {.family = p->tuple.family, .src_port = be16_from_host(port)};
-    t.dst_port = be16_from_host(e->config.proxy_port);
-    t.src = reflect ? p->tuple.dst : ip_addr_loopback(t.family);
-    t.dst = reflect ? p->tuple.src : ip_addr_loopback(t.family);
+    if (pid == PID_IDLE || pid == PID_SYSTEM || pid == e->config.agent_pid) {
+        return false;
+    }
+    bool member = in_tree(e, pid);
+    if (!e->rules) {
+        return member;
+    }
+    char path[PATH_BYTES] = "";
+    if (rules_want_path(e->rules)) {
+        e->host.process_path(e->host.context, pid, path, sizeof path);
+    }
+    return rules_apply(e->rules, member, pid, path);
+}
+
+/* ---- where it is led ---- */
+
+static struct tuple steer(const struct engine *e, const struct tuple *original, enum flow_kind kind, bool reflect,
+                          uint16_t port)
+{
+    struct tuple t = *original;
+    t.src_port = be16_from_host(port);
+    if (kind == FLOW_INCOMING) {
+        t.dst_port = be16_from_host(e->config.incoming_port); /* the proxy sees the real peer (N2) */
+    } else if (kind == FLOW_OUTGOING) {
+        t.dst_port = be16_from_host(e->config.proxy_port);
+        t.src = reflect ? original->dst : ip_addr_loopback(t.family);
+        t.dst = reflect ? original->src : ip_addr_loopback(t.family);
+    }
     return t;
+}
+
+/* Whether somebody listens where the connection would be led (O4, N4). */
+static bool proxy_listens(struct engine *e, const struct tuple *steered, uint64_t now_ms)
+{
+    if (!e->host.list_listeners || listeners_find(&e->listeners, steered)) {
+        return true;
+    }
+    if (now_ms - e->listeners_looked_ms >= RELOOK_MS) { /* a LISTEN event may have been lost */
+        engine_look_at_listeners(e, now_ms);
+    }
+    return listeners_find(&e->listeners, steered) != NULL;
+}
+
+static enum verdict without_proxy(struct engine *e, const struct attempt *a, const struct tuple *steered)
+{
+    COUNT(e, proxy_missing);
+    if (e->host.proxy_missing && (!e->warned_ms || a->now_ms - e->warned_ms >= WARN_MS)) {
+        e->warned_ms = a->now_ms;
+        e->host.proxy_missing(e->host.context, steered);
+    }
+    if (!e->config.refuse) {
+        return VERDICT_PASS;
+    }
+    uint8_t rst[RESET_MAX];
+    uint32_t length = reset_refuse(a->packet, rst);
+    struct packet_meta meta = *a->meta;
+    meta.outbound = a->meta->loopback || !a->meta->outbound;
+    meta.ip_checksum_valid = meta.tcp_checksum_valid = true;
+    e->host.inject(e->host.context, &meta, rst, length);
+    COUNT(e, packets_dropped);
+    return VERDICT_DROP;
 }
 
 /* Room in the flow table and a source port that no flow has; closing flows make way. */
@@ -45,62 +126,99 @@ static uint16_t make_room(struct engine *e, uint16_t wanted)
     return port;
 }
 
-static void publish(struct engine *e, const struct tuple *original, const struct tuple *steered, uint32_t pid)
+static void announce(struct engine *e, uint32_t id, const struct tuple *steered)
 {
+    const struct flow *f = flow_at(&e->flows, id);
+    const struct tuple *original = flow_original(&e->flows, id);
     struct destination d = {
         .peer = steered->src,
         .address = original->dst,
         .family = original->family,
         .port = be16_to_host(original->dst_port),
-        .pid = pid,
+        .pid = f->pid,
+        .incoming = f->kind == FLOW_INCOMING,
     };
+    COUNT_SET(e, flows_live, ++e->redirected_live);
+    COUNT(e, flows_total);
+    /* Before the SYN leaves: the proxy can never ask too early. */
     destinations_publish(e->destinations, be16_to_host(steered->src_port), &d);
+    if (e->host.flow_news) {
+        e->host.flow_news(e->host.context, f, original, false);
+    }
 }
 
-/* Opens a flow for this SYN and translates it. */
-static enum verdict redirect(struct engine *e, struct packet *p, struct packet_meta *meta, enum flow_kind kind,
-                             uint32_t pid, uint64_t now_ms)
+/* Opens a flow for this SYN and translates it. `pid` is the one that the lookup is to tell. */
+static enum verdict redirect(struct engine *e, const struct attempt *a, enum flow_kind kind, uint32_t pid)
 {
-    uint16_t port = make_room(e, be16_to_host(p->tuple.src_port));
+    bool reflect = kind == FLOW_OUTGOING && e->config.reflect && !a->meta->loopback;
+    struct tuple original = a->packet->tuple;
+    struct tuple steered = steer(e, &original, kind, reflect, be16_to_host(original.src_port));
+    if (kind != FLOW_DIRECT && !proxy_listens(e, &steered, a->now_ms)) {
+        return without_proxy(e, a, &steered);
+    }
+    uint16_t port = make_room(e, be16_to_host(original.src_port));
     if (!port) {
         COUNT(e, flows_refused);
         return VERDICT_PASS; /* L3 */
     }
-    bool reflect = e->config.reflect && !meta->loopback;
-    struct tuple original = p->tuple, steered = steer(e, p, reflect, port);
-    if (kind == FLOW_DIRECT) {
-        steered = original;
-        steered.src_port = be16_from_host(port);
-    }
-    uint32_t id = flow_open(&e->flows, &original, &steered, now_ms);
+    steered.src_port = be16_from_host(port);
+    uint32_t id = flow_open(&e->flows, &original, &steered, a->now_ms);
     struct flow *f = flow_at(&e->flows, id);
     f->kind = (uint8_t)kind;
-    f->isn = p->seq;
+    f->isn = a->packet->seq;
     f->pid = pid;
-    f->if_index = meta->if_index;
-    f->sub_if_index = meta->sub_if_index;
-    f->loopback = meta->loopback;
-    f->reflected = reflect;
+    f->if_index = a->meta->if_index;
+    f->sub_if_index = a->meta->sub_if_index;
+    /* Loopback packets exist only outbound. Others go on as they came (unless reflected), and their replies the other way:
+     * back in where the program's packets went out, or out to the peer that they came from. */
+    f->outbound[LEG_FORWARD] = a->meta->outbound && !reflect;
+    f->outbound[LEG_REPLY] = a->meta->loopback || !a->meta->outbound;
     if (kind != FLOW_DIRECT) {
-        COUNT_SET(e, flows_live, ++e->redirected_live);
-        COUNT(e, flows_total);
-        publish(e, &original, &steered, pid); /* before the SYN leaves: the proxy can never ask too early */
-        if (e->host.flow_news) {
-            e->host.flow_news(e->host.context, f, &original, false);
-        }
+        announce(e, id, &steered);
     }
-    return engine_translate(e, id, LEG_FORWARD, p, meta, now_ms);
+    return engine_translate(e, id, LEG_FORWARD, a->packet, a->meta, a->now_ms);
 }
 
-static enum verdict carry_out(struct engine *e, struct packet *p, struct packet_meta *meta, bool redirected,
-                              uint32_t pid, uint64_t now_ms)
+/* ---- who decides ---- */
+
+static bool agent_listens(const struct engine *e, const struct tuple *connection)
 {
-    return redirected ? redirect(e, p, meta, FLOW_OUTGOING, pid, now_ms) : VERDICT_PASS;
+    const struct listener *l = listeners_find(&e->listeners, connection);
+    return l && l->pid == e->config.agent_pid;
 }
 
-static enum verdict hold(struct engine *e, const struct packet *p, const struct packet_meta *meta, uint64_t now_ms)
+static const struct listener *tree_listener(const struct engine *e, const struct tuple *connection)
 {
-    if (!pending_hold(&e->pending, p, meta, now_ms + e->config.hold_ms)) {
+    const struct listener *l = e->config.incoming_port ? listeners_find(&e->listeners, connection) : NULL;
+    return l && l->in_tree ? l : NULL;
+}
+
+/* Straight to a port of the proxy: not redirected (I3), but its source port must not be mistaken for a flow's. */
+static bool is_direct(const struct engine *e, const struct tuple *t, const struct packet_meta *meta)
+{
+    uint16_t port = be16_to_host(t->dst_port);
+    bool here = meta->loopback || !meta->outbound;
+    bool proxy = port == e->config.proxy_port || port == e->config.incoming_port;
+    return here && port && proxy && (ip_addr_is_loopback(&t->dst, t->family) || agent_listens(e, t));
+}
+
+/* The owner is known, or known to be unknown. */
+static enum verdict carry_out(struct engine *e, const struct attempt *a)
+{
+    bool agent = a->pid == e->config.agent_pid;
+    const struct listener *l = a->meta->loopback && a->pid && !agent ? tree_listener(e, &a->packet->tuple) : NULL;
+    if (l) {
+        return redirect(e, a, FLOW_INCOMING, l->pid); /* also if the tree opened it (N4) */
+    }
+    if (a->redirected && e->config.proxy_port) {
+        return redirect(e, a, FLOW_OUTGOING, a->pid);
+    }
+    return VERDICT_PASS;
+}
+
+static enum verdict hold(struct engine *e, const struct attempt *a)
+{
+    if (!pending_hold(&e->pending, a->packet, a->meta, a->now_ms + e->config.hold_ms)) {
         COUNT(e, hold_refused);
         return VERDICT_PASS;
     }
@@ -108,39 +226,50 @@ static enum verdict hold(struct engine *e, const struct packet *p, const struct 
     return VERDICT_HOLD;
 }
 
-enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
+/* A SYN whose owner decides: the verdict is there already, or it has to wait. */
+static enum verdict meet_owner(struct engine *e, struct attempt *a)
 {
-    if (!e->config.proxy_port) {
-        return VERDICT_PASS;
-    }
-    if (meta->loopback && be16_to_host(p->tuple.dst_port) == e->config.proxy_port) {
-        /* Straight to the proxy (I3): not redirected, but its source port must not be mistaken for a flow's. */
-        return ip_addr_is_loopback(&p->tuple.dst, p->tuple.family) ? redirect(e, p, meta, FLOW_DIRECT, 0, now_ms)
-                                                                   : VERDICT_PASS;
-    }
-    if (meta->loopback && listeners_reaches(&e->listeners, &p->tuple, e->config.agent_pid)) {
-        return VERDICT_PASS; /* I3 */
-    }
-    uint32_t id = pending_find(&e->pending, &p->tuple);
+    uint32_t id = pending_find(&e->pending, &a->packet->tuple);
     if (id == PENDING_NONE) {
-        return hold(e, p, meta, now_ms);
+        return hold(e, a);
     }
-    const struct pending_entry *known = &e->pending.entries[id];
-    if (known->has_passed_isn && known->passed_isn == p->seq) {
-        return VERDICT_PASS; /* it left unredirected once: its handshake is under way */
-    }
-    if (known->state == PENDING_DECIDED || (known->state == PENDING_USED && known->isn == p->seq)) {
-        pending_use(&e->pending, id, p->seq, now_ms);
-        return carry_out(e, p, meta, known->redirect, known->pid, now_ms);
-    }
+    struct pending_entry *known = &e->pending.entries[id];
+    uint32_t isn = a->packet->seq;
     if (known->state == PENDING_HELD) {
         COUNT(e, packets_dropped); /* a retransmission of what is held, or a new attempt that replaces it */
-        if (known->isn == p->seq) {
-            return VERDICT_DROP;
-        }
+        return known->isn == isn ? VERDICT_DROP : hold(e, a);
     }
-    return hold(e, p, meta, now_ms);
+    if (known->state == PENDING_USED && known->isn != isn) {
+        return hold(e, a); /* a new connection on an old tuple: its own event is yet to come */
+    }
+    pending_use(&e->pending, id, isn, a->meta->timestamp, a->now_ms);
+    a->pid = known->pid;
+    a->redirected = known->redirect;
+    enum verdict verdict = carry_out(e, a);
+    known->redirect = verdict != VERDICT_PASS; /* once it has left as it came, its handshake is under way */
+    return verdict;
 }
+
+enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
+{
+    struct attempt a = {.packet = p, .meta = meta, .now_ms = now_ms};
+    if (is_direct(e, &p->tuple, meta)) {
+        return redirect(e, &a, FLOW_DIRECT, 0);
+    }
+    if (!meta->outbound) {
+        const struct listener *l = tree_listener(e, &p->tuple);
+        return l ? redirect(e, &a, FLOW_INCOMING, l->pid) : VERDICT_PASS;
+    }
+    if (meta->loopback && agent_listens(e, &p->tuple)) {
+        return VERDICT_PASS;
+    }
+    if (!e->config.proxy_port && !meta->loopback) {
+        return VERDICT_PASS; /* only incoming is on */
+    }
+    return meet_owner(e, &a);
+}
+
+/* ---- held SYNs ---- */
 
 /* A held SYN leaves, with this verdict. */
 static void let_go(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms)
@@ -151,19 +280,21 @@ static void let_go(struct engine *e, uint32_t id, bool redirected, uint32_t pid,
     struct packet p;
     enum verdict verdict = VERDICT_PASS;
     if (packet_parse(data, length, &p) == PACKET_TCP) {
-        verdict = carry_out(e, &p, &meta, redirected, pid, now_ms);
+        struct attempt a = {&p, &meta, pid, redirected, now_ms};
+        verdict = carry_out(e, &a);
     }
     if (verdict == VERDICT_PASS) {
         COUNT(e, packets_passed);
+        e->pending.entries[id].redirect = false; /* and so will its retransmissions */
     }
-    e->host.inject(e->host.context, &meta, data, length);
+    if (verdict != VERDICT_DROP) {
+        e->host.inject(e->host.context, &meta, data, length);
+    }
 }
 
 /* A held SYN leaves without anybody knowing whose it is. */
 static void give_up(struct engine *e, uint32_t id, uint64_t now_ms)
 {
-    e->pending.entries[id].has_passed_isn = true;
-    e->pending.entries[id].passed_isn = e->pending.entries[id].isn;
     COUNT(e, hold_timeouts);
     let_go(e, id, false, 0, now_ms);
 }
@@ -173,9 +304,13 @@ void engine_connect(struct engine *e, const struct socket_event *event, uint64_t
     if (e->stopping) {
         return;
     }
-    bool redirected = owner_redirected(e, event->pid);
     uint32_t id = pending_find(&e->pending, &event->tuple);
-    if (id != PENDING_NONE && e->pending.entries[id].state == PENDING_HELD) {
+    const struct pending_entry *known = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
+    if (known && known->state == PENDING_USED && event->timestamp && event->timestamp <= known->syn_time) {
+        return; /* too late, or a second one: its SYN has left, and must not be redirected in mid-handshake */
+    }
+    bool redirected = engine_owner_redirected(e, event->pid);
+    if (known && known->state == PENDING_HELD) {
         let_go(e, id, redirected, event->pid, now_ms);
     } else {
         pending_decide(&e->pending, &event->tuple, redirected, event->pid, now_ms);
@@ -188,17 +323,15 @@ void engine_held_tick(struct engine *e, uint64_t now_ms)
     for (uint32_t id = e->pending.held.head; id != PENDING_NONE; id = next) {
         struct pending_entry *held = &e->pending.entries[id];
         next = held->next;
-        if (held->deadline_ms <= now_ms) {
-            give_up(e, id, now_ms);
-            continue;
+        uint32_t pid = 0;
+        if (!held->owner_asked && held->deadline_ms - e->config.hold_ms / 2 <= now_ms) {
+            held->owner_asked = true;
+            pid = e->host.socket_owner(e->host.context, &e->pending.map.keys[id]);
         }
-        if (held->owner_asked || held->deadline_ms - e->config.hold_ms / 2 > now_ms) {
-            continue;
-        }
-        held->owner_asked = true;
-        uint32_t pid = e->host.socket_owner(e->host.context, &e->pending.map.keys[id]);
         if (pid) {
-            let_go(e, id, owner_redirected(e, pid), pid, now_ms);
+            let_go(e, id, engine_owner_redirected(e, pid), pid, now_ms);
+        } else if (held->deadline_ms <= now_ms) {
+            give_up(e, id, now_ms);
         }
     }
 }

@@ -44,6 +44,7 @@ void engine_free(struct engine *e)
     flow_table_free(&e->flows);
     pending_free(&e->pending);
     listeners_free(&e->listeners);
+    rules_free(e->rules);
     free(e);
 }
 
@@ -69,48 +70,69 @@ void engine_flow_end(struct engine *e, uint32_t id)
 static struct packet_meta leg_meta(const struct flow *f, enum leg leg, const struct packet_meta *captured)
 {
     struct packet_meta m = *captured;
-    if (leg == LEG_FORWARD) {
-        m.outbound = !f->reflected;
-    } else {
-        /*
-         * Loopback connections exist only outbound; everything else goes back in where the program's packets went
-         * out.
-         */
-        m.outbound = f->loopback;
+    m.outbound = f->outbound[leg];
+    if (leg == LEG_REPLY) { /* back where the program's packets came from */
         m.if_index = f->if_index;
         m.sub_if_index = f->sub_if_index;
     }
     return m;
 }
 
+static void inject_made(struct engine *e, uint32_t id, enum leg leg, const uint8_t *data, uint32_t length)
+{
+    const struct flow *f = flow_at(&e->flows, id);
+    struct packet_meta captured = {
+        .if_index = f->if_index,
+        .sub_if_index = f->sub_if_index,
+        .ip_checksum_valid = true,
+        .tcp_checksum_valid = true,
+    };
+    struct packet_meta meta = leg_meta(f, leg, &captured);
+    e->host.inject(e->host.context, &meta, data, length);
+}
+
 static void inject_reset(struct engine *e, uint32_t id, enum leg leg, uint32_t seq)
 {
     uint8_t rst[RESET_MAX];
-    uint32_t length = reset_build(&e->flows, id, leg, seq, rst);
-    if (length) {
-        const struct flow *f = flow_at(&e->flows, id);
-        struct packet_meta captured = {
-            .if_index = f->if_index,
-            .sub_if_index = f->sub_if_index,
-            .ip_checksum_valid = true,
-            .tcp_checksum_valid = true,
-        };
-        struct packet_meta meta = leg_meta(f, leg, &captured);
-        e->host.inject(e->host.context, &meta, rst, length);
+    inject_made(e, id, leg, rst, reset_build(&e->flows, id, leg, seq, rst));
+}
+
+static void inject_refusal(struct engine *e, uint32_t id)
+{
+    uint8_t rst[RESET_MAX];
+    inject_made(e, id, LEG_REPLY, rst, reset_refuse_flow(&e->flows, id, rst));
+}
+
+/* A packet of a flow that stop has reset: its sender did not take the reset, and now says what he expects. */
+static enum verdict after_reset(struct engine *e, uint32_t id, enum leg leg, const struct packet *p)
+{
+    if ((p->flags & (TCP_ACK | TCP_RST)) == TCP_ACK) {
+        inject_reset(e, id, leg ^ 1, p->ack);
     }
+    COUNT(e, packets_dropped);
+    return VERDICT_DROP;
+}
+
+/* A direct connection to the proxy that kept its source port: we only watch it. */
+static bool goes_on_alone(const struct engine *e, uint32_t id)
+{
+    if (flow_at(&e->flows, id)->kind != FLOW_DIRECT) {
+        return false;
+    }
+    struct tuple steered = flow_steered(&e->flows, id);
+    return tuple_equal(flow_original(&e->flows, id), &steered);
 }
 
 enum verdict engine_translate(struct engine *e, uint32_t id, enum leg leg, struct packet *p, struct packet_meta *meta,
                               uint64_t now_ms)
 {
     if (e->reset) {
-        if (p->flags & TCP_ACK) { /* its sender did not take the reset: now he says what he expects */
-            inject_reset(e, id, leg ^ 1, p->ack);
-        }
-        COUNT(e, packets_dropped);
-        return VERDICT_DROP;
+        return after_reset(e, id, leg, p);
     }
     flow_advance(&e->flows, id, leg, p, now_ms);
+    if (goes_on_alone(e, id)) {
+        return VERDICT_PASS; /* as it came, checksum flags included (O5) */
+    }
     const struct flow *f = flow_at(&e->flows, id);
     struct tuple target = flow_target(&e->flows, id, leg);
     struct rewrite_delta delta = leg == LEG_FORWARD ? f->delta : rewrite_delta_reversed(f->delta);
@@ -127,10 +149,15 @@ static enum verdict decide(struct engine *e, struct packet *p, struct packet_met
     uint32_t id = flow_find(&e->flows, &p->tuple, &leg);
     if (id != FLOW_NONE) {
         bool old = syn && leg == LEG_FORWARD && p->seq != flow_at(&e->flows, id)->isn;
-        if (!old || e->stopping) {
+        if (!old) {
             return engine_translate(e, id, leg, p, meta, now_ms);
         }
-        engine_flow_end(e, id); /* a new SYN on an old tuple is a new connection (L1) */
+        /* A new SYN on an old tuple is a new connection (L1). */
+        if (e->reset) {
+            flow_close(&e->flows, id); /* its end was announced by engine_stop() */
+        } else {
+            engine_flow_end(e, id);
+        }
     }
     return syn && !e->stopping ? engine_syn(e, p, meta, now_ms) : VERDICT_PASS;
 }
@@ -162,7 +189,51 @@ void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_
 
 void engine_listener(struct engine *e, const struct tuple *local, uint32_t pid)
 {
-    listeners_add(&e->listeners, local, pid);
+    listeners_add(&e->listeners, local, pid, pid && engine_owner_redirected(e, pid));
+}
+
+void engine_look_at_listeners(struct engine *e, uint64_t now_ms)
+{
+    e->listeners_looked_ms = now_ms;
+    if (e->host.list_listeners) {
+        listeners_snapshot_begin(&e->listeners);
+        bool whole = e->host.list_listeners(e->host.context);
+        listeners_snapshot_end(&e->listeners, whole);
+    }
+}
+
+void engine_set_rules(struct engine *e, struct rules *rules)
+{
+    rules_free(e->rules);
+    e->rules = rules;
+    for (uint32_t i = 0; i < e->listeners.count; i++) {
+        struct listener *l = &e->listeners.all[i];
+        l->in_tree = l->pid && engine_owner_redirected(e, l->pid);
+    }
+}
+
+void engine_socket(struct engine *e, const struct tuple *row)
+{
+    flow_look_row(&e->flows, row);
+}
+
+/* Ends the flows whose sockets are gone without a word (L1): a program that was killed, a packet that never came by. */
+static void look_at_sockets(struct engine *e, uint64_t now_ms)
+{
+    if (now_ms - e->sockets_looked_ms < e->config.look_ms) {
+        return;
+    }
+    e->sockets_looked_ms = now_ms;
+    if (!e->host.list_sockets || !e->flows.live) {
+        return;
+    }
+    if (!e->host.list_sockets(e->host.context)) {
+        return; /* half a table proves nothing; what was seen stays seen */
+    }
+    flow_look_end(&e->flows);
+    for (uint32_t id = flow_lost(&e->flows, 0); id != FLOW_NONE; id = flow_lost(&e->flows, id + 1)) {
+        engine_flow_end(e, id);
+    }
 }
 
 void engine_event(struct engine *e, const struct socket_event *event, uint64_t now_ms)
@@ -173,7 +244,7 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
         engine_connect(e, event, now_ms);
         break;
     case SOCKET_LISTEN:
-        listeners_add(&e->listeners, &event->tuple, event->pid);
+        engine_listener(e, &event->tuple, event->pid);
         break;
     case SOCKET_CLOSE:
         if (be16_to_host(event->tuple.dst_port) == 0) {
@@ -197,19 +268,21 @@ void engine_tick(struct engine *e, uint64_t now_ms)
         engine_flow_end(e, id);
     }
     process_tree_tick(e->tree, now_ms);
+    look_at_sockets(e, now_ms);
 }
 
 uint32_t engine_next_tick_ms(const struct engine *e, uint64_t now_ms)
 {
     enum { IDLE_MS = 250 }; /* time-outs of flows and verdicts are seconds long: this is exact enough for them */
-    uint32_t oldest = e->pending.held.head;
-    if (oldest == PENDING_NONE) {
-        return IDLE_MS;
-    }
-    const struct pending_entry *held = &e->pending.entries[oldest];
-    uint64_t due = held->deadline_ms;
-    if (!held->owner_asked) {
-        due -= e->config.hold_ms / 2;
+    uint64_t due = now_ms + IDLE_MS;
+    /* Held SYNs stand in order of deadline, so the oldest one is due first: and the oldest one nobody was asked about. */
+    for (uint32_t id = e->pending.held.head; id != PENDING_NONE; id = e->pending.entries[id].next) {
+        const struct pending_entry *held = &e->pending.entries[id];
+        uint64_t its_due = held->owner_asked ? held->deadline_ms : held->deadline_ms - e->config.hold_ms / 2;
+        due = its_due < due ? its_due : due;
+        if (!held->owner_asked) {
+            break;
+        }
     }
     return due > now_ms ? (uint32_t)(due - now_ms) : 0;
 }
@@ -219,23 +292,18 @@ static void reset_flow(struct engine *e, uint32_t id)
 {
     const struct flow *f = flow_at(&e->flows, id);
     for (enum leg leg = LEG_FORWARD; leg <= LEG_REPLY; leg++) {
-        /*
-         * Its receiver expects what he acknowledged last, or, if that ACK is still on its way, the end of what he was
-         * sent.
-         */
-        uint32_t acked = f->last_ack[leg ^ 1];
-        inject_reset(e, id, leg, acked);
-        if (f->acked[leg ^ 1] && f->next_seq[leg] != acked) {
+        /* The receiver expects what he acknowledged last, or, if that ACK is still on its way, the end of what he was
+         * sent. */
+        bool acked = f->acked[leg ^ 1], sent = f->begun[leg];
+        if (acked) {
+            inject_reset(e, id, leg, f->last_ack[leg ^ 1]);
+        } else if (leg == LEG_REPLY) {
+            inject_refusal(e, id); /* the program waits for an answer to its SYN */
+        }
+        if (sent && (acked ? f->next_seq[leg] != f->last_ack[leg ^ 1] : leg == LEG_REPLY)) {
             inject_reset(e, id, leg, f->next_seq[leg]);
         }
     }
-}
-
-/* A direct connection to the proxy that kept its source port needs us no more. */
-static bool goes_on_alone(const struct engine *e, uint32_t id)
-{
-    struct tuple steered = flow_steered(&e->flows, id);
-    return tuple_equal(flow_original(&e->flows, id), &steered);
 }
 
 void engine_stop(struct engine *e, bool reset, uint64_t now_ms)

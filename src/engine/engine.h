@@ -17,17 +17,21 @@
 
 #include "destinations.h"
 #include "flow.h"
+#include "rules.h"
 
 #include <stdatomic.h>
 
-enum { ENGINE_FLOWS_DEFAULT = 65536, ENGINE_HOLD_MS_DEFAULT = 50 };
+enum { ENGINE_FLOWS_DEFAULT = 65536, ENGINE_HOLD_MS_DEFAULT = 50, ENGINE_LOOK_MS_DEFAULT = 30000 };
 
 /** What the engine asks of its host. All are called on the engine's thread, from within an engine call. */
 struct engine_host {
     void *context;
 
-    /** Facts about a live process; false: it is gone. Called for CONNECT events only, never for a packet. */
+    /** Facts about a live process; false: it is gone. Called for events and held SYNs, never for any other packet. */
     bool (*process_facts)(void *context, uint32_t pid, struct process_facts *out);
+
+    /** Path of a process' image, UTF-8; "" when unknown. Called only while there are rules that ask for it. */
+    void (*process_path)(void *context, uint32_t pid, char *out, uint32_t size);
 
     /** Owner of a connection by the TCP table; 0: unknown. Called for a held SYN whose event stays away. */
     uint32_t (*socket_owner)(void *context, const struct tuple *tuple);
@@ -35,15 +39,29 @@ struct engine_host {
     /** Sends a packet that is not the one in hand: a SYN that was held, a reset. */
     void (*inject)(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length);
 
+    /** Hands in every listening socket there is by engine_listener(); false: not all could be had. NULL: listeners are not looked at, and the proxy is
+     *  taken to listen. */
+    bool (*list_listeners)(void *context);
+
+    /** Hands in every TCP socket there is by engine_socket(); false: not all could be had. NULL: flows end by their packets only. */
+    bool (*list_sockets)(void *context);
+
     /** A flow begins or has ended; for the log. NULL: nobody cares. */
     void (*flow_news)(void *context, const struct flow *flow, const struct tuple *original, bool ended);
+
+    /** A connection passes, or is refused, because nothing listens where it should have been led. At most once a minute.
+     *  NULL: nobody cares. */
+    void (*proxy_missing)(void *context, const struct tuple *steered);
 };
 
 struct engine_config {
     uint32_t agent_pid;
-    uint16_t proxy_port; /* 0: outgoing off */
-    bool reflect;        /* steer by swapped addresses, injected inbound, instead of over loopback (O3) */
+    uint16_t proxy_port;    /* 0: outgoing off */
+    uint16_t incoming_port; /* 0: incoming off */
+    bool reflect;           /* steer by swapped addresses, injected inbound, instead of over loopback (O3) */
+    bool refuse;            /* refuse connections that have no proxy to go to, instead of letting them pass (O4) */
     uint32_t hold_ms;
+    uint32_t look_ms; /* between two looks at the TCP table (L1) */
     uint32_t max_flows;
     uint64_t seed; /* random */
 };
@@ -52,8 +70,12 @@ struct engine_config {
 #define ENGINE_COUNTERS(X)                                                                                             \
     X(flows_live)                                                                                                      \
     X(flows_total)                                                                                                     \
-    X(flows_refused) X(packets_seen) X(packets_passed) X(packets_rewritten) X(packets_held) X(packets_dropped)         \
-        X(packets_malformed) X(hold_timeouts) X(hold_refused) X(events_seen)
+    X(flows_refused)                                                                                                   \
+    X(packets_seen)                                                                                                    \
+    X(packets_passed)                                                                                                  \
+    X(packets_rewritten)                                                                                               \
+    X(packets_held)                                                                                                    \
+    X(packets_dropped) X(packets_malformed) X(proxy_missing) X(hold_timeouts) X(hold_refused) X(events_seen)
 
 struct engine_counters {
 #define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;
@@ -83,8 +105,17 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
 void engine_process(struct engine *e, struct process_id id);
 void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_ms);
 
-/** A socket that was listening already when the driver was opened. */
+/** One listening socket (src), from within list_listeners(). */
 void engine_listener(struct engine *e, const struct tuple *local, uint32_t pid);
+
+/** One TCP socket (src is its local end), from within list_sockets(). */
+void engine_socket(struct engine *e, const struct tuple *row);
+
+/** Looks at the listeners: once after the driver was opened and the tree's processes are known; later by itself. */
+void engine_look_at_listeners(struct engine *e, uint64_t now_ms);
+
+/** Replaces the rules (I4); takes them over. They apply to new connections, and to the listeners that exist. NULL: none. */
+void engine_set_rules(struct engine *e, struct rules *rules);
 
 /** Lets time pass: held packets reach their deadline, flows their linger time. */
 void engine_tick(struct engine *e, uint64_t now_ms);

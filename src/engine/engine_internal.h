@@ -17,10 +17,14 @@ struct engine {
     struct listeners listeners;
     struct destinations *destinations;
     struct process_tree *tree;
+    struct rules *rules; /* NULL: none */
     struct engine_counters counters;
-    uint32_t redirected_live; /* flows without FLOW_DIRECT */
-    bool stopping;            /* no new flow begins */
-    bool reset;               /* flows were reset: what still comes of them is dropped */
+    uint64_t listeners_looked_ms; /* when the listeners were last asked for */
+    uint64_t sockets_looked_ms;   /* when all sockets were */
+    uint64_t warned_ms;           /* when proxy_missing() was last called; 0: never */
+    uint32_t redirected_live;     /* flows without FLOW_DIRECT */
+    bool stopping;                /* no new flow begins */
+    bool reset;                   /* flows were reset: what still comes of them is dropped */
 };
 
 /* One writer: a plain load and store, no locked instruction. */
@@ -35,6 +39,7 @@ void engine_flow_end(struct engine *e, uint32_t id);
 /* connection.c */
 enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms);
 void engine_connect(struct engine *e, const struct socket_event *event, uint64_t now_ms);
+bool engine_owner_redirected(struct engine *e, uint32_t pid);
 void engine_held_tick(struct engine *e, uint64_t now_ms);
 void engine_held_release_all(struct engine *e, uint64_t now_ms);
 

@@ -11,6 +11,8 @@
 /* Substituted source ports are looked for from here on: below are the ports that services use. */
 enum { FIRST_SUBSTITUTE = 1024, PORTS = 65536 };
 
+enum { LOOKS_UNTIL_LOST = 2 };
+
 static const uint32_t queue_time_ms[FLOW_QUEUES] = {
     [FLOW_QUEUE_OPENING] = FLOW_OPENING_MS,
     [FLOW_QUEUE_FIN] = FLOW_LINGER_FIN_MS,
@@ -121,33 +123,42 @@ uint32_t flow_open(struct flow_table *t, const struct tuple *original, const str
 /* Bytes of the stream: what is sent again counts once. */
 static void count_stream(struct flow *f, enum leg leg, const struct packet *p)
 {
-    uint32_t control = (uint32_t)(!!(p->flags & TCP_SYN) + !!(p->flags & TCP_FIN));
-    if (f->packets[leg] == 1) {
+    if (p->flags & TCP_RST) {
+        return; /* its number need not belong to the stream */
+    }
+    if (!f->begun[leg]) {
+        f->begun[leg] = true;
         f->next_seq[leg] = p->seq;
     }
+    uint32_t control = (uint32_t)(!!(p->flags & TCP_SYN) + !!(p->flags & TCP_FIN));
     uint32_t fresh = p->seq + p->payload + control - f->next_seq[leg];
-    if (!(p->flags & TCP_RST) && (int32_t)fresh > 0) {
+    if ((int32_t)fresh > 0) {
         f->next_seq[leg] += fresh;
-        f->bytes[leg] += fresh - control;
+        f->bytes[leg] += fresh > control ? fresh - control : 0;
     }
 }
 
 void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct packet *p, uint64_t now_ms)
 {
     struct flow *f = flow_at(t, id);
+    bool syn = leg == LEG_FORWARD && (p->flags & TCP_SYN);
+    if (syn && f->state == FLOW_CLOSING) { /* refused, and tried again with the same SYN, as Windows does */
+        f->fin_seen = 0;
+        memset(f->acked, 0, sizeof f->acked);
+        memset(f->begun, 0, sizeof f->begun);
+    }
     f->packets[leg]++;
     count_stream(f, leg, p);
     if (p->flags & TCP_ACK) {
         f->last_ack[leg] = p->ack;
         f->acked[leg] = true;
     }
-    if (f->state == FLOW_OPENING) {
-        if (leg == LEG_REPLY) {
-            f->state = FLOW_OPEN;
-            queue_leave(t, id);
-        } else if (p->flags & TCP_SYN) {
-            queue_enter(t, id, FLOW_QUEUE_OPENING, now_ms); /* a retransmission: the program still tries */
-        }
+    if (syn && f->state != FLOW_OPEN) {
+        f->state = FLOW_OPENING; /* the program still tries */
+        queue_enter(t, id, FLOW_QUEUE_OPENING, now_ms);
+    } else if (f->state == FLOW_OPENING && leg == LEG_REPLY) {
+        f->state = FLOW_OPEN;
+        queue_leave(t, id);
     }
     if (p->flags & TCP_RST) {
         f->state = FLOW_CLOSING;
@@ -182,6 +193,34 @@ uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms)
     for (int q = 0; q < FLOW_QUEUES; q++) {
         uint32_t id = t->queues[q].head;
         if (id != FLOW_NONE && t->flows[id].deadline_ms <= now_ms) {
+            return id;
+        }
+    }
+    return FLOW_NONE;
+}
+
+void flow_look_row(struct flow_table *t, const struct tuple *row)
+{
+    enum leg leg;
+    uint32_t id = flow_find(t, row, &leg);
+    if (id != FLOW_NONE) {
+        t->flows[id].seen = true;
+    }
+}
+
+void flow_look_end(struct flow_table *t)
+{
+    for (uint32_t id = 0; id < t->never_used; id++) {
+        struct flow *f = flow_at(t, id);
+        f->missed = f->seen || f->state != FLOW_OPEN ? 0 : (uint8_t)(f->missed + 1);
+        f->seen = false;
+    }
+}
+
+uint32_t flow_lost(const struct flow_table *t, uint32_t from)
+{
+    for (uint32_t id = from; id < t->never_used; id++) {
+        if (t->flows[id].state == FLOW_OPEN && t->flows[id].missed >= LOOKS_UNTIL_LOST) {
             return id;
         }
     }

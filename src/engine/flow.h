@@ -14,7 +14,8 @@
  *
  *   FLOW_OPENING  SYN seen, not answered.   Ends when it was not answered for FLOW_OPENING_MS after the last SYN.
  *   FLOW_OPEN     answered.                 Never ends by idleness; a half-closed connection stays here.
- *   FLOW_CLOSING  RST seen, or both FINs.   Still translates, for the linger time: last ACKs and retransmissions.
+ *   FLOW_CLOSING  RST seen, or both FINs.   Still translates, for the linger time: last ACKs and retransmissions. The
+ *                                           SYN of a refused connection, sent again, opens it anew.
  */
 #ifndef ENGINE_FLOW_H
 #define ENGINE_FLOW_H
@@ -32,6 +33,7 @@ enum leg { LEG_FORWARD = 0, LEG_REPLY = 1 };
 
 enum flow_kind {
     FLOW_OUTGOING, /* opened by the tree */
+    FLOW_INCOMING, /* opened to a listener of the tree */
     FLOW_DIRECT,   /* somebody's own connection to the proxy's port: here only because it takes a source port there */
 };
 
@@ -54,9 +56,11 @@ struct flow {
     uint8_t kind;               /* enum flow_kind */
     uint8_t queue;              /* enum flow_queue */
     uint8_t fin_seen;           /* bit per leg */
-    bool loopback;              /* the original connection stays on this machine */
-    bool reflected;             /* steered by swapped addresses, injected inbound */
+    bool outbound[2];           /* by leg: direction in which its packets leave */
     bool acked[2];              /* by leg: last_ack is meaningful */
+    bool begun[2];              /* by leg: next_seq is meaningful */
+    bool seen;                  /* in the TCP table, in the look that is being taken */
+    uint8_t missed;             /* looks, in a row, that found neither end */
 };
 
 struct flow_table {
@@ -94,6 +98,15 @@ void flow_close(struct flow_table *t, uint32_t id);
 
 /** The oldest flow whose time is up; FLOW_NONE: none. */
 uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms);
+
+/**
+ * A look at the TCP table: every row of it (either end of a connection; src is the local one), then the end, then
+ * flow_lost(), which gives the lost flows from `from` on one by one, then FLOW_NONE. A flow is lost when two looks in a row
+ * found neither of its ends.
+ */
+void flow_look_row(struct flow_table *t, const struct tuple *row);
+void flow_look_end(struct flow_table *t);
+uint32_t flow_lost(const struct flow_table *t, uint32_t from);
 
 /** The oldest closing flow, to make room; FLOW_NONE: none. */
 uint32_t flow_oldest_closing(const struct flow_table *t);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/*
- * A plain array: it is read only for connections of the machine to itself, and a machine has some dozens of
- * listeners.
- */
+/* A plain array: it is read for first packets only, and a machine has some dozens of listeners. */
 #include "listeners.h"
 
 #include <stdlib.h>
@@ -19,50 +16,80 @@ void listeners_free(struct listeners *l)
     l->all = NULL;
 }
 
+/* The entry of this socket. An unknown owner, on either side, stands for any. */
 static struct listener *find(const struct listeners *l, const struct tuple *local, uint32_t pid)
 {
     for (uint32_t i = 0; i < l->count; i++) {
         struct listener *x = &l->all[i];
-        if (x->port == be16_to_host(local->src_port) && x->family == local->family && x->pid == pid &&
-            ip_addr_equal(&x->address, &local->src)) {
+        if (x->port == be16_to_host(local->src_port) && x->family == local->family &&
+            (x->pid == pid || !x->pid || !pid) && ip_addr_equal(&x->address, &local->src)) {
             return x;
         }
     }
     return NULL;
 }
 
-void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid)
+void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree)
 {
-    if (l->count < LISTENERS_MAX && !find(l, local, pid)) {
-        l->all[l->count++] = (struct listener){local->src, local->family, be16_to_host(local->src_port), pid};
+    struct listener *x = find(l, local, pid);
+    if (!x && l->count < LISTENERS_MAX) {
+        x = &l->all[l->count++];
+        *x = (struct listener){.address = local->src, .family = local->family, .port = be16_to_host(local->src_port)};
     }
+    if (x) {
+        x->stale = false;
+        if (pid) {
+            x->pid = pid;
+            x->in_tree = in_tree;
+        }
+    }
+}
+
+static void drop(struct listeners *l, struct listener *x)
+{
+    *x = l->all[--l->count];
 }
 
 void listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid)
 {
     struct listener *x = find(l, local, pid);
     if (x) {
-        *x = l->all[--l->count];
+        drop(l, x);
     }
 }
 
-static bool covers(const struct listener *x, const struct tuple *connection)
-{
-    if (x->port != be16_to_host(connection->dst_port)) {
-        return false;
-    }
-    if (ip_addr_is_any(&x->address, x->family)) {
-        return x->family == connection->family || x->family == FAMILY_IP6;
-    }
-    return x->family == connection->family && ip_addr_equal(&x->address, &connection->dst);
-}
-
-bool listeners_reaches(const struct listeners *l, const struct tuple *connection, uint32_t pid)
+void listeners_snapshot_begin(struct listeners *l)
 {
     for (uint32_t i = 0; i < l->count; i++) {
-        if (l->all[i].pid == pid && covers(&l->all[i], connection)) {
-            return true;
+        l->all[i].stale = true;
+    }
+}
+
+void listeners_snapshot_end(struct listeners *l, bool whole)
+{
+    for (uint32_t i = l->count; i-- > 0;) {
+        if (whole && l->all[i].stale) {
+            drop(l, &l->all[i]);
         }
     }
-    return false;
+}
+
+const struct listener *listeners_find(const struct listeners *l, const struct tuple *connection)
+{
+    const struct listener *wildcard = NULL;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct listener *x = &l->all[i];
+        if (x->port != be16_to_host(connection->dst_port)) {
+            continue;
+        }
+        if (ip_addr_is_any(&x->address, x->family)) {
+            bool same_family = x->family == connection->family;
+            if (same_family || (x->family == FAMILY_IP6 && !wildcard)) {
+                wildcard = x;
+            }
+        } else if (x->family == connection->family && ip_addr_equal(&x->address, &connection->dst)) {
+            return x;
+        }
+    }
+    return wildcard;
 }

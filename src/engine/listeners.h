@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file listeners.h
- * Which sockets listen on this machine, and who owns them: from a snapshot at the start, then from LISTEN and CLOSE
- * events.
+ * Which sockets listen on this machine, and who owns them: from snapshots of the TCP table, and from LISTEN and CLOSE
+ * events in between.
+ *
+ * Both sources may tell of the same socket, and a snapshot may not know the owner; then the two become one entry. A snapshot
+ * also drops what it does not contain any more, so that a lost CLOSE event does not matter for long.
  */
 #ifndef ENGINE_LISTENERS_H
 #define ENGINE_LISTENERS_H
@@ -14,8 +17,10 @@ enum { LISTENERS_MAX = 4096 };
 struct listener {
     ip_addr address; /* any (0.0.0.0, ::) or one of this machine's */
     uint32_t family;
-    uint16_t port; /* host order */
     uint32_t pid;  /* 0: unknown */
+    uint16_t port; /* host order */
+    bool in_tree;  /* its owner is one whose connections are redirected */
+    bool stale;    /* not yet seen in the snapshot that is being taken */
 };
 
 struct listeners {
@@ -27,13 +32,15 @@ bool listeners_init(struct listeners *l); /* false: no memory */
 void listeners_free(struct listeners *l);
 
 /** Takes note of a listening socket; the same socket twice is one. Beyond LISTENERS_MAX it is ignored. */
-void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid);
+void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree);
 void listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid);
 
-/**
- * Whether a connection to this address and port reaches a socket of `pid`. A wildcard IPv6 socket may be dual-stack,
- * so it counts for IPv4 too.
- */
-bool listeners_reaches(const struct listeners *l, const struct tuple *connection, uint32_t pid);
+/** Between these two, every socket of the snapshot is added; what is missing from it goes, if it is whole. */
+void listeners_snapshot_begin(struct listeners *l);
+void listeners_snapshot_end(struct listeners *l, bool whole);
+
+/** The listener that a connection to connection->dst reaches, the one bound to that very address first; NULL: none. A
+ *  wildcard IPv6 socket may be dual-stack, so it counts for IPv4 too. */
+const struct listener *listeners_find(const struct listeners *l, const struct tuple *connection);
 
 #endif

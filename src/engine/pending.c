@@ -22,7 +22,9 @@ static void queue_remove(struct pending *p, struct pending_queue *q, uint32_t id
 bool pending_init(struct pending *p, uint64_t seed)
 {
     *p = (struct pending){.first_free = PENDING_NONE, .free_slot_count = PENDING_HELD_MAX};
-    p->held.head = p->held.tail = p->kept.head = p->kept.tail = PENDING_NONE;
+    p->held.head = p->held.tail = PENDING_NONE;
+    p->decided.head = p->decided.tail = PENDING_NONE;
+    p->used.head = p->used.tail = PENDING_NONE;
     for (uint32_t i = 0; i < PENDING_HELD_MAX; i++) {
         p->free_slots[i] = PENDING_HELD_MAX - 1 - i;
     }
@@ -49,15 +51,18 @@ uint32_t pending_find(const struct pending *p, const struct tuple *tuple)
     return tuple_map_find(&p->map, tuple);
 }
 
+static struct pending_queue *queue_of(struct pending *p, const struct pending_entry *e)
+{
+    return e->state == PENDING_HELD ? &p->held : e->state == PENDING_DECIDED ? &p->decided : &p->used;
+}
+
 /* Takes an entry out of its queue, and gives back its slot if it has one. */
 static void detach(struct pending *p, uint32_t id)
 {
     struct pending_entry *e = &p->entries[id];
+    queue_remove(p, queue_of(p, e), id);
     if (e->state == PENDING_HELD) {
-        queue_remove(p, &p->held, id);
         p->free_slots[p->free_slot_count++] = e->slot;
-    } else {
-        queue_remove(p, &p->kept, id);
     }
 }
 
@@ -74,10 +79,11 @@ static void entry_drop(struct pending *p, uint32_t id)
 static uint32_t entry_new(struct pending *p, const struct tuple *tuple)
 {
     if (p->first_free == PENDING_NONE && p->never_used == PENDING_CAPACITY) {
-        if (p->kept.head == PENDING_NONE) {
+        uint32_t oldest = p->used.head != PENDING_NONE ? p->used.head : p->decided.head;
+        if (oldest == PENDING_NONE) {
             return PENDING_NONE;
         }
-        entry_drop(p, p->kept.head);
+        entry_drop(p, oldest);
     }
     uint32_t id = p->first_free;
     if (id != PENDING_NONE) {
@@ -90,12 +96,14 @@ static uint32_t entry_new(struct pending *p, const struct tuple *tuple)
     return id;
 }
 
-/* The entry enters the queue of kept verdicts, as its youngest. */
+/* The entry enters its queue of verdicts, as the youngest. */
 static void keep(struct pending *p, uint32_t id, enum pending_state state, uint64_t now_ms)
 {
-    p->entries[id].state = (uint8_t)state;
-    p->entries[id].deadline_ms = now_ms + PENDING_KEEP_MS;
-    queue_push(p, &p->kept, id);
+    struct pending_entry *e = &p->entries[id];
+    e->state = (uint8_t)state;
+    struct pending_queue *queue = queue_of(p, e);
+    e->deadline_ms = now_ms + (queue == &p->decided ? PENDING_KEEP_MS : PENDING_USED_MS);
+    queue_push(p, queue, id);
 }
 
 void pending_decide(struct pending *p, const struct tuple *tuple, bool redirect, uint32_t pid, uint64_t now_ms)
@@ -115,10 +123,14 @@ void pending_decide(struct pending *p, const struct tuple *tuple, bool redirect,
 }
 static_assert(PENDING_HELD_MAX < PENDING_CAPACITY, "held packets never use up the entries");
 
-void pending_use(struct pending *p, uint32_t entry, uint32_t isn, uint64_t now_ms)
+void pending_use(struct pending *p, uint32_t entry, uint32_t isn, int64_t syn_time, uint64_t now_ms)
 {
+    struct pending_entry *e = &p->entries[entry];
     detach(p, entry);
-    p->entries[entry].isn = isn;
+    if (e->state == PENDING_DECIDED) {
+        e->isn = isn;
+        e->syn_time = syn_time;
+    }
     keep(p, entry, PENDING_USED, now_ms);
 }
 
@@ -153,13 +165,17 @@ uint8_t *pending_release(struct pending *p, uint32_t entry, bool redirect, uint3
     detach(p, entry);
     e->redirect = redirect;
     e->pid = pid;
+    e->syn_time = e->meta.timestamp;
     keep(p, entry, PENDING_USED, now_ms);
     return p->slots + (size_t)e->slot * PENDING_HELD_PACKET_MAX;
 }
 
 void pending_expire(struct pending *p, uint64_t now_ms)
 {
-    while (p->kept.head != PENDING_NONE && p->entries[p->kept.head].deadline_ms <= now_ms) {
-        entry_drop(p, p->kept.head);
+    struct pending_queue *queues[] = {&p->decided, &p->used};
+    for (int i = 0; i < 2; i++) {
+        while (queues[i]->head != PENDING_NONE && p->entries[queues[i]->head].deadline_ms <= now_ms) {
+            entry_drop(p, queues[i]->head);
+        }
     }
 }

@@ -3,17 +3,18 @@
  * @file pending.h
  * Where a SYN and its CONNECT event meet (O2), whichever comes first.
  *
- * One entry per 4-tuple. An event without its SYN is kept for PENDING_KEEP_MS; a SYN without its event is held, with
- * its bytes, for the hold time at most. A verdict that a SYN has used stays, bound to that SYN's initial sequence
- * number, so that a retransmission gets the same answer, and a new connection on the same tuple does not. Nothing is
- * kept for ever and the number of entries and of held packets is bounded; what finds no room passes unheld.
+ * One entry per 4-tuple. An event without its SYN is kept for PENDING_KEEP_MS; a SYN without its event is held, with its
+ * bytes, for the hold time at most. A verdict that a SYN has used stays, bound to that SYN's initial sequence number and
+ * time: a retransmission gets the same answer, an event that comes too late for it is recognised by its time, and a new
+ * connection on the same tuple is another matter. Nothing is kept for ever, and the number of entries and of held packets
+ * is bounded; what finds no room passes unheld.
  *
- *   state            set by                             a SYN comes                        an event comes
- *   PENDING_DECIDED  event                              takes the verdict -> USED          new verdict
- *   PENDING_USED     SYN after event, or hold time-out  same ISN: same verdict             new verdict -> DECIDED
- *                                                       other ISN: held -> HELD
- *   PENDING_HELD     SYN without event                  same ISN: a retransmission         releases the SYN -> USED
- *                                                       other ISN: replaces the old one
+ *   state            set by                           a SYN comes                      an event comes
+ *   PENDING_DECIDED  event                            takes the verdict -> USED        the newer one counts
+ *   PENDING_USED     SYN after event, event after     same ISN: the same verdict       older than the SYN: too late
+ *                    SYN, end of the hold time        other ISN: held -> HELD          younger: -> DECIDED
+ *   PENDING_HELD     SYN without event                same ISN: a retransmission       releases the SYN -> USED
+ *                                                     other ISN: replaces the old one
  */
 #ifndef ENGINE_PENDING_H
 #define ENGINE_PENDING_H
@@ -23,7 +24,8 @@
 
 enum {
     PENDING_CAPACITY = 8192,
-    PENDING_KEEP_MS = 5000,
+    PENDING_KEEP_MS = 5000,         /* an event whose SYN does not come */
+    PENDING_USED_MS = 30000,        /* a verdict: longer than a SYN is retransmitted at a stretch */
     PENDING_HELD_MAX = 1024,        /* held packets at a time */
     PENDING_HELD_PACKET_MAX = 2048, /* bytes: a SYN with a full segment of TCP Fast Open data */
 };
@@ -34,16 +36,15 @@ enum pending_state { PENDING_FREE, PENDING_DECIDED, PENDING_USED, PENDING_HELD }
 
 struct pending_entry {
     uint64_t deadline_ms;
+    int64_t syn_time;        /* USED: when the driver saw the SYN */
     uint32_t isn;            /* USED, HELD: of the SYN */
-    uint32_t passed_isn;     /* of a SYN whose hold time ended: its late event must not redirect it in mid-handshake */
     uint32_t pid;            /* owner, if redirect */
     uint32_t slot;           /* HELD: where the bytes are */
     uint32_t length;         /* HELD */
     uint32_t prev, next;     /* queue: held entries stand in one, all others in the other */
     struct packet_meta meta; /* HELD */
     uint8_t state;
-    bool redirect; /* DECIDED, USED: the verdict */
-    bool has_passed_isn;
+    bool redirect;    /* DECIDED, USED: the verdict */
     bool owner_asked; /* HELD: the TCP table was already looked at */
 };
 
@@ -58,7 +59,7 @@ struct pending {
     uint32_t free_slots[PENDING_HELD_MAX];
     uint32_t free_slot_count;
     uint32_t first_free, never_used;
-    struct pending_queue held, kept; /* oldest first */
+    struct pending_queue held, decided, used; /* oldest first */
 };
 
 bool pending_init(struct pending *p, uint64_t seed); /* false: no memory */
@@ -72,8 +73,8 @@ uint32_t pending_find(const struct pending *p, const struct tuple *tuple); /* PE
  */
 void pending_decide(struct pending *p, const struct tuple *tuple, bool redirect, uint32_t pid, uint64_t now_ms);
 
-/** Binds the entry's verdict to a SYN. */
-void pending_use(struct pending *p, uint32_t entry, uint32_t isn, uint64_t now_ms);
+/** Binds the entry's verdict to a SYN, or confirms that it still is. The entry must not be HELD. */
+void pending_use(struct pending *p, uint32_t entry, uint32_t isn, int64_t syn_time, uint64_t now_ms);
 
 /** Holds a SYN; an entry of the same tuple is replaced. false: no room, or the packet is too big. */
 bool pending_hold(struct pending *p, const struct packet *syn, const struct packet_meta *meta, uint64_t deadline_ms);

@@ -13,12 +13,14 @@ enum { BUCKETS = 256 };
 struct member {
     struct member *next;
     struct process_id id;
-    uint64_t exited_ms; /* 0: alive, as far as we know */
+    uint64_t exited_ms; /* if it has exited */
+    bool exited;
 };
 
 struct process_tree {
     struct member *buckets[BUCKETS];
     uint32_t count;
+    uint64_t oldest; /* creation time of the first member; 0: none known */
 };
 
 struct process_tree *process_tree_new(void)
@@ -79,17 +81,21 @@ void process_tree_add(struct process_tree *t, struct process_id id)
         t->count++;
     }
     if (m->id.created != id.created && id.created) {
-        m->exited_ms = 0;
+        m->exited = false;
     }
     m->id.pid = id.pid;
     m->id.created = id.created ? id.created : m->id.created;
+    if (id.created && (!t->oldest || id.created < t->oldest)) {
+        t->oldest = id.created;
+    }
 }
 
 void process_tree_exit(struct process_tree *t, struct process_id id, uint64_t now_ms)
 {
     struct member *m = find(t, id.pid);
     if (m && (!id.created || m->id.created == id.created)) {
-        m->exited_ms = now_ms ? now_ms : 1;
+        m->exited = true;
+        m->exited_ms = now_ms;
     }
 }
 
@@ -108,11 +114,11 @@ static bool may_be_parent(const struct member *m, const struct process_facts *ch
 bool process_tree_learn(struct process_tree *t, const struct process_facts *facts)
 {
     struct member **link = link_of(t, facts->self.pid);
-    if (*link && (*link)->id.created && (*link)->id.created != facts->self.created) {
-        drop(t, link); /* the pid was reused: the new process inherits nothing */
-    } else if (*link) {
-        (*link)->id.created = facts->self.created;
+    if (*link && (*link)->id.created == facts->self.created) {
         return true;
+    }
+    if (*link) {
+        drop(t, link); /* the pid was reused (a member without creation time was gone already): nothing is inherited */
     }
     const struct member *parent = find(t, facts->parent.pid);
     if (facts->in_tree || (parent && may_be_parent(parent, facts))) {
@@ -120,6 +126,11 @@ bool process_tree_learn(struct process_tree *t, const struct process_facts *fact
         return true;
     }
     return false;
+}
+
+bool process_tree_may_hold(const struct process_tree *t, struct process_id id)
+{
+    return t->oldest && id.created >= t->oldest;
 }
 
 bool process_tree_knows(const struct process_tree *t, uint32_t pid)
@@ -132,7 +143,7 @@ void process_tree_tick(struct process_tree *t, uint64_t now_ms)
     for (uint32_t i = 0; i < BUCKETS; i++) {
         struct member **link = &t->buckets[i];
         while (*link) {
-            if ((*link)->exited_ms && now_ms - (*link)->exited_ms >= PROCESS_TREE_FORGET_MS) {
+            if ((*link)->exited && now_ms - (*link)->exited_ms >= PROCESS_TREE_FORGET_MS) {
                 drop(t, link);
             } else {
                 link = &(*link)->next;

@@ -31,6 +31,9 @@ void process_tree_exit(struct process_tree *t, struct process_id id, uint64_t no
 /** Whether this live process is a member; one that is found to be is added. */
 bool process_tree_learn(struct process_tree *t, const struct process_facts *facts);
 
+/** Whether a process can be a member that nobody has asked about yet: no member is older than the oldest one. */
+bool process_tree_may_hold(const struct process_tree *t, struct process_id id);
+
 /**
  * Whether the process that last had this pid is, as far as we know, a member: for a process that is gone, so that
  * nobody can be asked.

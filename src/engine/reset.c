@@ -26,31 +26,37 @@ static uint32_t build_ip_header(const struct tuple *t, uint8_t *out)
     return 40;
 }
 
-uint32_t reset_build(const struct flow_table *t, uint32_t id, enum leg leg, uint32_t seq, uint8_t out[RESET_MAX])
+static uint32_t build(const struct tuple *to, uint8_t flags, uint32_t seq, uint32_t ack, uint8_t out[RESET_MAX])
 {
-    const struct flow *f = flow_at(t, id);
-    struct tuple to = flow_target(t, id, leg);
-    uint32_t ack = 0;
-    uint8_t flags = TCP_RST;
-    if (!f->acked[leg ^ 1]) { /* the receiver of this leg has never acknowledged anything */
-        if (leg == LEG_FORWARD) {
-            return 0; /* the proxy never answered: it has nothing to reset */
-        }
-        seq = 0; /* the program waits for an answer to its SYN: RST with ACK is "connection refused" */
-        ack = f->isn + 1;
-        flags = TCP_RST | TCP_ACK;
-    }
     memset(out, 0, RESET_MAX);
-    uint32_t offset = build_ip_header(&to, out);
+    uint32_t offset = build_ip_header(to, out);
     uint8_t *tcp = out + offset;
-    memcpy(tcp, &to.src_port, 2);
-    memcpy(tcp + 2, &to.dst_port, 2);
+    memcpy(tcp, &to->src_port, 2);
+    memcpy(tcp + 2, &to->dst_port, 2);
     store_be32(tcp + 4, seq);
     store_be32(tcp + 8, ack);
     tcp[12] = TCP_HEADER / 4 << 4;
     tcp[13] = flags;
-    struct packet p = {.ip = out, .tcp = tcp, .tuple = to, .length = offset + TCP_HEADER};
+    struct packet p = {.ip = out, .tcp = tcp, .tuple = *to, .length = offset + TCP_HEADER};
     checksum_ip_header(&p);
     checksum_tcp(&p);
     return p.length;
+}
+
+uint32_t reset_build(const struct flow_table *t, uint32_t id, enum leg leg, uint32_t seq, uint8_t out[RESET_MAX])
+{
+    struct tuple to = flow_target(t, id, leg);
+    return build(&to, TCP_RST, seq, 0, out);
+}
+
+uint32_t reset_refuse_flow(const struct flow_table *t, uint32_t id, uint8_t out[RESET_MAX])
+{
+    struct tuple to = flow_target(t, id, LEG_REPLY);
+    return build(&to, TCP_RST | TCP_ACK, 0, flow_at(t, id)->isn + 1, out);
+}
+
+uint32_t reset_refuse(const struct packet *syn, uint8_t out[RESET_MAX])
+{
+    struct tuple to = tuple_reversed(&syn->tuple);
+    return build(&to, TCP_RST | TCP_ACK, 0, syn->seq + 1, out);
 }

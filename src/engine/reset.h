@@ -13,12 +13,15 @@ enum { RESET_MAX = 60 }; /* bytes: IPv6 and TCP header */
 /**
  * Builds a RST for one end of a flow: LEG_FORWARD goes on to the proxy, LEG_REPLY back to the program.
  *
- * @param seq  must be the very sequence number that the receiver expects next, or he ignores it (RFC 5961): his
- * newest ACK
- *             says it, or, where he has not acknowledged yet, the end of what was sent to him. While the program still
- *             waits for an answer to its SYN, `seq` does not matter: it gets "connection refused"
- * @return length in bytes; 0 if that end has no connection yet that could be reset
+ * @param seq  must be the very sequence number that the receiver expects next, or he ignores it (RFC 5961)
+ * @return length in bytes
  */
 uint32_t reset_build(const struct flow_table *t, uint32_t id, enum leg leg, uint32_t seq, uint8_t out[RESET_MAX]);
+
+/** Builds the answer "connection refused" for a program that still waits for an answer to its SYN. */
+uint32_t reset_refuse_flow(const struct flow_table *t, uint32_t id, uint8_t out[RESET_MAX]);
+
+/** The same to a SYN that has no flow. */
+uint32_t reset_refuse(const struct packet *syn, uint8_t out[RESET_MAX]);
 
 #endif

@@ -103,6 +103,7 @@ static inline struct tuple tuple_reversed(const struct tuple *t)
  * does not know stay in the driver's own address structure and travel with the packet.
  */
 struct packet_meta {
+    int64_t timestamp; /* when the driver saw it, in its own units */
     uint32_t if_index, sub_if_index;
     bool outbound;
     bool loopback;
@@ -136,6 +137,7 @@ enum socket_event_kind {
 struct socket_event {
     enum socket_event_kind kind;
     uint32_t pid;
+    int64_t timestamp;  /* when the driver saw it, on the same clock as packets; 0: unknown */
     struct tuple tuple; /* src is the local end, dst the remote end (zero for BIND and LISTEN) */
     bool loopback;
 };

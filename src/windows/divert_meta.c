@@ -21,6 +21,7 @@ static void set_flag(uint8_t *flags, uint8_t flag, bool on)
 struct packet_meta divert_packet_meta(const struct divert_address *a)
 {
     return (struct packet_meta){
+        .timestamp = a->timestamp,
         .if_index = a->network.if_index,
         .sub_if_index = a->network.sub_if_index,
         .outbound = a->flags & DIVERT_OUTBOUND,
@@ -63,6 +64,7 @@ bool divert_socket_event(const struct divert_address *a, struct socket_event *ou
     *out = (struct socket_event){
         .kind = kinds[a->event - EVENT_BIND],
         .pid = a->socket.process_id,
+        .timestamp = a->timestamp,
         .tuple = {.src = address_from_words(a->socket.local_addr, family),
                   .dst = address_from_words(a->socket.remote_addr, family),
                   .src_port = be16_from_host(a->socket.local_port),

@@ -116,16 +116,14 @@ bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *
     return alive;
 }
 
-void process_name(uint32_t pid, char *out, uint32_t size)
+void process_path(uint32_t pid, char *out, uint32_t size)
 {
-    snprintf(out, size, "?");
+    *out = 0;
     HANDLE process = pid ? process_open(pid) : NULL;
     wchar_t *path = process ? malloc(PATH_CHARS_MAX * sizeof *path) : NULL;
     DWORD length = PATH_CHARS_MAX;
     if (path && QueryFullProcessImageNameW(process, 0, path, &length) && length) {
-        const wchar_t *slash = wcsrchr(path, L'\\');
-        text_from_wide(slash ? slash + 1 : path, out, size);
-        text_clean(out);
+        text_from_wide(path, out, size);
     }
     free(path);
     if (process) {

@@ -54,7 +54,7 @@ bool process_job_poll(struct process_job *job, struct process_news *news);
  */
 bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *out);
 
-/** Base name of the process' image in UTF-8, "?" when unknown. Control characters are replaced. */
-void process_name(uint32_t pid, char *out, uint32_t size);
+/** Full path of the process' image in UTF-8, "" when unknown. */
+void process_path(uint32_t pid, char *out, uint32_t size);
 
 #endif

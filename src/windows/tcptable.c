@@ -151,21 +151,37 @@ static ip_addr ip_addr_any(uint32_t family)
     return family == FAMILY_IP4 ? ip_addr_from_ip4(zero) : ip_addr_from_ip6(zero);
 }
 
-void tcptable_listeners(struct tcptable *t, tcptable_listener_fn *fn, void *context)
+/* Calls fn for the rows of both families that are, or are not, listening. */
+static bool for_each(struct tcptable *t, TCP_TABLE_CLASS class, bool listening, tcptable_row_fn *fn, void *context)
 {
     static const uint32_t families[] = {FAMILY_IP4, FAMILY_IP6};
+    bool whole = true;
     for (int f = 0; f < 2; f++) {
-        if (!take_snapshot(t, families[f], TCP_TABLE_OWNER_PID_LISTENER)) {
+        if (!take_snapshot(t, families[f], class)) {
+            whole = false;
             continue;
         }
         for (uint32_t i = 0, count = row_count(t); i < count; i++) {
             struct socket_row row = row_at(t, families[f], i);
-            if (row.state != MIB_TCP_STATE_LISTEN) {
+            if ((row.state == MIB_TCP_STATE_LISTEN) != listening) {
                 continue;
             }
-            row.tuple.dst = ip_addr_any(families[f]); /* Windows leaves rubbish in a listener's remote port */
-            row.tuple.dst_port = be16_from_host(0);
+            if (listening) { /* Windows leaves rubbish in a listener's remote port */
+                row.tuple.dst = ip_addr_any(families[f]);
+                row.tuple.dst_port = be16_from_host(0);
+            }
             fn(context, &row.tuple, row.pid);
         }
     }
+    return whole;
+}
+
+bool tcptable_listeners(struct tcptable *t, tcptable_row_fn *fn, void *context)
+{
+    return for_each(t, TCP_TABLE_OWNER_PID_LISTENER, true, fn, context);
+}
+
+bool tcptable_sockets(struct tcptable *t, tcptable_row_fn *fn, void *context)
+{
+    return for_each(t, TCP_TABLE_OWNER_PID_ALL, false, fn, context);
 }

@@ -22,11 +22,13 @@ void tcptable_close(struct tcptable *t);
  */
 uint32_t tcptable_owner(struct tcptable *t, const struct tuple *tuple);
 
-/**
- * Calls fn for every LISTEN socket of both families (tuple->src is the listening end; pid 0 where Windows does not
- * say).
- */
-typedef void tcptable_listener_fn(void *context, const struct tuple *listener, uint32_t pid);
-void tcptable_listeners(struct tcptable *t, tcptable_listener_fn *fn, void *context);
+/** One socket: row->src is its local end, row->dst the remote one (zero for a listener); pid 0 where Windows does not say. */
+typedef void tcptable_row_fn(void *context, const struct tuple *row, uint32_t pid);
+
+/** Calls fn for every listening socket of both families; false: the table of a family could not be had. */
+bool tcptable_listeners(struct tcptable *t, tcptable_row_fn *fn, void *context);
+
+/** Likewise for every socket that is not listening. */
+bool tcptable_sockets(struct tcptable *t, tcptable_row_fn *fn, void *context);
 
 #endif

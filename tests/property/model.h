@@ -29,7 +29,6 @@ struct connection {
     bool redirect, mapped, event_came, may_retransmit, answered, closing;
     uint8_t fins;
     uint64_t since, ends; /* time of the SYN; when the flow is over by itself */
-    uint64_t stale_until; /* an event that came too late may be taken for the next attempt's */
 };
 
 static struct {
@@ -210,7 +209,11 @@ static inline void event_of(struct connection *c)
     m.f->loopback = c->loopback;
     c->redirect = is_member(c->pid);
     c->event_came = true;
-    connects(m.f, c->pid, &c->tuple);
+    if (c->phase == HELD || c->phase == PASSING) {
+        connects_late(m.f, c->pid, &c->tuple);
+    } else {
+        connects(m.f, c->pid, &c->tuple);
+    }
     take_injected();
 }
 

@@ -55,14 +55,15 @@ static void step_connect(struct connection *c)
     c->known_owner = rng_below(&m.r, 2) ? c->pid : 0;
     c->since = m.f->now;
     c->event_came = false;
-    if (rng_below(&m.r, 2) || c->stale_until > m.f->now) {
-        event_of(c);
-        c->stale_until = 0;
-    }
     if (c->phase == FLOW) { /* the old flow is over by now (L1) */
-        c->phase = IDLE;
         met.reused++;
+    } else {
+        c->phase = IDLE;
     }
+    if (rng_below(&m.r, 2)) {
+        event_of(c);
+    }
+    c->phase = IDLE;
     first_syn(c);
 }
 
@@ -74,7 +75,6 @@ static void step_event(struct connection *c)
     }
     bool late = c->phase == PASSING;
     event_of(c);
-    c->stale_until = late ? m.f->now + EVENT_KEPT_MS : 0;
     if (!late) {
         assert_int_not_equal(c->phase, HELD);
     }
@@ -204,7 +204,8 @@ static void end(void)
     assert_int_equal(COUNTER(m.f, flows_live), 0);
     assert_int_equal(m.f->flows_begun, m.f->flows_ended);
     assert_int_equal(e->pending.held.head, PENDING_NONE);
-    assert_int_equal(e->pending.kept.head, PENDING_NONE);
+    assert_int_equal(e->pending.decided.head, PENDING_NONE);
+    assert_int_equal(e->pending.used.head, PENDING_NONE);
     assert_int_equal(e->pending.free_slot_count, PENDING_HELD_MAX);
     for (uint32_t port = 0; port < 65536; port++) {
         assert_int_equal(e->flows.port_owner[port], 0);

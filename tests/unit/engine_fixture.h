@@ -16,11 +16,12 @@
 #include "engine/engine_internal.h"
 
 enum { AGENT = 500, ROOT = 1000, CHILD = 1004, STRANGER = 2000, PROXY_PORT = 8080 };
-enum { HOLD_MS = 50, PROCESSES_MAX = 32, INJECTED_MAX = 2048 };
+enum { EARLY = 1000, HOLD_MS = 50, PROCESSES_MAX = 32, INJECTED_MAX = 2048 };
 
 struct fixture {
     struct engine *engine;
     uint64_t now;
+    int64_t clock;    /* the driver's: one tick per packet or event */
     bool loopback;    /* what the driver says of the packets that are sent from now on */
     struct made last; /* the packet sent last, as the engine left it */
     uint64_t sent, verdicts[4];
@@ -232,6 +233,7 @@ static inline enum verdict send_packet(struct fixture *f, struct made *m)
     static struct made before;
     uint8_t *at = guarded_put(&f->guard, m->bytes, m->length);
     struct packet_meta meta = m->meta;
+    meta.timestamp = EARLY + ++f->clock;
     enum verdict verdict = engine_packet(f->engine, &meta, at, m->length, f->now);
     if (verdict == VERDICT_REWRITE) {
         before.length = m->length;
@@ -264,16 +266,29 @@ static inline enum verdict send_syn(struct fixture *f, const struct tuple *t, ui
     return send_segment(f, syn_of(t, isn));
 }
 
-static inline void send_event(struct fixture *f, enum socket_event_kind kind, uint32_t pid, const struct tuple *t)
+static inline void send_event_of(struct fixture *f, enum socket_event_kind kind, uint32_t pid, const struct tuple *t,
+                                 int64_t timestamp)
 {
-    struct socket_event event = {.kind = kind, .pid = pid, .tuple = *t, .loopback = f->loopback};
+    struct socket_event event = {
+        .kind = kind, .pid = pid, .timestamp = timestamp, .tuple = *t, .loopback = f->loopback};
     engine_event(f->engine, &event, f->now);
     check_balance(f);
+}
+
+static inline void send_event(struct fixture *f, enum socket_event_kind kind, uint32_t pid, const struct tuple *t)
+{
+    send_event_of(f, kind, pid, t, EARLY + ++f->clock);
 }
 
 static inline void connects(struct fixture *f, uint32_t pid, const struct tuple *t)
 {
     send_event(f, SOCKET_CONNECT, pid, t);
+}
+
+/** The event of a SYN that was sent before: it happened earlier, and comes now. */
+static inline void connects_late(struct fixture *f, uint32_t pid, const struct tuple *t)
+{
+    send_event_of(f, SOCKET_CONNECT, pid, t, EARLY);
 }
 
 /** Lets time pass, with one tick at the end. */

@@ -177,7 +177,7 @@ static void o2_a_late_event_does_not_redirect_in_mid_handshake(void **state)
     pass_time(f, HOLD_MS);
     assert_true(injected_unchanged(f, 0, syn_of(&t, 100)));
     f->now += 10;
-    connects(f, ROOT, &t);
+    connects_late(f, ROOT, &t);
     for (int i = 0; i < 3; i++) {
         f->now += 500;
         assert_int_equal(send_syn(f, &t, 100), VERDICT_PASS);
@@ -195,7 +195,7 @@ static void o2_what_passed_at_the_deadline_passes_at_every_retransmission(void *
     struct tuple t = tuple4();
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
     pass_time(f, HOLD_MS);
-    connects(f, ROOT, &t);
+    connects_late(f, ROOT, &t);
     static const uint32_t waits[] = {1000, 2000, 4000, 8000};
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
         pass_time(f, waits[i]);
@@ -209,7 +209,7 @@ static void o2_a_new_connection_after_a_late_event_is_redirected(void **state)
     struct tuple t = tuple4();
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
     pass_time(f, HOLD_MS);
-    connects(f, ROOT, &t); /* too late for ISN 100 */
+    connects_late(f, ROOT, &t); /* too late for ISN 100 */
     f->now += 100;
     connects(f, ROOT, &t);
     assert_int_equal(send_syn(f, &t, 777), VERDICT_REWRITE);

@@ -31,7 +31,7 @@ static struct tuple local(const char *address, uint16_t port)
 static void add(const char *address, uint16_t port, uint32_t pid)
 {
     struct tuple t = local(address, port);
-    listeners_add(&all, &t, pid);
+    listeners_add(&all, &t, pid, false);
 }
 
 static bool reaches(const char *address, uint16_t port, uint32_t pid)
@@ -39,7 +39,8 @@ static bool reaches(const char *address, uint16_t port, uint32_t pid)
     uint32_t family;
     address_of(address, &family);
     struct tuple t = tuple_of(family == FAMILY_IP4 ? "10.0.0.5" : "2001:db8::5", 50000, address, port);
-    return listeners_reaches(&all, &t, pid);
+    const struct listener *l = listeners_find(&all, &t);
+    return l && l->pid == pid;
 }
 
 static void a_listener_is_reached_by_its_address_port_family_and_owner_only(void **state)

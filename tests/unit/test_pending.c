@@ -103,7 +103,7 @@ static void the_newest_verdict_counts(void **state)
     assert_int_equal(entry_of(&t)->pid, 5678);
     pending_expire(&pending, PENDING_KEEP_MS);
     assert_non_null(entry_of(&t)); /* and its time runs from then on */
-    assert_int_equal(queue_length(&pending.kept), 1);
+    assert_int_equal(queue_length(&pending.decided), 1);
 }
 
 static void o2_a_used_verdict_remembers_its_syn(void **state)
@@ -111,13 +111,13 @@ static void o2_a_used_verdict_remembers_its_syn(void **state)
     (void)state;
     struct tuple t = nth_tuple(1);
     pending_decide(&pending, &t, true, 1234, 0);
-    pending_use(&pending, pending_find(&pending, &t), 77, 3000);
+    pending_use(&pending, pending_find(&pending, &t), 77, 9, 3000);
     assert_int_equal(entry_of(&t)->state, PENDING_USED);
     assert_int_equal(entry_of(&t)->isn, 77);
     assert_true(entry_of(&t)->redirect);
-    pending_expire(&pending, 3000 + PENDING_KEEP_MS - 1);
+    pending_expire(&pending, 3000 + PENDING_USED_MS - 1);
     assert_non_null(entry_of(&t));
-    pending_expire(&pending, 3000 + PENDING_KEEP_MS);
+    pending_expire(&pending, 3000 + PENDING_USED_MS);
     assert_null(entry_of(&t));
 }
 
@@ -168,7 +168,7 @@ static void a_released_packet_leaves_its_bytes_and_a_verdict(void **state)
     assert_int_equal(e->pid, 1234);
     assert_int_equal(queue_length(&pending.held), 0);
     assert_int_equal(pending.free_slot_count, PENDING_HELD_MAX);
-    pending_expire(&pending, 30 + PENDING_KEEP_MS);
+    pending_expire(&pending, 30 + PENDING_USED_MS);
     assert_null(entry_of(&t));
     free(m);
 }
@@ -209,7 +209,7 @@ static void verdicts_are_bounded_and_the_oldest_makes_room(void **state)
         assert_int_equal(e != NULL, i > 2 * PENDING_CAPACITY + 1);
         assert_true(!e || e->pid == i);
     }
-    assert_int_equal(queue_length(&pending.kept), PENDING_CAPACITY - 1);
+    assert_int_equal(queue_length(&pending.decided), PENDING_CAPACITY - 1);
 }
 
 /* Everything at once, then nothing: no entry and no slot is lost. */
@@ -230,7 +230,7 @@ static void entries_and_slots_all_come_back(void **state)
             if (is_held) {
                 pending_release(&pending, id, true, 1, now);
             } else if (id != PENDING_NONE) {
-                pending_use(&pending, id, 3, now);
+                pending_use(&pending, id, 3, 9, now);
             }
             break;
         default:
@@ -245,8 +245,9 @@ static void entries_and_slots_all_come_back(void **state)
         pending_release(&pending, pending.held.head, false, 0, now);
     }
     assert_int_equal(pending.free_slot_count, PENDING_HELD_MAX);
-    pending_expire(&pending, now + PENDING_KEEP_MS);
-    assert_int_equal(pending.kept.head, PENDING_NONE);
+    pending_expire(&pending, now + PENDING_USED_MS);
+    assert_int_equal(pending.decided.head, PENDING_NONE);
+    assert_int_equal(pending.used.head, PENDING_NONE);
     uint32_t free_entries = 0;
     for (uint32_t id = pending.first_free; id != PENDING_NONE; id = pending.entries[id].next) {
         free_entries++;
