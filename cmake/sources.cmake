@@ -22,6 +22,7 @@ set(ENGINE_SOURCES
 # Windows: driver, processes, TCP table, log, and the public calls.
 set(WINDOWS_SOURCES
     src/windows/divert_load.c
+    src/windows/divert_open.c
     src/windows/divert_ring.c
     src/windows/divert_meta.c
     src/windows/divert_error.c

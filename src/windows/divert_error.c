@@ -57,6 +57,14 @@ redirector_status divert_open_status(uint32_t os_error)
     }
 }
 
+bool divert_driver_is_there(const struct divert_api *api)
+{
+    wchar_t *driver = path_join(api->folder, L"WinDivert64.sys");
+    bool there = driver && GetFileAttributesW(driver) != INVALID_FILE_ATTRIBUTES;
+    free(driver);
+    return there;
+}
+
 /* Without the file, these failures have one cause, whatever the code. */
 static bool may_lack_file(redirector_status status)
 {
@@ -67,19 +75,13 @@ static bool may_lack_file(redirector_status status)
 void divert_open_error(const struct divert_api *api, uint32_t os_error, redirector_error *error)
 {
     redirector_status status = divert_open_status(os_error);
-    char detail[1024] = "";
-    wchar_t *driver = path_join(api->folder, L"WinDivert64.sys");
-    if (driver && may_lack_file(status)) {
-        bool there = GetFileAttributesW(driver) != INVALID_FILE_ATTRIBUTES;
-        char path[900];
-        text_from_wide(driver, path, sizeof path);
-        if (!there) {
-            status = REDIRECTOR_DRIVER_NOT_FOUND;
-            snprintf(detail, sizeof detail, "no %s", path);
-        } else if (status == REDIRECTOR_DRIVER_NOT_FOUND) {
-            snprintf(detail, sizeof detail, "%s is there, but the service names another file", path);
-        }
+    char folder[900], detail[1024] = "";
+    text_from_wide(api->folder, folder, sizeof folder);
+    if (may_lack_file(status) && !divert_driver_is_there(api)) {
+        status = REDIRECTOR_DRIVER_NOT_FOUND;
+        snprintf(detail, sizeof detail, "no %s\\WinDivert64.sys", folder);
+    } else if (status == REDIRECTOR_DRIVER_NOT_FOUND) {
+        snprintf(detail, sizeof detail, "%s\\WinDivert64.sys is there, but the service names another file", folder);
     }
     error_set(error, status, os_error, detail);
-    free(driver);
 }

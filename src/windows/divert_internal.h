@@ -26,6 +26,13 @@ struct divert_api {
     BOOL (*get_param)(HANDLE handle, int param, uint64_t *value);
 };
 
+/** Opens a handle, checked and with raised queue limits; NULL with *error set, as for divert_open(). */
+HANDLE divert_open_handle(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
+                          redirector_error *error);
+
+/** Whether WinDivert64.sys stands beside the DLL. */
+bool divert_driver_is_there(const struct divert_api *api);
+
 /** What a Windows error of WinDivertOpen means. */
 redirector_status divert_open_status(uint32_t os_error);
 

@@ -41,9 +41,7 @@ enum {
 static_assert(NETWORK_BUFFER >= LARGEST_PACKET, "the driver cuts what does not fit, and the rest is gone");
 
 /* WinDivert's numbers. */
-enum { FLAG_SNIFF = 1, FLAG_RECV_ONLY = 4 };
 enum { SHUTDOWN_RECV = 1 };
-enum { PARAM_QUEUE_LENGTH, PARAM_QUEUE_TIME, PARAM_QUEUE_SIZE, PARAM_VERSION_MAJOR, PARAM_VERSION_MINOR };
 
 enum { CANCEL_MS = 250, ABANDON_GRACE_MS = 50 };
 
@@ -256,50 +254,6 @@ void divert_shutdown_receive(struct divert_ring *ring)
 
 /* ---- opening and closing ---- */
 
-/* A driver of another version may have been loaded by another program; the DLL checks its major version only. */
-static bool check_driver_version(const struct divert_api *api, HANDLE handle, redirector_error *error)
-{
-    uint64_t major = 0, minor = 0;
-    if (!api->get_param(handle, PARAM_VERSION_MAJOR, &major) || !api->get_param(handle, PARAM_VERSION_MINOR, &minor)) {
-        error_set(error, REDIRECTOR_DRIVER_FAILED, GetLastError(), "its version cannot be read");
-        return false;
-    }
-    if (major == 2 && minor == 2) {
-        return true;
-    }
-    char detail[80];
-    snprintf(detail, sizeof detail, "the loaded driver is version %u.%u", (unsigned)major, (unsigned)minor);
-    error_set(error, REDIRECTOR_DRIVER_CONFLICT, 0, detail);
-    return false;
-}
-
-/* Overflowing or expired packets are dropped without a trace: take the largest queue there is. */
-static bool raise_queue_limits(const struct divert_api *api, HANDLE handle, redirector_error *error)
-{
-    if (api->set_param(handle, PARAM_QUEUE_LENGTH, 16384) && api->set_param(handle, PARAM_QUEUE_TIME, 16000) &&
-        api->set_param(handle, PARAM_QUEUE_SIZE, 33554432)) {
-        return true;
-    }
-    error_set(error, REDIRECTOR_DRIVER_FAILED, GetLastError(), "its queue limits cannot be set");
-    return false;
-}
-
-static HANDLE open_handle(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
-                          redirector_error *error)
-{
-    uint64_t flags = layer == DIVERT_LAYER_NETWORK ? 0 : FLAG_SNIFF | FLAG_RECV_ONLY;
-    HANDLE handle = api->open(filter, (int)layer, priority, flags);
-    if (!handle || handle == INVALID_HANDLE_VALUE) { /* NULL: the DLL ran out of memory */
-        divert_open_error(api, GetLastError(), error);
-        return NULL;
-    }
-    if (!raise_queue_limits(api, handle, error) || !check_driver_version(api, handle, error)) {
-        api->close(handle);
-        return NULL;
-    }
-    return handle;
-}
-
 static struct divert_ring *ring_create(const struct divert_api *api, enum divert_layer layer)
 {
     struct divert_ring *ring = calloc(1, sizeof *ring);
@@ -342,7 +296,7 @@ struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum
         error_set(error, REDIRECTOR_NO_MEMORY, 0, NULL);
         return NULL;
     }
-    HANDLE handle = open_handle(api, filter, layer, priority, error);
+    HANDLE handle = divert_open_handle(api, filter, layer, priority, error);
     if (!handle) {
         divert_close(ring);
         return NULL;

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Opening a WinDivert handle: the driver is loaded if need be, checked, and given the largest queue there is.
+ */
+#include "windows/divert_internal.h"
+
+#include <stdio.h>
+
+/* WinDivert's numbers. */
+enum { FLAG_SNIFF = 1, FLAG_RECV_ONLY = 4, FLAG_NO_INSTALL = 16 };
+enum { PARAM_QUEUE_LENGTH, PARAM_QUEUE_TIME, PARAM_QUEUE_SIZE, PARAM_VERSION_MAJOR, PARAM_VERSION_MINOR };
+
+/* A driver of another version may have been loaded by another program; the DLL checks its major version only. */
+static bool check_driver_version(const struct divert_api *api, HANDLE handle, redirector_error *error)
+{
+    uint64_t major = 0, minor = 0;
+    if (!api->get_param(handle, PARAM_VERSION_MAJOR, &major) || !api->get_param(handle, PARAM_VERSION_MINOR, &minor)) {
+        error_set(error, REDIRECTOR_DRIVER_FAILED, GetLastError(), "its version cannot be read");
+        return false;
+    }
+    if (major == 2 && minor == 2) {
+        return true;
+    }
+    char detail[80];
+    snprintf(detail, sizeof detail, "the loaded driver is version %u.%u", (unsigned)major, (unsigned)minor);
+    error_set(error, REDIRECTOR_DRIVER_CONFLICT, 0, detail);
+    return false;
+}
+
+/* Overflowing or expired packets are dropped without a trace: take the largest queue there is. */
+static bool raise_queue_limits(const struct divert_api *api, HANDLE handle, redirector_error *error)
+{
+    if (api->set_param(handle, PARAM_QUEUE_LENGTH, 16384) && api->set_param(handle, PARAM_QUEUE_TIME, 16000) &&
+        api->set_param(handle, PARAM_QUEUE_SIZE, 33554432)) {
+        return true;
+    }
+    error_set(error, REDIRECTOR_DRIVER_FAILED, GetLastError(), "its queue limits cannot be set");
+    return false;
+}
+
+/*
+ * The DLL installs the driver when none is loaded, and leaves a broken service behind when the file is missing: then every
+ * later start fails, too. So it is told not to install first, and only goes on to it with the file in place.
+ */
+static HANDLE try_open(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority)
+{
+    uint64_t flags = layer == DIVERT_LAYER_NETWORK ? 0 : FLAG_SNIFF | FLAG_RECV_ONLY;
+    HANDLE handle = api->open(filter, (int)layer, priority, flags | FLAG_NO_INSTALL);
+    bool absent = handle == INVALID_HANDLE_VALUE && GetLastError() == ERROR_SERVICE_DOES_NOT_EXIST;
+    if (!absent) {
+        return handle;
+    }
+    if (!divert_driver_is_there(api)) {
+        SetLastError(ERROR_FILE_NOT_FOUND);
+        return handle;
+    }
+    return api->open(filter, (int)layer, priority, flags);
+}
+
+HANDLE divert_open_handle(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
+                          redirector_error *error)
+{
+    HANDLE handle = try_open(api, filter, layer, priority);
+    if (!handle || handle == INVALID_HANDLE_VALUE) { /* NULL: the DLL ran out of memory */
+        divert_open_error(api, GetLastError(), error);
+        return NULL;
+    }
+    if (!raise_queue_limits(api, handle, error) || !check_driver_version(api, handle, error)) {
+        api->close(handle);
+        return NULL;
+    }
+    return handle;
+}
