@@ -160,8 +160,9 @@ static void test_order(void)
     for (int i = 0; i < 8; i++)
         sockets[i] = net_connect(SERVER4, ECHO_PORT);
     require("a sorted table", owners_get(table, &size, TRUE, AF_INET, TCP_TABLE_OWNER_PID_ALL, 0) == NO_ERROR);
-    check("a sorted table has all rows", sorted->dwNumEntries >= 8 && sorted->dwNumEntries ==
-                                             owners_rows(AF_INET, TCP_TABLE_OWNER_PID_ALL, &rows), "%lu", sorted->dwNumEntries);
+    check("a sorted table has all rows",
+          sorted->dwNumEntries >= 8 && sorted->dwNumEntries == owners_rows(AF_INET, TCP_TABLE_OWNER_PID_ALL, &rows),
+          "%lu", sorted->dwNumEntries);
     for (DWORD i = 1; i < sorted->dwNumEntries; i++) {
         const MIB_TCPROW_OWNER_PID *row = &sorted->table[i];
 
@@ -200,7 +201,7 @@ static void test_speed(void)
 /* The rest is Wine's own. */
 static void test_forwarded(void)
 {
-    typedef DWORD WINAPI count_fn(DWORD *count);
+    typedef DWORD WINAPI count_fn(DWORD * count);
     count_fn *get_count = (count_fn *)(void (*)(void))GetProcAddress(iphlpapi, "GetNumberOfInterfaces");
     DWORD count = 0, size = 0;
 

@@ -114,9 +114,12 @@ static int serve(const char *cgroup, const char *control, uint16_t queue, const 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"cgroup", required_argument, NULL, 'g'}, {"control", required_argument, NULL, 'c'},
-        {"queue", required_argument, NULL, 'q'},  {"far-end", required_argument, NULL, 'f'},
-        {"marks", no_argument, NULL, 'm'},        {"help", no_argument, NULL, 'h'},
+        {"cgroup", required_argument, NULL, 'g'},
+        {"control", required_argument, NULL, 'c'},
+        {"queue", required_argument, NULL, 'q'},
+        {"far-end", required_argument, NULL, 'f'},
+        {"marks", no_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     const char *cgroup = NULL, *control = NULL, *far_end = NULL;

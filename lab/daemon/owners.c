@@ -63,9 +63,9 @@ static uint32_t owner_of(const struct tcpdiag_socket *socket)
 static uint32_t windows_state(uint8_t state)
 {
     static const uint8_t states[] = {
-        [TCP_CLOSE] = 1,       [TCP_LISTEN] = 2,     [TCP_SYN_SENT] = 3,   [TCP_SYN_RECV] = 4,
-        [TCP_ESTABLISHED] = 5, [TCP_FIN_WAIT1] = 6,  [TCP_FIN_WAIT2] = 7,  [TCP_CLOSE_WAIT] = 8,
-        [TCP_CLOSING] = 9,     [TCP_LAST_ACK] = 10,  [TCP_TIME_WAIT] = 11,
+        [TCP_CLOSE] = 1,       [TCP_LISTEN] = 2,    [TCP_SYN_SENT] = 3,   [TCP_SYN_RECV] = 4,
+        [TCP_ESTABLISHED] = 5, [TCP_FIN_WAIT1] = 6, [TCP_FIN_WAIT2] = 7,  [TCP_CLOSE_WAIT] = 8,
+        [TCP_CLOSING] = 9,     [TCP_LAST_ACK] = 10, [TCP_TIME_WAIT] = 11,
     };
 
     return state < sizeof(states) ? states[state] : 0;

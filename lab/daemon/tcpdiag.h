@@ -9,10 +9,10 @@
 
 struct tcpdiag_socket {
     uint64_t cookie;
-    uint8_t state; // Linux' TCP_*, of <netinet/tcp.h>
-    bool ipv6;     // family of the socket, not of what it carries
-    bool v6_only;  // meaningful for listeners
-    uint8_t local[16], remote[16]; // network order; IPv4 uses the first four bytes
+    uint8_t state;                    // Linux' TCP_*, of <netinet/tcp.h>
+    bool ipv6;                        // family of the socket, not of what it carries
+    bool v6_only;                     // meaningful for listeners
+    uint8_t local[16], remote[16];    // network order; IPv4 uses the first four bytes
     uint16_t local_port, remote_port; // network order
     uint32_t if_idx;                  // 0: any
 };
