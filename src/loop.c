@@ -207,13 +207,17 @@ static enum divert_result take(redirector *r, struct divert_ring *ring, struct d
     return result;
 }
 
-static void drain_events(redirector *r, uint32_t *errors)
+/* false: the handle is of no use any more. */
+static bool drain_events(redirector *r, uint32_t *errors)
 {
     struct divert_batch batch;
     for (int i = 0; i < BATCHES_PER_WAKE_UP; i++) {
         enum divert_result result = take(r, r->events, &batch, errors);
-        if (result == DIVERT_NOTHING || result == DIVERT_DRAINED) {
-            break;
+        if (result == DIVERT_NOTHING) {
+            return true;
+        }
+        if (result == DIVERT_DRAINED || *errors > RECEIVE_ERRORS_IN_A_ROW) {
+            return false;
         }
         for (uint32_t k = 0; result == DIVERT_BATCH && k < batch.count; k++) {
             struct socket_event event;
@@ -223,6 +227,7 @@ static void drain_events(redirector *r, uint32_t *errors)
         }
         divert_recycle(r->events);
     }
+    return true;
 }
 
 /* Judges the batch and sends what is to be sent. */
@@ -312,10 +317,10 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
         WaitForMultipleObjects(3, handles, FALSE, engine_next_tick_ms(r->engine, loop_now_ms()));
         loop_take_process_news(r, loop_now_ms());
         take_rules(r);
-        drain_events(r, &event_errors);
-        if (!drain_packets(r, &packet_errors, &event_errors, &dry)) {
-            log_line(r->log, REDIRECTOR_LOG_ERROR, "the driver gives no more packets: redirection has ended");
-            divert_abandon(r->packets); /* traffic must not wait for a reader that is gone (S3) */
+        bool alive = drain_events(r, &event_errors);
+        if (!drain_packets(r, &packet_errors, &event_errors, &dry) || !alive) {
+            log_line(r->log, REDIRECTOR_LOG_ERROR, "the driver gives no more %s: redirection has ended",
+                     alive ? "packets" : "events");
             break;
         }
         engine_tick(r->engine, loop_now_ms());
@@ -324,7 +329,7 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
     if (!dry) {
         wind_down(r, &packet_errors, &event_errors);
     }
-    divert_abandon(r->packets);
+    divert_abandon(r->packets); /* traffic must not wait for a reader that is gone (S3) */
     divert_abandon(r->events);
     return 0;
 }

@@ -121,6 +121,11 @@ static bool is_current(HANDLE handle)
 
 HANDLE WinDivertOpen(const char *filter, int layer, int16_t priority, uint64_t flags)
 {
+    state.opens++;
+    if (state.not_installed && (flags & FAKE_NO_INSTALL)) {
+        SetLastError(ERROR_SERVICE_DOES_NOT_EXIST);
+        return INVALID_HANDLE_VALUE;
+    }
     if (state.open_error) {
         SetLastError(state.open_error);
         return state.open_null ? NULL : INVALID_HANDLE_VALUE;
@@ -147,10 +152,10 @@ BOOL WinDivertRecvEx(HANDLE handle, void *data, UINT bytes, UINT *received, uint
         (state.layer == DIVERT_LAYER_NETWORK) != (bytes >= 65575)) {
         state.bad_call = true;
     }
+    ResetEvent(overlapped->hEvent); /* Windows does so first of all, and does not set it again if the call fails */
     if (state.recv_error) {
         return fail(state.recv_error);
     }
-    ResetEvent(overlapped->hEvent);
     overlapped->Internal = 0x103;
     if (state.recv_at_once) {
         state.recv_at_once--;
@@ -179,6 +184,10 @@ BOOL WinDivertSendEx(HANDLE handle, const void *data, UINT bytes, UINT *sent, ui
     state.sent_count = address_bytes / 80;
     if (flags || !overlapped) {
         state.bad_call = true;
+    }
+    if (state.send_is_slow) {
+        Sleep(5);
+        is_current(handle);
     }
     if (state.send_hangs) {
         SetEvent(state.hanging);

@@ -10,18 +10,20 @@
 
 #include <windows.h>
 
-enum { FAKE_PACKET_BYTES = 40, FAKE_PENDING_MAX = 16 };
+enum { FAKE_PACKET_BYTES = 40, FAKE_PENDING_MAX = 16, FAKE_NO_INSTALL = 16 };
 
 struct fake_state {
     /* set by the test */
     uint32_t open_error; /* open fails with it */
     bool open_null;      /* and returns NULL, not INVALID_HANDLE_VALUE */
+    bool not_installed;  /* no driver is loaded: an open with the flag NO_INSTALL fails with 1060 */
     uint64_t version_major, version_minor;
     uint32_t param_error;
     uint32_t recv_error;    /* each receive fails at once */
     uint32_t recv_at_once;  /* so many receives complete at once, each with one packet */
     uint32_t send_error;    /* sends fail at once */
     bool send_pends;        /* sends stay pending until the handle is closed */
+    bool send_is_slow;      /* sends take some milliseconds; the handle has to stay open as long */
     bool send_hangs;        /* sends do not come back until `unhang` is set */
     HANDLE hanging, unhang; /* events */
     bool never_completes;   /* not even when the handle is closed */
@@ -32,7 +34,7 @@ struct fake_state {
     int16_t priority;
     uint64_t flags;
     uint64_t params[3];
-    volatile LONG closes, shutdowns, sends, receives;
+    volatile LONG opens, closes, shutdowns, sends, receives;
     uint32_t sent_bytes, sent_count;
     bool bad_call; /* a call broke WinDivert's rules */
 };

@@ -22,4 +22,5 @@ status=0
 # To a file: Wine's background services would keep a pipe open.
 timeout 120 "$root/lab/lab" wine test_driver.exe >"$out/test_driver.log" 2>&1 || status=$?
 tr -d '\r' <"$out/test_driver.log"
+grep -Eq '^[0-9]+ passed, 0 failed' "$out/test_driver.log" || status=1 # Wine gives a crashed program the status 0
 exit "$status"

@@ -84,6 +84,11 @@ run()
     fi
     echo "== $name"
     tr -d '\r' <"$out/test_$name.log"
+    # Wine gives a crashed program the status 0.
+    if ! grep -Eq '^[0-9]+ passed, 0 failed' "$out/test_$name.log"; then
+        echo "FAIL $name: failed, or did not come to its end (status $status)"
+        return 1
+    fi
     return "$status"
 }
 
@@ -96,6 +101,12 @@ build
 start_wine
 failed=0
 for name in "${tests[@]}"; do
-    run "$name" || failed=1
+    run "$name" >"$out/$name.report" || failed=1
+    sed -E 's/^[0-9]+ passed, /# &/' "$out/$name.report" # one count closes the whole, not each test's
 done
+reports=("${tests[@]/#/$out/}")
+reports=("${reports[@]/%/.report}")
+# total WORD: how many lines of all reports begin with it.
+total() { cat "${reports[@]}" | grep -c "^$1 " || true; }
+echo "$(total ok) passed, $(total FAIL) failed, $(total skip) skipped"
 exit "$failed"

@@ -206,7 +206,8 @@ static void opens_with_the_right_arguments(void)
         return;
     }
     struct divert_ring *ring = divert_open(api, "outbound", DIVERT_LAYER_NETWORK, 7, &error);
-    CHECK(ring && strcmp(fake->filter, "outbound") == 0 && fake->layer == 0 && fake->priority == 7 && fake->flags == 0);
+    CHECK(ring && strcmp(fake->filter, "outbound") == 0 && fake->layer == 0 && fake->priority == 7 &&
+          fake->flags == FAKE_NO_INSTALL);
     CHECK(fake->params[0] == 16384 && fake->params[1] == 16000 && fake->params[2] == 33554432);
     CHECK(fake->receives == 0); /* the opening thread may end at any time */
     post_all(ring, 4);
@@ -214,11 +215,28 @@ static void opens_with_the_right_arguments(void)
     divert_close(ring);
     CHECK(fake->closes == 1);
     ring = divert_open(api, "tcp", DIVERT_LAYER_SOCKET, -3, &error);
-    CHECK(ring && fake->layer == 3 && fake->priority == -3 && fake->flags == 5);
+    CHECK(ring && fake->layer == 3 && fake->priority == -3 && fake->flags == (5 | FAKE_NO_INSTALL));
     post_all(ring, 2);
     CHECK(fake->receives == 6);
     divert_close(ring);
     divert_close(NULL);
+    unload_fake();
+}
+
+/* Installing without the file would leave a broken service behind. */
+static void installs_the_driver_only_when_its_file_is_there(void)
+{
+    if (!load_fake()) {
+        return;
+    }
+    fake->not_installed = true;
+    CHECK(!open_network() && error.code == REDIRECTOR_DRIVER_NOT_FOUND && fake->opens == 1);
+    CHECK(strstr(error.text, "fake\\WinDivert64.sys"));
+    fclose(fopen(in_folder("fake\\WinDivert64.sys"), "w"));
+    struct divert_ring *ring = open_network();
+    CHECK(ring && fake->opens == 3 && fake->flags == 0);
+    divert_close(ring);
+    DeleteFileA(in_folder("fake\\WinDivert64.sys"));
     unload_fake();
 }
 
@@ -499,6 +517,8 @@ static void abandon_frees_a_waiting_send(bool driver_answers)
     ULONGLONG begin = GetTickCount64();
     divert_close(call.ring);
     CHECK(GetTickCount64() - begin < 900); /* also when the driver completes nothing */
+    while (complete(1, 1)) {               /* and if it does so too late, the memory must still be there */
+    }
     unload_fake();
 }
 
@@ -557,6 +577,7 @@ static void abandon_never_lets_a_closed_handle_be_used(void)
         return;
     }
     for (int round = 0; round < 300; round++) {
+        fake->send_is_slow = round % 10 == 0;
         struct send_call call = {.ring = open_network()};
         LONG before = fake->sends;
         HANDLE thread = CreateThread(NULL, 0, send_until_closed, &call, 0, NULL);
@@ -675,6 +696,7 @@ int main(int argc, char **argv)
     RUN(names_the_missing_driver);
     RUN(translates_open_errors);
     RUN(opens_with_the_right_arguments);
+    RUN(installs_the_driver_only_when_its_file_is_there);
     RUN(refuses_another_driver_version);
     RUN(hands_batches_over_in_order);
     RUN(keeps_a_batch_until_it_is_recycled);

@@ -67,8 +67,23 @@ static void note(void *context, const struct tuple *t, uint32_t pid)
 static void lists_listeners_of_both_families(void)
 {
     struct seen seen = {0};
-    tcptable_listeners(table, note, &seen);
+    CHECK(tcptable_listeners(table, note, &seen));
     CHECK(seen.count == 3 && !seen.wrong && seen.pid[0] == 100 && seen.pid[1] == 500 && seen.pid[2] == 700);
+}
+
+static void add_up(void *context, const struct tuple *t, uint32_t pid)
+{
+    struct seen *seen = context;
+    seen->count++;
+    seen->pid[0] += pid;
+    seen->wrong |= t->family == FAMILY_IP6 && pid != 600;
+}
+
+static void lists_all_others(void)
+{
+    struct seen seen = {0};
+    CHECK(tcptable_sockets(table, add_up, &seen));
+    CHECK(seen.count == 5 && seen.pid[0] == 0 + 200 + 300 + 400 + 600 && !seen.wrong);
 }
 
 int main(void)
@@ -81,6 +96,7 @@ int main(void)
     RUN(tells_families_apart);
     RUN(does_not_know_strangers);
     RUN(lists_listeners_of_both_families);
+    RUN(lists_all_others);
     tcptable_close(table);
     return checks_done();
 }

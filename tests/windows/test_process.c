@@ -200,17 +200,19 @@ static void exited_processes_do_not_count(void)
     CHECK(!process_job_open(id, &error) && error.code == REDIRECTOR_NO_SUCH_PROCESS);
 }
 
-static void names_processes(void)
+static void finds_image_paths(void)
 {
-    char name[64], little[5];
-    process_name(GetCurrentProcessId(), name, sizeof name);
-    CHECK(strcmp(name, "test_process.exe") == 0);
-    process_name(GetCurrentProcessId(), little, sizeof little);
-    CHECK(strcmp(little, "test") == 0);
-    process_name(0x7ffffff0, name, sizeof name);
-    CHECK(strcmp(name, "?") == 0);
-    process_name(0, name, sizeof name);
-    CHECK(strcmp(name, "?") == 0);
+    char path[600], wanted[600], little[5];
+    GetModuleFileNameA(NULL, wanted, sizeof wanted);
+    process_path(GetCurrentProcessId(), path, sizeof path);
+    CHECK(_stricmp(path, wanted) == 0);
+    process_path(GetCurrentProcessId(), little, sizeof little);
+    CHECK(strlen(little) == 4 && _strnicmp(little, wanted, 4) == 0);
+    process_path(0x7ffffff0, path, sizeof path);
+    CHECK(path[0] == 0);
+    path[0] = 'x';
+    process_path(0, path, sizeof path);
+    CHECK(path[0] == 0);
 }
 
 static void knows_parents(void)
@@ -438,7 +440,7 @@ int main(void)
     }
     RUN(identifies_processes);
     RUN(exited_processes_do_not_count);
-    RUN(names_processes);
+    RUN(finds_image_paths);
     RUN(knows_parents);
     RUN(gone_parents_have_no_creation_time);
     RUN(first_news_are_root_and_descendants);

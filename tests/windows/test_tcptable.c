@@ -126,7 +126,9 @@ static void check_listeners(uint32_t family)
     s.found = 0;
     tcptable_listeners(table, look, &s);
     CHECK(s.found == 0);
+    CHECK(tcptable_sockets(table, look, &s) && s.found == 1); /* but it is a socket */
     get_name(p.listener, &s.wanted.src, &s.wanted.src_port);
+    s.found = 0;
     close_pair(&p);
     tcptable_listeners(table, look, &s);
     CHECK(s.found == 0);
