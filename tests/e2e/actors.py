@@ -165,10 +165,10 @@ class Actor:
         number = self.new_id()
         return Connecting(self, number, self.begin("accept", id=number, listener=listener.number))
 
-    def serve(self, at, stamp=0):
+    def serve(self, at, stamp=0, **more):
         """An echo server; .number for visitors()."""
         number = self.new_id() % 60
-        return Connection(self, number, self.call("serve", id=number, at=at, stamp=stamp))
+        return Connection(self, number, self.call("serve", id=number, at=at, stamp=stamp, **more))
 
     def visitors(self, server):
         return self.call("served", id=server.number)["visitors"]

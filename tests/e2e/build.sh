@@ -11,7 +11,7 @@ cc=x86_64-w64-mingw32-gcc
 flags=(-std=c11 -O2 -Wall -Wextra -Werror -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1 -Iinclude)
 programs=tests/e2e/programs
 common=("$programs"/{actor,stream,endpoint,serve,burst,process}.c)
-agent=("$programs"/{agent,proxy,relay,redirect}.c)
+agent=("$programs"/{agent,proxy,relay,redirect,hammer,measure}.c)
 mkdir -p "$out/other_version"
 scripts/build.sh mingw-release
 
@@ -25,6 +25,7 @@ if newer "$out/other_version/WinDivert.dll"; then
         "$library/libwindows_redirector.dll.a" -lws2_32
     "$cc" "${flags[@]}" "${agent[@]}" "${common[@]}" -o "$out/agent_static.exe" \
         "$library/libwindows_redirector.a" -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32
+    "$cc" "${flags[@]}" "$programs/hasty.c" -o "$out/hasty.exe" -lws2_32
     "$cc" "${flags[@]}" -shared "$programs/other_version.c" -o "$out/other_version/WinDivert.dll"
 fi
-cp "$library/windows_redirector.dll" "$out/"
+cp "$library/windows_redirector.dll" "$library/redirector.exe" "$out/"

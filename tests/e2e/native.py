@@ -116,12 +116,12 @@ class Native:
         sock.connect(address)
         return self.command_names(id)
 
-    def listener(self, at, backlog):
+    def listener(self, at, backlog, dual="0"):
         family, address = parse(at)
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, dual != "1")
         sock.bind(address)
         sock.listen(int(backlog))
         return sock
@@ -138,8 +138,8 @@ class Native:
         sock = self.sockets[id]
         return {"local": text(sock.getsockname()), "peer": text(sock.getpeername())}
 
-    def command_serve(self, id, at, stamp="0", backlog=2048):
-        listener = self.listener(at, backlog)
+    def command_serve(self, id, at, stamp="0", backlog=2048, dual="0"):
+        listener = self.listener(at, backlog, dual)
         self.servers[id] = Server(listener, stamp == "1")
         return {"local": text(listener.getsockname())}
 

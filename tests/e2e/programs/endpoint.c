@@ -2,7 +2,7 @@
 /*
  * Connections, each under a number that the harness chose.
  *
- *   connect id to [from] [reuse]     listen id at [reuse] [backlog]     accept id listener
+ *   connect id to [from] [reuse]     listen id at [reuse] [dual] [backlog]     accept id listener
  *   send id seed at n                sends n bytes of the stream, from position `at` on
  *   receive id seed at n             receives exactly n and checks them
  *   receive_end id                   reads on until the other side ends it: "fin" or "reset"
@@ -63,6 +63,10 @@ static SOCKET bound_socket(const struct command *c, const struct sockaddr_storag
     }
     if (command_number(c, "reuse", 0)) {
         setsockopt(s, SOL_SOCKET, SO_REUSEADDR, (const char *)&yes, sizeof yes);
+    }
+    if (command_number(c, "dual", 0)) { /* an IPv6 socket for IPv4 too */
+        DWORD no = 0;
+        setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&no, sizeof no);
     }
     if (bind_it && bind(s, (const struct sockaddr *)at, sizeof *at) != 0) {
         int code = WSAGetLastError();

@@ -17,9 +17,17 @@ struct destination_found {
 /** Asks the library, whichever way it was started, for the destination of a peer. */
 struct destination_found redirect_lookup(const struct sockaddr_storage *peer);
 
+/** Deletes a peer's mapping, by the same way; a redirector_status. */
+unsigned redirect_forget(const struct sockaddr_storage *peer);
+
+void command_hammer(const struct command *c, struct json *answer);
 void command_proxy(const struct command *c, struct json *answer);
 void command_proxied(const struct command *c, struct json *answer);
 void command_proxy_close_all(const struct command *c, struct json *answer);
+
+/** Commands of measure.c. */
+void command_memory(const struct command *c, struct json *answer);
+void command_mappings(const struct command *c, struct json *answer);
 
 /** Carries bytes both ways until both have ended, or one was reset (then resets the other). Closes both. */
 struct relay_result {

@@ -2,7 +2,8 @@
 /*
  * The library's calls, one command each. A "start" remembers which interface it used; lookups of the proxy go the same way.
  *
- *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_ms] [level] [log] [dir]
+ *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_ms] [look_ms] [level] [log] [dir] [rules]
+ *   set_rules rules                      see rules_parse()
  *   stop, stats, free, last_error
  *   lookup peer, forget peer             by address and port
  *   get port, delete port                the classic calls
@@ -15,7 +16,10 @@
 #include "windows_redirector.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { RULES = 32 };
 
 static redirector *volatile instance; /* of the extended interface */
 
@@ -90,9 +94,29 @@ static void describe_last_error(struct json *answer)
     describe_error(&error, answer);
 }
 
+/*
+ * Rules stand in one word, with commas between them: '+' (include) or '-', then '#' and a pid, or a pattern. The text is cut
+ * up. Returns how many there are.
+ */
+static uint32_t rules_parse(char *text, redirector_rule out[RULES])
+{
+    uint32_t count = 0;
+    for (char *word = strtok_s(text, ",", &text); word && count < RULES; word = strtok_s(NULL, ",", &text)) {
+        bool by_pid = word[1] == '#';
+        out[count++] = (redirector_rule){
+            .include = word[0] == '+',
+            .pid = by_pid ? (uint32_t)strtoul(word + 2, NULL, 10) : 0,
+            .pattern = by_pid ? NULL : word + 1,
+        };
+    }
+    return count;
+}
+
 static uint32_t start_extended(const struct command *c, redirector_error *error)
 {
-    char folder[MAX_PATH], path[2 * MAX_PATH];
+    char folder[MAX_PATH], path[2 * MAX_PATH], rules_text[COMMAND_LINE_MAX];
+    redirector_rule rules[RULES];
+    snprintf(rules_text, sizeof rules_text, "%s", command_text(c, "rules", ""));
     const char *dir = command_text(c, "dir", NULL);
     if (dir) {
         GetModuleFileNameA(NULL, folder, sizeof folder);
@@ -108,6 +132,9 @@ static uint32_t start_extended(const struct command *c, redirector_error *error)
         .flags = (uint32_t)command_number(c, "flags", 0),
         .hold_ms = (uint32_t)command_number(c, "hold_ms", 0),
         .log_level = (uint32_t)command_number(c, "level", 0),
+        .look_ms = (uint32_t)command_number(c, "look_ms", 0),
+        .rule_count = rules_parse(rules_text, rules),
+        .rules = rules,
         .windivert_dir = dir ? path : NULL,
         .log_path = command_text(c, "log", NULL),
     };
@@ -121,9 +148,9 @@ static void command_start(const struct command *c, struct json *answer)
 {
     uint64_t began = actor_now_ms();
     if (strcmp(command_text(c, "api", "extended"), "classic") == 0) {
-        uint32_t result = start_redirector((uint32_t)command_number(c, "client", 0), (uint32_t)command_number(c, "agent", 0),
-                                           (uint32_t)command_number(c, "proxy", 0),
-                                           (uint32_t)command_number(c, "incoming", 0));
+        uint32_t result =
+            start_redirector((uint32_t)command_number(c, "client", 0), (uint32_t)command_number(c, "agent", 0),
+                             (uint32_t)command_number(c, "proxy", 0), (uint32_t)command_number(c, "incoming", 0));
         json_number(answer, "result", result);
         describe_last_error(answer);
     } else if (instance) {
@@ -160,6 +187,15 @@ static void command_free(const struct command *c, struct json *answer)
     redirector_free(r);
 }
 
+static void command_set_rules(const struct command *c, struct json *answer)
+{
+    char text[COMMAND_LINE_MAX];
+    redirector_rule rules[RULES];
+    snprintf(text, sizeof text, "%s", command_text(c, "rules", ""));
+    uint32_t count = rules_parse(text, rules);
+    json_number(answer, "status", redirector_set_rules(instance, rules, count));
+}
+
 static void command_stats(const struct command *c, struct json *answer)
 {
     (void)c;
@@ -175,6 +211,7 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(packets_held);
     STAT(packets_dropped);
     STAT(packets_malformed);
+    STAT(proxy_missing);
     STAT(hold_timeouts);
     STAT(hold_refused);
     STAT(send_errors);
@@ -214,6 +251,15 @@ static void command_lookup(const struct command *c, struct json *answer)
     describe_found(&found, answer);
 }
 
+unsigned redirect_forget(const struct sockaddr_storage *peer)
+{
+    redirector_address a = to_public(peer);
+    if (!instance) {
+        return delete_destination(a.port) ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND;
+    }
+    return redirector_forget(instance, &a);
+}
+
 static void command_forget(const struct command *c, struct json *answer)
 {
     struct sockaddr_storage peer;
@@ -221,8 +267,7 @@ static void command_forget(const struct command *c, struct json *answer)
         json_error(answer, "not an address", WSAEINVAL);
         return;
     }
-    redirector_address a = to_public(&peer);
-    json_number(answer, "status", redirector_forget(instance, &a));
+    json_number(answer, "status", redirect_forget(&peer));
 }
 
 static void command_get(const struct command *c, struct json *answer)
@@ -244,12 +289,16 @@ const struct command_entry agent_commands[] = {
     {"start", command_start},
     {"stop", command_stop},
     {"free", command_free},
+    {"set_rules", command_set_rules},
+    {"hammer", command_hammer},
     {"stats", command_stats},
     {"last_error", command_last_error},
     {"lookup", command_lookup},
     {"forget", command_forget},
     {"get", command_get},
     {"delete", command_delete},
+    {"memory", command_memory},
+    {"mappings", command_mappings},
     {"proxy", command_proxy},
     {"proxied", command_proxied},
     {"proxy_close_all", command_proxy_close_all},

@@ -86,7 +86,8 @@ void command_serve(const struct command *c, struct json *answer)
     getsockname(server->listener, (struct sockaddr *)&local, &length);
     server->port = ntohs(((struct sockaddr_in *)&local)->sin_port); /* the same place in both families */
     server->stamp = command_number(c, "stamp", 0) != 0;
-    servers[command_number(c, "id", 0) % SERVERS] = server; /* an older one under this number is leaked: a test program */
+    servers[command_number(c, "id", 0) % SERVERS] =
+        server; /* an older one under this number is leaked: a test program */
     actor_thread(accept_thread, server);
 }
 

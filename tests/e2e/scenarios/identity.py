@@ -2,14 +2,7 @@
 """I1, I2, I3: whose connections are redirected, and whose are not."""
 from actors import expect_equal
 from harness import expect, scenario, wait_until
-from scenarios.outgoing import connect_and_check, exchange
-
-
-def expect_untouched(t, session, connection, server, server_actor):
-    """The server saw the program itself, and the proxy saw nothing of it."""
-    session.expect_direct(connection)
-    visitors = [v["peer"] for v in server_actor.visitors(server)]
-    expect_equal(visitors, [connection.local], "who visited the server")
+from scenarios.outgoing import connect_and_check, exchange, expect_untouched
 
 
 @scenario("I1")
@@ -77,12 +70,11 @@ def parent_that_exited_before_the_start(t):
 @scenario("I2")
 def strangers_are_left_alone(t, family):
     """The root's own parent and its other children."""
-    _ = t.session
     for actor in (t.bystander, t.lab.launcher, t.native):
         server = t.echo()
         connection = actor.connect(server.local)
         exchange(connection)
-        expect_untouched(t, t.session, connection, server, t.server)
+        expect_untouched(connection, server, t.server)
         connection.close()
 
 
@@ -92,7 +84,20 @@ def agents_own_connections(t, family):
         server = t.echo(server_actor, host)
         connection = t.agent.connect(server.local)
         exchange(connection)
-        expect_untouched(t, t.session, connection, server, server_actor)
+        expect_untouched(connection, server, server_actor)
+
+
+@scenario("I3", session="own")
+def agent_inside_the_tree(t, family):
+    """A member's child is redirected, but not if it is the agent: its relayed connections would come back to it."""
+    agent = t.child(t.root, "agent.exe")
+    with t.redirected(agent=agent) as session:
+        server = t.echo()
+        connection = agent.connect(server.local)
+        exchange(connection)
+        expect_untouched(connection, server, t.server)
+        expect_equal(session.proxied(), [], "connections at the proxy")
+        connect_and_check(t, t.root, session)
 
 
 @scenario("I3")
@@ -102,17 +107,17 @@ def connections_to_a_listener_of_the_agent(t, family):
         server = t.echo(t.agent, host)
         connection = t.root.connect(server.local)
         exchange(connection)
-        expect_untouched(t, t.session, connection, server, t.agent)
+        expect_untouched(connection, server, t.agent)
 
 
 @scenario("I3", session="own")
 def connections_to_a_listener_that_the_agent_had_before(t, family):
     servers = [t.echo(t.agent, host) for host in (t.loopback, t.client)]
-    with t.redirected() as session:
+    with t.redirected():
         for server in servers:
             connection = t.root.connect(server.local)
             exchange(connection)
-            expect_untouched(t, session, connection, server, t.agent)
+            expect_untouched(connection, server, t.agent)
 
 
 @scenario("I3")

@@ -7,22 +7,23 @@ from scenarios.outgoing import exchange
 NOT_FOUND = 8
 
 
-def through(t, accept=True):
-    """A redirected connection to a listener on the server that does nothing by itself: (program's end, server's end)."""
+def through(t):
+    """A redirected connection to a listener on the server that does nothing by itself: (program's end, server's end). The
+    program's end knows under which address the proxy sees it: .at_proxy"""
     listener = t.server.listen(f"{t.server_host}/{t.free_port()}")
     connecting = t.server.begin_accept(listener)
     near = t.root.connect(listener.local)
     far = connecting.finish()
     record = t.session.proxied_for(near)
     expect_equal(far.peer, record["onward"], "who came to the server")
+    near.at_proxy = record["peer"]
     return near, far
 
 
 def end_of(t, connection):
     """How the proxy saw the connection end."""
     def ended():
-        records = [r for r in t.session.proxied() if port_of(r["peer"]) == connection.port and r["end"]]
-        return records and records[0]["end"]
+        return t.session.proxied_for(connection)["end"]
     return wait_until(ended, "end of the connection at the proxy", 5)
 
 
@@ -67,7 +68,7 @@ def both_ends_close(t, family):
 
 @scenario("L1")
 def half_closed_by_the_program(t, family):
-    """The server goes on sending for longer than a closed flow would linger."""
+    """The server goes on sending."""
     near, far = through(t)
     near.shutdown()
     expect_equal(far.end(), "fin", "what the server saw")
@@ -91,7 +92,7 @@ def half_open(sender, receiver, t):
         sender.send(4, 20_000, i * 20_000)
         receiver.receive(4, 20_000, i * 20_000)
     near = sender if sender.actor is t.root else receiver
-    answer = t.agent.call("lookup", peer=f"{t.loopback}/{near.port}")
+    answer = t.agent.call("lookup", peer=near.at_proxy)
     expect_equal(answer.get("destination"), near.peer, "lookup of a half-closed connection")
 
 
@@ -106,7 +107,7 @@ def refused_by_the_server(t, family):
 @scenario("L1", "L2")
 def mapping_goes_with_its_flow(t, family):
     near, _ = through(t)
-    peer = f"{t.loopback}/{near.port}"
+    peer = near.at_proxy
     expect_equal(t.agent.call("lookup", peer=peer)["status"], 0, "lookup while it is open")
     near.reset()
     wait_until(lambda: t.agent.call("lookup", peer=peer)["status"] == NOT_FOUND, "mapping gone after a reset", 5)
@@ -117,18 +118,20 @@ def source_port_used_again_at_once(t, family):
     """A new SYN on an old tuple is a new connection, while the old flow lingers."""
     server = t.echo()
     port = t.free_port()
+    before = t.session.stats()["flows_total"]
     for i in range(5):
         connection = t.root.connect(server.local, reuse=1, **{"from": f"{t.client}/{port}"})
         exchange(connection, seed=i)
         connection.reset()
     records = [r for r in t.session.proxied() if r.get("destination") == server.local]
     expect_equal(len(records), 5, f"connections that reached the proxy ({records})")
+    expect_equal(t.session.stats()["flows_total"] - before, 5, "flows")
 
 
 @scenario("L2")
 def lookup_by_family_address_and_port(t, family):
     near, _ = through(t)
-    port = near.port
+    port = port_of(near.at_proxy)
     other = {4: "::1", 6: "127.0.0.1"}[family]
     unspecified = {4: "0.0.0.0", 6: "::"}[family]
     for host, status in ((t.loopback, 0), (unspecified, 0), (t.client, NOT_FOUND), (other, NOT_FOUND)):
@@ -140,8 +143,8 @@ def lookup_by_family_address_and_port(t, family):
 @scenario("L2")
 def delete_removes_the_mapping_and_leaves_the_connection(t, family):
     near, far = through(t)
-    peer = f"{t.loopback}/{near.port}"
-    expect_equal(t.agent.call("forget", peer=f"{t.client}/{near.port}")["status"], NOT_FOUND,
+    peer = near.at_proxy
+    expect_equal(t.agent.call("forget", peer=f"{t.client}/{port_of(peer)}")["status"], NOT_FOUND,
                  "forget with another address")
     expect_equal(t.agent.call("forget", peer=peer)["status"], 0, "forget")
     expect_equal(t.agent.call("lookup", peer=peer)["status"], NOT_FOUND, "lookup afterwards")

@@ -19,6 +19,12 @@ def expect_visit(t, session, connection, server, server_actor):
     return record
 
 
+def expect_untouched(connection, server, server_actor):
+    """The server saw the program itself."""
+    visitors = [v["peer"] for v in server_actor.visitors(server)]
+    expect(connection.local in visitors, f"the server was visited by {visitors}, not by the program", connection.local)
+
+
 def connect_and_check(t, actor, session, host=None):
     """A connection of this program's to the server host is redirected."""
     server = t.echo(host=host)

@@ -156,6 +156,22 @@ def stop_under_load(t, family):
         connect_and_check(t, t.root, session)
 
 
+@scenario("S2", session="own")
+def stop_resets_idle_connections(t, family):
+    """At both ends, although neither says anything."""
+    server = t.echo()
+    with t.redirected(mode="echo") as session:
+        connections = [t.root.connect(server.local) for _ in range(3)]
+        for connection in connections:
+            exchange(connection)
+        endings = [connection.begin("receive_end") for connection in connections]
+        session.stop()
+        for ending in endings:
+            expect_equal(ending.result(5)["end"], "reset", "what the program got")
+        wait_until(lambda: all(r["end"] for r in session.proxied()), "the proxy's ends over after stop", 5)
+        expect_equal([r["end"] for r in session.proxied()], ["reset by client"] * 3, "how the proxy's ends ended")
+
+
 @scenario("S2", session="own", families=None)
 def start_again_at_once(t):
     """Several times in one process; each start redirects, each stop ends it."""

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * What an agent can tell about the library from outside.
+ *
+ *   memory                 bytes that this process alone has: its private memory
+ *   mappings               peers, of all ports and both families, for which a lookup finds something
+ */
+#include "proxy.h"
+
+#include <psapi.h>
+#include <string.h>
+
+enum { PORTS = 65536, PEERS_SHOWN = 20 };
+
+void command_memory(const struct command *c, struct json *answer)
+{
+    (void)c;
+    PROCESS_MEMORY_COUNTERS_EX m = {.cb = sizeof m};
+    if (!K32GetProcessMemoryInfo(GetCurrentProcess(), (PROCESS_MEMORY_COUNTERS *)&m, sizeof m)) {
+        json_error(answer, "GetProcessMemoryInfo", GetLastError());
+    }
+    json_number(answer, "private_bytes", (long long)m.PrivateUsage);
+    json_number(answer, "working_set", (long long)m.WorkingSetSize);
+}
+
+/* The unspecified address: found by family and port alone. */
+static struct sockaddr_storage any_peer(int family, unsigned port)
+{
+    struct sockaddr_storage peer = {.ss_family = (u_short)family};
+    ((struct sockaddr_in *)&peer)->sin_port = htons((u_short)port); /* the same place in both families */
+    return peer;
+}
+
+void command_mappings(const struct command *c, struct json *answer)
+{
+    static const int families[2] = {AF_INET, AF_INET6};
+    char text[ADDRESS_TEXT_MAX];
+    long count = 0;
+    (void)c;
+    json_open(answer, "peers", '[');
+    for (int i = 0; i < 2; i++) {
+        for (unsigned port = 1; port < PORTS; port++) {
+            struct sockaddr_storage peer = any_peer(families[i], port);
+            if (redirect_lookup(&peer).status == 0 && ++count <= PEERS_SHOWN) {
+                json_string(answer, NULL, address_text(&peer, text));
+            }
+        }
+    }
+    json_close(answer, ']');
+    json_number(answer, "count", count);
+}
