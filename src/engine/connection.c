@@ -14,7 +14,7 @@
 
 enum { PID_IDLE = 0, PID_SYSTEM = 4 };
 
-enum { RELOOK_MS = 1000, WARN_MS = 60000, PATH_BYTES = 1024, GENERATIONS_MAX = 32 };
+enum { RELOOK_MS = 1000, DOUBT_MS = 100, WARN_MS = 60000, PATH_BYTES = 1024, GENERATIONS_MAX = 32 };
 
 /* A SYN and what is known about it. */
 struct attempt {
@@ -80,10 +80,19 @@ static struct tuple steer(const struct engine *e, const struct tuple *original, 
     return t;
 }
 
+/* Who listens there. After events that leave a doubt, the TCP table is asked first. */
+static const struct listener *listener_of(struct engine *e, const struct tuple *connection, uint64_t now_ms)
+{
+    if (e->listeners_doubtful && e->host.list_listeners && now_ms - e->listeners_looked_ms >= DOUBT_MS) {
+        engine_look_at_listeners(e, now_ms);
+    }
+    return listeners_find(&e->listeners, connection);
+}
+
 /* Whether somebody listens where the connection would be led (O4, N4). */
 static bool proxy_listens(struct engine *e, const struct tuple *steered, uint64_t now_ms)
 {
-    if (!e->host.list_listeners || listeners_find(&e->listeners, steered)) {
+    if (!e->host.list_listeners || listener_of(e, steered, now_ms)) {
         return true;
     }
     if (now_ms - e->listeners_looked_ms >= RELOOK_MS) { /* a LISTEN event may have been lost */
@@ -181,32 +190,36 @@ static enum verdict redirect(struct engine *e, const struct attempt *a, enum flo
 
 /* ---- who decides ---- */
 
-static bool agent_listens(const struct engine *e, const struct tuple *connection)
+static bool agent_listens(struct engine *e, const struct attempt *a)
 {
-    const struct listener *l = listeners_find(&e->listeners, connection);
+    const struct listener *l = listener_of(e, &a->packet->tuple, a->now_ms);
     return l && l->pid == e->config.agent_pid;
 }
 
-static const struct listener *tree_listener(const struct engine *e, const struct tuple *connection)
+static const struct listener *tree_listener(struct engine *e, const struct attempt *a)
 {
-    const struct listener *l = e->config.incoming_port ? listeners_find(&e->listeners, connection) : NULL;
+    const struct listener *l = e->config.incoming_port ? listener_of(e, &a->packet->tuple, a->now_ms) : NULL;
     return l && l->in_tree ? l : NULL;
 }
 
 /* Straight to a port of the proxy: not redirected (I3), but its source port must not be mistaken for a flow's. */
-static bool is_direct(const struct engine *e, const struct tuple *t, const struct packet_meta *meta)
+static bool is_direct(struct engine *e, const struct attempt *a)
 {
+    const struct tuple *t = &a->packet->tuple;
     uint16_t port = be16_to_host(t->dst_port);
-    bool here = meta->loopback || !meta->outbound;
-    bool proxy = port == e->config.proxy_port || port == e->config.incoming_port;
-    return here && port && proxy && (ip_addr_is_loopback(&t->dst, t->family) || agent_listens(e, t));
+    bool here = a->meta->loopback || !a->meta->outbound;
+    if (!here || !port || (port != e->config.proxy_port && port != e->config.incoming_port)) {
+        return false;
+    }
+    ip_addr loopback = ip_addr_loopback(t->family);
+    return ip_addr_equal(&t->dst, &loopback) || agent_listens(e, a);
 }
 
 /* The owner is known, or known to be unknown. */
 static enum verdict carry_out(struct engine *e, const struct attempt *a)
 {
     bool agent = a->pid == e->config.agent_pid;
-    const struct listener *l = a->meta->loopback && a->pid && !agent ? tree_listener(e, &a->packet->tuple) : NULL;
+    const struct listener *l = a->meta->loopback && a->pid && !agent ? tree_listener(e, a) : NULL;
     if (l) {
         return redirect(e, a, FLOW_INCOMING, l->pid); /* also if the tree opened it (N4) */
     }
@@ -250,17 +263,32 @@ static enum verdict meet_owner(struct engine *e, struct attempt *a)
     return verdict;
 }
 
+/* A SYN from another machine: whose listener it goes to decides, at once. */
+static enum verdict meet_listener(struct engine *e, const struct attempt *a)
+{
+    uint32_t isn = a->packet->seq, id = pending_find(&e->pending, &a->packet->tuple);
+    bool passed = id != PENDING_NONE && e->pending.entries[id].isn == isn;
+    const struct listener *l = passed ? NULL : tree_listener(e, a);
+    enum verdict verdict = l ? redirect(e, a, FLOW_INCOMING, l->pid) : VERDICT_PASS;
+    if (verdict == VERDICT_PASS && listeners_find(&e->listeners, &a->packet->tuple)) {
+        /* Somebody answers it: were it led to the proxy when it is sent again, two would. */
+        pending_decide(&e->pending, &a->packet->tuple, false, 0, a->now_ms);
+        id = pending_find(&e->pending, &a->packet->tuple);
+        pending_use(&e->pending, id, isn, a->meta->timestamp, a->now_ms);
+    }
+    return verdict;
+}
+
 enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
 {
     struct attempt a = {.packet = p, .meta = meta, .now_ms = now_ms};
-    if (is_direct(e, &p->tuple, meta)) {
+    if (is_direct(e, &a)) {
         return redirect(e, &a, FLOW_DIRECT, 0);
     }
     if (!meta->outbound) {
-        const struct listener *l = tree_listener(e, &p->tuple);
-        return l ? redirect(e, &a, FLOW_INCOMING, l->pid) : VERDICT_PASS;
+        return meet_listener(e, &a);
     }
-    if (meta->loopback && agent_listens(e, &p->tuple)) {
+    if (meta->loopback && agent_listens(e, &a)) {
         return VERDICT_PASS;
     }
     if (!e->config.proxy_port && !meta->loopback) {
@@ -306,7 +334,7 @@ void engine_connect(struct engine *e, const struct socket_event *event, uint64_t
     }
     uint32_t id = pending_find(&e->pending, &event->tuple);
     const struct pending_entry *known = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
-    if (known && known->state == PENDING_USED && event->timestamp && event->timestamp <= known->syn_time) {
+    if (known && event->timestamp && event->timestamp <= known->syn_time) {
         return; /* too late, or a second one: its SYN has left, and must not be redirected in mid-handshake */
     }
     bool redirected = engine_owner_redirected(e, event->pid);

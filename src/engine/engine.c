@@ -177,9 +177,21 @@ enum verdict engine_packet(struct engine *e, struct packet_meta *meta, uint8_t *
     return verdict;
 }
 
+/* Judges the listeners of one process anew, or of all (pid 0). */
+static void judge_listeners(struct engine *e, uint32_t pid)
+{
+    for (uint32_t i = 0; i < e->listeners.count; i++) {
+        struct listener *l = &e->listeners.all[i];
+        if (l->pid && (!pid || l->pid == pid)) {
+            l->in_tree = engine_owner_redirected(e, l->pid);
+        }
+    }
+}
+
 void engine_process(struct engine *e, struct process_id id)
 {
     process_tree_add(e->tree, id);
+    judge_listeners(e, id.pid);
 }
 
 void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_ms)
@@ -189,7 +201,24 @@ void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_
 
 void engine_listener(struct engine *e, const struct tuple *local, uint32_t pid)
 {
-    listeners_add(&e->listeners, local, pid, pid && engine_owner_redirected(e, pid));
+    listeners_add(&e->listeners, local, pid, pid && engine_owner_redirected(e, pid), true);
+}
+
+static bool may_be_dual_stack(const struct tuple *local)
+{
+    return local->family == FAMILY_IP6 && ip_addr_is_any(&local->src, local->family);
+}
+
+static void listener_opened(struct engine *e, const struct socket_event *event)
+{
+    listeners_add(&e->listeners, &event->tuple, event->pid, engine_owner_redirected(e, event->pid), false);
+    e->listeners_doubtful = e->listeners_doubtful || may_be_dual_stack(&event->tuple);
+}
+
+static void listener_closed(struct engine *e, const struct socket_event *event)
+{
+    listeners_remove(&e->listeners, &event->tuple, event->pid);
+    e->listeners_doubtful = e->listeners_doubtful || may_be_dual_stack(&event->tuple);
 }
 
 void engine_look_at_listeners(struct engine *e, uint64_t now_ms)
@@ -199,6 +228,7 @@ void engine_look_at_listeners(struct engine *e, uint64_t now_ms)
         listeners_snapshot_begin(&e->listeners);
         bool whole = e->host.list_listeners(e->host.context);
         listeners_snapshot_end(&e->listeners, whole);
+        e->listeners_doubtful = e->listeners_doubtful && !whole;
     }
 }
 
@@ -206,10 +236,7 @@ void engine_set_rules(struct engine *e, struct rules *rules)
 {
     rules_free(e->rules);
     e->rules = rules;
-    for (uint32_t i = 0; i < e->listeners.count; i++) {
-        struct listener *l = &e->listeners.all[i];
-        l->in_tree = l->pid && engine_owner_redirected(e, l->pid);
-    }
+    judge_listeners(e, 0);
 }
 
 void engine_socket(struct engine *e, const struct tuple *row)
@@ -244,11 +271,11 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
         engine_connect(e, event, now_ms);
         break;
     case SOCKET_LISTEN:
-        engine_listener(e, &event->tuple, event->pid);
+        listener_opened(e, event);
         break;
     case SOCKET_CLOSE:
         if (be16_to_host(event->tuple.dst_port) == 0) {
-            listeners_remove(&e->listeners, &event->tuple, event->pid);
+            listener_closed(e, event);
         }
         break;
     case SOCKET_BIND:
@@ -268,6 +295,9 @@ void engine_tick(struct engine *e, uint64_t now_ms)
         engine_flow_end(e, id);
     }
     process_tree_tick(e->tree, now_ms);
+    if (now_ms - e->listeners_looked_ms >= e->config.look_ms) {
+        engine_look_at_listeners(e, now_ms); /* events can be lost */
+    }
     look_at_sockets(e, now_ms);
 }
 

@@ -19,6 +19,7 @@ struct engine {
     struct process_tree *tree;
     struct rules *rules; /* NULL: none */
     struct engine_counters counters;
+    bool listeners_doubtful;      /* a wildcard IPv6 socket came or went: dual-stack or not, only the TCP table knows */
     uint64_t listeners_looked_ms; /* when the listeners were last asked for */
     uint64_t sockets_looked_ms;   /* when all sockets were */
     uint64_t warned_ms;           /* when proxy_missing() was last called; 0: never */

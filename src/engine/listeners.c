@@ -29,7 +29,7 @@ static struct listener *find(const struct listeners *l, const struct tuple *loca
     return NULL;
 }
 
-void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree)
+void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot)
 {
     struct listener *x = find(l, local, pid);
     if (!x && l->count < LISTENERS_MAX) {
@@ -38,6 +38,7 @@ void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid,
     }
     if (x) {
         x->stale = false;
+        x->confirmed = x->confirmed || from_snapshot;
         if (pid) {
             x->pid = pid;
             x->in_tree = in_tree;
@@ -84,7 +85,8 @@ const struct listener *listeners_find(const struct listeners *l, const struct tu
         }
         if (ip_addr_is_any(&x->address, x->family)) {
             bool same_family = x->family == connection->family;
-            if (same_family || (x->family == FAMILY_IP6 && !wildcard)) {
+            bool maybe_dual = x->family == FAMILY_IP6 && !x->confirmed && !wildcard;
+            if (same_family || maybe_dual) {
                 wildcard = x;
             }
         } else if (x->family == connection->family && ip_addr_equal(&x->address, &connection->dst)) {

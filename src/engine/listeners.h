@@ -17,10 +17,11 @@ enum { LISTENERS_MAX = 4096 };
 struct listener {
     ip_addr address; /* any (0.0.0.0, ::) or one of this machine's */
     uint32_t family;
-    uint32_t pid;  /* 0: unknown */
-    uint16_t port; /* host order */
-    bool in_tree;  /* its owner is one whose connections are redirected */
-    bool stale;    /* not yet seen in the snapshot that is being taken */
+    uint32_t pid;   /* 0: unknown */
+    uint16_t port;  /* host order */
+    bool in_tree;   /* its owner is one whose connections are redirected */
+    bool confirmed; /* a snapshot had it: then it has IPv4's table to show whether it is dual-stack */
+    bool stale;     /* not yet seen in the snapshot that is being taken */
 };
 
 struct listeners {
@@ -32,15 +33,18 @@ bool listeners_init(struct listeners *l); /* false: no memory */
 void listeners_free(struct listeners *l);
 
 /** Takes note of a listening socket; the same socket twice is one. Beyond LISTENERS_MAX it is ignored. */
-void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree);
+void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot);
 void listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid);
 
 /** Between these two, every socket of the snapshot is added; what is missing from it goes, if it is whole. */
 void listeners_snapshot_begin(struct listeners *l);
 void listeners_snapshot_end(struct listeners *l, bool whole);
 
-/** The listener that a connection to connection->dst reaches, the one bound to that very address first; NULL: none. A
- *  wildcard IPv6 socket may be dual-stack, so it counts for IPv4 too. */
+/**
+ * The listener that a connection to connection->dst reaches, the one bound to that very address first; NULL: none. A
+ * wildcard IPv6 socket may be dual-stack: Windows lists such a one in both tables, but tells of it in one event, so that
+ * it counts for IPv4 too until a snapshot has shown it.
+ */
 const struct listener *listeners_find(const struct listeners *l, const struct tuple *connection);
 
 #endif

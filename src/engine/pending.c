@@ -137,7 +137,10 @@ void pending_use(struct pending *p, uint32_t entry, uint32_t isn, int64_t syn_ti
 bool pending_hold(struct pending *p, const struct packet *syn, const struct packet_meta *meta, uint64_t deadline_ms)
 {
     uint32_t id = pending_find(p, &syn->tuple);
+    int64_t before = 0;
     if (id != PENDING_NONE) {
+        const struct pending_entry *old = &p->entries[id];
+        before = old->state == PENDING_HELD ? old->meta.timestamp : old->syn_time;
         entry_drop(p, id);
     }
     if (!p->free_slot_count || syn->length > PENDING_HELD_PACKET_MAX) {
@@ -150,6 +153,7 @@ bool pending_hold(struct pending *p, const struct packet *syn, const struct pack
     struct pending_entry *e = &p->entries[id];
     e->state = PENDING_HELD;
     e->isn = syn->seq;
+    e->syn_time = before;
     e->deadline_ms = deadline_ms;
     e->meta = *meta;
     e->length = syn->length;

@@ -36,12 +36,12 @@ enum pending_state { PENDING_FREE, PENDING_DECIDED, PENDING_USED, PENDING_HELD }
 
 struct pending_entry {
     uint64_t deadline_ms;
-    int64_t syn_time;        /* USED: when the driver saw the SYN */
-    uint32_t isn;            /* USED, HELD: of the SYN */
-    uint32_t pid;            /* owner, if redirect */
-    uint32_t slot;           /* HELD: where the bytes are */
-    uint32_t length;         /* HELD */
-    uint32_t prev, next;     /* queue: held entries stand in one, all others in the other */
+    int64_t syn_time;    /* when the driver saw the newest SYN that has left, or was given up: older events are its */
+    uint32_t isn;        /* USED, HELD: of the SYN */
+    uint32_t pid;        /* owner, if redirect */
+    uint32_t slot;       /* HELD: where the bytes are */
+    uint32_t length;     /* HELD */
+    uint32_t prev, next; /* queue: held entries stand in one, all others in the other */
     struct packet_meta meta; /* HELD */
     uint8_t state;
     bool redirect;    /* DECIDED, USED: the verdict */

@@ -41,7 +41,7 @@ bool rules_add(struct rules *r, bool include, const char *pattern, uint32_t pid)
         if (!rule.pattern) {
             return false;
         }
-        strcpy(rule.pattern, pattern);
+        memcpy(rule.pattern, pattern, strlen(pattern) + 1);
     }
     r->all[r->count++] = rule;
     return true;

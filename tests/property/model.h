@@ -29,6 +29,7 @@ struct connection {
     bool redirect, mapped, event_came, may_retransmit, answered, closing;
     uint8_t fins;
     uint64_t since, ends; /* time of the SYN; when the flow is over by itself */
+    int64_t event_time;   /* the driver's, of its event, whenever that comes */
 };
 
 static struct {
@@ -209,11 +210,7 @@ static inline void event_of(struct connection *c)
     m.f->loopback = c->loopback;
     c->redirect = is_member(c->pid);
     c->event_came = true;
-    if (c->phase == HELD || c->phase == PASSING) {
-        connects_late(m.f, c->pid, &c->tuple);
-    } else {
-        connects(m.f, c->pid, &c->tuple);
-    }
+    send_event_of(m.f, SOCKET_CONNECT, c->pid, &c->tuple, c->event_time);
     take_injected();
 }
 

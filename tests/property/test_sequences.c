@@ -55,7 +55,8 @@ static void step_connect(struct connection *c)
     c->known_owner = rng_below(&m.r, 2) ? c->pid : 0;
     c->since = m.f->now;
     c->event_came = false;
-    if (c->phase == FLOW) { /* the old flow is over by now (L1) */
+    c->event_time = EARLY + ++m.f->clock; /* before its SYN, even if it comes behind it */
+    if (c->phase == FLOW) {               /* the old flow is over by now (L1) */
         met.reused++;
     } else {
         c->phase = IDLE;

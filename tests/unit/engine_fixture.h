@@ -15,8 +15,18 @@
 
 #include "engine/engine_internal.h"
 
-enum { AGENT = 500, ROOT = 1000, CHILD = 1004, STRANGER = 2000, PROXY_PORT = 8080 };
-enum { EARLY = 1000, HOLD_MS = 50, PROCESSES_MAX = 32, INJECTED_MAX = 2048 };
+enum { AGENT = 500, ROOT = 1000, CHILD = 1004, STRANGER = 2000, PROXY_PORT = 8080, INCOMING_PORT = 8081 };
+enum { EARLY = 1000, HOLD_MS = 50, PROCESSES_MAX = 32, INJECTED_MAX = 2048, ROWS_MAX = 64 };
+
+/** The machine's sockets, as its TCP table lists them; machine.h fills it. A listener has no dst. */
+struct socket_table {
+    struct {
+        struct tuple tuple;
+        uint32_t pid;
+    } rows[ROWS_MAX];
+    uint32_t count, asked;
+    bool fails; /* half of it is handed in, and then it cannot be had */
+};
 
 struct fixture {
     struct engine *engine;
@@ -25,10 +35,13 @@ struct fixture {
     bool loopback;    /* what the driver says of the packets that are sent from now on */
     struct made last; /* the packet sent last, as the engine left it */
     uint64_t sent, verdicts[4];
+    uint16_t ports_given;
 
     struct process_facts processes[PROCESSES_MAX]; /* that are alive; pid 0 is an empty place */
-    uint32_t owner;                                /* what the TCP table says, */
-    uint32_t (*owner_of)(const struct tuple *);    /* or, if there is this, what it says */
+    const char *paths[PROCESSES_MAX];              /* of their images; NULL: unknown */
+    struct socket_table listening, connected;
+    uint32_t owner;                             /* what the TCP table says, */
+    uint32_t (*owner_of)(const struct tuple *); /* or, if there is this, what it says */
     uint32_t owner_asked;
     struct tuple owner_tuple;
 
@@ -37,6 +50,8 @@ struct fixture {
     uint32_t injected_count;
 
     uint32_t flows_begun, flows_ended;
+    uint32_t warned;        /* how often the proxy was said to be missing, */
+    struct tuple warned_of; /* and where it was, last */
     struct guarded guard;
 };
 
@@ -81,7 +96,7 @@ static inline void host_inject(void *context, const struct packet_meta *meta, co
 static inline void host_flow_news(void *context, const struct flow *flow, const struct tuple *original, bool ended)
 {
     struct fixture *f = context;
-    assert_int_equal(flow->kind, FLOW_OUTGOING);
+    assert_int_not_equal(flow->kind, FLOW_DIRECT);
     assert_true(original->family == FAMILY_IP4 || original->family == FAMILY_IP6);
     ended ? f->flows_ended++ : f->flows_begun++;
 }
@@ -340,6 +355,12 @@ static inline bool maps_nothing(const struct fixture *f, uint16_t port)
 static inline uint16_t source_port(const struct tuple *t)
 {
     return be16_to_host(t->src_port);
+}
+
+/** A port that no connection of this fixture has had. */
+static inline uint16_t fresh_port(struct fixture *f)
+{
+    return (uint16_t)(20000 + f->ports_given++);
 }
 
 static inline struct tuple tuple4(void)
