@@ -2,6 +2,10 @@
 #
 # Short names for what is done often. CMake with its presets builds; this file builds nothing itself.
 .DEFAULT_GOAL := help
+
+# LAB=off (and on) is for setup and check. To the lab itself LAB is the name of an instance.
+lab_environment = $(if $(filter on off,$(LAB)),env -u LAB)
+
 .PHONY: help setup build check demo lint format lab-up lab-down clean
 
 help: ## this list
@@ -20,7 +24,7 @@ check: setup ## every test; ends "N passed, N failed" (LAB=off: without the lab)
 
 demo: setup ## Windows programs, redirected, on real traffic, in the lab
 	@scripts/build.sh mingw-release lab
-	@demo/run
+	@$(lab_environment) demo/run
 
 lint: ## layout, static analysis, shell scripts, Go
 	@scripts/lint.sh
@@ -30,10 +34,10 @@ format: ## lay out the C files
 
 lab-up: setup ## bring the lab up and leave it up (see lab/README.md)
 	@scripts/build.sh mingw-release lab
-	@lab/lab up
+	@$(lab_environment) lab/lab up
 
 lab-down: ## take the lab down
-	@lab/lab down
+	@$(lab_environment) lab/lab down
 
 clean: ## remove build/
 	rm -rf build

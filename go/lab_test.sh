@@ -7,7 +7,10 @@
 set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-export LAB=${LAB:-go$$}
+case ${LAB:-} in
+"" | on | off) LAB=go$$ ;; # on and off are words of make check, not the name of a lab
+esac
+export LAB
 work=$(mktemp -d)
 trap '"$root/lab/lab" down >/dev/null 2>&1 </dev/null; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP
@@ -31,7 +34,7 @@ export PATH="/usr/lib/go-1.19/bin:$PATH" # programs of Go 1.22 and later do not 
 cp "$work/go_lab_test.exe" "$("$root/lab/lab" path)/win/"
 
 # To a file, not a pipe: Wine's background services inherit the output and would keep a pipe open.
-timeout 120 "$root/lab/lab" wine go_lab_test.exe -test.run '^TestLab' -test.v >"$work/out" 2>&1 </dev/null
+timeout 180 "$root/lab/lab" wine go_lab_test.exe -test.run '^TestLab' -test.v >"$work/out" 2>&1 </dev/null
 status=$?
 
 passed=$(grep -c '^--- PASS: ' "$work/out")

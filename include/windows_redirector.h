@@ -210,7 +210,7 @@ enum redirector_flags {
  */
 typedef struct redirector_rule {
     uint32_t include; /**< 1: redirect the processes that match; 0: leave them alone */
-    uint32_t pid;     /**< the process, if pattern is NULL; else 0 */
+    uint32_t pid;     /**< whichever process has it, if pattern is NULL; else 0 */
     const char
         *pattern; /**< 1 to 512 bytes. With a slash or backslash in it, it is matched against the full path of the
                               program, else against its file name. '*': any characters, '?': one character; ASCII letters

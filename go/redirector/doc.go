@@ -19,6 +19,21 @@
 // The process that calls Start is never redirected, so the proxy reaches the original destinations by ordinary
 // dialling. See examples/agent for a complete one.
 //
+// # Incoming connections
+//
+// With Config.IncomingPort, connections that arrive at the tree's own listeners are led to that port, from this and
+// from other machines. Their addresses stay, so listen there on all addresses (":port"), and the peer is the real one.
+// Destination.Incoming is true for them, and Destination.Addr is the program's own address: a connection that the proxy
+// itself opens to it reaches the program.
+//
+// # Who is redirected
+//
+// The process Config.ClientPID and all its descendants. Config.Rules and [Redirector.SetRules] refine that, by process
+// id, file name or path.
+//
+// While nothing listens on the proxy's port, connections pass directly (with Config.Refuse: are refused), and
+// Stats.ProxyMissing counts them.
+//
 // # Building
 //
 // The package is a cgo layer over the static archive libwindows_redirector.a. It works in programs built for
@@ -29,5 +44,6 @@
 //
 // # Goroutines
 //
-// Every function and method may be called from any goroutine at any time. Only Start and Stop block.
+// Every function and method may be called from any goroutine at any time. Start and Stop block,
+// and SetRules for milliseconds.
 package redirector

@@ -3,7 +3,8 @@
 //go:build windows && cgo && lab
 
 // A running Redirector, against a driver. The tag keeps these tests out of an ordinary run: lab_test.sh builds them
-// and runs them in the lab. No server is needed, because the connections never get further than the proxy here.
+// and runs them in the lab. Nothing runs on the lab's server: redirected connections get no further than the proxy here,
+// and those that pass go to a program of the test itself, on the client's own address, or are refused by the server.
 
 package redirector
 
@@ -29,31 +30,63 @@ const patience = 15 * time.Second
 
 var servers = []string{"10.77.0.2:9", "[fd77::2]:9"}
 
-func init() { childWork = dialer }
+const ownAddress = "10.77.0.1" // of the host that the test runs on
 
-// dialer is the client: for each address on its input it connects, says hello and passes on the answer.
-func dialer() {
+func init() { childWork = worker }
+
+// worker is a client, or a server: for each address on its input it connects, says hello and passes on the answer; for
+// "listen" and an address it listens there, tells the address, and answers each hello.
+func worker() {
 	input := bufio.NewScanner(os.Stdin)
 	for input.Scan() {
-		go func(address string) {
-			conn, err := net.DialTimeout("tcp", address, patience)
-			if err != nil {
-				fmt.Printf("error %v\n", err)
-				return
-			}
-			fmt.Fprintln(conn, "hello from", address)
-			answer, err := bufio.NewReader(conn).ReadString('\n')
-			if err != nil {
-				fmt.Printf("cut off: %v\n", err)
-			} else {
-				fmt.Printf("%s heard %s", conn.RemoteAddr(), answer)
-			}
-			conn.Close()
-		}(input.Text())
+		if address := strings.TrimPrefix(input.Text(), "listen "); address != input.Text() {
+			serve(address)
+		} else {
+			go dial(address)
+		}
 	}
 }
 
-// client is a dialer process.
+func dial(address string) {
+	conn, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		fmt.Printf("error %v\n", err)
+		return
+	}
+	fmt.Fprintln(conn, "hello from", address)
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		fmt.Printf("cut off: %v\n", err)
+	} else {
+		fmt.Printf("%s heard %s", conn.RemoteAddr(), answer)
+	}
+	conn.Close()
+}
+
+func serve(address string) {
+	listener, err := net.Listen("tcp4", address)
+	if err != nil {
+		fmt.Printf("error %v\n", err)
+		return
+	}
+	fmt.Println(listener.Addr())
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				if _, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
+					fmt.Fprintf(conn, "the program itself, to %s\n", conn.RemoteAddr().(*net.TCPAddr).IP)
+				}
+				conn.Close()
+			}()
+		}
+	}()
+}
+
+// client is a worker process.
 type client struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -87,6 +120,27 @@ func firstError(errs ...error) error {
 }
 
 func (c *client) dial(address string) { fmt.Fprintln(c.stdin, address) }
+
+func (c *client) pid() uint32 { return uint32(c.cmd.Process.Pid) }
+
+// listen makes it a server on the host's own address.
+func (c *client) listen() string {
+	fmt.Fprintln(c.stdin, "listen "+ownAddress+":0")
+	address := c.line()
+	if !strings.HasPrefix(address, ownAddress) {
+		c.t.Fatal(address)
+	}
+	return address
+}
+
+// wantLine dials, and compares what the client says then; want is its beginning.
+func (c *client) wantLine(address, want string) {
+	c.t.Helper()
+	c.dial(address)
+	if got := c.line(); !strings.HasPrefix(got, want) {
+		c.t.Errorf("%s: the client says %q, not %q", address, got, want)
+	}
+}
 
 func (c *client) line() string {
 	c.t.Helper()
@@ -149,8 +203,14 @@ func windivertDir(t *testing.T) string {
 
 func mustStart(t *testing.T, c *client, p *proxy, log func(LogLevel, string)) *Redirector {
 	t.Helper()
-	r, err := Start(Config{ClientPID: uint32(c.cmd.Process.Pid), ProxyPort: p.port, NoLogFile: true, LogFunc: log,
-		WinDivertDir: windivertDir(t)})
+	return mustStartWith(t, Config{ClientPID: c.pid(), ProxyPort: p.port, LogFunc: log})
+}
+
+func mustStartWith(t *testing.T, config Config) *Redirector {
+	t.Helper()
+	config.NoLogFile = true
+	config.WinDivertDir = windivertDir(t)
+	r, err := Start(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +224,7 @@ func TestLabDestination(t *testing.T) {
 	for i, server := range servers {
 		c.dial(server)
 		conn, peer := p.accept(server)
-		want := Destination{Addr: netip.MustParseAddrPort(server), PID: uint32(c.cmd.Process.Pid)}
+		want := Destination{Addr: netip.MustParseAddrPort(server), PID: c.pid()}
 		if got, ok := r.Destination(peer); !ok || got != want {
 			t.Errorf("%s: Destination gave %+v, %v", server, got, ok)
 		}
@@ -321,7 +381,7 @@ func TestLabLookupsDuringStop(t *testing.T) {
 
 func TestLabWrongFolder(t *testing.T) {
 	c, p := startClient(t), listen(t)
-	_, err := Start(Config{ClientPID: uint32(c.cmd.Process.Pid), ProxyPort: p.port, NoLogFile: true, WinDivertDir: t.TempDir()})
+	_, err := Start(Config{ClientPID: c.pid(), ProxyPort: p.port, NoLogFile: true, WinDivertDir: t.TempDir()})
 	if !errors.Is(err, ErrDLLNotFound) {
 		t.Fatal(err)
 	}
@@ -330,5 +390,152 @@ func TestLabWrongFolder(t *testing.T) {
 	_, peer := p.accept(servers[0])
 	if _, ok := r.Destination(peer); !ok {
 		t.Error("not found")
+	}
+}
+
+// A connection that a stranger opens to a program of the tree goes to the incoming port, the agent's own to the program.
+func TestLabIncoming(t *testing.T) {
+	program, stranger := startClient(t), startClient(t)
+	early := program.listen()
+	everywhere, err := net.ListenTCP("tcp4", &net.TCPAddr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{t, everywhere.Addr().(*net.TCPAddr).Port, map[string]*net.TCPListener{early: everywhere}}
+	t.Cleanup(func() { everywhere.Close() })
+	r := mustStartWith(t, Config{ClientPID: program.pid(), IncomingPort: p.port})
+	late := program.listen()
+	p.listeners[late] = everywhere
+	for _, address := range []string{early, late} {
+		stranger.dial(address)
+		conn, peer := p.accept(address)
+		if peer.Addr().String() != ownAddress {
+			t.Errorf("%s: the peer is %v", address, peer)
+		}
+		want := Destination{Addr: netip.MustParseAddrPort(address), PID: program.pid(), Incoming: true}
+		if got, ok := r.Destination(peer); !ok || got != want {
+			t.Errorf("%s: Destination gave %+v, %v", address, got, ok)
+		}
+		own, err := net.DialTimeout("tcp", address, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintln(own, "hello")
+		answer, err := bufio.NewReader(own).ReadString('\n')
+		if err != nil || answer != "the program itself, to "+ownAddress+"\n" {
+			t.Errorf("%s: the agent reached %q, %v", address, answer, err)
+		}
+		own.Close()
+		fmt.Fprintln(conn, "the proxy")
+		if got := stranger.line(); got != address+" heard the proxy" {
+			t.Errorf("%s: the stranger says %q", address, got)
+		}
+	}
+	if s := r.Stats(); s.FlowsTotal != 2 || s.ProxyMissing != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Rules from the start and while running; the last one that matches wins. Connections that pass are refused by the server.
+func TestLabRules(t *testing.T) {
+	c, p := startClient(t), listen(t)
+	bystander := startClient(t)
+	name := filepath.Base(os.Args[0])
+	r := mustStartWith(t, Config{ClientPID: c.pid(), ProxyPort: p.port, Rules: []Rule{{Pattern: name}}})
+	redirected := func(c *client) {
+		t.Helper()
+		c.dial(servers[0])
+		conn, peer := p.accept(servers[0])
+		if got, ok := r.Destination(peer); !ok || got.PID != c.pid() {
+			t.Errorf("Destination gave %+v, %v", got, ok)
+		}
+		fmt.Fprintln(conn, "welcome")
+		c.line()
+	}
+	for i, step := range []struct {
+		rules             []Rule
+		client, bystander bool
+	}{
+		{[]Rule{{Pattern: name}}, false, false},
+		{nil, true, false},
+		{[]Rule{{Include: true, PID: bystander.pid()}}, true, true},
+		{[]Rule{{Include: true, Pattern: `*\` + strings.ToUpper(name)}, {PID: c.pid()}}, false, true},
+		{[]Rule{{PID: c.pid()}, {Include: true, Pattern: name[:4] + "*"}}, true, true},
+	} {
+		if i > 0 { // the first are those of the start
+			if err := r.SetRules(step.rules); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for who, want := range map[*client]bool{c: step.client, bystander: step.bystander} {
+			if want {
+				redirected(who)
+			} else {
+				who.wantLine(servers[0], "error ")
+			}
+		}
+	}
+	before := r.Stats().FlowsTotal
+	if err := r.SetRules([]Rule{{PID: c.pid(), Pattern: name}}); !errors.Is(err, ErrInvalidArgument) {
+		t.Errorf("SetRules took a rule with a process id and a pattern: %v", err)
+	}
+	redirected(c) // the former rules stay
+	if now := r.Stats().FlowsTotal; now != before+1 {
+		t.Errorf("%d connections, then %d", before, now)
+	}
+	if err := r.Stop(); err != nil {
+		t.Error(err)
+	}
+	if err := r.SetRules(nil); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("SetRules after Stop: %v", err)
+	}
+}
+
+// Without a proxy, connections reach their program, or are refused although it is there.
+func TestLabNoProxy(t *testing.T) {
+	for _, refuse := range []bool{false, true} {
+		c, server, p := startClient(t), startClient(t), listen(t)
+		address := server.listen()
+		for _, l := range p.listeners {
+			l.Close()
+		}
+		r := mustStartWith(t, Config{ClientPID: c.pid(), ProxyPort: p.port, Refuse: refuse})
+		if refuse {
+			c.wantLine(address, "error ")
+		} else {
+			c.wantLine(address, address+" heard the program itself")
+		}
+		if s := r.Stats(); s.ProxyMissing == 0 || s.FlowsTotal != 0 {
+			t.Errorf("refuse %v: %+v", refuse, s)
+		}
+		if err := r.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Steered by swapped addresses, the proxy sees the server as its peer.
+func TestLabReflect(t *testing.T) {
+	c := startClient(t)
+	everywhere, err := net.ListenTCP("tcp", &net.TCPAddr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { everywhere.Close() })
+	p := &proxy{t, everywhere.Addr().(*net.TCPAddr).Port, map[string]*net.TCPListener{
+		servers[0]: everywhere, servers[1]: everywhere}}
+	r := mustStartWith(t, Config{ClientPID: c.pid(), ProxyPort: p.port, Reflect: true})
+	for _, server := range servers {
+		c.dial(server)
+		conn, peer := p.accept(server)
+		want := Destination{Addr: netip.MustParseAddrPort(server), PID: c.pid()}
+		if got, ok := r.Destination(peer); !ok || got != want || peer.Addr().Unmap() != want.Addr.Addr() {
+			t.Errorf("%s: from %v, Destination gave %+v, %v", server, peer, got, ok)
+		}
+		fmt.Fprintln(conn, "welcome")
+		if got := c.line(); got != server+" heard welcome" {
+			t.Errorf("%s: the client says %q", server, got)
+		}
 	}
 }

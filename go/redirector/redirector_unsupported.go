@@ -10,8 +10,10 @@ import "net/netip"
 type Redirector struct{}
 
 // Start fails with [ErrUnsupported] in this build: it is not for Windows, or was made without cgo.
-func Start(Config) (*Redirector, error) {
-	return nil, &Error{
+func Start(Config) (*Redirector, error) { return nil, unsupported() }
+
+func unsupported() error {
+	return &Error{
 		Status: ErrUnsupported,
 		Text:   "redirecting is not supported by this program; build it for windows/amd64 with cgo",
 	}
@@ -25,6 +27,9 @@ func (*Redirector) Destination(netip.AddrPort) (Destination, bool) { return Dest
 
 // Delete finds nothing in this build.
 func (*Redirector) Delete(netip.AddrPort) bool { return false }
+
+// SetRules fails with [ErrUnsupported] in this build.
+func (*Redirector) SetRules([]Rule) error { return unsupported() }
 
 // Stats are all 0 in this build.
 func (*Redirector) Stats() Stats { return Stats{} }

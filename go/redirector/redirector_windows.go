@@ -130,6 +130,23 @@ func (r *Redirector) Delete(peer netip.AddrPort) bool {
 	return status == C.REDIRECTOR_OK
 }
 
+// SetRules replaces the rules while running; nil: none. It returns when they are in force, which takes milliseconds, at
+// most one second. They apply to new connections only. When it fails the former rules stay: with [ErrNotRunning] after
+// Stop, with [ErrInvalidArgument] for a rule that says nothing or too much.
+func (r *Redirector) SetRules(rules []Rule) error {
+	list, free, err := rulesToC(rules)
+	if err != nil {
+		return err
+	}
+	defer free()
+	status := C.redirector_set_rules(r.c, list, C.uint32_t(len(rules)))
+	runtime.KeepAlive(r)
+	if status != C.REDIRECTOR_OK {
+		return &Error{Status: Status(status), Text: "set rules: " + Status(status).String()}
+	}
+	return nil
+}
+
 // Stats gives the counters as they are now. They stay readable after Stop.
 func (r *Redirector) Stats() Stats {
 	var s C.redirector_stats
@@ -146,8 +163,11 @@ func (r *Redirector) Stats() Stats {
 		PacketsHeld:      uint64(s.packets_held),
 		PacketsDropped:   uint64(s.packets_dropped),
 		PacketsMalformed: uint64(s.packets_malformed),
+		ProxyMissing:     uint64(s.proxy_missing),
 		HoldTimeouts:     uint64(s.hold_timeouts),
+		HoldRefused:      uint64(s.hold_refused),
 		SendErrors:       uint64(s.send_errors),
+		ReceiveErrors:    uint64(s.receive_errors),
 		EventsSeen:       uint64(s.events_seen),
 		LookupsHit:       uint64(s.lookups_hit),
 		LookupsMissed:    uint64(s.lookups_missed),
@@ -158,7 +178,7 @@ func (r *Redirector) Stats() Stats {
 // Version is the version of the C library that is linked in, "0.1.0".
 func Version() string { return C.GoString(C.redirector_version()) }
 
-// configToC translates a Config. The strings live until free is called, which the caller owes when err is nil.
+// configToC translates a Config. What it points to lives until free is called, which the caller owes when err is nil.
 func configToC(config Config) (c C.redirector_config, free func(), err error) {
 	for _, text := range []string{config.WinDivertDir, config.LogPath} {
 		if strings.IndexByte(text, 0) >= 0 {
@@ -168,16 +188,25 @@ func configToC(config Config) (c C.redirector_config, free func(), err error) {
 	if config.HoldTime < 0 || config.HoldTime > time.Second {
 		return c, nil, invalidArgument("the hold time %v is not between 0 and 1 s", config.HoldTime)
 	}
+	const shortestLook, longestLook = 100 * time.Millisecond, 10 * time.Minute
+	if config.LookInterval != 0 && (config.LookInterval < shortestLook || config.LookInterval > longestLook) {
+		return c, nil, invalidArgument("the look interval %v is not between %v and %v", config.LookInterval,
+			shortestLook, longestLook)
+	}
+	rules, freeRules, err := rulesToC(config.Rules)
+	if err != nil {
+		return c, nil, err
+	}
 	c.size = C.uint32_t(unsafe.Sizeof(c))
 	c.client_pid = C.uint32_t(config.ClientPID)
 	c.agent_pid = C.uint32_t(config.AgentPID)
 	c.proxy_port = portToC(config.ProxyPort)
 	c.incoming_port = portToC(config.IncomingPort)
-	if config.LeaveFlows {
-		c.flags |= C.REDIRECTOR_LEAVE_FLOWS
-	}
+	c.flags = flagsToC(config)
 	// Rounded up: a fraction of a millisecond must not turn into 0, which means the default.
 	c.hold_ms = C.uint32_t((config.HoldTime + time.Millisecond - 1) / time.Millisecond)
+	c.look_ms = C.uint32_t(config.LookInterval / time.Millisecond)
+	c.rules, c.rule_count = rules, C.uint32_t(len(config.Rules))
 	c.log_level = C.uint32_t(config.LogLevel)
 	if config.WinDivertDir != "" {
 		c.windivert_dir = C.CString(config.WinDivertDir)
@@ -190,7 +219,58 @@ func configToC(config Config) (c C.redirector_config, free func(), err error) {
 		c.log_path = C.CString(path)
 	}
 	dir, path := unsafe.Pointer(c.windivert_dir), unsafe.Pointer(c.log_path)
-	return c, func() { C.free(dir); C.free(path) }, nil
+	return c, func() { C.free(dir); C.free(path); freeRules() }, nil
+}
+
+func flagsToC(config Config) (flags C.uint32_t) {
+	for _, f := range []struct {
+		set bool
+		bit C.uint32_t
+	}{
+		{config.LeaveFlows, C.REDIRECTOR_LEAVE_FLOWS},
+		{config.Reflect, C.REDIRECTOR_REFLECT},
+		{config.Refuse, C.REDIRECTOR_REFUSE},
+	} {
+		if f.set {
+			flags |= f.bit
+		}
+	}
+	return flags
+}
+
+// rulesToC copies rules into C memory, because an array that holds pointers may not be Go's; NULL for none. It lives
+// until free is called, which the caller owes when err is nil. The library judges lengths and numbers; what it could
+// not see any more is found here.
+func rulesToC(rules []Rule) (list *C.redirector_rule, free func(), err error) {
+	for i, rule := range rules {
+		if strings.IndexByte(rule.Pattern, 0) >= 0 {
+			return nil, nil, invalidArgument("rule %d: the pattern %q contains a NUL character", i, rule.Pattern)
+		}
+		if rule.Pattern == "" && rule.PID == 0 {
+			return nil, nil, invalidArgument("rule %d has neither a pattern nor a process id", i)
+		}
+	}
+	if len(rules) == 0 {
+		return nil, func() {}, nil
+	}
+	// Zeroed, because Go code is to store pointers in it.
+	list = (*C.redirector_rule)(C.calloc(C.size_t(len(rules)), C.size_t(unsafe.Sizeof(*list))))
+	native := unsafe.Slice(list, len(rules))
+	for i, rule := range rules {
+		native[i] = C.redirector_rule{pid: C.uint32_t(rule.PID)}
+		if rule.Include {
+			native[i].include = 1
+		}
+		if rule.Pattern != "" {
+			native[i].pattern = C.CString(rule.Pattern)
+		}
+	}
+	return list, func() {
+		for i := range native {
+			C.free(unsafe.Pointer(native[i].pattern))
+		}
+		C.free(unsafe.Pointer(list))
+	}, nil
 }
 
 // portToC keeps a wrong port wrong: cutting it to 32 bits could make a valid one of it.

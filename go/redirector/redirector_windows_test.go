@@ -19,6 +19,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // start calls Start with what every test wants: no log file, and a folder without WinDivert.dll, so that a Start which
@@ -119,6 +120,12 @@ func TestStartFailures(t *testing.T) {
 		{"no DLL, longest hold", Config{ClientPID: client, ProxyPort: 8080, HoldTime: time.Second}, ErrDLLNotFound},
 		{"hold too long", Config{ClientPID: client, ProxyPort: 8080, HoldTime: time.Second + 1}, ErrInvalidArgument},
 		{"hold negative", Config{ClientPID: client, ProxyPort: 8080, HoldTime: -1}, ErrInvalidArgument},
+		{"look interval shortest", Config{ClientPID: client, ProxyPort: 8080, LookInterval: 100 * time.Millisecond}, ErrDLLNotFound},
+		{"look interval longest", Config{ClientPID: client, ProxyPort: 8080, LookInterval: 10 * time.Minute}, ErrDLLNotFound},
+		{"look interval too short", Config{ClientPID: client, ProxyPort: 8080, LookInterval: 99 * time.Millisecond}, ErrInvalidArgument},
+		{"look interval too long", Config{ClientPID: client, ProxyPort: 8080, LookInterval: 10*time.Minute + 1}, ErrInvalidArgument},
+		{"incoming only", Config{ClientPID: client, IncomingPort: 8080}, ErrDLLNotFound},
+		{"every flag", Config{ClientPID: client, ProxyPort: 8080, LeaveFlows: true, Reflect: true, Refuse: true}, ErrDLLNotFound},
 		{"NUL in the folder", Config{ClientPID: client, ProxyPort: 8080, WinDivertDir: "C:\\a\x00b"}, ErrInvalidArgument},
 		{"NUL in the log path", Config{ClientPID: client, ProxyPort: 8080, LogPath: "a\x00b"}, ErrInvalidArgument},
 	}
@@ -242,14 +249,14 @@ func TestAddressTranslation(t *testing.T) {
 func TestConfigTranslation(t *testing.T) {
 	c, free, err := configToC(Config{
 		ClientPID: 1, AgentPID: 2, ProxyPort: 3, IncomingPort: 4, HoldTime: 5*time.Millisecond + 1,
-		LeaveFlows: true, LogLevel: LogDebug,
+		LookInterval: 250 * time.Millisecond, LogLevel: LogDebug,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer free()
 	if c.client_pid != 1 || c.agent_pid != 2 || c.proxy_port != 3 || c.incoming_port != 4 || c.hold_ms != 6 ||
-		c.flags != 1 || c.log_level != 5 || c.log_path != nil || c.windivert_dir != nil {
+		c.look_ms != 250 || c.flags != 0 || c.rules != nil || c.rule_count != 0 || c.log_level != 5 || c.log_path != nil || c.windivert_dir != nil {
 		t.Errorf("translated to %+v", c)
 	}
 	none, freeNone, err := configToC(Config{NoLogFile: true, LogPath: "ignored", WinDivertDir: "d"})
@@ -257,8 +264,75 @@ func TestConfigTranslation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer freeNone()
-	if none.log_path == nil || *none.log_path != 0 || none.flags != 0 || *none.windivert_dir != 'd' {
+	if none.log_path == nil || *none.log_path != 0 || none.look_ms != 0 || *none.windivert_dir != 'd' {
 		t.Errorf("translated to %+v", none)
+	}
+}
+
+func TestFlagTranslation(t *testing.T) {
+	for want, config := range map[uint32]Config{
+		0: {},
+		1: {LeaveFlows: true},
+		2: {Reflect: true},
+		4: {Refuse: true},
+		7: {LeaveFlows: true, Reflect: true, Refuse: true},
+	} {
+		if got := uint32(flagsToC(config)); got != want {
+			t.Errorf("%+v gave flags %d, want %d", config, got, want)
+		}
+	}
+}
+
+func TestRuleTranslation(t *testing.T) {
+	rules := []Rule{{Include: true, PID: 8}, {Pattern: "é*.exe"}, {Include: true, Pattern: `c:\?`}}
+	list, free, err := rulesToC(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free()
+	for i, native := range unsafe.Slice(list, len(rules)) {
+		got := Rule{Include: native.include == 1, PID: uint32(native.pid)}
+		if native.pattern != nil {
+			for at := unsafe.Pointer(native.pattern); *(*byte)(at) != 0; at = unsafe.Add(at, 1) {
+				got.Pattern += string([]byte{*(*byte)(at)})
+			}
+		} else if rules[i].Pattern != "" {
+			t.Errorf("rule %d has no pattern", i)
+		}
+		if got != rules[i] {
+			t.Errorf("rule %d became %+v, want %+v", i, got, rules[i])
+		}
+	}
+	if list, _, err := rulesToC([]Rule{}); list != nil || err != nil {
+		t.Errorf("no rules became %v, %v", list, err)
+	}
+}
+
+// What is wrong with a rule is found before anything else happens, by this package or by the library.
+func TestRuleFailures(t *testing.T) {
+	client := livePID(t)
+	var many [257]Rule
+	for i := range many {
+		many[i].Pattern = "a"
+	}
+	cases := []struct {
+		name  string
+		rules []Rule
+		want  Status
+	}{
+		{"right", []Rule{{Include: true, PID: 4}, {Pattern: "curl.exe"}, {Pattern: `*\tools\*`}}, ErrDLLNotFound},
+		{"says nothing", []Rule{{PID: 4}, {Include: true}}, ErrInvalidArgument},
+		{"process id beside a pattern", []Rule{{PID: 4, Pattern: "a"}}, ErrInvalidArgument},
+		{"NUL", []Rule{{Pattern: "a\x00b"}}, ErrInvalidArgument},
+		{"longest pattern", []Rule{{Pattern: strings.Repeat("a", 512)}}, ErrDLLNotFound},
+		{"pattern too long", []Rule{{Pattern: strings.Repeat("a", 513)}}, ErrInvalidArgument},
+		{"as many as may be", many[:256], ErrDLLNotFound},
+		{"too many", many[:257], ErrInvalidArgument},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			wantStatus(t, start(t, Config{ClientPID: client, ProxyPort: 8080, Rules: c.rules}), c.want)
+		})
 	}
 }
 

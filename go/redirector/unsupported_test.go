@@ -30,6 +30,9 @@ func TestNilRedirector(t *testing.T) {
 	if r.Delete(netip.MustParseAddrPort("127.0.0.1:50000")) {
 		t.Error("Delete found something")
 	}
+	if err := r.SetRules(nil); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("SetRules: %v", err)
+	}
 	if s := r.Stats(); s != (Stats{}) {
 		t.Errorf("Stats: %+v", s)
 	}

@@ -37,15 +37,15 @@ enum {
 static struct nfq_handle *netlink;
 static struct nfq_q_handle *queue;
 static uint16_t number;
-static bool offload;
+static unsigned offload; // sums
 static uint64_t lost_before;
 
-void capture_set_offload(bool on)
+void capture_set_offload(unsigned sums)
 {
-    offload = on;
+    offload = sums;
 }
 
-bool capture_is_offload(void)
+unsigned capture_offload(void)
 {
     return offload;
 }
@@ -60,9 +60,9 @@ static void describe(struct wd_address *address, struct nfq_data *data, const st
         .event = WD_NETWORK_PACKET,
         .outbound = nfq_get_msg_packet_hdr(data)->hook == NF_INET_LOCAL_OUT,
         .ipv6 = packet->ipv6 != NULL,
-        .ip_checksum = !offload,
-        .tcp_checksum = !offload,
-        .udp_checksum = !offload,
+        .ip_checksum = !(offload & SUM_IP),
+        .tcp_checksum = !(offload & SUM_TCP),
+        .udp_checksum = !(offload & SUM_UDP),
     };
     *below = CLASSIFY_ALL;
     address->network.if_idx = address->outbound ? nfq_get_outdev(data) : nfq_get_indev(data);
@@ -93,7 +93,7 @@ static int packet_queued(struct nfq_q_handle *from, struct nfgenmsg *message, st
         counters_add_packet(NULL, COUNT_captured, &packet);
         describe(&address, data, &packet, &below);
         if (offload && address.outbound)
-            packet_set_partial_checksums(payload, (size_t)length); // of the copy; it passes intact
+            packet_set_partial_checksums(payload, (size_t)length, offload); // of the copy; it passes intact
         pass = classify_packet(&address, &packet, below);
     } else {
         counters_add(NULL, COUNT_malformed, 1);

@@ -11,10 +11,10 @@
 void capture_open(uint16_t queue_number);
 void capture_close(void);
 
-// Pretend that the network card computes checksums: what leaves is captured before it did, and
-// what arrives has been verified; so all checksum flags are 0.
-void capture_set_offload(bool on);
-bool capture_is_offload(void);
+// Pretend that the network card computes these checksums (SUM_IP ...): what leaves is captured before
+// it did, and what arrives has been verified; so their flags are 0.
+void capture_set_offload(unsigned sums);
+unsigned capture_offload(void);
 
 // Packets that the kernel could not hand over since the queue was opened.
 uint64_t capture_lost(void);

@@ -5,7 +5,9 @@
 //   counters      what happened to packets in total, and per handle
 //   flows         the same by flow
 //   handles       open handles, their settings and counters
-//   strict on|off, offload on|off, reset
+//   owners on|off does the TCP table tell owners?
+//   syn MS        after that time a SYN is sent again; 0: after a second
+//   strict on|off, offload on|off|ip|transport, reset
 //   events ...    faults of socket events, see fault.h
 //   wire ...      conditions between the hosts, see wire.h
 #define _GNU_SOURCE
@@ -22,14 +24,17 @@
 #include <unistd.h>
 
 #include "capture.h"
+#include "events.h"
 #include "fault.h"
 #include "handle.h"
 #include "inject.h"
 #include "loop.h"
+#include "owners.h"
+#include "packet.h"
 #include "recv.h"
 #include "wire.h"
 
-enum { LINE_MAX_LENGTH = 256 };
+enum { LINE_MAX_LENGTH = 256, SYN_MS_MAX = 10000 };
 
 struct client {
     char line[LINE_MAX_LENGTH];
@@ -70,11 +75,29 @@ static void print_handles(FILE *out)
 static void print_settings(FILE *out)
 {
     fprintf(out, "\"strict\":%s,\"offload\":%s", inject_is_strict() ? "true" : "false",
-            capture_is_offload() ? "true" : "false");
+            capture_offload() ? "true" : "false");
+    fprintf(out, ",\"owners\":%s,\"syn_timeout_ms\":%u", owners_are_known() ? "true" : "false", events_syn_timeout());
     fputs(",\"event_faults\":", out);
     fault_print(out);
     fputs(",\"wire\":", out);
     wire_print(out);
+}
+
+// Which checksums are the network card's.
+static bool offload_command(const char *which)
+{
+    static const struct {
+        const char *word;
+        unsigned sums;
+    } settings[] = {{"off", 0}, {"on", SUM_ALL}, {"ip", SUM_IP}, {"transport", SUM_TCP | SUM_UDP}};
+
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        if (!strcmp(which, settings[i].word)) {
+            capture_set_offload(settings[i].sums);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void reset(void)
@@ -82,6 +105,18 @@ static void reset(void)
     counters_reset();
     for (struct handle *handle = handle_first(); handle; handle = handle->next)
         memset(&handle->counters, 0, sizeof(handle->counters));
+}
+
+// After which time a SYN is sent again.
+static bool syn_command(const char *word)
+{
+    unsigned ms;
+    char rest;
+
+    if (sscanf(word, "%5u%c", &ms, &rest) != 1 || ms > SYN_MS_MAX)
+        return false;
+    events_set_syn_timeout(ms);
+    return true;
 }
 
 static void answer(FILE *out, const char *command)
@@ -101,8 +136,12 @@ static void answer(FILE *out, const char *command)
     } else if (!strcmp(command, "strict on") || !strcmp(command, "strict off")) {
         inject_set_strict(!strcmp(command, "strict on"));
         print_settings(out);
-    } else if (!strcmp(command, "offload on") || !strcmp(command, "offload off")) {
-        capture_set_offload(!strcmp(command, "offload on"));
+    } else if (!strncmp(command, "offload ", 8) && offload_command(command + 8)) {
+        print_settings(out);
+    } else if (!strcmp(command, "owners on") || !strcmp(command, "owners off")) {
+        owners_set_known(!strcmp(command, "owners on"));
+        print_settings(out);
+    } else if (!strncmp(command, "syn ", 4) && syn_command(command + 4)) {
         print_settings(out);
     } else if ((!strncmp(command, "events ", 7) && fault_command(command + 7)) ||
                (!strncmp(command, "wire ", 5) && wire_command(command + 5))) {

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
@@ -64,6 +65,7 @@ static struct listener listeners[LISTENERS];
 static events_fn *report;
 static void *report_ctx;
 static struct sockev_bpf *programs;
+static unsigned syn_timeout_ms;
 static struct ring_buffer *ring;
 static unsigned long long lost_reported;
 
@@ -323,6 +325,20 @@ static int load_programs(void)
         return -1;
     }
     return 0;
+}
+
+void events_set_syn_timeout(unsigned ms)
+{
+    struct timespec tick;
+
+    clock_getres(CLOCK_MONOTONIC_COARSE, &tick); /* what the kernel counts in */
+    syn_timeout_ms = ms;
+    programs->bss->syn_timeout_ticks = (unsigned)((ms * 1000000ULL + tick.tv_nsec - 1) / tick.tv_nsec);
+}
+
+unsigned events_syn_timeout(void)
+{
+    return syn_timeout_ms;
 }
 
 int events_open(const char *cgroup_path, events_fn *fn, void *ctx)

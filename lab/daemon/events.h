@@ -44,6 +44,13 @@ int events_fd(void);
  */
 void events_drain(void);
 
+/*
+ * Connections made from now on send their SYN again after this time (and then after twice as long, and so on); 0: after a
+ * second, as is usual. Rounded up to the kernel's clock tick.
+ */
+void events_set_syn_timeout(unsigned ms);
+unsigned events_syn_timeout(void);
+
 void events_close(void);
 
 #endif

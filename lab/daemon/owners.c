@@ -41,6 +41,7 @@ struct table {
 };
 
 static int listener = -1;
+static bool known = true;
 
 void owners_note(const struct sock_event *event)
 {
@@ -54,7 +55,7 @@ void owners_note(const struct sock_event *event)
 
 static uint32_t owner_of(const struct tcpdiag_socket *socket)
 {
-    if (socket->state == TCP_TIME_WAIT || owners[socket->cookie % OWNERS].cookie != socket->cookie)
+    if (!known || socket->state == TCP_TIME_WAIT || owners[socket->cookie % OWNERS].cookie != socket->cookie)
         return 0;
     return owners[socket->cookie % OWNERS].pid;
 }
@@ -203,4 +204,14 @@ void owners_close(void)
 {
     tcpdiag_close();
     close(listener);
+}
+
+void owners_set_known(bool are_known)
+{
+    known = are_known;
+}
+
+bool owners_are_known(void)
+{
+    return known;
 }

@@ -11,6 +11,10 @@
 void owners_open(void);
 void owners_close(void);
 
+// Unknown: the lists are complete, but say of no socket whose it is.
+void owners_set_known(bool known);
+bool owners_are_known(void);
+
 // Remembers the socket's process. To be called for every event that happens, also for those that a
 // test has scripted to be lost.
 void owners_note(const struct sock_event *event);

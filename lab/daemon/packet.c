@@ -222,19 +222,19 @@ void packet_set_checksums(uint8_t *data, size_t length, unsigned sums)
     }
 }
 
-void packet_set_partial_checksums(uint8_t *data, size_t length)
+void packet_set_partial_checksums(uint8_t *data, size_t length, unsigned sums)
 {
     struct packet packet;
 
     if (!packet_parse(&packet, data, length))
         return;
-    if (packet.ip)
+    if (packet.ip && sums & SUM_IP)
         store16(packet.ip + 10, 0);
     if (packet.fragment)
         return;
-    if (packet.tcp)
+    if (packet.tcp && sums & SUM_TCP)
         store16(packet.tcp + 16, fold(pseudo_header(&packet)));
-    if (packet.udp)
+    if (packet.udp && sums & SUM_UDP)
         store16(packet.udp + 6, fold(pseudo_header(&packet)));
 }
 

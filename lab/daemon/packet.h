@@ -52,8 +52,8 @@ uint16_t packet_port(const struct packet *packet, bool source);
 void packet_set_checksums(uint8_t *data, size_t length, unsigned sums);
 
 // What a stack leaves to an offloading card: IPv4 header sum 0, TCP/UDP sum that of the
-// pseudo-header alone, not inverted.
-void packet_set_partial_checksums(uint8_t *data, size_t length);
+// pseudo-header alone, not inverted. Of the given sums.
+void packet_set_partial_checksums(uint8_t *data, size_t length, unsigned sums);
 
 bool packet_checksums_right(const struct packet *packet, unsigned sums);
 

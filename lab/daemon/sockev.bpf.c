@@ -75,6 +75,9 @@ struct {
 /* records that found no room in the ring: the daemon reports them, a test must not miss it */
 unsigned long long lost_records = 0;
 
+/* after how many clock ticks a SYN is sent again; 0: as the kernel likes */
+unsigned int syn_timeout_ticks = 0;
+
 static __always_inline bool in_lab_namespace(struct task_struct *task)
 {
     return BPF_CORE_READ(task, nsproxy, net_ns, ns.inum) == lab_netns;
@@ -265,8 +268,10 @@ int watch_tcp(struct bpf_sock_ops *ops)
     case BPF_SOCK_OPS_TIMEOUT_INIT:
         /* Asked for both ends. For the passive one it is the only hook at the arrival of the SYN,
          * and then the socket is a mere connection request. */
-        if (ops->is_fullsock)
+        if (ops->is_fullsock) {
+            ops->reply = syn_timeout_ticks ? syn_timeout_ticks : -1;
             return 1;
+        }
         kind = SOCKEV_ACCEPT;
         break;
     default:

@@ -14,7 +14,7 @@
 
 enum { PID_IDLE = 0, PID_SYSTEM = 4 };
 
-enum { RELOOK_MS = 1000, DOUBT_MS = 100, WARN_MS = 60000, PATH_BYTES = 1024, GENERATIONS_MAX = 32 };
+enum { RELOOK_MS = 1000, WARN_MS = 60000, PATH_BYTES = 1024, GENERATIONS_MAX = 32 };
 
 /* A SYN and what is known about it. */
 struct attempt {
@@ -83,7 +83,7 @@ static struct tuple steer(const struct engine *e, const struct tuple *original, 
 /* Who listens there. After events that leave a doubt, the TCP table is asked first. */
 static const struct listener *listener_of(struct engine *e, const struct tuple *connection, uint64_t now_ms)
 {
-    if (e->listeners_doubtful && e->host.list_listeners && now_ms - e->listeners_looked_ms >= DOUBT_MS) {
+    if (e->listeners_doubtful && e->host.list_listeners) {
         engine_look_at_listeners(e, now_ms);
     }
     return listeners_find(&e->listeners, connection);
@@ -291,8 +291,8 @@ enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *
     if (meta->loopback && agent_listens(e, &a)) {
         return VERDICT_PASS;
     }
-    if (!e->config.proxy_port && !meta->loopback) {
-        return VERDICT_PASS; /* only incoming is on */
+    if (!e->config.proxy_port && !(meta->loopback && tree_listener(e, &a))) {
+        return VERDICT_PASS; /* only incoming is on, and this is none */
     }
     return meet_owner(e, &a);
 }

@@ -217,8 +217,13 @@ static void listener_opened(struct engine *e, const struct socket_event *event)
 
 static void listener_closed(struct engine *e, const struct socket_event *event)
 {
-    listeners_remove(&e->listeners, &event->tuple, event->pid);
-    e->listeners_doubtful = e->listeners_doubtful || may_be_dual_stack(&event->tuple);
+    if (listeners_remove(&e->listeners, &event->tuple, event->pid) && may_be_dual_stack(&event->tuple)) {
+        /* Then its other half goes without an event; if it was a socket of its own, the look will find it again. */
+        struct tuple twin = {.src_port = event->tuple.src_port, .family = FAMILY_IP4};
+        twin.src = ip_addr_from_ip4((const uint8_t[4]){0});
+        listeners_remove(&e->listeners, &twin, event->pid);
+        e->listeners_doubtful = true;
+    }
 }
 
 void engine_look_at_listeners(struct engine *e, uint64_t now_ms)

@@ -51,12 +51,13 @@ static void drop(struct listeners *l, struct listener *x)
     *x = l->all[--l->count];
 }
 
-void listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid)
+bool listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid)
 {
     struct listener *x = find(l, local, pid);
     if (x) {
         drop(l, x);
     }
+    return x != NULL;
 }
 
 void listeners_snapshot_begin(struct listeners *l)

@@ -34,7 +34,9 @@ void listeners_free(struct listeners *l);
 
 /** Takes note of a listening socket; the same socket twice is one. Beyond LISTENERS_MAX it is ignored. */
 void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot);
-void listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid);
+
+/** Whether there was such a socket. */
+bool listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid);
 
 /** Between these two, every socket of the snapshot is added; what is missing from it goes, if it is whole. */
 void listeners_snapshot_begin(struct listeners *l);

@@ -59,6 +59,10 @@ static void check_refusals(void)
     check(start_redirector(1, 0, 0, 0) == 0 && last_code() == REDIRECTOR_NO_PORT, "start: both ports 0");
     check(start_redirector(0x7FFFFFFC, 0, 8080, 0) == 0 && last_code() == REDIRECTOR_NO_SUCH_PROCESS,
           "start: no such process");
+    check(start_redirector(0x7FFFFFFC, 0, 0, 8080) == 0 && last_code() == REDIRECTOR_NO_SUCH_PROCESS,
+          "start: an incoming port alone is enough");
+    check(start_redirector(1, 0, 8080, 65536) == 0 && last_code() == REDIRECTOR_PORT_INVALID,
+          "start: incoming port above 65535");
     check(stop_redirector() == 1, "stop without start is 1");
 }
 
@@ -103,12 +107,94 @@ static void check_arguments(void)
     redirector_free(NULL);
 }
 
+/* A configuration that is right as far as it can be judged without asking Windows: its client never was. */
+static redirector_config sound_config(void)
+{
+    redirector_config config;
+    memset(&config, 0, sizeof config);
+    config.size = sizeof config;
+    config.client_pid = 0x7FFFFFFC;
+    config.proxy_port = 8080;
+    config.log_path = "";
+    return config;
+}
+
+static uint32_t start_status(const redirector_config *config)
+{
+    redirector *r = (redirector *)&passed; /* anything but NULL */
+    uint32_t status = redirector_start(config, &r, NULL);
+    return r == NULL ? status : UINT32_MAX;
+}
+
+static uint32_t rules_status(const redirector_rule *rules, uint32_t count)
+{
+    redirector_config config = sound_config();
+    config.rules = rules;
+    config.rule_count = count;
+    return start_status(&config);
+}
+
+/* Numbers at both sides of each limit: those inside get as far as the client that never was. */
+static void check_limits(void)
+{
+    static const struct {
+        uint32_t hold_ms, look_ms, flags, level, status;
+    } cases[] = {
+        {1000, 100, 7, REDIRECTOR_LOG_DEBUG, REDIRECTOR_NO_SUCH_PROCESS},
+        {1000, 600000, 0, 0, REDIRECTOR_NO_SUCH_PROCESS},
+        {1001, 0, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
+        {0, 99, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
+        {0, 600001, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
+        {0, 0, 8, 0, REDIRECTOR_INVALID_ARGUMENT},
+        {0, 0, 0, REDIRECTOR_LOG_DEBUG + 1, REDIRECTOR_INVALID_ARGUMENT},
+    };
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        redirector_config config = sound_config();
+        config.hold_ms = cases[i].hold_ms;
+        config.look_ms = cases[i].look_ms;
+        config.flags = cases[i].flags;
+        config.log_level = cases[i].level;
+        uint32_t status = start_status(&config);
+        if (status != cases[i].status) {
+            wrong++;
+            printf("     case %d: %s\n", (int)i, redirector_status_name(status));
+        }
+    }
+    check(wrong == 0, "numbers of the configuration are limited as stated");
+}
+
+static void check_rules(void)
+{
+    static redirector_rule many[257];
+    static char longest[513], too_long[514];
+    memset(longest, 'a', sizeof longest - 1);
+    memset(too_long, 'a', sizeof too_long - 1);
+    for (size_t i = 0; i < sizeof many / sizeof many[0]; i++) {
+        many[i].pid = 8;
+    }
+    const redirector_rule good[] = {{1, 8, NULL}, {0, 0, "*\\tools\\?.exe"}, {1, 0, longest}};
+    const redirector_rule not_a_word = {2, 8, NULL}, both = {1, 8, "a"}, empty = {1, 0, ""}, over = {1, 0, too_long};
+    const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
+    check(rules_status(good, 3) == REDIRECTOR_NO_SUCH_PROCESS, "rules by process, name and path");
+    check(rules_status(many, 256) == REDIRECTOR_NO_SUCH_PROCESS, "256 rules");
+    check(rules_status(many, 257) == refused, "257 rules are too many");
+    check(rules_status(NULL, 1) == refused, "rules that are not there");
+    check(rules_status(&not_a_word, 1) == refused, "a rule that neither includes nor excludes");
+    check(rules_status(&both, 1) == refused, "a rule with a process and a pattern");
+    check(rules_status(&empty, 1) == refused, "an empty pattern");
+    check(rules_status(&over, 1) == refused, "a pattern of 513 bytes");
+    check(redirector_set_rules(NULL, NULL, 0) == refused, "rules for nothing");
+}
+
 int main(void)
 {
     check_texts();
     check_miss();
     check_refusals();
     check_arguments();
+    check_limits();
+    check_rules();
     printf("%d passed, %d failed\n", passed, failed);
     return failed ? 1 : 0;
 }

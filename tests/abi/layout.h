@@ -18,10 +18,11 @@
 #define LAYOUT_STRUCTS(X)            \
     X(WinDest,                 32)   \
     X(redirector_error,       336)   \
-    X(redirector_config,       64)   \
+    X(redirector_rule,         16)   \
+    X(redirector_config,       80)   \
     X(redirector_address,      24)   \
     X(redirector_destination,  40)   \
-    X(redirector_stats,       136)
+    X(redirector_stats,       144)
 
 /* structure, member, offset, size */
 #define LAYOUT_MEMBERS(X)                                  \
@@ -34,6 +35,9 @@
     X(redirector_error,       code,               4,   4)  \
     X(redirector_error,       os_error,           8,   4)  \
     X(redirector_error,       text,              12, 324)  \
+    X(redirector_rule,        include,            0,   4)  \
+    X(redirector_rule,        pid,                4,   4)  \
+    X(redirector_rule,        pattern,            8,   8)  \
     X(redirector_config,      size,               0,   4)  \
     X(redirector_config,      client_pid,         4,   4)  \
     X(redirector_config,      agent_pid,          8,   4)  \
@@ -42,10 +46,13 @@
     X(redirector_config,      flags,             20,   4)  \
     X(redirector_config,      hold_ms,           24,   4)  \
     X(redirector_config,      log_level,         28,   4)  \
-    X(redirector_config,      windivert_dir,     32,   8)  \
-    X(redirector_config,      log_path,          40,   8)  \
-    X(redirector_config,      log_fn,            48,   8)  \
-    X(redirector_config,      log_context,       56,   8)  \
+    X(redirector_config,      look_ms,           32,   4)  \
+    X(redirector_config,      rule_count,        36,   4)  \
+    X(redirector_config,      rules,             40,   8)  \
+    X(redirector_config,      windivert_dir,     48,   8)  \
+    X(redirector_config,      log_path,          56,   8)  \
+    X(redirector_config,      log_fn,            64,   8)  \
+    X(redirector_config,      log_context,       72,   8)  \
     X(redirector_address,     family,             0,   4)  \
     X(redirector_address,     port,               4,   4)  \
     X(redirector_address,     bytes,              8,  16)  \
@@ -64,14 +71,21 @@
     X(redirector_stats,       packets_held,      48,   8)  \
     X(redirector_stats,       packets_dropped,   56,   8)  \
     X(redirector_stats,       packets_malformed, 64,   8)  \
-    X(redirector_stats,       hold_timeouts,     72,   8)  \
-    X(redirector_stats,       hold_refused,      80,   8)  \
-    X(redirector_stats,       send_errors,       88,   8)  \
-    X(redirector_stats,       receive_errors,    96,   8)  \
-    X(redirector_stats,       events_seen,      104,   8)  \
-    X(redirector_stats,       lookups_hit,      112,   8)  \
-    X(redirector_stats,       lookups_missed,   120,   8)  \
-    X(redirector_stats,       log_lines_lost,   128,   8)
+    X(redirector_stats,       proxy_missing,     72,   8)  \
+    X(redirector_stats,       hold_timeouts,     80,   8)  \
+    X(redirector_stats,       hold_refused,      88,   8)  \
+    X(redirector_stats,       send_errors,       96,   8)  \
+    X(redirector_stats,       receive_errors,   104,   8)  \
+    X(redirector_stats,       events_seen,      112,   8)  \
+    X(redirector_stats,       lookups_hit,      120,   8)  \
+    X(redirector_stats,       lookups_missed,   128,   8)  \
+    X(redirector_stats,       log_lines_lost,   136,   8)
+
+/* The bits of redirector_config.flags. */
+#define LAYOUT_FLAGS(X)  \
+    X(LEAVE_FLOWS, 1)    \
+    X(REFLECT,     2)    \
+    X(REFUSE,      4)
 
 /* The numbers of the status codes: published once, never changed. */
 #define LAYOUT_STATUSES(X)     \
@@ -113,10 +127,11 @@
 #define LAYOUT_STATIC_MEMBER(type, member, offset, bytes)                                                              \
     LAYOUT_ASSERT(offsetof(type, member) == (offset), "offset of " #type "." #member);                                 \
     LAYOUT_ASSERT(LAYOUT_SIZEOF_MEMBER(type, member) == (bytes), "size of " #type "." #member);
-#define LAYOUT_STATIC_STATUS(name, number) LAYOUT_ASSERT(REDIRECTOR_##name == (number), "number of " #name);
+#define LAYOUT_STATIC_NUMBER(name, number) LAYOUT_ASSERT(REDIRECTOR_##name == (number), "number of " #name);
 LAYOUT_STRUCTS(LAYOUT_STATIC_STRUCT)
 LAYOUT_MEMBERS(LAYOUT_STATIC_MEMBER)
-LAYOUT_STATUSES(LAYOUT_STATIC_STATUS)
+LAYOUT_FLAGS(LAYOUT_STATIC_NUMBER)
+LAYOUT_STATUSES(LAYOUT_STATIC_NUMBER)
 
 #define LAYOUT_COUNT_OURS(name, number) +1
 #define LAYOUT_COUNT_THEIRS(name, number, text) +1

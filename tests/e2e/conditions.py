@@ -29,7 +29,7 @@ def events(t, *commands):
 
 
 @contextlib.contextmanager
-def setting(t, name, during, afterwards):
+def lab_setting(t, name, during, afterwards):
     """A setting of the lab's daemon."""
     answer = t.lab.ask(name, during)
     expect("error" not in answer, f"the lab does not understand {name} {during}", answer)
@@ -41,18 +41,7 @@ def setting(t, name, during, afterwards):
 
 def owners_unknown(t):
     """The TCP table lists sockets, but says of none whose it is."""
-    return setting(t, "owners", "off", "on")
-
-
-@contextlib.contextmanager
-def wire(*words):
-    """Conditions between the hosts, as in lab/README.md; words: ("loss", "100")."""
-    try:
-        answer = lab_command("net", *words)
-        expect_equal(answer.returncode, 0, f"net {words} ({answer.stdout}{answer.stderr})")
-        yield
-    finally:
-        lab_command("net", "clear")
+    return lab_setting(t, "owners", "off", "on")
 
 
 @contextlib.contextmanager

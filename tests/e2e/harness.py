@@ -67,8 +67,10 @@ class Session:
             host = (ANY if reflect else LOOPBACK)[family]
             agent.call("proxy", at=f"{host}/{self.proxy_port}", mode=mode)
         # The proxy of incoming connections is where their peers think they go: on all addresses, if not told otherwise.
-        self.incoming_port = world.free_port() if config.pop("incoming", False) else 0
-        for host in config.pop("incoming_hosts", ANY.values() if self.incoming_port else ()):
+        # A scenario that gives a port has a proxy of its own there.
+        incoming = config.pop("incoming", 0)
+        self.incoming_port = world.free_port() if incoming is True else incoming
+        for host in config.pop("incoming_hosts", ANY.values() if incoming is True else ()):
             agent.call("proxy", at=f"{host}/{self.incoming_port}", mode=mode)
         arguments = {"client": root.pid, "proxy": self.proxy_port, "incoming": self.incoming_port, **config}
         self.started = agent.call("start", limit=60, api=self.api, **arguments)

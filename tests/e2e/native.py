@@ -116,6 +116,22 @@ class Native:
         sock.connect(address)
         return self.command_names(id)
 
+    def command_connect_fast(self, id, to, seed, n):
+        """Connects with the first n bytes of the stream: in the SYN, once the kernel has a cookie."""
+        family, address = parse(to)
+        sock = self.sockets[id] = socket.socket(family, socket.SOCK_STREAM)
+        sock.sendto(self.stream.piece(int(seed), 0, int(n)), socket.MSG_FASTOPEN, address)
+        return self.command_names(id)
+
+    def command_raw(self, packets):
+        """Sends IP packets, given in hexadecimal with commas between them, as they are."""
+        for packet in map(bytes.fromhex, packets.split(",")):
+            four = packet[0] >> 4 == 4
+            host = packet[16:20] if four else packet[24:40]
+            family = socket.AF_INET if four else socket.AF_INET6
+            with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+                sock.sendto(packet, (socket.inet_ntop(family, host), 0))
+
     def listener(self, at, backlog, dual="0"):
         family, address = parse(at)
         sock = socket.socket(family, socket.SOCK_STREAM)

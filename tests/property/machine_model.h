@@ -44,7 +44,7 @@ static struct {
 } met;
 
 static const struct port servers[SERVERS] = {
-    {"0.0.0.0", 80, 0}, {"10.0.0.1", 81, 0}, {"::", 80, 0}, {"127.0.0.1", 82, 0}, {"10.0.0.2", 80, 0},
+    {"0.0.0.0", 80, 0}, {"10.0.0.1", 81, 0}, {"2001:db8::1", 80, 0}, {"127.0.0.1", 82, 0}, {"10.0.0.2", 80, 0},
 };
 static const struct port proxies[PROXIES] = {
     {"127.0.0.1", PROXY_PORT, AGENT},

@@ -11,6 +11,16 @@
 
 enum { LOOK_MS = 30000 };
 
+static inline struct tuple local_end(const char *address, uint16_t port)
+{
+    struct tuple t;
+    memset(&t, 0, sizeof t);
+    t.src = address_of(address, &t.family);
+    t.dst = address_of(t.family == FAMILY_IP4 ? "0.0.0.0" : "::", &t.family);
+    t.src_port = be16_from_host(port);
+    return t;
+}
+
 static inline bool machine_list(struct fixture *f, struct socket_table *t,
                                 void (*give)(struct fixture *f, const struct tuple *row, uint32_t pid))
 {
@@ -32,9 +42,26 @@ static inline void machine_give_socket(struct fixture *f, const struct tuple *ro
     engine_socket(f->engine, row);
 }
 
+/* A socket on "::" with nobody beside it on "0.0.0.0" is dual-stack, and Windows lists it in both tables. */
+static inline void machine_give_twins(struct fixture *f)
+{
+    const struct socket_table *t = &f->listening;
+    for (uint32_t i = 0; i < t->count; i++) {
+        struct tuple row = t->rows[i].tuple, twin = local_end("0.0.0.0", be16_to_host(row.src_port));
+        bool alone = row.family == FAMILY_IP6 && ip_addr_is_any(&row.src, row.family);
+        for (uint32_t k = 0; alone && k < t->count; k++) {
+            alone = !tuple_equal(&t->rows[k].tuple, &twin);
+        }
+        if (alone) {
+            machine_give_listener(f, &twin, t->rows[i].pid);
+        }
+    }
+}
+
 static inline bool host_list_listeners(void *context)
 {
     struct fixture *f = context;
+    machine_give_twins(f);
     return machine_list(f, &f->listening, machine_give_listener);
 }
 
@@ -71,16 +98,6 @@ static inline void has_path(struct fixture *f, uint32_t pid, const char *path)
         }
     }
     fail_msg("no such process");
-}
-
-static inline struct tuple local_end(const char *address, uint16_t port)
-{
-    struct tuple t;
-    memset(&t, 0, sizeof t);
-    t.src = address_of(address, &t.family);
-    t.dst = address_of(t.family == FAMILY_IP4 ? "0.0.0.0" : "::", &t.family);
-    t.src_port = be16_from_host(port);
-    return t;
 }
 
 static inline void row_add(struct socket_table *t, const struct tuple *tuple, uint32_t pid)

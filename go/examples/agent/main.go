@@ -6,6 +6,8 @@
 //	agent [options] -- program args...    start the program and redirect its tree
 //	agent [options] -pid N                redirect the tree of a running process
 //
+// With -incoming it also relays the connections that arrive at the tree's own listeners.
+//
 // It prints JSON objects, one a line, on standard output: "ready", then a "connection" for each connection that has
 // ended, and a closing "summary". It ends when that process has ended and the last connection is over, with the exit
 // status of the program if it started one; with -pid also on Ctrl-C. Status 2: wrong arguments; 3: it could not
@@ -30,6 +32,7 @@ const (
 
 type options struct {
 	port         int
+	incoming     bool
 	pid          uint
 	windivertDir string
 	logPath      string
@@ -41,6 +44,7 @@ func parseOptions(args []string) (options, error) {
 	set := flag.NewFlagSet("agent", flag.ContinueOnError)
 	set.IntVar(&o.port, "port", 0, "port of the proxy; 0: any free one")
 	set.UintVar(&o.pid, "pid", 0, "process whose tree is redirected, instead of starting a program")
+	set.BoolVar(&o.incoming, "incoming", false, "relay also what arrives at the tree's own listeners")
 	set.StringVar(&o.windivertDir, "windivert", "", "folder of WinDivert.dll; empty: the agent's own folder")
 	set.StringVar(&o.logPath, "log", "", "log file of the redirector; empty: none")
 	set.Usage = func() {
@@ -81,11 +85,12 @@ func (p *printer) print(object any) {
 }
 
 type readyEvent struct {
-	Event     string `json:"event"` // "ready"
-	AgentPID  int    `json:"agent_pid"`
-	ClientPID uint32 `json:"client_pid"`
-	ProxyPort int    `json:"proxy_port"`
-	Library   string `json:"library"`
+	Event        string `json:"event"` // "ready"
+	AgentPID     int    `json:"agent_pid"`
+	ClientPID    uint32 `json:"client_pid"`
+	ProxyPort    int    `json:"proxy_port"`
+	IncomingPort int    `json:"incoming_port"` // 0: incoming connections are left alone
+	Library      string `json:"library"`
 }
 
 type summaryEvent struct {
@@ -118,6 +123,12 @@ func run(o options) (int, error) {
 		return 0, err
 	}
 	defer p.close()
+	incomingPort := 0
+	if o.incoming {
+		if incomingPort, err = p.listenEverywhere(); err != nil {
+			return 0, err
+		}
+	}
 
 	client := uint32(o.pid)
 	var child *suspendedProcess
@@ -130,6 +141,7 @@ func run(o options) (int, error) {
 	r, err := redirector.Start(redirector.Config{
 		ClientPID:    client,
 		ProxyPort:    p.port,
+		IncomingPort: incomingPort,
 		WinDivertDir: o.windivertDir,
 		LogPath:      o.logPath,
 		NoLogFile:    o.logPath == "",
@@ -142,7 +154,7 @@ func run(o options) (int, error) {
 	}
 	defer r.Stop()
 	p.serve(r)
-	out.print(readyEvent{"ready", os.Getpid(), client, p.port, redirector.Version()})
+	out.print(readyEvent{"ready", os.Getpid(), client, p.port, incomingPort, redirector.Version()})
 
 	// A program that was started here gets its own Ctrl-C from the console and decides for itself; the agent stays
 	// with it.

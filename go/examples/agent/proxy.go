@@ -15,7 +15,9 @@ import (
 )
 
 // proxy listens on one port of both loopback addresses, because that is where the redirector sends IPv4 and IPv6
-// connections, asks for each peer's original destination, and relays.
+// connections, and on another one of all addresses if it is to serve incoming connections, asks for each peer's original
+// destination, and relays. An incoming connection is going to a program of the tree: the proxy's own connection gets
+// there, because the agent is never redirected.
 type proxy struct {
 	port      int
 	listeners []*net.TCPListener
@@ -44,9 +46,10 @@ type totals struct {
 type connectionEvent struct {
 	Event        string `json:"event"` // "connection"
 	Found        bool   `json:"found"`
+	Incoming     bool   `json:"incoming"`
 	PID          uint32 `json:"pid"`
 	Program      string `json:"program"`
-	Peer         string `json:"peer"`        // the program's end, as the proxy sees it
+	Peer         string `json:"peer"`        // the other end, as the proxy sees it
 	Proxy        string `json:"proxy"`       // the proxy's end: where the connection was led to
 	Destination  string `json:"destination"` // where it was going
 	Upstream     string `json:"upstream"`    // local address of the proxy's own connection to that destination
@@ -81,6 +84,16 @@ func listen(port int, out *printer) (*proxy, error) {
 		}
 	}
 	return nil, fmt.Errorf("the proxy cannot listen: %w", last)
+}
+
+// listenEverywhere adds a listener for incoming connections, which keep their addresses, and gives its port.
+func (p *proxy) listenEverywhere() (int, error) {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{})
+	if err != nil {
+		return 0, fmt.Errorf("the proxy cannot listen for incoming connections: %w", err)
+	}
+	p.listeners = append(p.listeners, l)
+	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 func (p *proxy) close() {
@@ -135,11 +148,12 @@ func (p *proxy) sums() totals {
 func (p *proxy) handle(r finder, conn *net.TCPConn) {
 	began := time.Now()
 	peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-	event := connectionEvent{Event: "connection", Peer: peer.String(), Proxy: conn.LocalAddr().String()}
+	event := connectionEvent{Event: "connection", Peer: conn.RemoteAddr().String(), Proxy: conn.LocalAddr().String()}
 
 	where, found := r.Destination(peer)
 	if found {
 		event.Found = true
+		event.Incoming = where.Incoming
 		event.PID = where.PID
 		event.Program = programName(where.PID) // now: by the end of the connection the process may be gone
 		event.Destination = where.Addr.String()

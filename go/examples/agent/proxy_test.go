@@ -11,6 +11,8 @@ import (
 	"math/rand"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,12 +22,13 @@ import (
 
 // fixedFinder knows one destination for every peer, or none.
 type fixedFinder struct {
-	to    netip.AddrPort
-	known bool
+	to       netip.AddrPort
+	known    bool
+	incoming bool
 }
 
 func (f fixedFinder) Destination(netip.AddrPort) (redirector.Destination, bool) {
-	return redirector.Destination{Addr: f.to, PID: 4711}, f.known
+	return redirector.Destination{Addr: f.to, PID: 4711, Incoming: f.incoming}, f.known
 }
 
 // startProxy serves; the function it returns waits for the end of the (at least one) connection and gives the events.
@@ -110,7 +113,7 @@ func TestRelayBothFamilies(t *testing.T) {
 	want := sha256.Sum256(data)
 	for family, network := range []string{"tcp4", "tcp6"} {
 		server := digestServer(t)
-		p, finish := startProxy(t, fixedFinder{server, true})
+		p, finish := startProxy(t, fixedFinder{to: server, known: true})
 		conn := dial(t, network, p.address(family))
 		if _, err := conn.Write(data); err != nil {
 			t.Fatal(err)
@@ -135,6 +138,39 @@ func TestRelayBothFamilies(t *testing.T) {
 	}
 }
 
+// An incoming connection comes to a listener of its own, on any address, and is relayed like any other.
+func TestRelayIncoming(t *testing.T) {
+	server := digestServer(t)
+	var text bytes.Buffer
+	p, err := listen(0, &printer{encoder: json.NewEncoder(&text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.close)
+	port, err := p.listenEverywhere()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if port == p.port {
+		t.Error("one port for outgoing and incoming")
+	}
+	p.serve(fixedFinder{server, true, true})
+	for i, address := range []string{"127.0.0.1", "::1"} {
+		conn := dial(t, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
+		conn.CloseWrite()
+		if got, err := io.ReadAll(conn); err != nil || len(got) != sha256.Size {
+			t.Errorf("%s: got %x, %v", address, got, err)
+		}
+		p.wait(func() uint64 { return uint64(i + 1) })
+	}
+	if s := p.sums(); s != (totals{2, 2, 0, 0, 2 * sha256.Size}) {
+		t.Errorf("totals %+v", s)
+	}
+	if events := text.String(); strings.Count(events, `"incoming":true`) != 2 {
+		t.Errorf("events %s", events)
+	}
+}
+
 func TestStrangerIsReset(t *testing.T) {
 	p, finish := startProxy(t, fixedFinder{})
 	wantReset(t, p.address(0))
@@ -153,7 +189,7 @@ func TestRefusedDestination(t *testing.T) {
 	}
 	free := l.Addr().(*net.TCPAddr).AddrPort()
 	l.Close()
-	p, finish := startProxy(t, fixedFinder{free, true})
+	p, finish := startProxy(t, fixedFinder{to: free, known: true})
 	wantReset(t, p.address(0))
 	if e := finish(); len(e) != 1 || !e[0].Found || e[0].Error == "" {
 		t.Errorf("events %+v", e)

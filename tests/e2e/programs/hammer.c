@@ -10,10 +10,12 @@
 #include "endpoint.h"
 #include "proxy.h"
 
+#include "windows_redirector.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-enum { TARGETS = 32, FIRST_PORT = 1024, LAST_PORT = 65535, THREADS = 16, STATUS_OK = 0, STATUS_NOT_FOUND = 8 };
+enum { TARGETS = 32, FIRST_PORT = 1024, LAST_PORT = 65535, THREADS = 16 };
 
 struct hammer {
     char targets[TARGETS][ADDRESS_TEXT_MAX];
@@ -39,19 +41,19 @@ static bool is_right(const struct hammer *h, const struct destination_found *fou
 static void strike(struct hammer *h, const struct sockaddr_storage *peer)
 {
     struct destination_found found = redirect_lookup(peer);
-    if (found.status == STATUS_NOT_FOUND) {
+    if (found.status == REDIRECTOR_NOT_FOUND) {
         InterlockedIncrement(&h->misses);
         return;
     }
     InterlockedIncrement(&h->hits);
-    if (found.status != STATUS_OK || !is_right(h, &found)) {
+    if (found.status != REDIRECTOR_OK || !is_right(h, &found)) {
         InterlockedIncrement(&h->wrong);
     }
     if (h->forget) {
         unsigned status = redirect_forget(peer);
-        if (status == STATUS_OK) {
+        if (status == REDIRECTOR_OK) {
             InterlockedIncrement(&h->forgotten);
-        } else if (status != STATUS_NOT_FOUND) {
+        } else if (status != REDIRECTOR_NOT_FOUND) {
             InterlockedIncrement(&h->wrong);
         }
     }

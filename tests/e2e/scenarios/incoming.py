@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """N1, N2, N4: connections to ports on which the tree listens go through the second proxy, and nobody else's do."""
 from actors import expect_equal, wait_until
-from conditions import (REFUSE, arrival, balanced, events, expect_arrival, expect_refused, setting,
-                        warnings_in)
+from conditions import (REFUSE, arrival, balanced, events, expect_arrival, expect_refused, lab_setting, warnings_in)
 from harness import expect, scenario
-from lab import ANY, LOOPBACK
-from scenarios.outgoing import connect_and_check, exchange, expect_untouched, expect_visit
+from lab import ANY
+from scenarios.outgoing import exchange, expect_untouched, expect_visit
 
 OTHER = {4: 6, 6: 4}
 
@@ -185,7 +184,7 @@ def megabytes_to_the_tree(t, family):
     """Both ways at once, with checksums as they are and with checksums left to the hardware."""
     server = t.echo(t.root, ANY[family])
     for offload in ("off", "on"):
-        with setting(t, "offload", offload, "off"):
+        with lab_setting(t, "offload", offload, "off"):
             connections = [peer.connect(at(host, server))
                            for peer, host in ((t.server, t.client), (t.native, t.loopback))]
             running = [(c.begin("receive", seed=i, n=1 << 21), c.begin("send", seed=i, n=1 << 21))
@@ -268,7 +267,7 @@ def incoming_proxy_on_one_address(t, family):
 @scenario("N4", session="own")
 def incoming_proxy_of_the_other_family(t, family):
     server = t.echo(t.root, ANY[family])
-    with balanced(t, incoming=True, incoming_hosts=[ANY[OTHER[family]]] if family == 4 else ["0.0.0.0"]) as session:
+    with balanced(t, incoming=True, incoming_hosts=[ANY[OTHER[family]]]) as session:
         untouched(t.server, at(t.client, server), server, t.root)
         untouched(t.native, at(t.loopback, server), server, t.root)
         t.agent.call("proxy", at=f"{ANY[family]}/{session.incoming_port}")
