@@ -264,11 +264,11 @@ static void process_batch(redirector *r, struct divert_batch *batch, uint64_t no
     send_batch(r, batch->data, keep_bytes, batch->addresses, keep);
 }
 
-/* Takes what packets there are. false: the handle is of no use any more. */
-static bool drain_packets(redirector *r, uint32_t *errors, uint32_t *event_errors, bool *dry)
+/* Takes what packets there are, in at most so many batches. false: the handle is of no use any more. */
+static bool drain_packets(redirector *r, int batches, uint32_t *errors, uint32_t *event_errors, bool *dry)
 {
     struct divert_batch batch;
-    for (int i = 0; i < BATCHES_PER_WAKE_UP; i++) {
+    for (int i = 0; i < batches; i++) {
         enum divert_result result = take(r, r->packets, &batch, errors);
         if (result == DIVERT_NOTHING) {
             return true;
@@ -299,7 +299,7 @@ static void wind_down(redirector *r, uint32_t *errors, uint32_t *event_errors)
     divert_shutdown_receive(r->packets);
     while (!dry && loop_now_ms() - began < DRAIN_MS) {
         WaitForSingleObject(divert_wait_handle(r->packets), 10);
-        drain_packets(r, errors, event_errors, &dry);
+        drain_packets(r, 1, errors, event_errors, &dry); /* one at a time, so that the clock has its say */
         outbox_flush(r);
     }
     if (!dry) {
@@ -318,7 +318,7 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
         loop_take_process_news(r, loop_now_ms());
         take_rules(r);
         bool alive = drain_events(r, &event_errors);
-        if (!drain_packets(r, &packet_errors, &event_errors, &dry) || !alive) {
+        if (!drain_packets(r, BATCHES_PER_WAKE_UP, &packet_errors, &event_errors, &dry) || !alive) {
             log_line(r->log, REDIRECTOR_LOG_ERROR, "the driver gives no more %s: redirection has ended",
                      alive ? "packets" : "events");
             break;
