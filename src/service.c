@@ -27,7 +27,7 @@ static const char incoming_filter[] = "tcp";
 static const char event_filter[] =
     "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and remotePort == 0))";
 
-enum { STOP_WAIT_MS = 700, STOP_FORCE_WAIT_MS = 250 };
+enum { STOP_WAIT_MS = 850, STOP_FORCE_WAIT_MS = 100 }; /* together less than the second that is promised (S2) */
 
 static void unwind(redirector *r)
 {
