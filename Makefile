@@ -6,7 +6,7 @@
 # LAB=off (and on) is for setup and check. To the lab itself LAB is the name of an instance.
 lab_environment = $(if $(filter on off,$(LAB)),env -u LAB)
 
-.PHONY: help setup build check demo lint format lab-up lab-down clean
+.PHONY: help setup build check demo rules lint format lab-up lab-down clean
 
 help: ## this list
 	@echo "windows-redirector: make <target>"
@@ -25,6 +25,10 @@ check: setup ## every test; ends "N passed, N failed" (LAB=off: without the lab)
 demo: setup ## Windows programs, redirected, on real traffic, in the lab
 	@scripts/build.sh mingw-release lab
 	@$(lab_environment) demo/run
+
+rules: setup ## every rule by its scenarios in the lab, a line per rule (LONG=1: the long forms)
+	@scripts/build.sh mingw-release lab
+	@$(lab_environment) tests/e2e/run --rules $(if $(LONG),--long)
 
 lint: ## layout, static analysis, shell scripts, Go
 	@scripts/lint.sh
