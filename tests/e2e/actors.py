@@ -153,9 +153,9 @@ class Actor:
     def connect(self, to, **arguments):
         return self.begin_connect(to, **arguments).finish()
 
-    def listen(self, at):
+    def listen(self, at, **more):
         number = self.new_id()
-        return Connection(self, number, self.call("listen", id=number, at=at))
+        return Connection(self, number, self.call("listen", id=number, at=at, **more))
 
     def accept(self, listener):
         number = self.new_id()

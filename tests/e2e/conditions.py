@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What a scenario may arrange around its connections: late and lost events, programs that nobody knows, more addresses; and
-redirectors whose books must balance when they end."""
+"""What a scenario may arrange around its connections: late and lost events, programs that nobody knows, more
+addresses; and redirectors whose books must balance when they end."""
 import contextlib
 import os
 import subprocess
 import time
 
-from actors import Actor, expect, expect_equal, host_of, wait_until
+from actors import Actor, expect, expect_equal, host_of, port_of, wait_until
+from harness import LINGER_S
 from lab import HERE, PYTHON, lab_command
 
 NETWORK_LAYER = 0
@@ -29,7 +30,7 @@ def events(t, *commands):
 
 
 @contextlib.contextmanager
-def lab_setting(t, name, during, afterwards):
+def setting(t, name, during, afterwards):
     """A setting of the lab's daemon."""
     answer = t.lab.ask(name, during)
     expect("error" not in answer, f"the lab does not understand {name} {during}", answer)
@@ -41,13 +42,24 @@ def lab_setting(t, name, during, afterwards):
 
 def owners_unknown(t):
     """The TCP table lists sockets, but says of none whose it is."""
-    return lab_setting(t, "owners", "off", "on")
+    return setting(t, "owners", "off", "on")
+
+
+@contextlib.contextmanager
+def wire(*words):
+    """Conditions between the hosts, as in lab/README.md: wire("loss", "100"). They add up."""
+    try:
+        answer = lab_command("net", *words)
+        expect_equal(answer.returncode, 0, f"net {words} ({answer.stdout}{answer.stderr})")
+        yield
+    finally:
+        lab_command("net", "clear")
 
 
 @contextlib.contextmanager
 def outsider(t):
-    """A native program in the client's network, of whose sockets no event tells and which no table knows: it is outside of
-    the lab's cgroup."""
+    """A native program in the client's network, of whose sockets no event tells and which no table knows: it is
+    outside of the lab's cgroup."""
     actor = Actor(t.world.name("outsider"), t.lab.folder, None)
     net = f"--net=/run/netns/{os.environ['LAB']}-client"
     with open(actor.std, "wb") as std:
@@ -77,14 +89,15 @@ def second_server_address(t):
 
 @contextlib.contextmanager
 def balanced(t, made=0, **config):
-    """A redirector of the scenario's own; when the connections have ended it has no flow any more, and each packet that the
-    driver took was sent once or dropped by a rule. `made`: packets that the library made itself."""
+    """A redirector of the scenario's own; when the connections have ended it has no flow any more, and each packet
+    that the driver took was sent once or dropped by a rule. `made`: packets that the library made itself. It is over
+    sooner if the scenario's connections do not end by FIN, for those linger."""
     with t.redirected(**config) as session:
         yield session
         for actor in t.extra:
             actor.call("close_all")
         t.world.close_connections()
-        wait_until(lambda: session.stats()["flows_live"] == 0, "no flow left over", 5)
+        wait_until(lambda: session.stats()["flows_live"] == 0, "no flow left over", LINGER_S)
         wait_until(lambda: not imbalance(t, session, made), "the books balance", 3)
 
 
@@ -125,24 +138,27 @@ def timed_connect(actor, to, **arguments):
 
 
 def arrival(session, connection):
-    """The proxy's record of a connection that came to a listener of the tree: there exactly once, flagged as incoming."""
+    """The proxy's record of a connection that came to a listener of the tree: there exactly once, flagged as incoming,
+    under the peer's own port if no other connection had it at the proxy."""
+    every = session.agent.call("proxied")["connections"]
     records = [r for r in session.proxied() if r.get("destination") == plain(connection.peer)
                and host_of(r["peer"]) == host_of(connection.local)]
     if len(records) > 1:
         records = [r for r in records if r["peer"] == connection.local]
     expect(len(records) == 1, f"connection {connection.local} -> {connection.peer} reached the proxy {len(records)} times",
-           session.proxied())
+           every)
     expect_equal(records[0]["incoming"], 1, "incoming, as the proxy was told")
+    taken = [r for r in every if r != records[0] and port_of(r["peer"]) == connection.port]
+    expect(taken or records[0]["peer"] == connection.local,
+           f"the proxy saw {connection.local} come from another port without need", records[0])
     return records[0]
 
 
-def expect_arrival(session, connection, server, owner, keeps_port=True):
-    """The connection came to the incoming proxy, which knows its true peer and destination, and the program saw the proxy's
-    own connection."""
+def expect_arrival(session, connection, server, owner):
+    """The connection came to the incoming proxy, which knows its true peer and destination, and the program saw the
+    proxy's own connection."""
     record = arrival(session, connection)
     expect_equal(record["pid"], owner.pid, "process that the proxy was told")
-    if keeps_port:
-        expect_equal(record["peer"], connection.local, "peer that the proxy saw")
     visitors = [plain(v["peer"]) for v in owner.visitors(server)]
     expect(record["onward"] in visitors, f"the program was visited by {visitors}, not by the proxy", record)
     expect(connection.local not in visitors, "the program saw the peer itself", connection.local)

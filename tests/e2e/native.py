@@ -5,9 +5,13 @@ endpoint.c), as far as a server, or a client that is no Windows program, needs t
 
 usage: native.py COMMANDS ANSWERS
 """
+import collections
 import errno
+import itertools
 import json
 import os
+import resource
+import select
 import socket
 import struct
 import sys
@@ -20,6 +24,8 @@ from stream import Stream  # noqa: E402
 
 POLL_S = 0.002
 CHUNK = 64 * 1024
+FLOOD_S = 30
+SO_MAX_PACING_RATE = 47  # socket.h; Python does not name it
 
 
 class Failed(Exception):
@@ -105,12 +111,15 @@ class Native:
         self.stream = Stream()
         self.sockets = {}
         self.servers = {}
+        self.flood = collections.deque()
 
     def command_connect(self, id, to, **more):
         family, address = parse(to)
         sock = self.sockets[id] = socket.socket(family, socket.SOCK_STREAM)
         if "reuse" in more:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if "pace" in more:  # bytes a second
+            sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, int(more["pace"]))
         if "from" in more:
             sock.bind(parse(more["from"])[1])
         sock.connect(address)
@@ -122,6 +131,65 @@ class Native:
         sock = self.sockets[id] = socket.socket(family, socket.SOCK_STREAM)
         sock.sendto(self.stream.piece(int(seed), 0, int(n)), socket.MSG_FASTOPEN, address)
         return self.command_names(id)
+
+    def command_flood(self, to, count):
+        """Opens that many connections, to the destinations in turn, and keeps them. How many there are now."""
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        poll = select.epoll()
+        fresh = {}
+        for i, (family, address) in zip(range(int(count)), itertools.cycle([parse(one) for one in to.split(",")])):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            fresh[sock.fileno()] = sock
+            poll.register(sock, select.EPOLLOUT | select.EPOLLONESHOT)
+        while fresh:
+            ready = poll.poll(FLOOD_S)
+            if not ready:
+                raise Failed("flood: not all connect", 0, missing=len(fresh))
+            for number, _ in ready:
+                sock = fresh.pop(number)
+                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if error:
+                    raise Failed("flood", error, open=len(self.flood))
+                self.flood.append(sock)
+        return {"open": len(self.flood)}
+
+    def command_flood_reset(self, count):
+        """Ends the oldest ones."""
+        for _ in range(min(int(count), len(self.flood))):
+            reset(self.flood.popleft())
+        return {"open": len(self.flood)}
+
+    def command_serve_datagrams(self, id, at):
+        """Echoes UDP datagrams."""
+        family, address = parse(at)
+        sock = self.sockets[id] = socket.socket(family, socket.SOCK_DGRAM)
+        sock.bind(address)
+
+        def echo():
+            try:
+                while True:
+                    sock.sendto(*sock.recvfrom(CHUNK))
+            except OSError:
+                pass
+        threading.Thread(target=echo, daemon=True).start()
+        return {"local": text(sock.getsockname())}
+
+    def command_datagrams(self, to, count, n):
+        """Sends datagrams of n bytes; each must come back before the next is sent. How many did, in order and right."""
+        family, address = parse(to)
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(5)
+            sock.connect(address)
+            local = text(sock.getsockname())
+            for i in range(int(count)):
+                datagram = bytes(self.stream.piece(i, 0, int(n)))
+                sock.send(datagram)
+                if sock.recv(CHUNK) != datagram:
+                    raise Failed("another datagram", 0, number=i, local=local)
+        return {"count": int(count), "local": local}
 
     def command_raw(self, packets):
         """Sends IP packets, given in hexadecimal with commas between them, as they are."""

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What the scenarios do to the network of the lab's hosts: packets lost on purpose, kernel settings and counters, and
-recordings of packets.
+"""What scenarios do to the network of the lab's hosts: packet rules, kernel settings and counters, recordings of packets.
 
 Packets are recorded on the client where they meet the driver: `before` is everything that the driver may take, as the
 programs or the wire made it; `after` is what was injected for good. Both come from the kernel's packet log (NFLOG), so a
@@ -48,7 +47,7 @@ def packet_rules(family, *rules, host="client", table="mangle"):
 
 
 @contextlib.contextmanager
-def setting(host, name, value):
+def kernel_setting(host, name, value):
     """A kernel setting of that host's namespace."""
     before = on_host(host, "sysctl", "-n", name).strip()
     on_host(host, "sysctl", "-qw", f"{name}={value}")
@@ -56,19 +55,6 @@ def setting(host, name, value):
         yield
     finally:
         on_host(host, "sysctl", "-qw", f"{name}={before}")
-
-
-@contextlib.contextmanager
-def wire(*conditions):
-    """`lab net` conditions between the hosts, e.g. ("loss", 1), ("reorder", 5)."""
-    try:
-        for condition in conditions:
-            done = lab_command("net", *map(str, condition))
-            if done.returncode != 0:
-                raise Failure(f"lab net {condition}: {done.stdout + done.stderr}")
-        yield
-    finally:
-        lab_command("net", "clear")
 
 
 def kernel_counters(host):

@@ -4,8 +4,8 @@
  *
  *   hammer threads ms family to=A/P,A/P... pid [forget]    for so long, from so many threads
  *
- * Each lookup must miss, or give one of the destinations and the process. With forget=1 the threads also delete what they
- * find, so that they race for it; nobody must find again what was deleted, and each deletion succeeds once.
+ * Each lookup must miss, or give one of the destinations and the process; `wrong` counts those that do neither. With
+ * forget=1 the threads also delete what they find, and race for it: `forgotten` counts the deletions that succeeded.
  */
 #include "endpoint.h"
 #include "proxy.h"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""O3, N3: one source port at the proxy means one connection, however many have it elsewhere: every lookup and every byte is
-right."""
+"""O3, N3: one source port at the proxy means one connection, however many have it elsewhere: every lookup and every
+byte is right."""
 from actors import expect_equal, port_of
 from conditions import arrival, balanced, plain, second_server_address
 from harness import expect, scenario
@@ -13,8 +13,8 @@ def from_port(host, port):
 
 
 def told_apart(t, session, expected):
-    """expected: (connection, program's pid, incoming) in the order in which they were opened, all from one source port. Bytes
-    go over all of them at once; then each is at the proxy under a port of its own."""
+    """expected: (connection, program's pid, incoming) in the order in which they were opened, all from one source
+    port. Bytes go over all of them at once; then each is at the proxy under a port of its own."""
     running = [(c.begin("receive", seed=i, n=100_000), c.begin("send", seed=i, n=100_000))
                for i, (c, _, _) in enumerate(expected)]
     for pair in running:
@@ -22,7 +22,8 @@ def told_apart(t, session, expected):
             one.result()
     records = [r for r in session.proxied() if r["status"] == 0]
     wanted = sorted((plain(c.peer), pid, incoming) for c, pid, incoming in expected)
-    expect_equal(sorted((r["destination"], r["pid"], r["incoming"]) for r in records), wanted, "what the proxy was told")
+    told = sorted((r["destination"], r["pid"], r["incoming"]) for r in records)
+    expect_equal(told, wanted, "what the proxy was told")
     ports = {port_of(r["peer"]) for r in records}
     expect_equal(len(ports), len(expected), f"different ports at the proxy ({ports})")
     expect(expected[0][0].port in ports, "the first one did not keep its source port", ports)
@@ -40,8 +41,9 @@ def outgoing_from_every_address_at_once(t):
     """Seven local addresses of two families, one source port; by two programs."""
     child = t.child(t.root)
     port = t.free_port()
-    places = [(t.server, "10.77.0.2", "10.77.0.1"), (t.server, "fd77::2", "fd77::1"), (t.native, "127.0.0.1", "127.0.0.1"),
-              (t.server, "10.77.0.2", "10.77.0.11"), (t.native, "::1", "::1"), (t.server, "fd77::2", "fd77::11"),
+    places = [(t.server, "10.77.0.2", "10.77.0.1"), (t.server, "fd77::2", "fd77::1"),
+              (t.native, "127.0.0.1", "127.0.0.1"), (t.server, "10.77.0.2", "10.77.0.11"),
+              (t.native, "::1", "::1"), (t.server, "fd77::2", "fd77::11"),
               (t.native, "127.0.0.1", "127.0.0.2")]
     with balanced(t) as session:
         expected = []
@@ -64,7 +66,8 @@ def two_peers_of_one_port(t, family):
                  for host in (t.server_host, second)}
         expect_equal(peers[t.server_host], [port], "port of the first peer at the proxy")
         expect(peers[second] not in ([], [port]), "the later one's port was not translated", peers)
-        expect_equal([v["peer"] for v in t.root.visitors(server)].count(f"{second}/{port}"), 0, "visits of a peer itself")
+        visits = [v["peer"] for v in t.root.visitors(server)].count(f"{second}/{port}")
+        expect_equal(visits, 0, "visits of a peer itself")
 
 
 @scenario("N3", session="own", families=None)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """N1, N2, N4: connections to ports on which the tree listens go through the second proxy, and nobody else's do."""
 from actors import expect_equal, wait_until
-from conditions import (REFUSE, arrival, balanced, events, expect_arrival, expect_refused, lab_setting, warnings_in)
+from conditions import (REFUSE, arrival, balanced, events, expect_arrival, expect_refused, plain, setting,
+                        warnings_in)
 from harness import expect, scenario
 from lab import ANY
+from network import packet_rules
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
 
 OTHER = {4: 6, 6: 4}
@@ -59,6 +61,24 @@ def dual_stack_listener(t):
             visit(t, t.session, peer, at(host, server), server, t.root)
 
 
+@scenario("N1", session="incoming", families=None)
+def listeners_of_both_families_on_one_port(t):
+    """The tree's IPv6 listener has nothing to do with a stranger's IPv4 one; and when a dual-stack listener is
+    closed, both its halves are gone."""
+    port = t.free_port()
+    six, four = t.root.serve(f"::/{port}"), t.bystander.serve(f"0.0.0.0/{port}")
+    visit(t, t.session, t.server, f"fd77::1/{port}", six, t.root)
+    untouched(t.server, f"10.77.0.1/{port}", four, t.bystander)
+    untouched(t.native, f"127.0.0.1/{port}", four, t.bystander)
+    port = t.free_port()
+    both = t.root.listen(f"::/{port}", dual=1)
+    near, far = accepted(t.root, both, t.server, f"10.77.0.1/{port}")
+    expect_equal(arrival(t.session, near)["onward"], plain(far.peer), "who came to the program")
+    both.close()
+    four = t.bystander.serve(f"0.0.0.0/{port}")
+    untouched(t.server, f"10.77.0.1/{port}", four, t.bystander)
+
+
 @scenario("N1", session="incoming")
 def listener_on_one_address_only(t, family):
     """Others listen on the same port of other addresses."""
@@ -93,8 +113,8 @@ def port_closed_and_opened_by_another_program(t, family):
         if owner is t.bystander:
             expect_equal(far.peer, near.local, "peer that a stranger's server sees")
         else:
-            record = [r for r in t.session.proxied() if r["peer"] == near.local]
-            expect_equal([(r["destination"], r["pid"], r["onward"]) for r in record], [(to, owner.pid, far.peer)],
+            record = arrival(t.session, near)
+            expect_equal((record["destination"], record["pid"], record["onward"]), (to, owner.pid, far.peer),
                          "what the proxy saw")
         ending = far.begin("receive_end")
         near.reset()
@@ -122,7 +142,8 @@ def agent_reaches_the_program(t, family):
     server = t.echo(t.root, ANY[family])
     for host in (t.loopback, t.client):
         connection = untouched(t.agent, at(host, server), server, t.root)
-        expect(not [r for r in t.session.proxied() if r["peer"] == connection.local], "the proxy saw its own connection")
+        seen = [r for r in t.session.proxied() if r["peer"] == connection.local]
+        expect_equal(seen, [], "the agent's connection at the proxy")
 
 
 @scenario("N1", "N2", session="incoming")
@@ -184,7 +205,7 @@ def megabytes_to_the_tree(t, family):
     """Both ways at once, with checksums as they are and with checksums left to the hardware."""
     server = t.echo(t.root, ANY[family])
     for offload in ("off", "on"):
-        with lab_setting(t, "offload", offload, "off"):
+        with setting(t, "offload", offload, "off"):
             connections = [peer.connect(at(host, server))
                            for peer, host in ((t.server, t.client), (t.native, t.loopback))]
             running = [(c.begin("receive", seed=i, n=1 << 21), c.begin("send", seed=i, n=1 << 21))
@@ -287,6 +308,41 @@ def refuse_incoming(t, family):
         expect_equal(session.stats()["proxy_missing"], 3, "connections without a proxy")
         t.agent.call("proxy", at=f"{ANY[family]}/{session.incoming_port}")
         visit(t, session, t.server, at(t.client, server), server, t.root)
+
+
+@scenario("N4", session="own")
+def peers_syn_sent_again_after_the_proxy_came(t, family):
+    """Its first SYN passed and was answered by the program; the answer was lost. The handshake goes on as it began."""
+    server = t.echo(t.root, ANY[family])
+    lost = f"INPUT -p tcp --sport {server.port} --tcp-flags SYN,ACK SYN,ACK -j DROP"
+    with balanced(t, incoming=True, incoming_hosts=[]) as session:
+        with packet_rules(family, lost, host="server"):
+            connecting = t.server.begin_connect(at(t.client, server))
+            wait_until(lambda: session.stats()["proxy_missing"] == 1, "the SYN", 5)
+            t.agent.call("proxy", at=f"{ANY[family]}/{session.incoming_port}")
+        connection = connecting.finish()
+        exchange(connection)
+        expect_untouched(connection, server, t.root)
+        visit(t, session, t.server, at(t.client, server), server, t.root)
+
+
+@scenario("N1", session="own")
+def listener_that_no_event_told_of(t, family):
+    """It is found by the next look at the TCP table; and so is its end."""
+    to = f"{t.client}/{t.free_port()}"
+    with balanced(t, incoming=True, look_ms=100) as session:
+        with events(t, "lose all listen", "lose all close"):
+            for owner, redirected in ((t.root, True), (t.bystander, False)):
+                listener = owner.listen(to)
+
+                def as_it_should_be():
+                    before = session.stats()["flows_total"]
+                    near, far = accepted(owner, listener, t.server, to)
+                    for end in (near, far):
+                        end.reset()
+                    return (session.stats()["flows_total"] > before) == redirected
+                wait_until(as_it_should_be, f"connections to {owner.name} are led right", 3)
+                listener.close()
 
 
 @scenario("N1", session="own")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """L2: lookups by any number of threads, while connections come and go."""
-from actors import expect_equal
+from actors import expect_equal, host_of, port_of
+from conditions import arrival
 from harness import expect, scenario
 from lab import ANY
 from scenarios.outgoing import exchange
@@ -27,18 +28,19 @@ def hammer_during(t, session, servers, **arguments):
     return found, bursts
 
 
-@scenario("L2", session="shared")
+@scenario("L2", session="own")
 def lookups_during_traffic(t, family):
     """Nobody gets another connection's destination, and the relay, which asks as well, gets every one right."""
     servers = [t.echo(stamp=1) for _ in range(3)]
-    found, _ = hammer_during(t, t.session, servers)
+    with t.redirected() as session:
+        found, _ = hammer_during(t, session, servers)
     expect(found["hits"] > 100, "the hammer hardly hit", found)
 
 
 @scenario("L2", session="own")
 def lookups_and_deletions_during_traffic(t, family):
-    """By both interfaces; the proxy answers by itself, for what is deleted is not there for it either. Each mapping can be
-    deleted once, and its connection works on."""
+    """By both interfaces; the proxy answers by itself, for what is deleted is not there for it either. Each mapping
+    can be deleted once, and its connection works on."""
     servers = [t.echo() for _ in range(3)]
     for api in ("extended", "classic"):
         with t.redirected(api=api, mode="echo") as session:
@@ -61,13 +63,13 @@ def lookup_of_an_incoming_connection(t, family):
         connection = peer.connect(f"{host}/{server.port}")
         exchange(connection)
         unspecified, other = {4: ("0.0.0.0", "::"), 6: ("::", "0.0.0.0")}[family]
-        own_host = connection.local.rpartition("/")[0]
-        for asked, status in ((own_host, 0), (unspecified, 0), (t.client2, NOT_FOUND), (other, NOT_FOUND)):
-            answer = t.agent.call("lookup", peer=f"{asked}/{connection.port}")
-            expect_equal(answer["status"], status, f"lookup of {asked}/{connection.port}")
+        at_proxy = arrival(t.session, connection)["peer"]
+        for asked, status in ((host_of(at_proxy), 0), (unspecified, 0), (t.client2, NOT_FOUND), (other, NOT_FOUND)):
+            answer = t.agent.call("lookup", peer=f"{asked}/{port_of(at_proxy)}")
+            expect_equal(answer["status"], status, f"lookup of {asked}/{port_of(at_proxy)}")
             if status == 0:
-                expect_equal((answer["destination"], answer["pid"], answer["incoming"]), (connection.peer, t.root.pid, 1),
-                             "what it tells")
-        expect_equal(t.agent.call("forget", peer=connection.local)["status"], 0, "forget")
-        expect_equal(t.agent.call("lookup", peer=connection.local)["status"], NOT_FOUND, "lookup afterwards")
+                expect_equal((answer["destination"], answer["pid"], answer["incoming"]),
+                             (connection.peer, t.root.pid, 1), "what it tells")
+        expect_equal(t.agent.call("forget", peer=at_proxy)["status"], 0, "forget")
+        expect_equal(t.agent.call("lookup", peer=at_proxy)["status"], NOT_FOUND, "lookup afterwards")
         exchange(connection, 20_000, seed=2)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """O1, O4: connections that stay on the machine; and what happens where there is no proxy."""
 from actors import expect_equal, host_of, wait_until
-from conditions import REFUSE, balanced, events, expect_refused, plain, warnings_in
+from conditions import REFUSE, balanced, events, expect_refused, plain, setting, warnings_in, wire
 from harness import expect, scenario
 from lab import CLIENT, LOOPBACK, SERVER
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
@@ -85,7 +85,8 @@ def straight_to_the_proxy_with_bytes(t, family):
 
 def places(t):
     """Servers on the other machine, on loopback and on this machine's own address."""
-    return [(t.echo(), t.server), (t.echo(t.native, t.loopback), t.native), (t.echo(t.bystander, t.client), t.bystander)]
+    return [(t.echo(), t.server), (t.echo(t.native, t.loopback), t.native),
+            (t.echo(t.bystander, t.client), t.bystander)]
 
 
 @scenario("O4", session="own", families=None)
@@ -93,7 +94,8 @@ def proxy_on_ipv4_only(t):
     """IPv6 passes directly, IPv4 is redirected."""
     log = t.lab.stage + "/" + t.world.name("log") + ".txt"
     fours = [(t.echo(host="10.77.0.2"), t.server), (t.echo(t.native, "127.0.0.1"), t.native)]
-    sixes = [(t.echo(host="fd77::2"), t.server), (t.echo(t.native, "::1"), t.native), (t.echo(t.native, "fd77::1"), t.native)]
+    sixes = [(t.echo(host="fd77::2"), t.server), (t.echo(t.native, "::1"), t.native),
+             (t.echo(t.native, "fd77::1"), t.native)]
     with balanced(t, proxy_families=(4,), log="Z:" + log) as session:
         for _ in range(2):
             for server, owner in fours:
@@ -125,8 +127,8 @@ def proxy_on_ipv6_only(t):
 
 @scenario("O4", session="own")
 def nothing_listens_and_then_the_proxy_comes(t, family):
-    """Connections pass directly, the log says so once; the first one after the proxy is there is redirected; when it has
-    gone again they pass again."""
+    """Connections pass directly, the log says so once; the first one after the proxy is there is redirected; when it
+    has gone again they pass again."""
     log = t.lab.stage + "/" + t.world.name("log") + ".txt"
     with balanced(t, proxy_families=(), log="Z:" + log) as session:
         for _ in range(2):
@@ -157,6 +159,25 @@ def proxy_that_comes_unnoticed(t, family):
                 exchange(t.root.connect(server.local))
                 return session.stats()["flows_total"]
             wait_until(redirected, "a connection redirected", 3)
+
+
+@scenario("O4", session="own")
+def syn_sent_again_after_the_proxy_came(t, family):
+    """A SYN that has passed is not redirected when it is sent again, whether it was held before or not."""
+    for faults in ((), ("delay 60",)):
+        server = t.echo()
+        with balanced(t, proxy_families=(), hold_ms=500) as session, setting(t, "syn", "300", "0"):
+            with wire("loss", "100"), events(t, *faults):
+                connecting = t.root.begin_connect(server.local)
+                wait_until(lambda: session.stats()["proxy_missing"] == 1, "the SYN", 5)
+                t.agent.call("proxy", at=f"{t.loopback}/{session.proxy_port}")
+            connection = connecting.finish()
+            exchange(connection)
+            expect_untouched(connection, server, t.server)
+            connection = t.root.connect(server.local)
+            exchange(connection)
+            expect_visit(t, session, connection, server, t.server)
+            expect_equal(session.stats()["flows_total"], 1, "redirected connections")
 
 
 @scenario("O4", session="own")

@@ -10,9 +10,10 @@ import socket
 import struct
 
 from actors import Connection, expect, expect_equal, port_of, wait_until
+from conditions import balanced, setting, wire
 from harness import scenario
-from network import (NATIVE_PID, Packet, checksum, increase, kernel_counters, options_of, packet_rules, recording, setting,
-                     tshark_count, wire)
+from network import (NATIVE_PID, Packet, checksum, increase, kernel_counters, kernel_setting, options_of, packet_rules,
+                     recording, tshark_count)
 from scenarios.bytes import both_ways
 from scenarios.outgoing import exchange, expect_visit
 
@@ -25,7 +26,7 @@ OPTION_FAST_OPEN = 34
 def incoming(t):
     """A redirector of incoming connections too; .target: a port of the tree's program, .incoming_proxy: the proxy's."""
     server = t.echo(t.root, t.client)
-    with t.redirected(incoming=True) as session:
+    with balanced(t, incoming=True) as session:
         session.target, session.incoming_proxy = server.local, f"{t.client}/{session.incoming_port}"
         yield session
 
@@ -43,7 +44,7 @@ def expect_incoming(t, session, connection):
 def lost_and_reordered_segments_on_the_wire(t, family):
     """1 % lost and 5 % overtaken between the hosts: the connection that crosses the wire is the redirected one."""
     t.lab.ask("reset")
-    with incoming(t) as session, wire(("loss", 1), ("reorder", 5)):
+    with incoming(t) as session, wire("loss", "1"), wire("reorder", "5"):
         before = kernel_counters("server")
         connection = t.server.connect(session.target)
         both_ways(connection, 4 * MEGABYTE)
@@ -61,7 +62,7 @@ def lost_and_reordered_segments_on_the_wire(t, family):
 def lost_segments_on_loopback(t, family):
     """1 % of what arrives on loopback is lost, between program and proxy too, so that both send again."""
     server = t.echo()
-    with t.redirected() as session:
+    with balanced(t) as session:
         loss = f"INPUT -i lo -p tcp --{{}}port {session.proxy_port} -m statistic --mode random --probability 0.01 -j DROP"
         before = kernel_counters("client")
         with packet_rules(family, loss.format("d"), loss.format("s")):
@@ -138,8 +139,8 @@ def expect_checksums_right(record):
     path = record.paths["after"]
     expect_equal(tshark_count(path, 'tcp.checksum.status == "Bad" or ip.checksum.status == "Bad"'), 0,
                  "injected packets with a wrong checksum")
-    expect_equal(tshark_count(path, 'tcp.checksum.status == "Good"'), len(record.packets["after"]),
-                 "injected packets with a right TCP checksum")
+    good = tshark_count(path, 'tcp.checksum.status == "Good"')
+    expect(good >= len(record.packets["after"]) > 0, f"tshark says of only {good} injected packets that they are right")
 
 
 def outgoing_ways(session, connection, at_proxy, loopback):
@@ -153,11 +154,11 @@ def incoming_ways(session, connection):
 
 
 @contextlib.contextmanager
-def native_member(t, **config):
+def native_member(t):
     """A native program that a rule has put into the tree: its kernel uses more of TCP than Wine lets one ask for."""
     member = t.lab.native(t.world.name("native"), "client")
     member.windows_pid = NATIVE_PID + member.pid
-    with t.redirected(rules=f"+#{member.windows_pid}", **config) as session:
+    with balanced(t, rules=f"+#{member.windows_pid}") as session:
         yield session, member
         member.call("close_all")
     member.call("exit")
@@ -232,7 +233,7 @@ def expect_fast_open(t, family, connect, ways_of, hosts, *recorded):
 @scenario("O6", session="own")
 def fast_open_outgoing(t, family):
     server = t.echo()
-    with setting("client", FAST_OPEN, FAST_OPEN_CLIENT | FAST_OPEN_ALL_LISTENERS), native_member(t) as (session, member):
+    with kernel_setting("client", FAST_OPEN, FAST_OPEN_CLIENT | FAST_OPEN_ALL_LISTENERS), native_member(t) as (session, member):
         def ways(connection):
             record = [r for r in session.proxied() if r.get("destination") == server.local][-1]
             return outgoing_ways(session, connection, record["peer"], t.loopback)
@@ -242,7 +243,7 @@ def fast_open_outgoing(t, family):
 
 @scenario("O6", "N2", session="own")
 def fast_open_incoming(t, family):
-    with setting("client", FAST_OPEN, FAST_OPEN_ALL_LISTENERS), setting("server", FAST_OPEN, FAST_OPEN_CLIENT):
+    with kernel_setting("client", FAST_OPEN, FAST_OPEN_ALL_LISTENERS), kernel_setting("server", FAST_OPEN, FAST_OPEN_CLIENT):
         with incoming(t) as session:
             expect_fast_open(t, family, lambda seed: connect_fast(t.server, session.target, seed),
                              lambda connection: incoming_ways(session, connection), ("server", "client"),
@@ -340,7 +341,7 @@ def every_combination_of_checksum_flags(t, family):
         before = [kernel_counters(host) for host in ("client", "server")]
         with recording(t, family, *recorded) as record:
             for number, which in enumerate(("off", "ip", "transport", "on")):
-                with offload(t, which):
+                with setting(t, "offload", which, "off"):
                     made = [t.root.connect(far.local), t.root.connect(near.local), t.server.connect(session.target),
                             t.bystander.connect(far.local), t.native.connect(near.local)]
                     for connection in made:
@@ -355,12 +356,3 @@ def every_combination_of_checksum_flags(t, family):
         expect_checksums_right(record)
         proxied = [r.get("destination") for r in session.proxied()]
         expect_equal(sorted(proxied), sorted([far.local, near.local, session.target] * 4), "destinations")
-
-
-@contextlib.contextmanager
-def offload(t, which):
-    t.lab.ask("offload", which)
-    try:
-        yield
-    finally:
-        t.lab.ask("offload", "off")

@@ -6,12 +6,12 @@ What life.py shows with one connection is not repeated here: RST from each side,
 import time
 
 from actors import expect, expect_equal, port_of, wait_until
+from conditions import NOT_FOUND, balanced
 from harness import LINGER_S, scenario
 from lab import CLIENT, LOOPBACK, SERVER
-from network import packet_rules
+from network import NATIVE_PID, kernel_setting, packet_rules
 from scenarios.outgoing import exchange
 
-NOT_FOUND = 8
 LOOK_MS = 100
 OPENING_S = 30  # FLOW_OPENING_MS: how long a SYN may stay unanswered
 MEMORY_BOUND = 256 * 1024  # bytes by which an agent may have grown
@@ -54,7 +54,7 @@ def syn_ack_lost(session):
 def syn_answered_late(t, family):
     """The proxy's answer is lost, the SYN comes again and again: one flow, one mapping, and it works in the end."""
     server = t.echo()
-    with t.redirected() as session:
+    with balanced(t) as session:
         with packet_rules(family, syn_ack_lost(session)):
             connecting = t.root.begin_connect(server.local)
             wait_until(lambda: session.stats()["flows_live"] == 1, "the flow of an unanswered SYN")
@@ -72,7 +72,7 @@ def syn_answered_late(t, family):
 def sockets_that_vanish_without_a_word(t, family):
     """A program is killed and its RST is lost: as long as the proxy's end is in the TCP table the flow lives; when that has
     vanished too, looking at the table ends it. Another connection shows that looks do happen, and what they leave alone."""
-    with t.redirected(look_ms=LOOK_MS) as session:
+    with balanced(t, look_ms=LOOK_MS) as session:
         child = t.child(t.root)
         first, second = through(t, session, child), through(t, session, child)
         bystander = through(t, session, t.root)
@@ -105,7 +105,7 @@ def sockets_that_vanish_without_a_word(t, family):
 def outlive_every_timeout(t, rounds):
     """Idle and half-closed connections, while SYNs into the void come and go, each of which takes OPENING_S to be given up;
     and while the TCP table is looked at ten times a second."""
-    with t.redirected(look_ms=LOOK_MS) as session:
+    with balanced(t, look_ms=LOOK_MS) as session:
         idle, by_program, by_server = [], [], []
         for family in (4, 6):
             idle.append(through(t, session, t.root, family))
@@ -177,7 +177,7 @@ def expect_no_trace(t, in_turn, at_once):
     """The proxy is a native program, so what the agent's memory shows is the library's. The first burst lets everything
     grow to its size."""
     warm_up = at_once // 2
-    with t.redirected(proxy_families=()) as session:
+    with balanced(t, proxy_families=()) as session:
         proxies = [t.native.serve(f"{LOOPBACK[family]}/{session.proxy_port}") for family in (4, 6)]
         expect_burst(t, session, warm_up, workers=20, hold=1)
         before = t.agent.call("memory")["private_bytes"]
@@ -212,3 +212,52 @@ def a_thousand_in_turn_then_three_hundred_at_once(t):
 @scenario("L1", "L2", "L3", families=None, session="own", long=True)
 def ten_thousand_in_turn_then_two_thousand_at_once(t):
     expect_no_trace(t, 10_000, 2000)
+
+
+# ---- more than the flow table holds ----
+
+FLOWS = 65536 - 1024  # one source port means one flow (O3), and flows are given none below 1024
+AT_A_TIME = 504
+MEMBERS = 4  # a process may not have that many files
+
+
+@scenario("L3", "O3", families=None, session="own", long=True)
+def full_flow_table(t):
+    """As many connections of native programs, which rules have put into the tree, as there are source ports, to a proxy
+    that lets them wait. The next ones pass, and are counted; when one has ended, the next is redirected again."""
+    members = [t.lab.native(t.world.name("native"), "client") for _ in range(MEMBERS)]
+    rules = ",".join(f"+#{NATIVE_PID + member.pid}" for member in members)
+    backlog = 2 * FLOWS
+    with kernel_setting("client", "net.core.somaxconn", backlog), kernel_setting("server", "net.core.somaxconn", backlog), \
+            balanced(t, proxy_families=(), rules=rules) as session:
+        t.native.call("listen", id=t.native.new_id(), at=f"{LOOPBACK[4]}/{session.proxy_port}", backlog=backlog)
+        targets = [f"{SERVER[4]}/{t.free_port()}" for _ in range(MEMBERS)]
+        for target in targets:
+            t.server.call("listen", id=t.server.new_id(), at=target, backlog=backlog)
+
+        def flood(count, member=members[0]):
+            member.call("flood", to=",".join(targets), count=count, limit=60)
+            stats = session.stats()
+            return stats["flows_live"], stats["flows_refused"]
+        for member in members:
+            for _ in range(FLOWS // MEMBERS // AT_A_TIME):
+                flood(AT_A_TIME, member)
+        expect_equal(session.agent.call("mappings")["count"], FLOWS, "mappings")
+        expect_equal(flood(AT_A_TIME), (FLOWS, AT_A_TIME), "flows, and connections that passed")
+        members[1].call("flood_reset", count=1)
+        wait_until(lambda: session.stats()["flows_live"] == FLOWS - 1, "room for one")
+        expect_equal(flood(2), (FLOWS, AT_A_TIME + 1), "flows, and connections that passed")
+        for member in members:
+            end_flood(session, member)
+        expect_nothing_left(session)
+
+
+def end_flood(session, member):
+    """Ends the connections, not more at a time than the driver's queue can hold the packets of."""
+    left = 1
+    while left:
+        seen = session.stats()["packets_seen"]
+        left = member.call("flood_reset", count=AT_A_TIME)["open"]
+        wait_until(lambda seen=seen: session.stats()["packets_seen"] >= seen + min(left, AT_A_TIME), "resets seen")
+    member.call("exit")
+    member.alive = lambda: False

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""O5: what belongs to nobody in the tree, while much is redirected.
+
+The lab captures TCP only; here it is made to capture UDP and ICMP too, so that it is the library's filter that leaves them
+alone. That each packet of a bystander is injected again bit for bit and in order is shown in packets.py.
+"""
+from actors import expect, expect_equal, host_of, port_of, wait_until
+from conditions import balanced
+from harness import scenario
+from network import on_host, packet_rules
+from scenarios.bytes import expect_every_packet_back
+from scenarios.outgoing import expect_untouched, expect_visit
+from scenarios.packets import expect_incoming
+
+TREE_BYTES, STRANGERS_BYTES = 3 << 20, 1 << 20
+DATAGRAMS, PINGS = 300, 150
+LAYER_NETWORK = 0
+
+
+def start_transfer(connection, n, seed):
+    """Bytes to an echo server and back: (connection, what to wait for)."""
+    return connection, [connection.begin("receive", seed=seed, n=n), connection.begin("send", seed=seed, n=n)]
+
+
+def captured_as_well(family):
+    """UDP and ICMP go the way of TCP, through the driver's filters."""
+    protocols = ("udp", "icmp") if family == 4 else ("udp", "ipv6-icmp --icmpv6-type 128", "ipv6-icmp --icmpv6-type 129")
+    return [f"{chain} -p {protocol} -m mark ! --mark 0x57450000 -j NFQUEUE --queue-num 0 --queue-bypass"
+            for protocol in protocols for chain in ("OUTPUT", "INPUT ! -i lo")]
+
+
+def expect_echoes(output):
+    """Each ping was answered, unharmed, in order."""
+    sequence = [int(line.partition("icmp_seq=")[2].split()[0]) for line in output.splitlines() if "icmp_seq=" in line]
+    expect_equal(sequence, list(range(1, PINGS + 1)), f"answers to pings ({output[-300:]})")
+    expect("wrong data byte" not in output, "an answer to a ping was harmed", output)
+
+
+@scenario("O5", session="own")
+def everybody_else_while_much_is_redirected(t, family):
+    """The tree's connections both ways, and around them: connections from before the start, new ones of programs and natives,
+    connections to a bystander's port, UDP, ICMP."""
+    far, near, stranger_port = t.echo(), t.echo(t.native, t.loopback), t.echo(t.bystander, t.client)
+    tree_port = t.echo(t.root, t.client)
+    datagrams = t.server.call("serve_datagrams", id=t.server.new_id(), at=f"{t.server_host}/0")["local"]
+    old = [(actor.connect(server.local), server, at) for actor in (t.root, t.bystander, t.native)
+           for server, at in ((far, t.server), (near, t.native))]
+    t.lab.ask("reset")
+    with packet_rules(family, *captured_as_well(family)), balanced(t, incoming=True) as session:
+        session.target = tree_port.local
+        fresh = [(actor.connect(server.local), server, at) for actor in (t.bystander, t.native)
+                 for server, at in ((far, t.server), (near, t.native))]
+        fresh.append((t.server.connect(stranger_port.local), stranger_port, t.bystander))
+        own = [t.root.connect(far.local), t.root.connect(near.local), t.server.connect(tree_port.local)]
+        running = [start_transfer(c, TREE_BYTES, i) for i, c in enumerate(own)]
+        running += [start_transfer(c, STRANGERS_BYTES, i) for i, (c, _, _) in enumerate(old + fresh)]
+        sending = t.native.begin("datagrams", to=datagrams, count=DATAGRAMS, n=1200)
+        expect_echoes(on_host("client", "ping", "-n", "-i", "0.005", "-c", str(PINGS), "-s", "1000", "-W", "2",
+                              t.server_host))
+        answer = sending.result(60)
+        expect_equal(answer["count"], DATAGRAMS, "datagrams that came back in order")
+        for _, pending in running:
+            for one in pending:
+                one.result(120)
+        for connection, server, at in old + fresh:
+            expect_untouched(connection, server, at)
+            expect_every_packet_back(t, connection)
+        expect_visit(t, session, own[0], far, t.server)
+        expect_visit(t, session, own[1], near, t.native)
+        expect_incoming(t, session, own[2])
+        expect_equal(session.stats()["flows_total"], 3, "redirected connections")
+        expect_left_in_the_kernel(t, answer["local"])
+
+
+def expect_left_in_the_kernel(t, local):
+    """The driver saw these datagrams, and its filter gave none to the library."""
+    flows = [f for f in t.lab.ask("flows")["flows"]
+             if (f["source"], f["source_port"]) == (host_of(local), port_of(local))]
+    counters = t.lab.ask("counters")
+    expect(counters["passed"] >= 2 * (DATAGRAMS + PINGS), "the driver has not seen UDP and ICMP", counters["passed"])
+    expect_equal([f["diverted"] for f in flows if f["diverted"]], [], "datagrams that the library was given")
+
+
+@scenario("O5", "S6", session="own")
+def counters_tell_bystanders_from_the_tree(t, family):
+    """What the driver gave, what passed, what was rewritten: by kind of traffic."""
+    server = t.echo()
+    with balanced(t) as session:
+        before = session.stats()
+        stranger = t.bystander.connect(server.local)
+        connection, pending = start_transfer(stranger, STRANGERS_BYTES, 1)
+        for one in pending:
+            one.result(60)
+        middle = wait_until(lambda: settled(t, session), "the bystander's packets counted")
+        expect(middle["packets_passed"] > before["packets_passed"], "no packet of a bystander passed")
+        for counter in ("packets_rewritten", "packets_dropped", "flows_total"):
+            expect_equal(middle[counter], before[counter], f"{counter} after a bystander's connection")
+        connection, pending = start_transfer(t.root.connect(server.local), STRANGERS_BYTES, 2)
+        for one in pending:
+            one.result(60)
+        after = wait_until(lambda: settled(t, session), "the tree's packets counted")
+        expect(after["packets_rewritten"] - middle["packets_rewritten"] > 100, "few packets were rewritten",
+               after["packets_rewritten"])
+        expect_equal(after["flows_total"], 1, "redirected connections")
+        record = expect_visit(t, session, connection, server, t.server)
+        hit, missed = (session.stats()[name] for name in ("lookups_hit", "lookups_missed"))
+        expect_equal((hit, missed), (1, 0), "lookups: the proxy's own")
+        for _ in range(3):
+            t.agent.call("lookup", peer=record["peer"])
+            t.agent.call("lookup", peer=f"{t.loopback}/{t.free_port()}")
+        stats = session.stats()
+        expect_equal((stats["lookups_hit"], stats["lookups_missed"]), (4, 3), "lookups")
+
+
+def settled(t, session):
+    """The counters, once the library has seen all that the driver took."""
+    taken = sum(h["diverted"] for h in t.lab.handles() if h["layer"] == LAYER_NETWORK)
+    stats = session.stats()
+    return stats if stats["packets_seen"] == taken else None
