@@ -68,24 +68,35 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// livePID gives the id of a process that lives as long as the test: a client, because the agent cannot be its own.
+// livePID gives the id of a process that lives as long as the tests: a client, because the agent cannot be its own.
 func livePID(t *testing.T) uint32 {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"=1")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stdin.Close()
-		cmd.Wait()
+	livePIDOnce.Do(func() {
+		for try := 0; try < 3 && liveChild == nil; try++ { // Wine's CreateProcess fails now and then on a busy machine
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), childVariable+"=1")
+			stdin, err := cmd.StdinPipe() // the child ends when it is closed, at the latest with this process
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Log(err)
+				continue
+			}
+			liveChild, liveChildStdin = cmd, stdin
+		}
 	})
-	return uint32(cmd.Process.Pid)
+	if liveChild == nil {
+		t.Fatal("no process to be the client")
+	}
+	return uint32(liveChild.Process.Pid)
 }
+
+var (
+	livePIDOnce    sync.Once
+	liveChild      *exec.Cmd
+	liveChildStdin io.Closer // kept: a collected pipe is a closed one
+)
 
 // exitedPID gives the id of a process that has ended and whose handle is closed.
 func exitedPID(t *testing.T) uint32 {
