@@ -2,25 +2,34 @@
 /*
  * What an agent can tell about the library from outside.
  *
- *   memory                 bytes that this process alone has: its private memory
+ *   memory                 what is allocated on the heaps: the process's private bytes as Windows counts them are 0 under Wine
  *   mappings               peers, of all ports and both families, for which a lookup finds something
  */
 #include "proxy.h"
 
-#include <psapi.h>
 #include <string.h>
 
-enum { PORTS = 65536, PEERS_SHOWN = 20 };
+enum { PORTS = 65536, PEERS_SHOWN = 20, HEAPS = 64 };
 
 void command_memory(const struct command *c, struct json *answer)
 {
+    HANDLE heaps[HEAPS];
+    DWORD count = GetProcessHeaps(HEAPS, heaps);
+    long long bytes = 0, blocks = 0;
     (void)c;
-    PROCESS_MEMORY_COUNTERS_EX m = {.cb = sizeof m};
-    if (!K32GetProcessMemoryInfo(GetCurrentProcess(), (PROCESS_MEMORY_COUNTERS *)&m, sizeof m)) {
-        json_error(answer, "GetProcessMemoryInfo", GetLastError());
+    for (DWORD i = 0; i < count && i < HEAPS; i++) {
+        PROCESS_HEAP_ENTRY entry = {0};
+        HeapLock(heaps[i]);
+        while (HeapWalk(heaps[i], &entry)) {
+            if (entry.wFlags & PROCESS_HEAP_ENTRY_BUSY) {
+                bytes += entry.cbData;
+                blocks++;
+            }
+        }
+        HeapUnlock(heaps[i]);
     }
-    json_number(answer, "private_bytes", (long long)m.PrivateUsage);
-    json_number(answer, "working_set", (long long)m.WorkingSetSize);
+    json_number(answer, "bytes", bytes);
+    json_number(answer, "blocks", blocks);
 }
 
 /* The unspecified address: found by family and port alone. */

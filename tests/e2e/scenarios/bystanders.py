@@ -4,13 +4,17 @@
 The lab captures TCP only; here it is made to capture UDP and ICMP too, so that it is the library's filter that leaves them
 alone. That each packet of a bystander is injected again bit for bit and in order is shown in packets.py.
 """
+import os
+import re
+
 from actors import expect, expect_equal, host_of, port_of, wait_until
 from conditions import balanced
 from harness import scenario
 from network import on_host, packet_rules
 from scenarios.bytes import expect_every_packet_back
-from scenarios.outgoing import expect_untouched, expect_visit
+from scenarios.outgoing import exchange, expect_untouched, expect_visit
 from scenarios.packets import expect_incoming
+from scenarios.service import CONNECTION
 
 TREE_BYTES, STRANGERS_BYTES = 3 << 20, 1 << 20
 DATAGRAMS, PINGS = 300, 150
@@ -117,3 +121,35 @@ def settled(t, session):
     taken = sum(h["diverted"] for h in t.lab.handles() if h["layer"] == LAYER_NETWORK)
     stats = session.stats()
     return stats if stats["packets_seen"] == taken else None
+
+
+SUMMARY = re.compile(r".* INFO +stopped: (\d+) connections redirected, (\d+) packets seen, (\d+) passed, (\d+) rewritten, "
+                     r"(\d+) dropped")
+
+
+@scenario("S6", "S5", session="own")
+def summary_in_the_log(t, family):
+    """After stop the log and the counters say the same, and the connections' lines what the proxy has counted."""
+    log = os.path.join(t.lab.stage, t.world.name("log") + ".txt")
+    server = t.echo()
+    with t.redirected(log="Z:" + log, level=4) as session:
+        stranger = t.bystander.connect(server.local)
+        exchange(stranger, 5000)
+        made = [t.root.connect(server.local) for _ in range(4)]
+        for i, connection in enumerate(made):
+            exchange(connection, 10_000 * (i + 1))
+        for connection in made[:2]:
+            connection.reset()
+        wait_until(lambda: session.stats()["flows_live"] == 2, "two flows left", 5)
+        carried = sorted(r["up"] for r in session.proxied())
+        session.stop()
+        stats = session.stats()
+    with open(log, encoding="utf-8") as text:
+        lines = text.read().splitlines()
+    found = [SUMMARY.fullmatch(line) for line in lines]
+    expect_equal([[int(number) for number in m.groups()] for m in found if m],
+                 [[stats[name] for name in ("flows_total", "packets_seen", "packets_passed", "packets_rewritten",
+                                            "packets_dropped")]], "summaries in the log")
+    connections = [CONNECTION.search(line) for line in lines]
+    expect_equal(sorted(int(m[6]) for m in connections if m), carried, "bytes up, in the log")
+    expect_equal(sorted(int(m[7]) for m in connections if m), carried, "bytes down, in the log")

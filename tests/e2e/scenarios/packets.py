@@ -10,7 +10,7 @@ import socket
 import struct
 
 from actors import Connection, expect, expect_equal, port_of, wait_until
-from conditions import balanced, setting, wire
+from conditions import balanced, imbalance, setting, wire
 from harness import scenario
 from network import (NATIVE_PID, Packet, checksum, increase, kernel_counters, kernel_setting, options_of, packet_rules,
                      recording, tshark_count)
@@ -23,10 +23,10 @@ OPTION_FAST_OPEN = 34
 
 
 @contextlib.contextmanager
-def incoming(t):
+def incoming(t, kind=balanced):
     """A redirector of incoming connections too; .target: a port of the tree's program, .incoming_proxy: the proxy's."""
     server = t.echo(t.root, t.client)
-    with balanced(t, incoming=True) as session:
+    with kind(t, incoming=True) as session:
         session.target, session.incoming_proxy = server.local, f"{t.client}/{session.incoming_port}"
         yield session
 
@@ -36,6 +36,14 @@ def expect_incoming(t, session, connection):
     records = [r for r in session.proxied() if r["peer"] == connection.local]
     expect_equal([(r.get("destination"), r.get("incoming"), r.get("pid")) for r in records],
                  [(session.target, 1, t.root.pid)], f"what the incoming proxy was told about {connection.local}")
+
+
+@contextlib.contextmanager
+def accounted(t, **config):
+    """Like balanced(), without waiting until flows that ended by FIN have lingered."""
+    with t.redirected(**config) as session:
+        yield session
+        wait_until(lambda: not imbalance(t, session, 0), "the books balance", 3)
 
 
 # ---- bad wires ----
@@ -54,8 +62,6 @@ def lost_and_reordered_segments_on_the_wire(t, family):
         for name in ("wire_lost", "wire_reordered"):
             expect(counters[name] > 0, f"the wire has done nothing: {name} 0")
         expect(again > 0, "nothing was sent again")
-        connection.shutdown()
-        expect_equal(connection.end(), "fin", "end of the connection")
 
 
 @scenario("O6", session="own")
@@ -71,8 +77,6 @@ def lost_segments_on_loopback(t, family):
         again = increase(before, kernel_counters("client"), "TcpRetransSegs")["TcpRetransSegs"]
         expect(again > 0, "nothing was sent again")
         expect_visit(t, session, connection, server, t.server)
-        connection.shutdown()
-        expect_equal(connection.end(), "fin", "end of the connection")
 
 
 # ---- great numbers ----
@@ -93,8 +97,8 @@ def transfer(t, size):
 
 
 @scenario("O6")
-def sixty_four_megabytes_each_way(t, family):
-    transfer(t, 64 * MEGABYTE)
+def thirty_two_megabytes_each_way(t, family):
+    transfer(t, 32 * MEGABYTE)
 
 
 @scenario("O6", long=True)
@@ -154,11 +158,11 @@ def incoming_ways(session, connection):
 
 
 @contextlib.contextmanager
-def native_member(t):
+def native_member(t, kind=balanced):
     """A native program that a rule has put into the tree: its kernel uses more of TCP than Wine lets one ask for."""
     member = t.lab.native(t.world.name("native"), "client")
     member.windows_pid = NATIVE_PID + member.pid
-    with balanced(t, rules=f"+#{member.windows_pid}") as session:
+    with kind(t, rules=f"+#{member.windows_pid}") as session:
         yield session, member
         member.call("close_all")
     member.call("exit")
@@ -175,7 +179,7 @@ def its_record(session, connection, member):
 def nothing_but_addresses_changes_outgoing(t, family):
     """And nothing at all of a bystander's connection."""
     server = t.echo()
-    with native_member(t) as (session, member):
+    with native_member(t, accounted) as (session, member):
         with recording(t, family, *ports(server.local, f"/{session.proxy_port}")) as record:
             connection, stranger = member.connect(server.local), t.native.connect(server.local)
             for i in range(20):
@@ -192,7 +196,7 @@ def nothing_but_addresses_changes_outgoing(t, family):
 
 @scenario("O6", "N2", session="own")
 def nothing_but_the_port_changes_incoming(t, family):
-    with incoming(t) as session:
+    with incoming(t, accounted) as session:
         with recording(t, family, *ports(session.target, session.incoming_proxy)) as record:
             connection = t.server.connect(session.target)
             for i in range(20):
@@ -347,8 +351,6 @@ def every_combination_of_checksum_flags(t, family):
                     for connection in made:
                         for n in (1, 1000, 100_000):
                             exchange(connection, n, seed=number)
-                        connection.shutdown()
-                        expect_equal(connection.end(), "fin", f"end of the connection with offload {which}")
                     expect_incoming(t, session, made[2])
         for host, counters in zip(("client", "server"), before):
             expect_equal(increase(counters, kernel_counters(host), *SUM_ERRORS), dict.fromkeys(SUM_ERRORS, 0),

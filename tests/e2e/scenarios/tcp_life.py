@@ -14,7 +14,7 @@ from scenarios.outgoing import exchange
 
 LOOK_MS = 100
 OPENING_S = 30  # FLOW_OPENING_MS: how long a SYN may stay unanswered
-MEMORY_BOUND = 256 * 1024  # bytes by which an agent may have grown
+MEMORY_BOUND = 128 * 1024  # bytes by which an agent may have grown
 
 
 def through(t, session, actor, family=None):
@@ -130,12 +130,6 @@ def outlive_every_timeout(t, rounds):
                 far.receive(2, 30_000, i * 30_000)
         for near, far in idle:
             both_ways(near, far)
-        for near, far in by_program:
-            far.close()
-            expect_equal(near.end(), "fin", "what the program saw at the end")
-        for near, far in by_server:
-            near.close()
-            expect_equal(far.end(), "fin", "what the server saw at the end")
         t.world.close_connections()
         expect_nothing_left(session)
 
@@ -150,7 +144,8 @@ def void(t, session, others):
         for attempt in attempts:
             t.root.call("close", id=attempt.number)
             attempt.pending.result(may_fail=True)
-        wait_until(lambda: session.stats()["flows_live"] == others, "flows of unanswered SYNs ended", OPENING_S + 10)
+        wait_until(lambda: session.stats()["flows_live"] <= others, "flows of unanswered SYNs ended", OPENING_S + 10)
+        expect_equal(session.stats()["flows_live"], others, "flows: all but those")
         expect(time.monotonic() - began > OPENING_S / 2, "the flow of an unanswered SYN ended too early")
         expect_equal(session.stats()["flows_total"] - before["flows_total"], 2, "flows")
 
@@ -180,12 +175,12 @@ def expect_no_trace(t, in_turn, at_once):
     with balanced(t, proxy_families=()) as session:
         proxies = [t.native.serve(f"{LOOPBACK[family]}/{session.proxy_port}") for family in (4, 6)]
         expect_burst(t, session, warm_up, workers=20, hold=1)
-        before = t.agent.call("memory")["private_bytes"]
+        before = t.agent.call("memory")["bytes"]
         expect_burst(t, session, in_turn, workers=6)
         expect_burst(t, session, at_once, workers=50, hold=1)
         expect(t.agent.call("mappings")["count"] > 0, "no mapping lingers: the scenario shows nothing")
         expect_nothing_left(session)
-        grown = t.agent.call("memory")["private_bytes"] - before
+        grown = t.agent.call("memory")["bytes"] - before
         expect(grown <= MEMORY_BOUND, f"the agent has grown by {grown} bytes")
         visitors = sum(len(t.native.visitors(proxy)) for proxy in proxies)
         expect_equal(visitors, warm_up + in_turn + at_once, "connections that reached the proxy")
