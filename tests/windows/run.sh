@@ -52,13 +52,14 @@ start_wine()
 {
     export WINEPREFIX=$out/prefix WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
     unset DISPLAY WINDOWS_REDIRECTOR_LOG WINDOWS_REDIRECTOR_LOG_LEVEL
+    wine=$(command -v wine64 || echo /usr/lib/wine/wine64)
     wineserver=$(command -v wineserver || echo /usr/lib/wine/wineserver)
     # A server from outside would make the tests' sockets in its own namespace.
     "$wineserver" -k 2>/dev/null && "$wineserver" -w || true
     trap '"$wineserver" -k 2>/dev/null || true' EXIT
     mkdir -p "$WINEPREFIX"
     "$wineserver" -p >/dev/null 2>&1 # stays until the end: starting anew for each test costs seconds
-    [ -f "$WINEPREFIX/system.reg" ] || wine wineboot -i >"$out/wineboot.log" 2>&1
+    [ -f "$WINEPREFIX/system.reg" ] || "$wine" wineboot -i >"$out/wineboot.log" 2>&1
 }
 
 # Output goes to a file: a pipe would stay open as long as Wine's background services.
@@ -76,7 +77,7 @@ run()
         cp "$out/iphlpapi.dll" "$system32/"
         export WINEDLLOVERRIDES="mscoree,mshtml=;iphlpapi=n"
     fi
-    (cd "$out/scratch" && timeout 180 wine "../test_$name.exe" ${arguments[@]+"${arguments[@]}"}) \
+    (cd "$out/scratch" && timeout 180 "$wine" "../test_$name.exe" ${arguments[@]+"${arguments[@]}"}) \
         >"$out/test_$name.log" 2>&1 || status=$?
     if [ "$name" = owner ]; then
         mv "$out/iphlpapi.wine.dll" "$system32/iphlpapi.dll"
