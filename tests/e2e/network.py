@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What scenarios do to the network of the lab's hosts: packet rules, kernel settings and counters, recordings of packets.
+"""What scenarios do to the network of the lab's hosts: packet rules, kernel settings, recordings of packets.
 
 Packets are recorded on the client where they meet the driver: `before` is everything that the driver may take, as the
-programs or the wire made it; `after` is what was injected for good. Both come from the kernel's packet log (NFLOG), so a
-packet that never reaches a wire is seen too.
+programs or the wire made it; `after` is what was injected for good. Both come from the kernel's packet log (NFLOG), so
+a packet that never reaches a wire is seen too.
 """
 import contextlib
 import os

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Real servers on the server host: nginx, PostgreSQL, Redis, and one in Go. Each is started when it is first asked for and
-runs until the lab goes down; each listens on both families. Their certificate is made anew with every lab."""
+"""Real servers on the server host: nginx, PostgreSQL, Redis, and one in Go. Each is started when it is first asked for
+and runs until the lab goes down; each listens on both families. Their certificate is made anew with every lab."""
 import glob
 import os
 import shutil
@@ -75,8 +75,9 @@ class Servers:
         listen = "listen {}:{p}{more}; listen [{}]:{p}{more};"
         os.mkdir(os.path.join(self.folder, "pages"))
         self.run(CLIENTS, "pages", os.path.join(self.folder, "pages"))
-        configuration = NGINX.format(folder=self.folder, listen=listen.format(*SERVER.values(), p=ports["http"], more=""),
-                                     listen_tls=listen.format(*SERVER.values(), p=ports["https"], more=" ssl http2"))
+        configuration = NGINX.format(
+            folder=self.folder, listen=listen.format(*SERVER.values(), p=ports["http"], more=""),
+            listen_tls=listen.format(*SERVER.values(), p=ports["https"], more=" ssl http2"))
         path = os.path.join(self.folder, "nginx.conf")
         with open(path, "w", encoding="ascii") as out:
             out.write(configuration)

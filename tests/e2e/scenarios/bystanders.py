@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """O5: what belongs to nobody in the tree, while much is redirected.
 
-The lab captures TCP only; here it is made to capture UDP and ICMP too, so that it is the library's filter that leaves them
-alone. That each packet of a bystander is injected again bit for bit and in order is shown in packets.py.
+The lab captures TCP only; here it is made to capture UDP and ICMP too, so that it is the library's filter that leaves
+them alone. That each packet of a bystander is injected again bit for bit and in order is shown in packets.py.
 """
 import os
 import re
@@ -10,7 +10,7 @@ import re
 from actors import expect, expect_equal, host_of, port_of, wait_until
 from conditions import balanced
 from harness import scenario
-from network import on_host, packet_rules
+from network import FINAL_MARK, on_host, packet_rules
 from scenarios.bytes import expect_every_packet_back
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
 from scenarios.packets import expect_incoming
@@ -28,9 +28,9 @@ def start_transfer(connection, n, seed):
 
 def captured_as_well(family):
     """UDP and ICMP go the way of TCP, through the driver's filters."""
-    protocols = ("udp", "icmp") if family == 4 else ("udp", "ipv6-icmp --icmpv6-type 128", "ipv6-icmp --icmpv6-type 129")
-    return [f"{chain} -p {protocol} -m mark ! --mark 0x57450000 -j NFQUEUE --queue-num 0 --queue-bypass"
-            for protocol in protocols for chain in ("OUTPUT", "INPUT ! -i lo")]
+    pings = ("icmp",) if family == 4 else ("ipv6-icmp --icmpv6-type 128", "ipv6-icmp --icmpv6-type 129")
+    return [f"{chain} -p {protocol} -m mark ! --mark {FINAL_MARK} -j NFQUEUE --queue-num 0 --queue-bypass"
+            for protocol in ("udp", *pings) for chain in ("OUTPUT", "INPUT ! -i lo")]
 
 
 def expect_echoes(output):
@@ -42,8 +42,8 @@ def expect_echoes(output):
 
 @scenario("O5", session="own")
 def everybody_else_while_much_is_redirected(t, family):
-    """The tree's connections both ways, and around them: connections from before the start, new ones of programs and natives,
-    connections to a bystander's port, UDP, ICMP."""
+    """The tree's connections both ways, and around them: connections from before the start, new ones of programs and
+    natives, connections to a bystander's port, UDP, ICMP."""
     far, near, stranger_port = t.echo(), t.echo(t.native, t.loopback), t.echo(t.bystander, t.client)
     tree_port = t.echo(t.root, t.client)
     datagrams = t.server.call("serve_datagrams", id=t.server.new_id(), at=f"{t.server_host}/0")["local"]
@@ -123,8 +123,8 @@ def settled(t, session):
     return stats if stats["packets_seen"] == taken else None
 
 
-SUMMARY = re.compile(r".* INFO +stopped: (\d+) connections redirected, (\d+) packets seen, (\d+) passed, (\d+) rewritten, "
-                     r"(\d+) dropped")
+SUMMARY = re.compile(r".* INFO +stopped: (\d+) connections redirected, (\d+) packets seen, (\d+) passed, "
+                     r"(\d+) rewritten, (\d+) dropped")
 
 
 @scenario("S6", "S5", session="own")
