@@ -66,13 +66,6 @@ static inline ip_addr ip_addr_loopback(uint32_t family)
     return family == FAMILY_IP4 ? ip_addr_from_ip4(ip4) : one;
 }
 
-/** 127.0.0.0/8 or ::1. */
-static inline bool ip_addr_is_loopback(const ip_addr *a, uint32_t family)
-{
-    ip_addr one = {.bytes = {[15] = 1}};
-    return family == FAMILY_IP4 ? a->bytes[12] == 127 : ip_addr_equal(a, &one);
-}
-
 /** 0.0.0.0 or ::. */
 static inline bool ip_addr_is_any(const ip_addr *a, uint32_t family)
 {
