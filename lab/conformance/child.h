@@ -18,7 +18,8 @@ struct child {
 static inline void child_start(struct child *c, const char *role)
 {
     SECURITY_ATTRIBUTES inherit = {sizeof inherit, NULL, TRUE};
-    STARTUPINFOA start = {.cb = sizeof start, .dwFlags = STARTF_USESTDHANDLES};
+    STARTUPINFOA start = {
+        .cb = sizeof start, .dwFlags = STARTF_USESTDHANDLES, .hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE)};
     char command[MAX_PATH + 128];
 
     require("pipe", CreatePipe(&start.hStdInput, &c->input, &inherit, 0));
@@ -30,8 +31,13 @@ static inline void child_start(struct child *c, const char *role)
 
 static inline void child_end(struct child *c)
 {
+    DWORD code = 0;
+
     CloseHandle(c->input);
     require("end of the child", WaitForSingleObject(c->info.hProcess, PATIENCE_MS) == WAIT_OBJECT_0);
+    GetExitCodeProcess(c->info.hProcess, &code);
+    if (code)
+        check("what a child did", false, "it ended with code %lu", code);
     CloseHandle(c->info.hProcess);
     CloseHandle(c->info.hThread);
 }

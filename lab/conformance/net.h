@@ -2,7 +2,7 @@
 /*
  * Sockets and hand-made packets for the conformance programs.
  *
- * The server host runs server.py: port 8000 echoes, port 8001 takes a line "ADDRESS PORT" and
+ * The server host runs server.py: port 8000 echoes (UDP, too), port 8001 takes a line "ADDRESS PORT" and
  * connects to it.
  */
 #ifndef LAB_NET_H

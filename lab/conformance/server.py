@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The server host's side of the conformance tests.
 
-Port 8000 echoes what it gets. Port 8001 takes a line "ADDRESS PORT", connects to it and answers "ok"
+Port 8000 echoes what it gets, by TCP and UDP. Port 8001 takes a line "ADDRESS PORT", connects to it and answers "ok"
 or the error; the connection it made lives until the asker closes. Prints "ready" when both listen.
 """
 import socket
@@ -27,6 +27,18 @@ def call_back(conn):
             conn.sendall(f"{e}\n".encode())
 
 
+def echo_datagrams(family, address, port):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.bind((address, port))
+
+    def loop():
+        while True:
+            data, peer = s.recvfrom(65536)
+            s.sendto(data, peer)
+
+    threading.Thread(target=loop).start()
+
+
 def serve(family, address, port, job):
     listener = socket.create_server((address, port), family=family, backlog=256)
 
@@ -47,5 +59,6 @@ def guarded(job, conn):
 
 for family, address in ADDRESSES:
     serve(family, address, 8000, echo)
+    echo_datagrams(family, address, 8000)
     serve(family, address, 8001, call_back)
 print("ready", flush=True)

@@ -306,6 +306,8 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "native"))
         return role_native();
     events = open_or_exit("tcp", LAYER_SOCKET, 0, FLAG_SNIFF | FLAG_RECV_ONLY);
+    /* Where children start slowly, events wait longer than the usual two seconds. */
+    WinDivertSetParam(events, PARAM_QUEUE_TIME, 16000);
     test_connect("connect 10.77.0.2 8000", ANY4, CLIENT4, SERVER4);
     test_connect("connect fd77::2 8000", ANY6, CLIENT6, SERVER6);
     test_connect("connect ::ffff:10.77.0.2 8000", ANY4, CLIENT4, SERVER4);

@@ -20,11 +20,15 @@ enum windivert_layer {
 
 enum windivert_event {
     EVENT_PACKET = 0,
+    EVENT_ESTABLISHED = 1,
+    EVENT_DELETED = 2,
     EVENT_BIND = 3,
     EVENT_CONNECT = 4,
     EVENT_LISTEN = 5,
     EVENT_ACCEPT = 6,
     EVENT_CLOSE = 7,
+    EVENT_REFLECT_OPEN = 8,
+    EVENT_REFLECT_CLOSE = 9,
 };
 
 #define FLAG_SNIFF 0x01u
@@ -78,7 +82,14 @@ struct windivert_address {
             uint16_t local_port; /* host order */
             uint16_t remote_port;
             uint8_t protocol;
-        } socket;
+        } socket; /* FLOW events, too */
+        struct {
+            int64_t timestamp;
+            uint32_t process_id;
+            uint32_t layer;
+            uint64_t flags;
+            int16_t priority;
+        } reflect;
         uint8_t reserved3[64];
     };
 };

@@ -166,7 +166,6 @@ enum wd_status {
     ST_DATA_NOT_ACCEPTED = 0xc000021b,         // 592
     ST_NETWORK_UNREACHABLE = 0xc000023c,       // 1231
     ST_HOST_UNREACHABLE = 0xc000023d,          // 1232
-    ST_HOPLIMIT_EXCEEDED = 0xc000a012,         // 1232, under Wine 8: 317
 };
 
 #endif

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
-// Theory of operation: the rules queue TCP in mangle OUTPUT (what this host sends, loopback
+// Theory of operation: the rules queue packets in mangle OUTPUT (what this host sends, loopback
 // included) and in mangle INPUT except on `lo`. So loopback is seen once, as outbound, as on
 // Windows; traffic between two addresses of this host goes through `lo` and is loopback, too.
 // Injected packets always leave through OUTPUT; their mark says what they were injected as.
 //
-// The queue is bound without the GSO option: the kernel then cuts super-packets to the path's
+// There are two queues, one for TCP and one for all else. The second is opened when the first filter
+// comes that can match such packets, and stays: closing it would lose what is in it. A queue that
+// nobody has opened costs nothing, the kernel lets the packets by.
+//
+// The queues are bound without the GSO option: the kernel then cuts super-packets to the path's
 // MTU (up to 64 KB on `lo`) and completes checksums before it hands packets over.
 #include "capture.h"
 
@@ -34,9 +38,11 @@ enum {
     PER_ROUND = 64,       // packets before other work gets a turn
 };
 
-static struct nfq_handle *netlink;
-static struct nfq_q_handle *queue;
-static uint16_t number;
+static struct source {
+    uint16_t number;
+    struct nfq_handle *netlink; // NULL: not open
+    struct nfq_q_handle *queue;
+} tcp, others;
 static unsigned offload; // sums
 static uint64_t lost_before;
 
@@ -104,15 +110,15 @@ static int packet_queued(struct nfq_q_handle *from, struct nfgenmsg *message, st
 static void queue_readable(void *context, int fd)
 {
     static char message[MESSAGE_MAX] __attribute__((aligned(8)));
+    const struct source *source = context;
 
-    (void)context;
     for (int i = 0; i < PER_ROUND; i++) {
         ssize_t length = recv(fd, message, sizeof(message), MSG_DONTWAIT);
 
         if (length < 0)
             return;
         events_drain(); // a CONNECT comes before its SYN
-        nfq_handle_packet(netlink, message, (int)length);
+        nfq_handle_packet(source->netlink, message, (int)length);
     }
 }
 
@@ -127,8 +133,8 @@ static uint64_t lost_since_boot(void)
     if (!file)
         return 0;
     while (fscanf(file, "%u %*u %*u %*u %*u %llu %llu %*[^\n]", &found, &full_queue, &full_socket) == 3) {
-        if (found == number)
-            lost = full_queue + full_socket;
+        if (found == tcp.number || found == others.number)
+            lost += full_queue + full_socket;
     }
     fclose(file);
     return lost;
@@ -145,32 +151,52 @@ static void fail(const char *what)
     exit(1);
 }
 
-void capture_open(uint16_t queue_number)
+static void source_open(struct source *source)
 {
     int size = RECEIVE_BUFFER, one = 1, fd;
 
-    number = queue_number;
-    if (!netif_set_loopback_mtu(LOOPBACK_MTU))
-        fail("cannot set the MTU of lo");
-    netlink = nfq_open();
-    if (!netlink)
+    source->netlink = nfq_open();
+    if (!source->netlink)
         fail("cannot open the packet queue");
-    queue = nfq_create_queue(netlink, queue_number, packet_queued, NULL);
-    if (!queue)
+    source->queue = nfq_create_queue(source->netlink, source->number, packet_queued, NULL);
+    if (!source->queue)
         fail("cannot bind the packet queue (another program has it?)");
-    if (nfq_set_mode(queue, NFQNL_COPY_PACKET, COPY_MAX) < 0)
+    if (nfq_set_mode(source->queue, NFQNL_COPY_PACKET, COPY_MAX) < 0)
         fail("cannot get packets copied from the packet queue");
-    nfq_set_queue_maxlen(queue, QUEUE_MAX);
-    fd = nfq_fd(netlink);
+    nfq_set_queue_maxlen(source->queue, QUEUE_MAX);
+    fd = nfq_fd(source->netlink);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
     setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one, sizeof(one));
+    loop_add(fd, queue_readable, source);
+}
+
+static void source_close(struct source *source)
+{
+    if (!source->netlink)
+        return;
+    loop_remove(nfq_fd(source->netlink));
+    nfq_destroy_queue(source->queue);
+    nfq_close(source->netlink);
+}
+
+void capture_open(uint16_t queue_number)
+{
+    if (!netif_set_loopback_mtu(LOOPBACK_MTU))
+        fail("cannot set the MTU of lo");
+    tcp.number = queue_number;
+    others.number = queue_number + 1;
+    source_open(&tcp);
     lost_before = lost_since_boot();
-    loop_add(fd, queue_readable, NULL);
+}
+
+void capture_others(void)
+{
+    if (!others.netlink)
+        source_open(&others);
 }
 
 void capture_close(void)
 {
-    loop_remove(nfq_fd(netlink));
-    nfq_destroy_queue(queue);
-    nfq_close(netlink);
+    source_close(&tcp);
+    source_close(&others);
 }

@@ -7,9 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Exits with a message if there is no packet queue.
+// Exits with a message if there is no packet queue. TCP is queued there, all else in the next one.
 void capture_open(uint16_t queue_number);
 void capture_close(void);
+
+// From now on other protocols than TCP are captured, too. Calling it again changes nothing.
+void capture_others(void);
 
 // Pretend that the network card computes these checksums (SUM_IP ...): what leaves is captured before
 // it did, and what arrives has been verified; so their flags are 0.

@@ -5,10 +5,12 @@
 //   counters      what happened to packets in total, and per handle
 //   flows         the same by flow
 //   handles       open handles, their settings and counters
+//   audit         was each packet that was received injected once, and in order? see audit.h
 //   owners on|off does the TCP table tell owners?
 //   syn MS        after that time a SYN is sent again; 0: after a second
 //   strict on|off, offload on|off|ip|transport, reset
 //   events ...    faults of socket events, see fault.h
+//   fault ...     faults of the driver, see drvfault.h; faults: how often each struck
 //   wire ...      conditions between the hosts, see wire.h
 #define _GNU_SOURCE
 #include "control.h"
@@ -23,7 +25,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "capture.h"
+#include "drvfault.h"
 #include "events.h"
 #include "fault.h"
 #include "handle.h"
@@ -61,11 +65,26 @@ static void print_handle(FILE *out, const struct handle *handle)
     fputc('}', out);
 }
 
-static void print_handles(FILE *out)
+// What became of the packets of one handle: in its queue, and of those that were received.
+static void print_audit(FILE *out, const struct handle *handle)
+{
+    const uint64_t *count = handle->counters.count;
+
+    fprintf(out, "{\"owner\":%u,\"layer\":%d,\"priority\":%d,\"diverted\":%llu,\"queued\":%u,\"lost_in_queue\":%llu,",
+            handle->owner, (int)handle->layer, handle->initialized ? handle_user_priority(handle) : 0,
+            (unsigned long long)count[COUNT_diverted], handle->queue.count,
+            (unsigned long long)(count[COUNT_overflow] + count[COUNT_timeout] + count[COUNT_truncated]));
+    audit_print_account(out, handle->account);
+    fputc('}', out);
+}
+
+typedef void print_fn(FILE *out, const struct handle *handle);
+
+static void print_handles(FILE *out, print_fn *print)
 {
     fputs("\"handles\":[", out);
     for (const struct handle *handle = handle_first(); handle; handle = handle->next) {
-        print_handle(out, handle);
+        print(out, handle);
         if (handle->next)
             fputc(',', out);
     }
@@ -103,6 +122,8 @@ static bool offload_command(const char *which)
 static void reset(void)
 {
     counters_reset();
+    audit_reset();
+    drvfault_reset_counts();
     for (struct handle *handle = handle_first(); handle; handle = handle->next)
         memset(&handle->counters, 0, sizeof(handle->counters));
 }
@@ -127,12 +148,16 @@ static void answer(FILE *out, const char *command)
         fprintf(out, ",\"capture_lost\":%llu,", (unsigned long long)capture_lost());
         print_settings(out);
         fputc(',', out);
-        print_handles(out);
+        print_handles(out, print_handle);
     } else if (!strcmp(command, "flows")) {
         fputs("\"flows\":", out);
         counters_print_flows(out);
     } else if (!strcmp(command, "handles")) {
-        print_handles(out);
+        print_handles(out, print_handle);
+    } else if (!strcmp(command, "audit")) {
+        audit_print(out);
+        fputc(',', out);
+        print_handles(out, print_audit);
     } else if (!strcmp(command, "strict on") || !strcmp(command, "strict off")) {
         inject_set_strict(!strcmp(command, "strict on"));
         print_settings(out);
@@ -146,6 +171,9 @@ static void answer(FILE *out, const char *command)
     } else if ((!strncmp(command, "events ", 7) && fault_command(command + 7)) ||
                (!strncmp(command, "wire ", 5) && wire_command(command + 5))) {
         print_settings(out);
+    } else if (!strcmp(command, "faults") || (!strncmp(command, "fault ", 6) && drvfault_command(command + 6))) {
+        fputs("\"faults\":", out);
+        drvfault_print(out);
     } else if (!strcmp(command, "reset")) {
         reset();
         print_settings(out);

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
 // Theory of operation: arrays indexed by enum counter. Flows live in an open-addressed table of
-// fixed size; when it is full, further flows are only in the total and their number is reported.
+// fixed size; when it is full, further flows are only in the total and their number is reported. The
+// table has room for ten thousand redirected connections, so it is taken from the system afresh at each
+// reset: pages that were never touched cost nothing.
 #include "counters.h"
 
 #include <arpa/inet.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { FLOW_SLOTS = 8192, FLOW_MAX = 6000 };
+enum { FLOW_SLOTS = 1 << 18, FLOW_MAX = 150000 };
 
 struct flow_key {
     uint32_t source[4], destination[4];
@@ -20,11 +23,11 @@ struct flow_key {
 };
 
 static struct counters total;
-static struct {
+static struct flow {
     struct flow_key key;
     uint64_t bytes; // of the captured packets
     struct counters counters;
-} flows[FLOW_SLOTS];
+} * flows; // NULL: none yet
 static unsigned flow_count;
 static uint64_t flow_misses;
 
@@ -64,6 +67,8 @@ static int flow_find(const struct flow_key *key)
 
     for (size_t i = 0; i < sizeof(*key); i++)
         hash = (hash ^ bytes[i]) * 16777619u;
+    if (!flows && (flows = calloc(FLOW_SLOTS, sizeof(*flows))) == NULL)
+        return -1;
     for (unsigned slot = hash % FLOW_SLOTS;; slot = (slot + 1) % FLOW_SLOTS) {
         if (memcmp(&flows[slot].key, key, sizeof(*key)) == 0)
             return (int)slot;
@@ -95,7 +100,8 @@ void counters_add_packet(struct counters *handle, enum counter counter, const st
 void counters_reset(void)
 {
     memset(&total, 0, sizeof(total));
-    memset(flows, 0, sizeof(flows));
+    free(flows);
+    flows = NULL;
     flow_count = 0;
     flow_misses = 0;
 }
@@ -129,7 +135,7 @@ void counters_print_flows(FILE *out)
     const char *separator = "";
 
     fputc('[', out);
-    for (int i = 0; i < FLOW_SLOTS; i++) {
+    for (int i = 0; flows && i < FLOW_SLOTS; i++) {
         if (!flows[i].key.used)
             continue;
         fprintf(out, "%s{\"protocol\":%u,", separator, flows[i].key.protocol);

@@ -11,6 +11,9 @@
  *   CLOSE     twice for a socket that bound and connected: once for the connection (remote known,
  *             parent set), once for the port; once for one that did only one of these
  *
+ *   ESTABLISHED  as the CONNECT or ACCEPT before it, with its owner
+ *   DELETED   as the ESTABLISHED before it; the socket itself may have been closed long ago
+ *
  * An IPv6 socket that carries IPv4 reports its connections as IPv4.
  */
 #define _GNU_SOURCE
@@ -28,10 +31,14 @@
 
 #include <bpf/libbpf.h>
 
+#include "listen.h"
+#include "loop.h"
 #include "sockev.h"
 #include "sockev.skel.h"
 #include "winpid.h"
 
+#define EVENT_ESTABLISHED 1
+#define EVENT_DELETED 2
 #define EVENT_BIND 3
 #define EVENT_CONNECT 4
 #define EVENT_LISTEN 5
@@ -42,8 +49,7 @@
  * Sockets are found by cookie modulo this. Cookies are handed out nearly in sequence, so a socket is
  * forgotten (it then yields no CLOSE) only when about this many younger ones exist.
  */
-#define SOCKETS 65536
-#define LISTENERS 1024
+#define SOCKETS 262144
 
 struct socket_entry {
     uint64_t cookie;
@@ -52,27 +58,14 @@ struct socket_entry {
     struct sock_event connection; /* CONNECT or ACCEPT as reported */
 };
 
-struct listener {
-    uint64_t cookie; /* 0: free */
-    bool ipv6;
-    uint32_t addr[4];
-    uint16_t port;
-    uint32_t pid;
-};
-
 static struct socket_entry sockets[SOCKETS];
-static struct listener listeners[LISTENERS];
+static struct sock_event flows[SOCKETS]; /* established; by cookie as the sockets, endpoint 0: none */
 static events_fn *report;
 static void *report_ctx;
 static struct sockev_bpf *programs;
 static unsigned syn_timeout_ms;
 static struct ring_buffer *ring;
 static unsigned long long lost_reported;
-
-static bool addr_is_zero(const uint32_t addr[4])
-{
-    return !(addr[0] | addr[1] | addr[2] | addr[3]);
-}
 
 static bool addr_is_mapped(const unsigned int net[4])
 {
@@ -102,7 +95,7 @@ static uint32_t record_pid(const struct sockev_record *r)
 
 static void event_from_record(struct sock_event *ev, const struct sockev_record *r)
 {
-    bool has_remote = r->kind == SOCKEV_CONNECT || r->kind == SOCKEV_ACCEPT;
+    bool has_remote = r->kind == SOCKEV_CONNECT || r->kind == SOCKEV_ACCEPT || r->kind == SOCKEV_ESTABLISHED;
     bool mapped = r->family == AF_INET6 && addr_is_mapped(has_remote ? r->remote_addr : r->local_addr);
 
     memset(ev, 0, sizeof *ev);
@@ -132,58 +125,6 @@ static struct socket_entry *socket_entry(uint64_t cookie)
     return s;
 }
 
-static void listener_add(const struct sock_event *ev)
-{
-    for (int i = 0; i < LISTENERS; i++) {
-        struct listener *l = &listeners[i];
-
-        if (l->cookie)
-            continue;
-        l->cookie = ev->endpoint;
-        l->ipv6 = ev->ipv6;
-        memcpy(l->addr, ev->local_addr, sizeof l->addr);
-        l->port = ev->local_port;
-        l->pid = ev->pid;
-        return;
-    }
-    fprintf(stderr, "events: more than %d listeners; ACCEPT on further ones lacks its owner\n", LISTENERS);
-}
-
-static void listener_remove(uint64_t cookie)
-{
-    for (int i = 0; i < LISTENERS; i++)
-        if (listeners[i].cookie == cookie)
-            listeners[i].cookie = 0;
-}
-
-/* How well a listener fits a connection's local end; 0: not at all. */
-static int listener_fit(const struct listener *l, const struct sock_event *ev)
-{
-    if (!l->cookie || l->port != ev->local_port)
-        return 0;
-    if (!addr_is_zero(l->addr))
-        return l->ipv6 == ev->ipv6 && !memcmp(l->addr, ev->local_addr, sizeof l->addr) ? 3 : 0;
-    if (l->ipv6 == ev->ipv6)
-        return 2;
-    return l->ipv6 ? 1 : 0; /* dual-stack, or the kernel would not have accepted */
-}
-
-static const struct listener *listener_find(const struct sock_event *ev)
-{
-    const struct listener *best = NULL;
-    int best_fit = 0;
-
-    for (int i = 0; i < LISTENERS; i++) {
-        int fit = listener_fit(&listeners[i], ev);
-
-        if (fit > best_fit) {
-            best = &listeners[i];
-            best_fit = fit;
-        }
-    }
-    return best;
-}
-
 static void report_connect(struct socket_entry *s, const struct sock_event *ev)
 {
     if (!s->bound) {
@@ -204,12 +145,8 @@ static void report_connect(struct socket_entry *s, const struct sock_event *ev)
 static void report_accept(struct sock_event *ev)
 {
     struct socket_entry *s = socket_entry(ev->endpoint);
-    const struct listener *l = listener_find(ev);
 
-    if (l) {
-        ev->pid = l->pid;
-        ev->parent_endpoint = l->cookie;
-    }
+    listen_owner(ev);
     s->connected = true;
     s->connection = *ev;
     report(report_ctx, ev);
@@ -220,7 +157,7 @@ static void report_close(uint64_t cookie)
     struct socket_entry *s = &sockets[cookie % SOCKETS];
     struct sock_event ev;
 
-    listener_remove(cookie);
+    listen_remove(cookie);
     if (s->cookie != cookie)
         return;
     if (s->connected) {
@@ -237,6 +174,28 @@ static void report_close(uint64_t cookie)
     s->cookie = 0;
 }
 
+static void report_established(const struct sock_event *recorded)
+{
+    const struct socket_entry *s = &sockets[recorded->endpoint % SOCKETS];
+    struct sock_event *flow = &flows[recorded->endpoint % SOCKETS];
+
+    *flow = s->cookie == recorded->endpoint && s->connected ? s->connection : *recorded;
+    flow->event = EVENT_ESTABLISHED;
+    flow->established = loop_ticks();
+    report(report_ctx, flow);
+}
+
+static void report_deleted(uint64_t cookie)
+{
+    struct sock_event *flow = &flows[cookie % SOCKETS];
+
+    if (flow->endpoint != cookie)
+        return;
+    flow->event = EVENT_DELETED;
+    report(report_ctx, flow);
+    flow->endpoint = 0;
+}
+
 static int on_record(void *ctx, void *data, size_t size)
 {
     const struct sockev_record *r = data;
@@ -248,8 +207,20 @@ static int on_record(void *ctx, void *data, size_t size)
         report_close(r->cookie);
         return 0;
     }
+    if (r->kind == SOCKEV_DELETED) {
+        report_deleted(r->cookie);
+        return 0;
+    }
     event_from_record(&ev, r);
+    if (r->blocked) {
+        ev.blocked = true;
+        report(report_ctx, &ev);
+        return 0;
+    }
     switch (ev.event) {
+    case EVENT_ESTABLISHED:
+        report_established(&ev);
+        break;
     case EVENT_BIND:
         socket_entry(ev.endpoint)->bound = true;
         socket_entry(ev.endpoint)->bind = ev;
@@ -259,7 +230,7 @@ static int on_record(void *ctx, void *data, size_t size)
         report_connect(socket_entry(ev.endpoint), &ev);
         break;
     case EVENT_LISTEN:
-        listener_add(&ev);
+        listen_add(&ev);
         report(report_ctx, &ev);
         break;
     case EVENT_ACCEPT:
@@ -277,6 +248,10 @@ static int attach_to_cgroup(const char *path)
     } const parts[] = {
         {programs->progs.watch_bind4, &programs->links.watch_bind4},
         {programs->progs.watch_bind6, &programs->links.watch_bind6},
+        {programs->progs.veto_connect4, &programs->links.veto_connect4},
+        {programs->progs.veto_connect6, &programs->links.veto_connect6},
+        {programs->progs.veto_send4, &programs->links.veto_send4},
+        {programs->progs.veto_send6, &programs->links.veto_send6},
         {programs->progs.watch_tcp, &programs->links.watch_tcp},
         {programs->progs.watch_release, &programs->links.watch_release},
     };
@@ -325,6 +300,14 @@ static int load_programs(void)
         return -1;
     }
     return 0;
+}
+
+void events_set_blockers(const struct sockev_blocker *blockers, unsigned count)
+{
+    programs->bss->blocker_count = 0;
+    memcpy(programs->bss->blockers, blockers, count * sizeof *blockers);
+    __sync_synchronize();
+    programs->bss->blocker_count = count;
 }
 
 void events_set_syn_timeout(unsigned ms)

@@ -11,12 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sockev.h"
+
 /*
  * Addresses: word 0 least significant, every word in host order; IPv4 as {a, 0xffff, 0, 0}, but
  * unspecified IPv4 all zero. Ports in host order.
  */
 struct sock_event {
-    uint8_t event; /* WinDivert's event number, 3 (BIND) to 7 (CLOSE) */
+    uint8_t event; /* WinDivert's event number, 1 (ESTABLISHED) to 7 (CLOSE) */
+    bool blocked;  /* a SOCKET handle has prevented it */
     bool ipv6;
     bool outbound;
     uint8_t protocol;
@@ -24,7 +27,8 @@ struct sock_event {
     uint32_t local_addr[4], remote_addr[4];
     uint16_t local_port, remote_port;
     uint64_t endpoint, parent_endpoint;
-    int64_t ticks; /* when it happened, of loop_ticks(); set by whoever takes the event from here */
+    int64_t ticks;       /* when it happened, of loop_ticks(); set by whoever takes the event from here */
+    int64_t established; /* DELETED: when the flow was established, of loop_ticks() */
 };
 
 typedef void events_fn(void *ctx, const struct sock_event *ev);
@@ -45,8 +49,14 @@ int events_fd(void);
 void events_drain(void);
 
 /*
- * Connections made from now on send their SYN again after this time (and then after twice as long, and so on); 0: after a
- * second, as is usual. Rounded up to the kernel's clock tick.
+ * These filters prevent binds, connects and datagrams from now on; in order of priority, at most
+ * SOCKEV_BLOCKERS. Each event of a prevented operation is reported once.
+ */
+void events_set_blockers(const struct sockev_blocker *blockers, unsigned count);
+
+/*
+ * Connections made from now on send their SYN again after this time (and then after twice as long, and so on); 0:
+ * after a second, as is usual. Rounded up to the kernel's clock tick.
  */
 void events_set_syn_timeout(unsigned ms);
 unsigned events_syn_timeout(void);

@@ -13,11 +13,13 @@
 #include "loop.h"
 #include "timer.h"
 
-enum { KINDS = 6, ANY_KIND = 0, FIRST_EVENT = 3, DELAY_MAX = 600000 };
+// A kind is the event's number; "any" means those of sockets, since a flow's have a layer to themselves.
+enum { KINDS = 8, ANY_KIND = 0, FIRST_OF_SOCKETS = 3, DELAY_MAX = 600000 };
 
 #define LOSE_ALL UINT64_MAX
 
-static const char *const kinds[KINDS] = {"any", "bind", "connect", "listen", "accept", "close"};
+static const char *const kinds[KINDS] = {"any",     "established", "deleted", "bind",
+                                         "connect", "listen",      "accept",  "close"};
 
 struct late {
     struct late *next;
@@ -108,15 +110,16 @@ static void deliver_late(const struct sock_event *event)
 
 void fault_event(void *context, const struct sock_event *event)
 {
-    int kind = event->event - FIRST_EVENT + 1, times = 1;
+    bool of_socket = event->event >= FIRST_OF_SOCKETS;
+    int kind = event->event, times = 1;
     struct sock_event timed = *event;
 
     (void)context;
-    if (lose_one(kind) || lose_one(ANY_KIND)) {
+    if (lose_one(kind) || (of_socket && lose_one(ANY_KIND))) {
         counters_add(NULL, COUNT_events_lost, 1);
         return;
     }
-    if (script.doubled[kind] || script.doubled[ANY_KIND]) {
+    if (script.doubled[kind] || (of_socket && script.doubled[ANY_KIND])) {
         counters_add(NULL, COUNT_events_doubled, 1);
         times = 2;
     }

@@ -57,6 +57,24 @@ static bool event_of_layer(uint32_t event, enum wd_layer layer)
     return event >= events[layer].first && event <= events[layer].last;
 }
 
+unsigned field_words(enum field field)
+{
+    switch ((enum range)fields[field].range) {
+    case RANGE_128:
+        return 4;
+    case RANGE_64:
+    case RANGE_SIGNED_64:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+bool field_is_indexed(enum field field)
+{
+    return fields[field].range == RANGE_INDEX;
+}
+
 bool field_accepts(const struct wd_filter_object *object, enum wd_layer layer)
 {
     const uint32_t *arg = object->arg;

@@ -105,6 +105,10 @@ enum field {
         FIELD_COUNT
 };
 
+// Of how many 32-bit words are its values? Has it an index, too?
+unsigned field_words(enum field field);
+bool field_is_indexed(enum field field);
+
 // May a filter of this layer contain this test?
 bool field_accepts(const struct wd_filter_object *object, enum wd_layer layer);
 

@@ -70,16 +70,9 @@ static int compare(const struct value *value, const struct wd_filter_object *obj
     return value->negative ? -result : result;
 }
 
-static bool test_holds(const struct wd_filter_object *object, const struct wd_address *address,
-                       const struct packet *packet)
+static bool order_holds(int order, unsigned test)
 {
-    struct value value = {0};
-    int order;
-
-    if (!value_fetch(&value, object, address, packet))
-        return false;
-    order = compare(&value, object);
-    switch (object->test) {
+    switch (test) {
     case TEST_EQ:
         return order == 0;
     case TEST_NEQ:
@@ -93,6 +86,54 @@ static bool test_holds(const struct wd_filter_object *object, const struct wd_ad
     default:
         return order >= 0;
     }
+}
+
+static bool test_holds(const struct wd_filter_object *object, const struct wd_address *address,
+                       const struct packet *packet)
+{
+    struct value value = {0};
+
+    return value_fetch(&value, object, address, packet) && order_holds(compare(&value, object), object->test);
+}
+
+// What the test may say of a packet that is not TCP.
+static void others_outcomes(const struct wd_filter_object *object, bool *may_hold, bool *may_fail)
+{
+    enum field field = object->field;
+    bool always_zero = field == FIELD_ZERO || field == FIELD_TCP;
+    bool of_tcp = (field >= FIELD_TCP_SRC_PORT && field <= FIELD_TCP_PAYLOAD_LENGTH) ||
+                  (field >= FIELD_TCP_PAYLOAD8 && field <= FIELD_TCP_PAYLOAD32);
+    struct value zero = {0};
+
+    *may_hold = *may_fail = true;
+    if (of_tcp)
+        *may_hold = false;
+    else if (always_zero && order_holds(compare(&zero, object), object->test))
+        *may_fail = false;
+    else if (always_zero)
+        *may_hold = false;
+}
+
+// Follows every walk that such a packet can make; targets lead forward, so once through will do.
+bool filter_wants_others(const struct filter *filter)
+{
+    bool reached[WD_FILTER_MAX] = {true};
+
+    for (unsigned i = 0; i < filter->count; i++) {
+        const struct wd_filter_object *object = &filter->objects[i];
+        bool may_hold, may_fail;
+
+        if (!reached[i])
+            continue;
+        others_outcomes(object, &may_hold, &may_fail);
+        if ((may_hold && object->success == WD_ACCEPT) || (may_fail && object->failure == WD_ACCEPT))
+            return true;
+        if (may_hold && object->success < filter->count)
+            reached[object->success] = true;
+        if (may_fail && object->failure < filter->count)
+            reached[object->failure] = true;
+    }
+    return false;
 }
 
 bool filter_match(const struct filter *filter, const struct wd_address *address, const struct packet *packet)

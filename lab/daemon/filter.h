@@ -18,6 +18,9 @@ struct filter {
 // Takes the objects over if the driver would; else the filter stays empty.
 bool filter_load(struct filter *filter, const void *objects, size_t size, enum wd_layer layer);
 
+// May it match a packet that is not TCP? False only if it surely does not.
+bool filter_wants_others(const struct filter *filter);
+
 // `packet` is NULL at layers without packets. A packet that does not parse must not get here.
 bool filter_match(const struct filter *filter, const struct wd_address *address, const struct packet *packet);
 

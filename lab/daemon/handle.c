@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
-// Theory of operation: CREATE makes a handle in state "opening". INITIALIZE gives it layer,
-// priority and flags, STARTUP its filter; from then on it is open and stays so until CLOSE. STARTUP
-// opens *before* it looks at the filter, as the driver does, so a handle whose filter was refused
-// is open with a filter that matches nothing. The checks come in the driver's order because their
-// order decides the error code.
+// Theory of operation: CREATE makes a handle in state "opening". INITIALIZE and STARTUP (opening.c)
+// open it; from then on it is open until CLOSE, or until the driver is unloaded by a scripted fault.
+// Requests come here from the driver, and are served, kept waiting by a fault (park.c), or left
+// pending (recv.c).
 #include "handle.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
+#include "capture.h"
+#include "drvfault.h"
+#include "events.h"
 #include "inject.h"
 #include "loop.h"
+#include "opening.h"
+#include "park.h"
 #include "recv.h"
+#include "reflect.h"
 #include "send.h"
 #include "winpid.h"
 
 static struct handle *handles;
-static uint32_t initialize_count; // never reset while the daemon runs
 
 struct handle *handle_first(void)
 {
@@ -27,7 +32,7 @@ struct handle *handle_first(void)
 
 bool handle_watches(const struct handle *handle, enum wd_layer layer)
 {
-    return handle->open && handle->layer == layer && !handle->recv_shut;
+    return handle->open && !handle->dead && handle->layer == layer && !handle->recv_shut;
 }
 
 static struct handle *handle_find(const struct link *link, uint64_t file)
@@ -75,112 +80,104 @@ static uint32_t handle_create(struct link *link, const struct lab_request *reque
     return ST_SUCCESS;
 }
 
-static void handle_close(struct handle *handle)
+// SOCKET handles without SNIFF: what they prevent is decided in the kernel.
+static bool handle_prevents(const struct handle *handle)
+{
+    return handle_watches(handle, WD_SOCKET) && !(handle->flags & WD_SNIFF) && handle->matches;
+}
+
+static bool blockers_update(void)
+{
+    static struct sockev_blocker blockers[SOCKEV_BLOCKERS];
+    static unsigned last_count;
+    unsigned count = 0;
+
+    for (const struct handle *handle = handles; handle; handle = handle->next) {
+        if (!handle_prevents(handle))
+            continue;
+        if (count == SOCKEV_BLOCKERS)
+            return false;
+        blockers[count].matches = (unsigned)handle->matches;
+        blockers[count].count = handle->filter.count;
+        memcpy(blockers[count].tests, handle->filter.objects, handle->filter.count * sizeof(struct wd_filter_object));
+        count++;
+    }
+    if (count || last_count)
+        events_set_blockers(blockers, count);
+    last_count = count;
+    return true;
+}
+
+// From here on it sees nothing. What waits ends, what is queued goes on.
+static void handle_end(struct handle *handle)
 {
     struct queue_entry *entry;
     bool owns_packets = handle->layer == WD_NETWORK && !(handle->flags & WD_SNIFF);
 
-    handle_unlink(handle); // first: nobody is to see what it gives back as its own
+    if (handle->open)
+        reflect_closed(handle);
+    handle->open = false;
+    blockers_update();
     recv_fail_all(handle, ST_CANCELLED);
+    park_cancel_file(handle->link, handle->file);
     counters_add(&handle->counters, COUNT_timeout, queue_expire(&handle->queue, loop_now_ms()));
     while ((entry = queue_take(&handle->queue, 0, 0, 0)) != NULL) {
         if (owns_packets)
             inject_again(handle, entry->data, entry->length, &entry->address);
         free(entry);
     }
+}
+
+static void handle_close(struct handle *handle)
+{
+    handle_unlink(handle);
+    handle_end(handle);
+    audit_leave(handle->account);
     free(handle);
 }
 
-static bool version_acceptable(const struct wd_version *version)
+// The driver is unloaded while handles are open: they stay, and no call on them works any more.
+static unsigned handle_unload_all(void)
 {
-    return version->magic == WD_MAGIC_DLL && version->major >= 2 && (version->bits == 32 || version->bits == 64);
-}
+    unsigned count = 0;
 
-static bool flags_acceptable(uint64_t flags)
-{
-    return !(flags & ~(uint64_t)WD_FLAGS) && (flags & (WD_SNIFF | WD_DROP)) != (WD_SNIFF | WD_DROP) &&
-           (flags & (WD_RECV_ONLY | WD_SEND_ONLY)) != (WD_RECV_ONLY | WD_SEND_ONLY);
-}
-
-static bool mandatory_flags_set(uint32_t layer, uint64_t flags)
-{
-    static const uint64_t mandatory[WD_LAYERS] = {
-        [WD_FLOW] = WD_SNIFF | WD_RECV_ONLY,
-        [WD_SOCKET] = WD_RECV_ONLY,
-        [WD_REFLECT] = WD_SNIFF | WD_RECV_ONLY,
-    };
-
-    return (flags & mandatory[layer]) == mandatory[layer];
+    for (struct handle *handle = handles; handle; handle = handle->next)
+        count += handle->open;
+    for (struct handle *handle = handles; handle; handle = handle->next)
+        handle->dead = true;
+    for (struct handle *handle = handles; handle; handle = handle->next)
+        handle_end(handle);
+    return count;
 }
 
 static uint32_t handle_initialize(struct handle *handle, const struct lab_request *request, uint32_t *information)
 {
-    struct wd_version version;
-    struct iovec answer = {&version, sizeof(version)};
-    uint32_t layer, priority;
-    uint64_t flags;
+    uint32_t status = opening_initialize(handle, request, information);
 
-    memcpy(&layer, request->input, sizeof(layer));
-    memcpy(&priority, request->input + 4, sizeof(priority));
-    memcpy(&flags, request->input + 8, sizeof(flags));
-    if (request->buffer_len != sizeof(version) ||
-        !link_read_memory(handle->link, request->buffer, &version, sizeof(version)) || !version_acceptable(&version))
-        return ST_INVALID_PARAMETER;
-    if (layer >= WD_LAYERS || priority > 2 * WD_PRIORITY_MAX || !flags_acceptable(flags) ||
-        !mandatory_flags_set(layer, flags))
-        return ST_INVALID_PARAMETER;
-    if (handle->open || handle->initialized)
-        return ST_INVALID_DEVICE_STATE;
-
-    version = (struct wd_version){.magic = WD_MAGIC_SYS, .major = 2, .minor = 2, .bits = 64};
-    if (!link_write_memory(handle->link, request->buffer, &answer, 1))
-        return ST_ACCESS_VIOLATION;
-    *information = sizeof(version);
-    handle->initialized = true;
-    handle->layer = layer;
-    handle->flags = flags;
-    handle->serial = (uint16_t)initialize_count++;
-    handle->priority = priority << 16 | handle->serial;
+    if (status != ST_SUCCESS)
+        return status;
     handle_unlink(handle);
     handle_insert(handle);
     inject_register(handle);
+    if (handle->layer == WD_NETWORK)
+        handle->account = audit_join(handle->owner);
     return ST_SUCCESS;
-}
-
-// FLOW and REFLECT events, and the veto of a SOCKET handle without SNIFF, do not exist here. To
-// open such a handle and see nothing would be a lie, unless its filter matches nothing anyway.
-// FORWARD is fine: nothing is forwarded on this host.
-static bool layer_emulated(const struct handle *handle)
-{
-    const uint64_t blockable = WD_MATCH_BIND | WD_MATCH_CONNECT | WD_MATCH_LISTEN | WD_MATCH_ACCEPT;
-
-    if (handle->layer == WD_FLOW)
-        return handle->matches == 0;
-    if (handle->layer == WD_REFLECT)
-        return false;
-    if (handle->layer == WD_SOCKET && !(handle->flags & WD_SNIFF))
-        return !(handle->matches & blockable);
-    return true;
 }
 
 static uint32_t handle_startup(struct handle *handle, const struct lab_request *request)
 {
-    uint8_t objects[WD_FILTER_MAX * sizeof(struct wd_filter_object)];
+    uint32_t status = opening_startup(handle, request);
 
-    memcpy(&handle->matches, request->input, sizeof(handle->matches));
-    if (handle->matches & ~(uint64_t)WD_MATCH_ALL)
-        return ST_INVALID_PARAMETER;
-    if (handle->open || !handle->initialized)
-        return ST_INVALID_DEVICE_STATE;
-    handle->open = true;
-    if (request->buffer_len > sizeof(objects) ||
-        !link_read_memory(handle->link, request->buffer, objects, request->buffer_len) ||
-        !filter_load(&handle->filter, objects, request->buffer_len, handle->layer))
-        return ST_INVALID_PARAMETER;
-    if (!layer_emulated(handle)) {
+    if (status != ST_SUCCESS)
+        return status;
+    if (handle->layer == WD_NETWORK && handle->matches && filter_wants_others(&handle->filter))
+        capture_others();
+    if (handle_prevents(handle) && !blockers_update()) {
         handle->filter.count = 0;
+        handle->matches = 0;
         return ST_NOT_SUPPORTED;
     }
+    reflect_opened(handle);
     return ST_SUCCESS;
 }
 
@@ -228,6 +225,7 @@ static uint32_t handle_shutdown(struct handle *handle, const struct lab_request 
         handle->send_shut = true;
     if (how & WD_SHUTDOWN_RECV) {
         handle->recv_shut = true;
+        blockers_update();
         recv_service(handle);
     }
     return ST_SUCCESS;
@@ -237,7 +235,7 @@ static void handle_ioctl(struct link *link, const struct lab_request *request, s
 {
     struct handle *handle = handle_find(link, request->file);
 
-    if (!handle) {
+    if (!handle || handle->dead) {
         reply->status = ST_INVALID_DEVICE_STATE;
     } else if (request->input_len < sizeof(request->input)) {
         reply->status = ST_INVALID_PARAMETER;
@@ -262,9 +260,62 @@ static void handle_ioctl(struct link *link, const struct lab_request *request, s
     }
 }
 
+static uint32_t request_layer(const struct handle *handle, const struct lab_request *request)
+{
+    uint32_t layer = handle->layer;
+
+    if (request->code == WD_INITIALIZE)
+        memcpy(&layer, request->input, sizeof(layer));
+    return layer;
+}
+
+static enum drvfault request_stall(const struct lab_request *request)
+{
+    return request->code == WD_SEND ? DRVFAULT_STALL_SEND : DRVFAULT_STALL_CONTROL;
+}
+
+static bool request_stalls(struct link *link, const struct lab_request *request)
+{
+    const struct handle *handle = handle_find(link, request->file);
+
+    return handle && drvfault_is_set(request_stall(request), request_layer(handle, request), NULL);
+}
+
+// Does a scripted fault keep this request waiting, and until when?
+static bool request_waits(struct link *link, const struct lab_request *request, int64_t *due_ms)
+{
+    const struct handle *handle = handle_find(link, request->file);
+    uint32_t delay;
+
+    if (!handle || handle->dead || request->code == WD_RECV)
+        return false;
+    *due_ms = PARK_FOR_EVER;
+    if (drvfault_strikes(request_stall(request), request_layer(handle, request), NULL))
+        return true;
+    if (request->code != WD_INITIALIZE || !drvfault_strikes(DRVFAULT_OPEN_LATE, request_layer(handle, request), &delay))
+        return false;
+    *due_ms = loop_now_ms() + delay;
+    return true;
+}
+
+// The script of faults has changed: what it kept waiting may go on, or fail.
+static void faults_changed(void)
+{
+    park_release(request_stalls);
+    for (struct handle *handle = handles; handle; handle = handle->next)
+        recv_service(handle);
+}
+
+void handle_init(void)
+{
+    park_open(handle_ioctl);
+    drvfault_open(faults_changed, handle_unload_all);
+}
+
 void handle_request(struct link *link, const struct lab_request *request, struct lab_reply *reply)
 {
     struct handle *handle;
+    int64_t due_ms;
 
     switch (request->op) {
     case LAB_CREATE:
@@ -276,13 +327,18 @@ void handle_request(struct link *link, const struct lab_request *request, struct
             handle_close(handle);
         break;
     case LAB_CANCEL:
+        if (park_cancel(link, request->id))
+            break;
         for (handle = handles; handle; handle = handle->next) {
             if (handle->link == link && recv_cancel(handle, request->id))
                 break;
         }
         break;
     case LAB_IOCTL:
-        handle_ioctl(link, request, reply);
+        if (!request_waits(link, request, &due_ms))
+            handle_ioctl(link, request, reply);
+        else
+            reply->status = park_add(link, request, due_ms) ? ST_PENDING : ST_INSUFFICIENT_RESOURCES;
         break;
     default:
         reply->status = ST_INVALID_DEVICE_REQUEST;
@@ -293,6 +349,7 @@ void handle_link_lost(struct link *link)
 {
     struct handle *next;
 
+    park_forget(link);
     for (struct handle *handle = handles; handle; handle = next) {
         next = handle->next;
         if (handle->link == link)

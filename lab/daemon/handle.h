@@ -23,9 +23,11 @@ struct handle {
 
     bool initialized;
     bool open;
+    bool dead; // the driver was unloaded under it
     enum wd_layer layer;
-    uint32_t priority; // (user priority + 30000) << 16 | serial
-    uint16_t serial;   // low 16 bits of the number of INITIALIZEs before it
+    uint32_t priority;    // (user priority + 30000) << 16 | serial
+    uint16_t serial;      // low 16 bits of the number of INITIALIZEs before it
+    int64_t opened_ticks; // when it was opened, of loop_ticks()
     uint64_t flags;
     uint64_t matches; // filter flags: WD_MATCH_*
     struct filter filter;
@@ -34,6 +36,7 @@ struct handle {
     struct queue queue;
     struct recv_request *pending, **pending_end; // not empty only if the queue is
     struct counters counters;
+    uint32_t account; // of the audit
 };
 
 // The handles, for walking; handle->next leads on.
@@ -50,6 +53,9 @@ static inline int handle_user_priority(const struct handle *handle)
 // The link_request_fn and link_lost_fn of the daemon.
 void handle_request(struct link *link, const struct lab_request *request, struct lab_reply *reply);
 void handle_link_lost(struct link *link);
+
+// Registers with the modules that serve requests later, and script them.
+void handle_init(void);
 
 // Closes every handle as if its owner had: pending requests end, queued packets go on.
 void handle_close_all(void);

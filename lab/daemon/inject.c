@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "netif.h"
 #include "protocol.h"
 
@@ -146,7 +147,7 @@ static ssize_t send_marked(const struct packet *packet, uint32_t mark, const str
         memcpy(&to4.sin_addr, packet->ip + 16, sizeof(to4.sin_addr));
     } else {
         memcpy(&to6.sin6_addr, packet->ipv6 + 24, sizeof(to6.sin6_addr));
-        if (IN6_IS_ADDR_LINKLOCAL(&to6.sin6_addr))
+        if (IN6_IS_ADDR_LINKLOCAL(&to6.sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&to6.sin6_addr))
             to6.sin6_scope_id = address->network.if_idx;
     }
     return sendmsg(packet->ip ? raw4 : raw6, &message, MSG_DONTWAIT);
@@ -192,7 +193,7 @@ static uint32_t inject_counted(struct handle *handle, uint8_t *data, uint32_t le
     if (lost == COUNTERS && !address->outbound && !netif_is_local(destination))
         lost = COUNT_inbound_not_local; // sent, it would leave the host
     if (status == ST_SUCCESS && address->impostor && !take_hop(&packet, data, length))
-        status = ST_HOPLIMIT_EXCEEDED;
+        status = ST_HOST_UNREACHABLE; // the genuine one (c000a012) is 1232 on Windows, too, but not under Wine 8
     if (status == ST_SUCCESS && lost == COUNTERS) {
         packet_set_checksums(data, length, missing);
         if (!address->outbound) {
@@ -210,7 +211,16 @@ static uint32_t inject_counted(struct handle *handle, uint8_t *data, uint32_t le
 
 uint32_t inject(struct handle *handle, uint8_t *data, uint32_t length, const struct wd_address *address)
 {
-    return inject_counted(handle, data, length, address, COUNT_injected);
+    struct audit_look look = {0};
+    struct packet packet;
+    uint32_t status;
+
+    if (packet_parse(&packet, data, length))
+        look = audit_look(&packet, address);
+    status = inject_counted(handle, data, length, address, COUNT_injected);
+    if (status == ST_SUCCESS)
+        audit_injected(handle->account, &look);
+    return status;
 }
 
 void inject_again(struct handle *handle, uint8_t *data, uint32_t length, const struct wd_address *address)

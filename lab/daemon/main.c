@@ -17,6 +17,7 @@
 #include "capture.h"
 #include "classify.h"
 #include "control.h"
+#include "drvfault.h"
 #include "events.h"
 #include "fault.h"
 #include "handle.h"
@@ -25,6 +26,7 @@
 #include "loop.h"
 #include "netif.h"
 #include "owners.h"
+#include "park.h"
 #include "protocol.h"
 #include "wire.h"
 
@@ -34,7 +36,7 @@ static void usage(FILE *out)
           "       windivert-labd --marks\n"
           "  --cgroup   cgroup2 directory whose sockets are watched\n"
           "  --control  where to make the control socket\n"
-          "  --queue    NFQUEUE number (0)\n"
+          "  --queue    NFQUEUE number (0) for TCP; the next one is for all else\n"
           "  --far-end  network namespace of the other host, for conditions between the two\n"
           "  --marks    print the packet marks (the rules must not queue \"final\")\n",
           out);
@@ -52,10 +54,15 @@ static void events_readable(void *context, int fd)
     events_drain();
 }
 
-static void event_happened(void *context, const struct sock_event *event)
+static void event_happened(void *context, const struct sock_event *happened)
 {
-    owners_note(event);
-    fault_event(context, event);
+    struct sock_event event = *happened;
+
+    if (event.event >= WD_SOCKET_BIND) {
+        drvfault_strikes(DRVFAULT_PID, WD_SOCKET, &event.pid);
+        owners_note(&event);
+    }
+    fault_event(context, &event);
 }
 
 static void signal_readable(void *context, int fd)
@@ -83,6 +90,7 @@ static int serve(const char *cgroup, const char *control, uint16_t queue, const 
     loop_add(signals, signal_readable, NULL);
     netif_open();
     inject_open();
+    handle_init();
     link_listen(handle_request, handle_link_lost);
     fault_open(classify_event, NULL);
     if (events_open(cgroup, event_happened, NULL) < 0)
@@ -98,6 +106,7 @@ static int serve(const char *cgroup, const char *control, uint16_t queue, const 
     loop_run();
 
     handle_close_all();
+    park_close();
     control_close();
     wire_close();
     capture_close();
@@ -151,7 +160,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (!cgroup || !control || queue > UINT16_MAX || optind != argc) {
+    if (!cgroup || !control || queue >= UINT16_MAX || optind != argc) {
         usage(stderr);
         return 2;
     }

@@ -25,7 +25,7 @@
 #include "owners_protocol.h"
 #include "tcpdiag.h"
 
-enum { OWNERS = 65536, SEND_BUFFER = 16 << 20 };
+enum { OWNERS = 262144, SEND_BUFFER = 16 << 20 };
 
 // Found by cookie modulo OWNERS; cookies are handed out nearly in sequence.
 static struct {

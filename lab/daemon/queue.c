@@ -71,10 +71,10 @@ static struct queue_entry *queue_unlink_first(struct queue *queue)
     return entry;
 }
 
-unsigned queue_put(struct queue *queue, const struct wd_address *address, const void *data, uint32_t length,
-                   int64_t now_ms)
+unsigned queue_put(struct queue *queue, const struct queue_item *item, int64_t now_ms)
 {
     struct queue_entry *entry;
+    uint32_t length = item->length;
     unsigned lost = 0;
 
     if (entry_size(length) > queue->max_size)
@@ -89,14 +89,24 @@ unsigned queue_put(struct queue *queue, const struct wd_address *address, const 
     }
     entry->next = NULL;
     entry->queued_ms = now_ms;
-    entry->address = *address;
+    entry->order = item->order;
+    entry->address = *item->address;
     entry->length = length;
     if (length)
-        memcpy(entry->data, data, length);
+        memcpy(entry->data, item->data, length);
     *queue->end = entry;
     queue->end = &entry->next;
     queue->count++;
     queue->size += entry_size(length);
+    return lost;
+}
+
+unsigned queue_trim(struct queue *queue, uint32_t count)
+{
+    unsigned lost = 0;
+
+    for (; queue->count > count; lost++)
+        free(queue_unlink_first(queue));
     return lost;
 }
 

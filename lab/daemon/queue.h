@@ -20,6 +20,7 @@ enum {
 struct queue_entry {
     struct queue_entry *next;
     int64_t queued_ms;
+    uint64_t order; // of capture, see audit.h
     struct wd_address address;
     uint32_t length;
     uint8_t data[];
@@ -38,10 +39,19 @@ void queue_init(struct queue *queue);
 bool queue_set_param(struct queue *queue, uint32_t param, uint64_t value);
 bool queue_get_param(const struct queue *queue, uint32_t param, uint64_t *value);
 
+struct queue_item {
+    const struct wd_address *address;
+    const void *data;
+    uint32_t length;
+    uint64_t order;
+};
+
 // Copies a packet to the end; the oldest ones make room. Returns how many were lost for it,
 // which includes the new one if it can never fit.
-unsigned queue_put(struct queue *queue, const struct wd_address *address, const void *data, uint32_t length,
-                   int64_t now_ms);
+unsigned queue_put(struct queue *queue, const struct queue_item *item, int64_t now_ms);
+
+// Frees the oldest packets until at most `count` are left; returns how many.
+unsigned queue_trim(struct queue *queue, uint32_t count);
 
 // Frees expired packets at the front; returns how many.
 unsigned queue_expire(struct queue *queue, int64_t now_ms);

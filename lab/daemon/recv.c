@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "abi.h"
+#include "audit.h"
+#include "drvfault.h"
 #include "loop.h"
 #include "winpid.h"
 
@@ -75,10 +77,13 @@ static void count_received(struct handle *handle, const struct queue_entry *entr
 {
     struct packet packet;
 
-    if (entry->length && packet_parse(&packet, entry->data, entry->length))
-        counters_add_packet(&handle->counters, whole ? COUNT_received : COUNT_truncated, &packet);
-    else
+    if (handle->layer != WD_NETWORK || !packet_parse(&packet, entry->data, entry->length)) {
         counters_add(&handle->counters, COUNT_received, 1);
+        return;
+    }
+    counters_add_packet(&handle->counters, whole ? COUNT_received : COUNT_truncated, &packet);
+    if (whole && !(handle->flags & WD_SNIFF))
+        audit_received(handle->account, &packet, &entry->address, entry->order);
 }
 
 // Hands a batch over. The queue is not empty.
@@ -89,9 +94,11 @@ static uint32_t recv_deliver(struct handle *handle, const struct recv_request *r
     struct iovec parts[WD_BATCH_MAX];
     uint32_t status = ST_SUCCESS, room = request->buffer_len, size;
     int64_t now = loop_now_ms();
-    unsigned count = 0;
+    unsigned count = 0, capacity = request->capacity;
 
-    while (count < request->capacity && (batch[count] = queue_take(&handle->queue, count, room, now)) != NULL) {
+    if (capacity > 1 && handle->queue.count > 1 && drvfault_strikes(DRVFAULT_RECV_SINGLE, handle->layer, NULL))
+        capacity = 1;
+    while (count < capacity && (batch[count] = queue_take(&handle->queue, count, room, now)) != NULL) {
         struct queue_entry *entry = batch[count];
         bool whole = entry->length <= room;
 
@@ -122,7 +129,13 @@ static uint32_t recv_deliver(struct handle *handle, const struct recv_request *r
 // The request's outcome if it has one now, else ST_PENDING.
 static uint32_t recv_try(struct handle *handle, const struct recv_request *request, uint32_t *information)
 {
+    uint32_t status;
+
     *information = 0;
+    if (drvfault_is_set(DRVFAULT_STALL_RECV, handle->layer, NULL))
+        return ST_PENDING;
+    if (drvfault_strikes(DRVFAULT_RECV, handle->layer, &status))
+        return status;
     counters_add(&handle->counters, COUNT_timeout, queue_expire(&handle->queue, loop_now_ms()));
     if (handle->queue.first)
         return recv_deliver(handle, request, information);
@@ -145,7 +158,10 @@ void recv_request(struct handle *handle, const struct lab_request *request, stru
         reply->status = ST_INVALID_PARAMETER;
         return;
     }
-    reply->status = recv_try(handle, &wanted, &reply->information);
+    if (drvfault_strikes(DRVFAULT_STALL_RECV, handle->layer, NULL))
+        reply->status = ST_PENDING;
+    else
+        reply->status = recv_try(handle, &wanted, &reply->information);
     if (reply->status != ST_PENDING)
         return;
     waiting = malloc(sizeof(*waiting));

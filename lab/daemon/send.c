@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drvfault.h"
 #include "inject.h"
 #include "winpid.h"
 
@@ -32,14 +33,18 @@ static uint32_t packet_length(const uint8_t *data, uint32_t left, uint32_t *leng
 static uint32_t send_batch(struct handle *handle, uint8_t *data, uint32_t left, const struct wd_address *addresses,
                            unsigned count, uint32_t *information)
 {
-    uint32_t soft = ST_SUCCESS;
+    uint32_t soft = ST_SUCCESS, cut, skip;
+    bool cuts = drvfault_strikes(DRVFAULT_SEND_CUT, handle->layer, &cut);
+    bool skips = !cuts && drvfault_strikes(DRVFAULT_SEND, handle->layer, &skip);
 
     for (unsigned i = 0; i < count; i++) {
         uint32_t length, status = packet_length(data, left, &length);
 
+        if (status == ST_SUCCESS && cuts && i == count / 2)
+            status = cut;
         if (status != ST_SUCCESS)
             return status;
-        status = inject(handle, data, length, &addresses[i]);
+        status = skips && i == count / 2 ? skip : inject(handle, data, length, &addresses[i]);
         if (status != ST_SUCCESS)
             soft = status;
         data += length;

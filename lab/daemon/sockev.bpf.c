@@ -4,7 +4,8 @@
  *
  * WinDivert reports BIND, CONNECT, LISTEN, ACCEPT and CLOSE with the process that asked for them.
  * Linux has a cgroup hook for each; all of them run in the context of the caller (ACCEPT excepted,
- * which runs when the SYN arrives), and CONNECT runs before the SYN is built.
+ * which runs when the SYN arrives), and CONNECT runs before the SYN is built. The beginning and end of
+ * an established connection, WinDivert's FLOW events, are states of the socket.
  *
  * The caller is the owner for native Linux programs only. Under Wine it is wineserver that makes
  * every system call on a socket, because a Windows thread asked it to through that thread's request
@@ -38,7 +39,7 @@ const volatile unsigned int lab_netns = 0; /* inode of the namespace this lab li
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 4 << 20);
+    __uint(max_entries, 16 << 20);
 } events SEC(".maps");
 
 /* pipe inode -> process that writes requests to it */
@@ -190,10 +191,40 @@ static __always_inline struct sockev_record *record_begin(u32 kind, u64 cookie, 
     return r;
 }
 
+#include "sockev_veto.bpf.h"
+
+SEC("cgroup/connect4")
+int veto_connect4(struct bpf_sock_addr *address)
+{
+    return allow_connect(address, FAMILY_INET);
+}
+
+SEC("cgroup/connect6")
+int veto_connect6(struct bpf_sock_addr *address)
+{
+    return allow_connect(address, FAMILY_INET6);
+}
+
+SEC("cgroup/sendmsg4")
+int veto_send4(struct bpf_sock_addr *address)
+{
+    return allow_connect(address, FAMILY_INET);
+}
+
+SEC("cgroup/sendmsg6")
+int veto_send6(struct bpf_sock_addr *address)
+{
+    return allow_connect(address, FAMILY_INET6);
+}
+
 SEC("cgroup/post_bind4")
 int watch_bind4(struct bpf_sock *sk)
 {
-    struct sockev_record *r = record_begin(SOCKEV_BIND, bpf_get_socket_cookie(sk), true);
+    struct sockev_record *r;
+
+    if (!allow_bind(sk, FAMILY_INET))
+        return 0;
+    r = record_begin(SOCKEV_BIND, bpf_get_socket_cookie(sk), true);
 
     if (r) {
         r->family = FAMILY_INET;
@@ -208,7 +239,11 @@ int watch_bind4(struct bpf_sock *sk)
 SEC("cgroup/post_bind6")
 int watch_bind6(struct bpf_sock *sk)
 {
-    struct sockev_record *r = record_begin(SOCKEV_BIND, bpf_get_socket_cookie(sk), true);
+    struct sockev_record *r;
+
+    if (!allow_bind(sk, FAMILY_INET6))
+        return 0;
+    r = record_begin(SOCKEV_BIND, bpf_get_socket_cookie(sk), true);
 
     if (r) {
         r->family = FAMILY_INET6;
@@ -259,6 +294,16 @@ int watch_tcp(struct bpf_sock_ops *ops)
     u32 kind;
 
     switch (ops->op) {
+    case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+    case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+        bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+        kind = SOCKEV_ESTABLISHED;
+        break;
+    case BPF_SOCK_OPS_STATE_CB: /* asked for at its establishment */
+        if (ops->args[1] != BPF_TCP_CLOSE)
+            return 1;
+        kind = SOCKEV_DELETED;
+        break;
     case BPF_SOCK_OPS_TCP_CONNECT_CB:
         kind = SOCKEV_CONNECT;
         break;
@@ -277,7 +322,7 @@ int watch_tcp(struct bpf_sock_ops *ops)
     default:
         return 1;
     }
-    r = record_begin(kind, bpf_get_socket_cookie(ops), kind != SOCKEV_ACCEPT);
+    r = record_begin(kind, bpf_get_socket_cookie(ops), kind == SOCKEV_CONNECT || kind == SOCKEV_LISTEN);
     if (r) {
         fill_tuple(r, ops);
         bpf_ringbuf_submit(r, 0);

@@ -7,7 +7,9 @@
 #define LAB_SOCKEV_H
 
 enum sockev_kind {
-    SOCKEV_BIND = 3, /* the numbers are WinDivert's event numbers */
+    SOCKEV_ESTABLISHED = 1, /* the numbers are WinDivert's event numbers */
+    SOCKEV_DELETED = 2,
+    SOCKEV_BIND = 3,
     SOCKEV_CONNECT = 4,
     SOCKEV_LISTEN = 5,
     SOCKEV_ACCEPT = 6,
@@ -26,6 +28,19 @@ struct sockev_record {
     unsigned int remote_addr[4];
     unsigned short local_port; /* host order, both */
     unsigned short remote_port;
+    unsigned int blocked; /* 1: a blocker has prevented it */
+};
+
+/*
+ * A SOCKET handle without SNIFF: its filter, by which the kernel side decides on the spot. Words of
+ * an object are those of struct wd_filter_object.
+ */
+enum { SOCKEV_BLOCKERS = 8, SOCKEV_TESTS = 255, SOCKEV_TEST_WORDS = 6 };
+
+struct sockev_blocker {
+    unsigned int matches; /* WD_MATCH_* */
+    unsigned int count;
+    unsigned int tests[SOCKEV_TESTS][SOCKEV_TEST_WORDS];
 };
 
 /* Value of the map from Linux pid to Windows process, and of its inverse. */

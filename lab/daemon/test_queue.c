@@ -18,7 +18,7 @@ static unsigned put(struct queue *queue, uint8_t tag, uint32_t length, int64_t n
     struct wd_address address = {.timestamp = tag};
 
     packet[0] = tag;
-    return queue_put(queue, &address, packet, length, now);
+    return queue_put(queue, &(struct queue_item){&address, packet, length, 0}, now);
 }
 
 // The tag of the packet that is taken, or -1.
@@ -165,7 +165,7 @@ static void events_have_no_data(void **state)
 
     (void)state;
     queue_init(&queue);
-    assert_int_equal(queue_put(&queue, &address, NULL, 0, 0), 0);
+    assert_int_equal(queue_put(&queue, &(struct queue_item){.address = &address}, 0), 0);
     entry = queue_take(&queue, 0, 0, 0);
     assert_non_null(entry);
     assert_int_equal(entry->length, 0);

@@ -47,7 +47,7 @@ check_daemon() (
     unshare --net -- "$labd" --cgroup "$cgroup" --control "$dir/control" > "$dir/log" 2>&1 &
     pid=$!
     daemon_decided() { grep -qx ready "$dir/log" || ! kill -0 "$pid" 2>/dev/null; }
-    wait_for 3 daemon_decided
+    wait_for 30 daemon_decided
     grep -qx ready "$dir/log" || lacks "the daemon does not start: $(tail -n 1 "$dir/log")"
 )
 

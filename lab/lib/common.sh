@@ -38,10 +38,12 @@ wine_environment() {
 }
 
 # Enters a cgroup and a namespace and becomes the command: the pid is the caller's own.
-# `ip netns exec` will not do: it remounts /sys and so hides the cgroups.
+# `ip netns exec` will not do: it remounts /sys and so hides the cgroups. Ten thousand connections, each
+# of several sockets, need more files than a process usually may have (under Wine all are wineserver's).
 enter() {
     local cgroup=$1 ns=$2
     shift 2
+    ulimit -n 262144 2>/dev/null || ulimit -n "$(ulimit -Hn)"
     echo "$BASHPID" > "$cgroup/cgroup.procs"
     exec nsenter --net="/run/netns/$ns" -- "$@"
 }

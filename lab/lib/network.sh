@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-# The two hosts: network namespaces joined by a veth pair, and the rules that hand the client's TCP
+# The two hosts: network namespaces joined by a veth pair, and the rules that hand the client's packets
 # to the daemon. Sourced by lab/lab.
 #
 # Loopback traffic passes OUTPUT and INPUT; only OUTPUT is captured, because Windows shows a loopback
 # packet once, as outbound. Packets the daemon has injected for good carry a mark and are let alone.
+#
+# TCP has a queue to itself. The daemon opens the other one when a filter can match something else; until
+# then the kernel lets those packets by. Neighbour discovery and multicast groups (ICMPv6 130 to 137 and
+# 143) are never queued: re-injected through `lo` they would be lost, and IPv6 with them.
 
 network_up() {
     local mark table
@@ -26,14 +30,35 @@ network_up() {
 		addr add 10.77.0.2/24 dev lan
 		addr add fd77::2/64 dev lan nodad
 	END
-    for table in iptables-restore ip6tables-restore; do
-        nsenter --net="/run/netns/$client_ns" -- $table <<-END || return 1
-			*mangle
-			-A OUTPUT -p tcp -m mark ! --mark $mark -j NFQUEUE --queue-num 0 --queue-bypass
-			-A INPUT ! -i lo -p tcp -m mark ! --mark $mark -j NFQUEUE --queue-num 0 --queue-bypass
-			COMMIT
-		END
+    network_limits "$client_ns" && network_limits "$server_ns" || return 1
+    network_capture iptables-restore "$mark" "" &&
+        network_capture ip6tables-restore "$mark" "130 131 132 133 134 135 136 137 143"
+}
+
+# network_capture PROGRAM FINAL-MARK ICMP6-TYPES: the types are let alone.
+network_capture() {
+    local type rules=
+    for type in $3; do
+        rules+="-A OUTPUT -p ipv6-icmp --icmpv6-type $type -j ACCEPT
+-A INPUT -p ipv6-icmp --icmpv6-type $type -j ACCEPT
+"
     done
+    nsenter --net="/run/netns/$client_ns" -- "$1" <<-END
+		*mangle
+		-A OUTPUT -p tcp -m mark ! --mark $2 -j NFQUEUE --queue-num 0 --queue-bypass
+		-A INPUT ! -i lo -p tcp -m mark ! --mark $2 -j NFQUEUE --queue-num 0 --queue-bypass
+		$rules
+		-A OUTPUT ! -p tcp -m mark ! --mark $2 -j NFQUEUE --queue-num 1 --queue-bypass
+		-A INPUT ! -i lo ! -p tcp -m mark ! --mark $2 -j NFQUEUE --queue-num 1 --queue-bypass
+		COMMIT
+	END
+}
+
+# Room for ten thousand connections at a time, each of which may use up two ports of the client, beside
+# those in TIME_WAIT, and for many SYNs at once. There is no connection tracking in these namespaces.
+network_limits() {
+    nsenter --net="/run/netns/$1" -- sh -c 'cd /proc/sys/net && echo 16384 > core/somaxconn &&
+        echo 16384 > ipv4/tcp_max_syn_backlog && echo "25000 65535" > ipv4/ip_local_port_range'
 }
 
 # The conditions on the wire are made by the daemon, with every packet that the server gets or sends
