@@ -6,7 +6,7 @@
 # LAB=off (and on) is for setup and check. To the lab itself LAB is the name of an instance.
 lab_environment = $(if $(filter on off,$(LAB)),env -u LAB)
 
-.PHONY: help setup build check demo rules lint format lab-up lab-down clean
+.PHONY: help setup build check demo rules fuzz bench bench-quick lint format lab-up lab-down dist clean
 
 help: ## this list
 	@echo "windows-redirector: make <target>"
@@ -30,6 +30,16 @@ rules: setup ## every rule by its scenarios in the lab, a line per rule (LONG=1:
 	@scripts/build.sh mingw-release lab
 	@$(lab_environment) tests/e2e/run --rules $(if $(LONG),--long)
 
+fuzz: ## every fuzz target for MINUTES (10); what is found is kept in build/fuzz
+	@scripts/build.sh native-fuzz
+	@fuzz/run --minutes $(or $(MINUTES),10)
+
+bench: setup ## what redirection costs (docs/performance.md): a table, and build/bench.json (half an hour)
+	@$(lab_environment) bench/run
+
+bench-quick: setup ## the same in short, less than three minutes
+	@$(lab_environment) bench/run --quick
+
 lint: ## layout, static analysis, shell scripts, Go
 	@scripts/lint.sh
 
@@ -42,6 +52,9 @@ lab-up: setup ## bring the lab up and leave it up (see lab/README.md)
 
 lab-down: ## take the lab down
 	@$(lab_environment) lab/lab down
+
+dist: setup ## the package for Windows, a zip in build/dist, the same bit for bit wherever it is made
+	@packaging/dist
 
 clean: ## remove build/
 	rm -rf build

@@ -14,10 +14,14 @@ target_compile_options(redirector_flags INTERFACE
     # The same sources give the same files, wherever the tree stands.
     "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")
 
+if(RESTLESS)
+    target_compile_definitions(redirector_flags INTERFACE COVER_RESTLESS) # src/engine/cover.c
+endif()
+
 if(SANITIZE)
-    # -O1 keeps the stack traces true and the tests quick; the first finding ends the test.
+    # -O1 keeps the stack traces true and the tests quick (a fuzzer lives on speed); the first finding ends the test.
     target_compile_options(redirector_flags INTERFACE
-        -O1 -fno-omit-frame-pointer "-fsanitize=${SANITIZE}" -fno-sanitize-recover=all)
+        $<IF:$<BOOL:${FUZZ}>,-O2,-O1> -fno-omit-frame-pointer "-fsanitize=${SANITIZE}" -fno-sanitize-recover=all)
     target_link_options(redirector_flags INTERFACE "-fsanitize=${SANITIZE}")
 endif()
 
@@ -25,6 +29,13 @@ if(WIN32)
     string(REPLACE "-O3" "-O2" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
     target_compile_definitions(redirector_flags INTERFACE _WIN32_WINNT=0x0A00 WINVER=0x0A00 UNICODE _UNICODE)
     target_compile_options(redirector_flags INTERFACE -ffunction-sections -fdata-sections)
+    # The stack protector with a guard of our own (src/windows/stack_guard.c): mingw-w64's comes in a DLL. For the same
+    # reason there is no _FORTIFY_SOURCE. Control flow guard is not in GCC, and without the linker's CET mark, which GNU
+    # ld cannot set, -fcf-protection does nothing on Windows.
+    target_compile_options(redirector_flags INTERFACE
+        $<$<COMPILE_LANGUAGE:C>:-fstack-protector-strong>
+        "$<$<COMPILE_LANGUAGE:C>:SHELL:-include \"${PROJECT_SOURCE_DIR}/src/windows/stack_guard.h\">")
+    set_source_files_properties(src/windows/stack_guard.c PROPERTIES COMPILE_OPTIONS -fno-stack-protector)
     target_link_options(redirector_flags INTERFACE
         -static-libgcc
         -Wl,--gc-sections -Wl,--dynamicbase -Wl,--nxcompat -Wl,--high-entropy-va

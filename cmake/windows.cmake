@@ -21,18 +21,19 @@ enable_language(RC)
 # REDIRECTOR_BUILD_DLL: an exported symbol in an archive makes every program that links it export that symbol too.
 add_library(windows_redirector_static STATIC ${ENGINE_SOURCES} ${WINDOWS_SOURCES})
 set_target_properties(windows_redirector_static PROPERTIES OUTPUT_NAME windows_redirector PREFIX lib)
-target_include_directories(windows_redirector_static PUBLIC include)
+engine_as_one(windows_redirector_static)
+target_include_directories(windows_redirector_static PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>")
 target_link_libraries(windows_redirector_static PRIVATE $<BUILD_INTERFACE:redirector_flags> PUBLIC ${SYSTEM_LIBRARIES})
 
 # The DLL: exports what the public header declares and nothing else (tests/abi compares with a list).
 add_library(windows_redirector SHARED ${ENGINE_SOURCES} ${WINDOWS_SOURCES})
 set_target_properties(windows_redirector PROPERTIES PREFIX "")
+engine_as_one(windows_redirector)
 target_compile_definitions(windows_redirector PRIVATE REDIRECTOR_BUILD_DLL INTERFACE REDIRECTOR_USE_DLL)
-target_include_directories(windows_redirector PUBLIC include)
+target_include_directories(windows_redirector PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>")
 target_link_options(windows_redirector PRIVATE -Wl,--exclude-all-symbols)
 target_link_libraries(windows_redirector PRIVATE redirector_flags ${SYSTEM_LIBRARIES})
-version_resource(windows_redirector windows_redirector.dll VFT_DLL
-    "Leads the TCP connections of a process tree through a local proxy")
+version_resource(windows_redirector windows_redirector.dll VFT_DLL "${PROJECT_DESCRIPTION}")
 
 # The program, with the library inside.
 add_executable(redirector ${CLI_SOURCES})
@@ -41,5 +42,7 @@ target_link_options(redirector PRIVATE -municode)
 set_source_files_properties(cli/main.c PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes)
 target_link_libraries(redirector PRIVATE redirector_flags windows_redirector_static)
 version_resource(redirector redirector.exe VFT_APP "windows-redirector command line")
+
+include(keploy/keploy.cmake)
 
 add_test(NAME abi COMMAND "${PROJECT_SOURCE_DIR}/tests/abi/run" "${PROJECT_BINARY_DIR}")

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# The Go package against a driver: builds the tests with the tag "lab" and runs them as a Windows program in a lab of
-# its own (lab/lab). Prints a line per test and ends "N passed, N failed". Needs
-# build/mingw-release/libwindows_redirector.a.
+# The Go package against a driver: builds the tests with the tag "lab", once with the archive by cgo and once with the
+# DLL and no C compiler, and runs them as Windows programs in a lab of its own (lab/lab). Prints a line per test and
+# ends "N passed, N failed". Needs build/mingw-release; BUILD names another folder with the archive and the DLL.
 set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd)
+build=$(realpath "${BUILD:-$root/build/mingw-release}")
 case ${LAB:-} in
 "" | on | off) LAB=go$$ ;; # on and off are words of make check, not the name of a lab
 esac
@@ -22,31 +23,82 @@ give_up() {
     exit 1
 }
 
+# link NAME GO-ENVIRONMENT...: NAME.exe, the tests. The tag in CGO_CFLAGS makes Go notice a changed header, which its
+# build cache does not watch, and the folder in CGO_LDFLAGS is searched before the one that the package names.
+link() {
+    local name=$1
+    shift
+    (cd "$root/go" && env GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOOS=windows GOARCH=amd64 "$@" \
+        CC=x86_64-w64-mingw32-gcc CGO_LDFLAGS="-L$build" \
+        CGO_CFLAGS="-O2 -DHEADER_$(sha256sum "$root/include/windows_redirector.h" | cut -c1-16)" \
+        go test -tags lab -c -o "$work/$name.exe" ./redirector) >"$work/link" 2>&1 || give_up "$name: link" "$work/link"
+}
+
+passed=0
+failed=0
+
+# windows_test PATTERN: those tests of the program on stage, as a Windows program. To a file, not a pipe: Wine's
+# background services inherit the output and would keep a pipe open.
+windows_test() {
+    timeout 180 "$root/lab/lab" wine go_lab_test.exe -test.run "$1" -test.v >"$work/out" 2>&1 </dev/null
+}
+
+# faults: the test of a driver that fails. It says when.
+faults() {
+    local tries
+    "$root/lab/lab" ctl fault open 5 1
+    windows_test '^TestFault' &
+    for ((tries = 600; tries > 0; tries--)); do
+        grep -q '^the driver may fail now' "$work/out" && break
+        kill -0 $! 2>/dev/null || break # it has ended
+        sleep 0.1
+    done
+    "$root/lab/lab" ctl fault recv 1450 all
+    wait $!
+    set -- $?
+    "$root/lab/lab" ctl fault clear
+    return "$1"
+}
+
+# run NAME COMMAND...: tests of that program, by the command.
+run() {
+    local name=$1 status good bad
+    shift
+    cp "$work/$name.exe" "$stage/go_lab_test.exe"
+    cp "$work/$name.exe" "$stage/curl.exe" # the program of an example
+    "$@" >"$work/commands" 2>&1
+    status=$?
+    good=$(grep -c '^--- PASS: ' "$work/out")
+    bad=$(grep -c '^--- FAIL: ' "$work/out")
+    if [ "$bad" = 0 ] && { [ "$status" != 0 ] || ! grep -qx 'PASS' "$work/out"; }; then
+        # It took too long, or died: under Wine a crash may well end with status 0.
+        echo "FAIL $name broke off, with status $status"
+        bad=1
+    elif [ "$good" = 0 ] && [ "$bad" = 0 ]; then
+        echo "FAIL $name ran no test"
+        bad=1
+    fi
+    [ "$bad" = 0 ] || sed 's/^/    /' "$work/out" | tail -80
+    sed -n -E "s|^--- PASS: ([^ ]+).*|ok $name/\1|p; s|^--- FAIL: ([^ ]+).*|FAIL $name/\1|p" "$work/out"
+    passed=$((passed + good))
+    failed=$((failed + bad))
+}
+
 "$root/lab/lab" check >"$work/check" 2>&1 || give_up "$(cat "$work/check")"
-[ ! -e "$("$root/lab/lab" path)" ] || { trap 'rm -rf "$work"' EXIT; give_up "the lab $LAB is in use"; }
+stage=$("$root/lab/lab" path)/win
+[ ! -e "${stage%/win}" ] || { trap 'rm -rf "$work"' EXIT; give_up "the lab $LAB is in use"; }
 
 export PATH="/usr/lib/go-1.19/bin:$PATH" # programs of Go 1.22 and later do not run under Wine 8
-(cd "$root/go" && env GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOOS=windows GOARCH=amd64 CGO_ENABLED=1 \
-    CC=x86_64-w64-mingw32-gcc \
-    CGO_CFLAGS="-O2 -DHEADER_$(sha256sum "$root/include/windows_redirector.h" | cut -c1-16)" \
-    go test -tags lab -c -o "$work/go_lab_test.exe" ./redirector) >"$work/link" 2>&1 || give_up link "$work/link"
+link cgo CGO_ENABLED=1
+link dll CGO_ENABLED=0
 "$root/lab/lab" up >"$work/up" 2>&1 </dev/null || give_up "the lab does not come up" "$work/up"
-cp "$work/go_lab_test.exe" "$("$root/lab/lab" path)/win/"
+# Somewhere to go for the example that mocks a server: nobody answers there.
+"$root/lab/lab" run client -- ip route add 192.0.2.0/24 via 10.77.0.2 || give_up "no route to 192.0.2.0/24"
+run cgo windows_test '^TestLab'
+run cgo faults
+cp "$build/windows_redirector.dll" "$stage/" # only now: the program with the archive must do without
+run dll windows_test '^TestLab'
+run dll faults
 
-# To a file, not a pipe: Wine's background services inherit the output and would keep a pipe open.
-timeout 180 "$root/lab/lab" wine go_lab_test.exe -test.run '^TestLab' -test.v >"$work/out" 2>&1 </dev/null
-status=$?
-
-passed=$(grep -c '^--- PASS: ' "$work/out")
-failed=$(grep -c '^--- FAIL: ' "$work/out")
-if [ "$status" != 0 ] && [ "$failed" = 0 ]; then # it died, or took too long
-    echo "FAIL ended with status $status"
-    failed=1
-elif [ "$passed" = 0 ] && [ "$failed" = 0 ]; then
-    echo "FAIL no test was run"
-    failed=1
-fi
-[ "$failed" = 0 ] || sed 's/^/    /' "$work/out" | tail -80
-sed -n -E 's/^--- PASS: ([^ ]+).*/ok \1/p; s/^--- FAIL: ([^ ]+).*/FAIL \1/p' "$work/out"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

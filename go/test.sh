@@ -1,9 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# Checks the Go package: format, vet, the builds without the library, the tests on this system (where redirecting is
-# unsupported), and the tests as Windows programs under Wine, linked with build/mingw-release/libwindows_redirector.a.
-# Also the demo's parts that need no lab. Prints a line per check and ends "N passed, N failed".
+# Checks the Go package: format, vet, that generated code is up to date, the builds without the library, the tests on
+# this system (where redirecting is unsupported) under the race detector, the program in docs/go.md, and the tests as
+# Windows programs under Wine, with the library as an archive and as a DLL. Also the demo's parts that need no lab.
+# Prints a line per check and ends "N passed, N failed". Needs build/mingw-release; BUILD names another folder with the
+# archive and the DLL.
 #
 # Everything runs in a network namespace with loopback alone and a PID namespace of its own, so that nothing leaves
 # the machine and no Wine service outlives the run. WINEPREFIX, if set, must have no wineserver running; otherwise a
@@ -13,6 +15,7 @@ set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 go_root=/usr/lib/go-1.19
+build=${BUILD:-$root/build/mingw-release}
 
 if [ "${1-}" != --inside ]; then
     as_user=()
@@ -69,22 +72,29 @@ count_tests() {
             ;;
         esac
     done < <(sed -n -E 's/^--- (PASS:|FAIL:|SKIP:) ([^ ]+).*/\1 \2/p' "$file")
-    if [ "$good" = 0 ] || { [ "$status" != 0 ] && [ "$bad" = 0 ]; }; then
-        fail "$name (status $status)" "$file"
+    # A run that broke off: under Wine a crash may well end with status 0.
+    if [ "$good" = 0 ] || { [ "$bad" = 0 ] && { [ "$status" != 0 ] || ! grep -qx PASS "$file"; }; }; then
+        fail "$name broke off, with status $status" "$file"
     fi
 }
 
-windows() { # go for Windows; the tag in CGO_CFLAGS makes Go notice a changed header, which its build cache does not watch
-    env GOOS=windows GOARCH=amd64 CC=x86_64-w64-mingw32-gcc \
+# windows COMMAND...: go for Windows. The tag in CGO_CFLAGS makes Go notice a changed header, which its build cache does
+# not watch, and the folder in CGO_LDFLAGS is searched before the one that the package names.
+windows() {
+    env GOOS=windows GOARCH=amd64 CC=x86_64-w64-mingw32-gcc CGO_LDFLAGS="-L$(realpath "$build")" \
         CGO_CFLAGS="-O2 -DHEADER_$(sha256sum "$root/include/windows_redirector.h" | cut -c1-16)" "$@"
 }
 
 check "gofmt" gofmt -l . "$root/demo"
 check "vet on this system" go vet ./...
-check "vet for Windows" windows go vet -tags lab ./...
+check "vet for Windows, archive" windows go vet -tags lab ./...
+check "vet for Windows, DLL" windows go vet -tags lab,windows_redirector_dll ./...
+check "vet for Windows, DLL, without cgo" windows env CGO_ENABLED=0 go vet -tags lab ./...
 check "vet of the demo's program" sh -c "cd '$root/demo/fetch' && go vet . && GOOS=windows CGO_ENABLED=0 go vet ."
-check "build on this system" go build -o "$work/" ./...
-check "build for Windows without cgo" env GOOS=windows CGO_ENABLED=0 go build -o "$work/" ./...
+check "generated code is that of the header" ./generate.sh --check
+for system in linux/amd64 linux/arm64 darwin/arm64 windows/arm64 windows/386; do
+    check "build for $system" env GOOS=${system%/*} GOARCH=${system#*/} CGO_ENABLED=0 go build -o "$work/built/" ./...
+done
 
 if python3 "$root/demo/verdict_test.py" >"$work/verdict" 2>&1 &&
     tail -1 "$work/verdict" | grep -q '^[1-9][0-9]* passed, 0 failed$'; then
@@ -93,17 +103,37 @@ else
     fail "demo's verdict notices what is wrong" "$work/verdict"
 fi
 
-go test -count=1 -v ./... >"$work/native" 2>&1
+go test -race -count=1 -v ./... >"$work/native" 2>&1
 count_tests "this system" $? "$work/native"
 
-archive=$root/build/mingw-release/libwindows_redirector.a
-if [ ! -f "$archive" ]; then
-    fail "Windows: build/mingw-release/libwindows_redirector.a is missing; build the CMake preset mingw-release"
-elif ! windows go test -c -o "$work/redirector.test.exe" ./redirector >"$work/link" 2>&1 ||
+# The same system without IPv6.
+unshare --net sh -c 'ip link set lo up && echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 &&
+    go test -count=1 -v -tags no_ipv6 -run TestListenWithoutIPv6 ./redirector' >"$work/no-ipv6" 2>&1
+count_tests "without IPv6" $? "$work/no-ipv6"
+
+# guide COMMAND...: the program in the guide, in a module of its own, made as the guide says.
+guide() (
+    mkdir -p "$work/guide" && cd "$work/guide" &&
+        printf 'module recorder\n\ngo 1.19\n' >go.mod &&
+        go mod edit -require=github.com/windows-redirector/windows-redirector/go@v0.0.0 \
+            -replace=github.com/windows-redirector/windows-redirector/go="$root/go" &&
+        awk '/^```go$/ { text = ""; on = 1; next } /^```$/ { on = 0 } on { text = text $0 "\n" }
+            END { printf "%s", text }' "$root/docs/go.md" >main.go &&
+        "$@"
+)
+
+if [ ! -f "$build/libwindows_redirector.a" ] || [ ! -f "$build/windows_redirector.dll" ]; then
+    fail "Windows: the archive and the DLL are missing; build the CMake preset mingw-release"
+elif ! windows go test -c -o "$work/cgo.exe" ./redirector >"$work/link" 2>&1 ||
+    ! windows env CGO_ENABLED=0 go test -c -o "$work/dll.exe" ./redirector >>"$work/link" 2>&1 ||
+    ! windows env CGO_ENABLED=0 go build -o "$work/agent-dll.exe" ./examples/agent >>"$work/link" 2>&1 ||
     ! windows go build -o "$work/agent.exe" ./examples/agent >>"$work/link" 2>&1; then
     fail "Windows: link" "$work/link"
 else
     ok "Windows: link"
+    check "Windows, archive: the guide's program builds" guide windows go build -o "$work/recorder.exe" .
+    check "Windows, DLL: the guide's program builds" \
+        guide windows env CGO_ENABLED=0 go build -o "$work/recorder-dll.exe" .
     unset DISPLAY
     wine=$(command -v wine64 || echo /usr/lib/wine/wine64)
     export WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
@@ -112,9 +142,27 @@ else
         "$wine" wineboot -i >"$work/wineboot" 2>&1 </dev/null
     fi
     # To files, not pipes: Wine's background services inherit the output and would keep a pipe open.
-    (cd redirector && timeout 300 "$wine" "$work/redirector.test.exe" -test.v) \
-        >"$work/wine" 2>&1 </dev/null
-    count_tests "Windows" $? "$work/wine"
+    (cd redirector && timeout 300 "$wine" "$work/cgo.exe" -test.v) >"$work/wine" 2>&1 </dev/null
+    count_tests "Windows, archive" $? "$work/wine"
+
+    # cannot_start NAME TEXT: the agent with the DLL, which must say that, and never run its program. A DLL in the
+    # current folder is of no use.
+    cannot_start() {
+        (cd "$build" && timeout 60 "$wine" "$work/agent-dll.exe" -- "$work/agent.exe" -help) \
+            >"$work/said" 2>&1 </dev/null
+        if [ $? = 3 ] && grep -q "windows_redirector.dll $2\$" "$work/said" && ! grep -q usage "$work/said"; then
+            ok "Windows: $1"
+        else
+            fail "Windows: $1" "$work/said"
+        fi
+    }
+    cannot_start "no windows_redirector.dll" 'cannot be loaded (.*); put it beside the program'
+    x86_64-w64-mingw32-gcc -shared -x c /dev/null -o "$work/windows_redirector.dll"
+    cannot_start "another windows_redirector.dll" 'has no redirector_.*; use that of version [0-9.]*'
+
+    cp "$build/windows_redirector.dll" "$work/"
+    (cd redirector && timeout 300 "$wine" "$work/dll.exe" -test.v) >"$work/wine" 2>&1 </dev/null
+    count_tests "Windows, DLL" $? "$work/wine"
 
     timeout 60 "$wine" "$work/agent.exe" >"$work/usage" 2>&1 </dev/null
     if [ $? = 2 ] && grep -q '^usage: ' "$work/usage"; then

@@ -13,11 +13,13 @@
  * Conventions that hold for every call, unless the call says otherwise:
  *
  *  - Threads: any call may be made from any thread at any time. No state is kept per thread.
- *  - Blocking: only start and stop block; their bounds are stated with them.
+ *  - Blocking: only start, stop, new rules and the list of connections block; their bounds are stated with them.
  *  - Ownership: the caller owns what he passes in; the library copies what it needs before it returns. The library never
  *    hands out memory that the caller must free, except the opaque `redirector` of redirector_start().
  *  - Numbers are in host byte order. Addresses in `redirector_address` are in network order, as on the wire.
  *  - Strings are UTF-8 and end with NUL.
+ *  - A structure that begins with `size` may grow at its end. The sizes it has had are accepted, all others refused.
+ *  - A call that refuses its arguments (REDIRECTOR_INVALID_ARGUMENT) has no effect.
  *  - The library prints nothing, never ends the process, and creates no file but its log.
  */
 #ifndef WINDOWS_REDIRECTOR_H
@@ -141,7 +143,9 @@ REDIRECTOR_API void free_windest(WinDest dest);
     X(LOG_FAILED,         20, "the log file cannot be written; check its path")                                          \
     X(UNSUPPORTED,        21, "not supported by this version")                                                           \
     X(STOPPED_BY_FORCE,   22, "the engine did not stop in time; its driver handles were closed by force")                \
-    X(INTERNAL,           23, "internal error; please report it with the log")
+    X(INTERNAL,           23, "internal error; please report it with the log")                                           \
+    X(ENGINE_STALLED,     24, "the engine made no progress for 2 s, so its driver handles were closed and traffic flows "\
+                              "directly; stop it and start it again")
 /* clang-format on */
 
 typedef enum redirector_status {
@@ -202,6 +206,8 @@ enum redirector_flags {
                                            addresses (0.0.0.0 and [::]), and the Windows firewall must let it */
     REDIRECTOR_REFUSE = 1u << 2,  /**< refuse connections while nothing listens on the proxy's port, instead of letting
                                            them pass directly */
+    /** The roots themselves are left alone, only their descendants are redirected; rules can still include a root. */
+    REDIRECTOR_DESCENDANTS_ONLY = 1u << 3,
 };
 
 /**
@@ -217,10 +223,14 @@ typedef struct redirector_rule {
                               match in either case, slashes in either direction. NULL: by pid */
 } redirector_rule;
 
-/** What to redirect and how. Zero it, set `size`, fill in what you need: 0 is a sensible default everywhere else. */
+/**
+ * What to redirect and how. Zero it, set `size`, fill in what you need: 0 is a sensible default everywhere else.
+ * Fields are only ever added at the end; a program that was built with an earlier header sets that header's size, and
+ * the fields that it does not know count as 0.
+ */
 typedef struct redirector_config {
     uint32_t size;                /**< sizeof(redirector_config) */
-    uint32_t client_pid;          /**< root of the process tree; must exist */
+    uint32_t client_pid;          /**< root of the process tree; must exist. 0: the roots are all in `roots` */
     uint32_t agent_pid;           /**< process that runs the proxy; 0: the calling process */
     uint32_t proxy_port;          /**< host order, 1..65535; 0: outgoing off */
     uint32_t incoming_port;       /**< host order, 1..65535; 0: incoming off */
@@ -236,6 +246,10 @@ typedef struct redirector_config {
                                     folder; "": no log file */
     redirector_log_fn *log_fn; /**< also receives each line; NULL: none */
     void *log_context;         /**< handed to log_fn */
+    const uint32_t *roots; /**< root_count further roots, which all must exist. The agent may be one: its descendants
+                                are redirected then, itself it never is. NULL: none */
+    uint32_t root_count;   /**< at most 64 */
+    uint32_t reserved;     /**< 0 */
 } redirector_config;
 
 /**
@@ -258,6 +272,21 @@ REDIRECTOR_API uint32_t redirector_start(const redirector_config *config, redire
  * @return REDIRECTOR_OK or REDIRECTOR_STOPPED_BY_FORCE. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_stop(redirector *r);
+
+enum redirector_state {
+    REDIRECTOR_RUNNING = 1, /**< new connections are redirected */
+    REDIRECTOR_STOPPED = 2, /**< redirector_stop() was called */
+    REDIRECTOR_FAILED = 3,  /**< redirection has ended by itself: all traffic goes where it was meant to go. Stop it,
+                                 then start another */
+};
+
+/**
+ * Whether a redirector still redirects.
+ *
+ * @param why  why it has failed (code REDIRECTOR_OK: it has not), also after it was stopped; or NULL
+ * @return a redirector_state; 0 if r is NULL or why->size is unknown. Never blocks for long. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_get_state(redirector *r, redirector_error *why);
 
 /** Stops, if need be, and frees. No other call may use `r` during or after it. NULL is fine. Since: 0.1 */
 REDIRECTOR_API void redirector_free(redirector *r);
@@ -304,7 +333,59 @@ REDIRECTOR_API uint32_t redirector_forget(redirector *r, const redirector_addres
  */
 REDIRECTOR_API uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count);
 
-/** Counters since the start. Set `size` before the call. */
+enum redirector_flow_kind {
+    REDIRECTOR_FLOW_OUTGOING = 0, /**< the tree opened it */
+    REDIRECTOR_FLOW_INCOMING = 1, /**< it came to a listener of the tree */
+};
+
+enum redirector_flow_state {
+    REDIRECTOR_FLOW_OPENING = 1, /**< its first packet is not answered yet */
+    REDIRECTOR_FLOW_OPEN = 2,    /**< established, half-closed included */
+    REDIRECTOR_FLOW_CLOSING = 3, /**< reset, or closed by both ends; its last packets are still translated */
+};
+
+/**
+ * A redirected connection that lives. "Up" is the way from the end that opened it to the end that accepted it. Bytes are
+ * those of the stream, what is sent again counting once; packets are all packets.
+ */
+typedef struct redirector_flow {
+    uint32_t size; /**< in, in the first element of the array: sizeof(redirector_flow); out: the same in each element */
+    uint32_t pid;  /**< process that opened the connection (outgoing) or owns the listener (incoming) */
+    uint32_t kind; /**< redirector_flow_kind */
+    uint32_t state;                 /**< redirector_flow_state */
+    redirector_address client;      /**< the end that opened it, as it sees itself */
+    redirector_address destination; /**< where it was going */
+    redirector_address peer; /**< the peer that the proxy sees; redirector_lookup() and redirector_forget() take it */
+    uint64_t bytes_up;
+    uint64_t bytes_down;
+    uint64_t packets_up;
+    uint64_t packets_down;
+    uint64_t opened_ms; /**< when it was opened: milliseconds since 1970-01-01 UTC, by the clock as it is set now */
+    uint64_t age_ms;    /**< how long ago that was; not affected by changes of the clock */
+} redirector_flow;
+
+/**
+ * Lists the redirected connections that live.
+ *
+ * @param flows     array of `capacity` elements, the caller's; flows[0].size must be sizeof(redirector_flow). NULL with
+ *                  capacity 0: only counts
+ * @param capacity  how many there is room for
+ * @param total     out: how many there are. The first min(capacity, total) elements are filled in, in no particular
+ *                  order; the others stay as they are
+ * @return REDIRECTOR_OK, also when not all found room; REDIRECTOR_INVALID_ARGUMENT (nothing is written);
+ *         REDIRECTOR_NO_MEMORY or REDIRECTOR_NOT_RUNNING (stopped, or the engine does not answer): then *total is 0
+ *
+ * The engine's thread copies them in small portions between packets, so that traffic is not held up: each element is
+ * consistent in itself, but a connection that begins or ends during the call may be in the list or not. Blocks for
+ * milliseconds, at most 1 s for each portion. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_list_flows(redirector *r, redirector_flow *flows, uint32_t capacity,
+                                              uint32_t *total);
+
+/**
+ * Counters since the start. Set `size` before the call: sizeof(redirector_stats), or that of an earlier header; no more
+ * than that is filled in.
+ */
 typedef struct redirector_stats {
     uint32_t size;              /**< in: sizeof(redirector_stats) */
     uint32_t flows_live;        /**< redirected connections at this moment */
@@ -325,6 +406,13 @@ typedef struct redirector_stats {
     uint64_t lookups_hit;    /**< lookups that found a connection */
     uint64_t lookups_missed; /**< lookups that found none */
     uint64_t log_lines_lost; /**< log lines dropped because the log could not keep up */
+    /* How long packets waited in the driver's queue, from its time stamp until the engine took them, microseconds: */
+    uint64_t queue_delay_last_us; /**< the oldest packet of the latest batch */
+    uint64_t queue_delay_max_us;  /**< the longest since the start */
+    uint64_t queue_delay_mean_us; /**< the mean of all packets since the start */
+    uint64_t cover_waits;         /**< first packets that waited until the driver's filter covered their port */
+    uint64_t filter_swaps;        /**< how often the driver's filter was replaced by one for other ports */
+    uint64_t watchdog_trips; /**< how often the watchdog closed the driver's handles: the engine made no progress */
 } redirector_stats;
 
 /** Fills in the counters. REDIRECTOR_OK or REDIRECTOR_INVALID_ARGUMENT. Never blocks. Since: 0.1 */

@@ -186,6 +186,7 @@ mkdir -p build
 install_packages
 check_go
 install_windivert
+packaging/tools.sh || missing=$((missing + 1))
 if [ "$missing" -ne 0 ]; then
     echo "setup: $missing missing"
     exit 1

@@ -225,7 +225,7 @@ static bool open_file(struct log *log, const char *path, redirector_error *error
     char *value = path ? NULL : environment(L"WINDOWS_REDIRECTOR_LOG");
     const char *chosen = path ? path : value ? value : "windows_redirector.log";
     if (*chosen) {
-        log->file = log_file_open(chosen, error);
+        log->file = log_file_open(chosen, value != NULL, error);
     }
     bool done = !*chosen || log->file;
     free(value);

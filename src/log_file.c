@@ -4,7 +4,9 @@
  *
  * An elevated program that appends to a file at a predictable path can be led, by a link put there, to write to a
  * file of a stranger's choice (S7). So the file is opened itself, never what a reparse point stands for, and after
- * the open it is made sure that it is a plain file with one name.
+ * the open it is made sure that it is a plain file with one name. A path that comes from the environment deserves less
+ * trust still: an elevated program takes its environment from the user's registry, where any program of that user can
+ * write. There a file must be new, empty or a log already, or it is left alone.
  *
  * Several redirectors may write to one file: each write appends as a whole, and all of them let the others rename
  * it. Who finds the file too large looks whether the path already leads to a new one before he renames it.
@@ -22,10 +24,30 @@ struct log_file {
     HANDLE handle; /* INVALID_HANDLE_VALUE while the file cannot be opened */
     wchar_t *path;
     wchar_t *rotated_path;
+    bool only_a_log;
 };
 
+/* Whether the file begins as a line of ours does ("2026-01-31T23:59:59.123Z "), or is empty. */
+static bool is_a_log(HANDLE handle)
+{
+    static const char form[] = "0000-00-00T00:00:00.000Z ";
+    char begin[sizeof form - 1];
+    DWORD size;
+    OVERLAPPED at_the_beginning = {0};
+    if (!ReadFile(handle, begin, sizeof begin, &size, &at_the_beginning)) {
+        return GetLastError() == ERROR_HANDLE_EOF;
+    }
+    for (DWORD i = 0; i < size; i++) {
+        bool digit = begin[i] >= '0' && begin[i] <= '9';
+        if (form[i] == '0' ? !digit : begin[i] != form[i]) {
+            return false;
+        }
+    }
+    return size == 0 || size == sizeof begin;
+}
+
 /* Why a file that could be opened is not written to; NULL: it is fine. */
-static const char *refusal(HANDLE handle)
+static const char *refusal(HANDLE handle, bool only_a_log)
 {
     BY_HANDLE_FILE_INFORMATION info;
     if (GetFileType(handle) != FILE_TYPE_DISK || !GetFileInformationByHandle(handle, &info)) {
@@ -40,6 +62,9 @@ static const char *refusal(HANDLE handle)
     if (info.nNumberOfLinks > 1) {
         return "it has more than one name (hard link)";
     }
+    if (only_a_log && !is_a_log(handle)) {
+        return "it is not a log";
+    }
     return NULL;
 }
 
@@ -48,14 +73,16 @@ static bool open_handle(struct log_file *file, uint32_t *os_error, const char **
 {
     *os_error = ERROR_SUCCESS;
     *reason = NULL;
-    file->handle = CreateFileW(file->path, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
-                               FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_ALWAYS,
-                               FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    /* Anonymous: should the path lead to somebody's pipe, he does not get to act in our name. */
+    DWORD flags = FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT | SECURITY_ANONYMOUS;
+    DWORD access = FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE | (file->only_a_log ? FILE_READ_DATA : 0);
+    file->handle = CreateFileW(file->path, access, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                               OPEN_ALWAYS, flags, NULL);
     if (file->handle == INVALID_HANDLE_VALUE) {
         *os_error = GetLastError();
         return false;
     }
-    *reason = refusal(file->handle);
+    *reason = refusal(file->handle, file->only_a_log);
     if (!*reason) {
         return true;
     }
@@ -64,7 +91,7 @@ static bool open_handle(struct log_file *file, uint32_t *os_error, const char **
     return false;
 }
 
-struct log_file *log_file_open(const char *path, redirector_error *error)
+struct log_file *log_file_open(const char *path, bool only_a_log, redirector_error *error)
 {
     struct log_file *file = calloc(1, sizeof *file);
     uint32_t os_error = ERROR_NOT_ENOUGH_MEMORY;
@@ -73,6 +100,7 @@ struct log_file *log_file_open(const char *path, redirector_error *error)
         goto fail;
     }
     file->handle = INVALID_HANDLE_VALUE;
+    file->only_a_log = only_a_log;
     wchar_t *given = text_to_wide(path);
     file->path = given ? path_full(given) : NULL;
     os_error = GetLastError();

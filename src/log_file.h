@@ -13,8 +13,12 @@
 
 struct log_file;
 
-/** Opens the file at `path` (UTF-8; relative: of the current folder, for good). NULL: *error. */
-struct log_file *log_file_open(const char *path, redirector_error *error);
+/**
+ * Opens the file at `path` (UTF-8; relative: of the current folder, for good). NULL: *error.
+ *
+ * @param only_a_log  a file that has something else in it than log lines is refused
+ */
+struct log_file *log_file_open(const char *path, bool only_a_log, redirector_error *error);
 
 void log_file_close(struct log_file *file);
 

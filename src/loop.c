@@ -39,7 +39,7 @@ static void count(_Atomic uint64_t *counter, uint64_t by)
 static void send_batch(redirector *r, const uint8_t *data, uint32_t bytes, struct divert_address *addresses,
                        uint32_t packets)
 {
-    if (packets && divert_send(r->packets, data, bytes, addresses, packets) != 0) {
+    if (packets && diversion_send(&r->diversion, data, bytes, addresses, packets) != 0) {
         /* Some of them may have left, and the driver does not say which: sending again could double them. */
         count(&r->send_errors, 1);
     }
@@ -169,16 +169,6 @@ struct engine_host loop_engine_host(redirector *r)
 
 /* ---- intake ---- */
 
-/* Takes over the rules that another thread has left, and tells him so. */
-static void take_rules(redirector *r)
-{
-    struct rule_change *change = atomic_exchange(&r->rule_change, NULL);
-    if (change) {
-        engine_set_rules(r->engine, change->rules);
-        SetEvent(change->taken);
-    }
-}
-
 void loop_take_process_news(redirector *r, uint64_t now_ms)
 {
     struct process_news news;
@@ -191,20 +181,11 @@ void loop_take_process_news(redirector *r, uint64_t now_ms)
     }
 }
 
-/* Takes a batch if one is there. Counts errors; *errors says how many came in a row. */
-static enum divert_result take(redirector *r, struct divert_ring *ring, struct divert_batch *batch, uint32_t *errors)
+static void note_receive_error(redirector *r, uint32_t os_error, uint32_t *in_a_row)
 {
-    uint32_t os_error = 0;
-    enum divert_result result = divert_next(ring, batch, &os_error);
-    if (result == DIVERT_BATCH) {
-        *errors = 0;
-    } else if (result == DIVERT_ERROR) {
-        count(&r->receive_errors, 1);
-        ++*errors;
-        log_line(r->log, REDIRECTOR_LOG_DEBUG, "a receive from the driver failed with error %lu",
-                 (unsigned long)os_error);
-    }
-    return result;
+    count(&r->receive_errors, 1);
+    ++*in_a_row;
+    log_line(r->log, REDIRECTOR_LOG_DEBUG, "a receive from the driver failed with error %lu", (unsigned long)os_error);
 }
 
 /* false: the handle is of no use any more. */
@@ -212,13 +193,18 @@ static bool drain_events(redirector *r, uint32_t *errors)
 {
     struct divert_batch batch;
     for (int i = 0; i < BATCHES_PER_WAKE_UP; i++) {
-        enum divert_result result = take(r, r->events, &batch, errors);
+        uint32_t os_error = 0;
+        enum divert_result result = divert_next(r->events, &batch, &os_error);
         if (result == DIVERT_NOTHING) {
             return true;
+        }
+        if (result == DIVERT_ERROR) {
+            note_receive_error(r, os_error, errors);
         }
         if (result == DIVERT_DRAINED || *errors > RECEIVE_ERRORS_IN_A_ROW) {
             return false;
         }
+        *errors = result == DIVERT_BATCH ? 0 : *errors;
         for (uint32_t k = 0; result == DIVERT_BATCH && k < batch.count; k++) {
             struct socket_event event;
             if (divert_socket_event(&batch.addresses[k], &event)) {
@@ -264,24 +250,38 @@ static void process_batch(redirector *r, struct divert_batch *batch, uint64_t no
     send_batch(r, batch->data, keep_bytes, batch->addresses, keep);
 }
 
+static void note_queue_delay(redirector *r, const struct divert_batch *batch)
+{
+    LARGE_INTEGER now;
+    QueryPerformanceCounter(&now);
+    queue_delay_note(&r->queue_delay, batch, now.QuadPart);
+}
+
 /* Takes what packets there are, in at most so many batches. false: the handle is of no use any more. */
 static bool drain_packets(redirector *r, int batches, uint32_t *errors, uint32_t *event_errors, bool *dry)
 {
     struct divert_batch batch;
     for (int i = 0; i < batches; i++) {
-        enum divert_result result = take(r, r->packets, &batch, errors);
+        uint32_t os_error = 0;
+        enum divert_result result = diversion_next(&r->diversion, &batch, &os_error);
         if (result == DIVERT_NOTHING) {
             return true;
         }
+        if (result == DIVERT_ERROR) {
+            note_receive_error(r, os_error, errors);
+        }
+        atomic_fetch_add_explicit(&r->progress, 1, memory_order_relaxed);
         if (result == DIVERT_DRAINED || *errors > RECEIVE_ERRORS_IN_A_ROW) {
             *dry = true;
             return false;
         }
         if (result == DIVERT_BATCH) {
+            note_queue_delay(r, &batch);
             drain_events(r, event_errors);
             process_batch(r, &batch, loop_now_ms());
+            *errors = 0;
         }
-        divert_recycle(r->packets);
+        diversion_recycle(&r->diversion);
     }
     return true;
 }
@@ -296,9 +296,11 @@ static void wind_down(redirector *r, uint32_t *errors, uint32_t *event_errors)
     bool dry = false;
     engine_stop(r->engine, !(r->flags & REDIRECTOR_LEAVE_FLOWS), began);
     outbox_flush(r);
-    divert_shutdown_receive(r->packets);
+    diversion_shutdown(&r->diversion);
     while (!dry && loop_now_ms() - began < DRAIN_MS) {
-        WaitForSingleObject(divert_wait_handle(r->packets), 10);
+        HANDLE handles[2];
+        diversion_wait_handles(&r->diversion, handles);
+        WaitForSingleObject(handles[0], 10);
         drain_packets(r, 1, errors, event_errors, &dry); /* one at a time, so that the clock has its say */
         outbox_flush(r);
     }
@@ -307,29 +309,56 @@ static void wind_down(redirector *r, uint32_t *errors, uint32_t *event_errors)
     }
 }
 
+/* Has the filter replaced when the engine wants another one, and tells it when that is done. */
+static void follow_cover(redirector *r)
+{
+    redirector_error error = {.size = sizeof error};
+    enum diversion_news news = diversion_poll(&r->diversion, &error);
+    if (news != DIVERSION_NONE) {
+        engine_cover_replaced(r->engine, news == DIVERSION_REPLACED, loop_now_ms());
+    }
+    if (news == DIVERSION_FAILED) {
+        log_line(r->log, REDIRECTOR_LOG_WARN, "the driver's filter could not be replaced: %s", error.text);
+    }
+    const struct cover *cover =
+        diversion_is_idle(&r->diversion) ? engine_cover_wanted(r->engine, loop_now_ms()) : NULL;
+    if (cover && !diversion_replace(&r->diversion, cover)) {
+        engine_cover_replaced(r->engine, false, loop_now_ms());
+    }
+}
+
+/* Sleeps until there is something to do. */
+static void await_work(redirector *r)
+{
+    HANDLE handles[4] = {r->wake, divert_wait_handle(r->events)};
+    DWORD count = 2 + diversion_wait_handles(&r->diversion, handles + 2);
+    uint32_t patience_ms = diversion_is_at_rest(&r->diversion) ? engine_next_tick_ms(r->engine, loop_now_ms()) : 0;
+    WaitForMultipleObjects(count, handles, FALSE, patience_ms);
+}
+
 DWORD WINAPI loop_thread(void *redirector_pointer)
 {
     redirector *r = redirector_pointer;
     uint32_t packet_errors = 0, event_errors = 0;
     bool dry = false;
     while (!atomic_load(&r->stop_requested)) {
-        HANDLE handles[] = {r->wake, divert_wait_handle(r->events), divert_wait_handle(r->packets)};
-        WaitForMultipleObjects(3, handles, FALSE, engine_next_tick_ms(r->engine, loop_now_ms()));
+        await_work(r);
+        atomic_fetch_add_explicit(&r->progress, 1, memory_order_relaxed);
         loop_take_process_news(r, loop_now_ms());
-        take_rules(r);
+        request_serve(r);
         bool alive = drain_events(r, &event_errors);
         if (!drain_packets(r, BATCHES_PER_WAKE_UP, &packet_errors, &event_errors, &dry) || !alive) {
-            log_line(r->log, REDIRECTOR_LOG_ERROR, "the driver gives no more %s: redirection has ended",
-                     alive ? "packets" : "events");
+            service_fail(r, REDIRECTOR_DRIVER_FAILED, 0, alive ? "it gives no more packets" : "it gives no more events");
             break;
         }
         engine_tick(r->engine, loop_now_ms());
+        follow_cover(r);
         outbox_flush(r);
     }
     if (!dry) {
         wind_down(r, &packet_errors, &event_errors);
     }
-    divert_abandon(r->packets); /* traffic must not wait for a reader that is gone (S3) */
+    diversion_abandon(&r->diversion); /* traffic must not wait for a reader that is gone (S3) */
     divert_abandon(r->events);
     return 0;
 }

@@ -7,36 +7,39 @@
  */
 #include "service_internal.h"
 
-#include <stdlib.h>
+#include "roots.h"
+
+#include <stdio.h>
+
+enum { PRIORITY = 817 }; /* of the socket layer's handle; see diversion.c */
 
 /*
- * Odd on purpose: among handles of equal priority the one opened later wins, so it had better not be a round number
- * that others use. WinDivert's range is -30000..30000, higher first.
+ * Events are not free: each wakes the engine's thread. A CLOSE matters where it leaves nobody to listen: on the proxy's port,
+ * and with incoming on anywhere. (A listener of the agent's elsewhere stays known until the next look, or until somebody else
+ * listens there; meanwhile a connection to it finds nobody, whichever way it goes.)
  */
-enum { PRIORITY = 817 };
-
-/*
- * Every packet that leaves: SYNs and data of the tree, and the proxy's replies. Never an inbound one, so that no
- * inbound callout is installed at all.
- */
-static const char outgoing_filter[] = "outbound and tcp";
-
-/* With incoming on, also what comes in: to listeners that come and go. */
-static const char incoming_filter[] = "tcp";
-
-static const char event_filter[] =
-    "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and remotePort == 0))";
+static struct divert_ring *open_events(redirector *r, const redirector_config *config, redirector_error *error)
+{
+    char filter[160], port[40] = "";
+    if (!config->incoming_port) {
+        snprintf(port, sizeof port, " and localPort == %u", (unsigned)config->proxy_port);
+    }
+    snprintf(filter, sizeof filter,
+             "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and remotePort == 0%s))", port);
+    return divert_open(r->api, filter, DIVERT_LAYER_SOCKET, PRIORITY, error);
+}
 
 enum { STOP_WAIT_MS = 850, STOP_FORCE_WAIT_MS = 100 }; /* together less than the second that is promised (S2) */
 
 static void unwind(redirector *r)
 {
-    divert_close(r->packets);
+    watchdog_stop(r);
+    diversion_close(&r->diversion);
     divert_close(r->events);
     process_job_close(r->job);
     tcptable_close(r->tcptable);
     divert_unload(r->api);
-    r->packets = r->events = NULL;
+    r->events = NULL;
     r->job = NULL;
     r->tcptable = NULL;
     r->api = NULL;
@@ -56,19 +59,6 @@ static void destroy(redirector *r)
     VirtualFree(r, 0, MEM_RELEASE);
 }
 
-static bool identify(const redirector_config *config, struct process_id *client, redirector_error *error)
-{
-    struct process_id agent;
-    if (config->client_pid == config->agent_pid) {
-        error_set(error, REDIRECTOR_INVALID_ARGUMENT, 0, "the agent cannot be its own client");
-        return false;
-    }
-    if (!process_identify(config->client_pid, client, error)) {
-        return false;
-    }
-    return config->agent_pid == GetCurrentProcessId() || process_identify(config->agent_pid, &agent, error);
-}
-
 static uint64_t random_seed(const void *address)
 {
     LARGE_INTEGER now;
@@ -77,7 +67,8 @@ static uint64_t random_seed(const void *address)
     return seed ^ (uint64_t)GetCurrentProcessId() << 40 ^ GetTickCount64();
 }
 
-static bool build_engine(redirector *r, const redirector_config *config, struct rules **rules, redirector_error *error)
+static bool build_engine(redirector *r, const redirector_config *config, const struct roots *roots,
+                         struct rules **rules, redirector_error *error)
 {
     struct engine_config engine = {
         .agent_pid = config->agent_pid,
@@ -98,31 +89,53 @@ static bool build_engine(redirector *r, const redirector_config *config, struct 
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
         return false;
     }
+    for (uint32_t i = 0; config->flags & REDIRECTOR_DESCENDANTS_ONLY && i < roots->count; i++) {
+        engine_spare_root(r->engine, roots->all[i]);
+    }
     engine_set_rules(r->engine, *rules);
     *rules = NULL;
     return true;
 }
 
-static bool open_driver(redirector *r, const redirector_config *config, struct process_id client,
+static bool open_driver(redirector *r, const redirector_config *config, const struct roots *roots,
                         redirector_error *error)
 {
     r->api = divert_load(config->windivert_dir, error);
     if (!r->api) {
         return false;
     }
-    r->events = divert_open(r->api, event_filter, DIVERT_LAYER_SOCKET, PRIORITY, error);
+    r->events = open_events(r, config, error);
     if (!r->events) {
         return false;
     }
-    r->job = process_job_open(client, error);
+    r->job = process_job_open(roots->all, roots->count, error);
     if (!r->job) {
         return false;
     }
     loop_take_process_news(r, loop_now_ms());
     engine_look_at_listeners(r->engine, loop_now_ms());
-    const char *filter = config->incoming_port ? incoming_filter : outgoing_filter;
-    r->packets = divert_open(r->api, filter, DIVERT_LAYER_NETWORK, PRIORITY, error);
-    return r->packets != NULL;
+    const struct cover *cover = engine_cover_wanted(r->engine, loop_now_ms());
+    bool ok = diversion_open(&r->diversion, r->api, cover, (uint16_t)config->proxy_port,
+                             (uint16_t)config->incoming_port, error);
+    engine_cover_replaced(r->engine, ok, loop_now_ms());
+    return ok;
+}
+
+/*
+ * Ends the engine's thread. false: it does not end; then its driver handles are closed all the same, and what it uses
+ * stays.
+ */
+static bool end_thread(redirector *r)
+{
+    atomic_store(&r->stop_requested, true);
+    SetEvent(r->wake);
+    if (WaitForSingleObject(r->thread, STOP_WAIT_MS) == WAIT_OBJECT_0) {
+        return true;
+    }
+    diversion_abandon(&r->diversion);
+    divert_abandon(r->events);
+    r->forced = true;
+    return WaitForSingleObject(r->thread, STOP_FORCE_WAIT_MS) == WAIT_OBJECT_0;
 }
 
 static bool start_thread(redirector *r, redirector_error *error)
@@ -133,13 +146,18 @@ static bool start_thread(redirector *r, redirector_error *error)
         return false;
     }
     SetThreadPriority(r->thread, THREAD_PRIORITY_HIGHEST); /* everybody's packets wait for this thread */
+    if (!watchdog_start(r)) {
+        end_thread(r);
+        error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
+        return false;
+    }
     return true;
 }
 
 redirector *service_start(const redirector_config *config, struct rules *rules, redirector_error *error)
 {
-    struct process_id client;
-    if (!identify(config, &client, error)) {
+    struct roots roots;
+    if (!roots_identify(config, &roots, error)) {
         rules_free(rules);
         return NULL;
     }
@@ -150,10 +168,12 @@ redirector *service_start(const redirector_config *config, struct rules *rules, 
         return NULL;
     }
     InitializeSRWLock(&r->stop_lock);
-    InitializeSRWLock(&r->rules_lock);
+    InitializeSRWLock(&r->request_lock);
+    InitializeSRWLock(&r->failure_lock);
+    r->failure.size = sizeof r->failure;
     r->flags = config->flags;
     r->log = log_open(config->log_path, config->log_level, config->log_fn, config->log_context, error);
-    bool ok = r->log && build_engine(r, config, &rules, error) && open_driver(r, config, client, error) &&
+    bool ok = r->log && build_engine(r, config, &roots, &rules, error) && open_driver(r, config, &roots, error) &&
               start_thread(r, error);
     rules_free(rules);
     if (!ok) {
@@ -163,9 +183,11 @@ redirector *service_start(const redirector_config *config, struct rules *rules, 
         destroy(r);
         return NULL;
     }
-    log_line(r->log, REDIRECTOR_LOG_INFO,
-             "started: connections of pid %lu and its descendants go to port %lu of agent %lu",
-             (unsigned long)config->client_pid, (unsigned long)config->proxy_port, (unsigned long)config->agent_pid);
+    char who[40];
+    roots_describe(&roots, who);
+    log_line(r->log, REDIRECTOR_LOG_INFO, "started: connections of %s%s descendants go to port %lu of agent %lu", who,
+             config->flags & REDIRECTOR_DESCENDANTS_ONLY ? "'s" : " and its",
+             (unsigned long)config->proxy_port, (unsigned long)config->agent_pid);
     return r;
 }
 
@@ -182,21 +204,30 @@ static void log_summary(redirector *r)
              (unsigned long long)s.packets_dropped);
 }
 
-/*
- * Ends the engine's thread. false: it does not end; then its driver handles are closed all the same, and what it uses
- * stays.
- */
-static bool end_thread(redirector *r)
+void service_fail(redirector *r, redirector_status status, uint32_t os_error, const char *detail)
 {
-    atomic_store(&r->stop_requested, true);
-    SetEvent(r->wake);
-    if (WaitForSingleObject(r->thread, STOP_WAIT_MS) == WAIT_OBJECT_0) {
-        return true;
+    redirector_error error = {.size = sizeof error};
+    error_set(&error, status, os_error, detail);
+    AcquireSRWLockExclusive(&r->failure_lock);
+    bool first = r->failure.code == REDIRECTOR_OK;
+    if (first) {
+        r->failure = error;
     }
-    divert_abandon(r->packets);
-    divert_abandon(r->events);
-    r->forced = true;
-    return WaitForSingleObject(r->thread, STOP_FORCE_WAIT_MS) == WAIT_OBJECT_0;
+    ReleaseSRWLockExclusive(&r->failure_lock);
+    if (first) {
+        log_line(r->log, REDIRECTOR_LOG_ERROR, "redirection has ended: %s", error.text);
+    }
+}
+
+uint32_t service_state(redirector *r, redirector_error *why)
+{
+    AcquireSRWLockShared(&r->failure_lock);
+    redirector_error failure = r->failure;
+    ReleaseSRWLockShared(&r->failure_lock);
+    if (why) {
+        *why = failure;
+    }
+    return atomic_load(&r->stop_requested) ? REDIRECTOR_STOPPED : failure.code ? REDIRECTOR_FAILED : REDIRECTOR_RUNNING;
 }
 
 bool service_stop(redirector *r)
@@ -225,34 +256,18 @@ void service_free(redirector *r)
     } /* else its thread still runs: leaking it beats pulling its memory away */
 }
 
+static void take_rules(redirector *r, void *rules)
+{
+    engine_set_rules(r->engine, rules);
+}
+
 bool service_set_rules(redirector *r, struct rules *rules)
 {
-    enum { TAKE_MS = 1000 };
-    struct rule_change *change = calloc(1, sizeof *change);
-    HANDLE taken = CreateEventW(NULL, TRUE, FALSE, NULL);
-    bool ok = false;
-    if (change && taken) {
-        *change = (struct rule_change){rules, taken};
-        AcquireSRWLockExclusive(&r->rules_lock);
-        atomic_store(&r->rule_change, change);
-        SetEvent(r->wake);
-        HANDLE ends[] = {taken, r->thread};
-        WaitForMultipleObjects(2, ends, FALSE, TAKE_MS);
-        struct rule_change *left = change;
-        if (!atomic_compare_exchange_strong(&r->rule_change, &left, NULL)) {
-            WaitForSingleObject(taken, INFINITE); /* the engine has it in hand */
-            ok = true;
-        }
-        ReleaseSRWLockExclusive(&r->rules_lock);
-    }
-    if (!ok) {
+    bool taken = request_make(r, take_rules, rules);
+    if (!taken) {
         rules_free(rules);
     }
-    if (taken) {
-        CloseHandle(taken);
-    }
-    free(change);
-    return ok;
+    return taken;
 }
 
 static bool peer_matches(const struct destination *d, const void *context)
@@ -272,6 +287,16 @@ bool service_lookup(redirector *r, uint16_t port, const struct tuple *peer, stru
 bool service_forget(redirector *r, uint16_t port, const struct tuple *peer)
 {
     return destinations_delete(engine_destinations(r->engine), port, peer ? peer_matches : NULL, peer);
+}
+
+static void fill_queue_delay(const redirector *r, redirector_stats *out)
+{
+    LARGE_INTEGER frequency;
+    QueryPerformanceFrequency(&frequency);
+    struct queue_delay_us us = queue_delay_read(&r->queue_delay, (uint64_t)frequency.QuadPart);
+    out->queue_delay_last_us = us.last;
+    out->queue_delay_max_us = us.max;
+    out->queue_delay_mean_us = us.mean;
 }
 
 static void fill_counters(redirector *r, redirector_stats *out)
@@ -295,7 +320,11 @@ static void fill_counters(redirector *r, redirector_stats *out)
     out->receive_errors = LOAD(r->receive_errors);
     out->lookups_hit = LOAD(r->lookups_hit);
     out->lookups_missed = LOAD(r->lookups_missed);
+    out->cover_waits = LOAD(c->cover_waits);
+    out->filter_swaps = LOAD(c->filter_swaps) ? LOAD(c->filter_swaps) - 1 : 0; /* the first one replaced nothing */
+    out->watchdog_trips = LOAD(r->watchdog_trips);
 #undef LOAD
+    fill_queue_delay(r, out);
 }
 
 void service_stats(redirector *r, redirector_stats *out)

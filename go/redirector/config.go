@@ -3,34 +3,59 @@
 package redirector
 
 import (
-	"net/netip"
+	"strings"
 	"time"
 )
 
-// Config says what to redirect and how. ClientPID and one of the ports are needed; the zero value of every other
-// field is a sensible default.
+// Config says what to redirect and how. A root (ClientPID, or one in Roots) and one of the ports are needed; the zero
+// value of every other field is a sensible default.
 type Config struct {
-	ClientPID    uint32 // root of the process tree: it and all its descendants, present and future, are redirected
-	AgentPID     uint32 // process that runs the proxy and is never redirected; 0: the calling process
-	ProxyPort    int    // port on which the agent accepts the tree's connections, on 127.0.0.1 and [::1]; 0: outgoing off
-	IncomingPort int    // port on which the agent accepts connections to the tree's own listeners; 0: incoming off
-	Rules        []Rule // refine the tree; SetRules replaces them while running
+	ClientPID    uint32   // root of the process tree: it and all its descendants, present and future, are redirected
+	Roots        []uint32 // further roots, up to 64; the proxy's own process may be one, to redirect what it starts
+	AgentPID     uint32   // process that runs the proxy and is never redirected; 0: the calling process
+	ProxyPort    int      // port of 127.0.0.1 and [::1] on which the agent accepts the tree's connections; 0: outgoing off
+	IncomingPort int      // port on which the agent accepts connections to the tree's own listeners; 0: incoming off
+	Rules        []Rule   // refine the tree; SetRules replaces them while running
 
-	Reflect    bool // steer by swapped addresses instead of over loopback: the proxy must listen on all addresses
-	Refuse     bool // refuse connections while nothing listens on the proxy's port, instead of letting them pass
-	LeaveFlows bool // on Stop, do not reset the redirected connections (they then hang or break)
+	DescendantsOnly bool // leave the roots themselves alone, redirect their descendants
+	Reflect         bool // steer by swapped addresses instead of over loopback: the proxy must listen on all addresses
+	Refuse          bool // refuse connections while nothing listens on the proxy's port, instead of letting them pass
+	LeaveFlows      bool // on Stop, do not reset the redirected connections (they then hang or break)
 
 	HoldTime     time.Duration // how long a first packet may wait for its owner to be known; 0: 50 ms; at most 1 s
 	LookInterval time.Duration // how often connections whose ends have vanished are looked for; 0: 30 s; 100 ms to 10 min
 	WinDivertDir string        // absolute path of the folder of WinDivert.dll; "": the folder of the running program
 
 	LogLevel  LogLevel // how much is logged
-	LogPath   string   // log file; "": environment WINDOWS_REDIRECTOR_LOG, else windows_redirector.log in the current folder
+	LogPath   string   // log file; "": that of environment WINDOWS_REDIRECTOR_LOG, else windows_redirector.log here
 	NoLogFile bool     // no log file at all
 
 	// LogFunc, if not nil, also receives each log line, without a line end. It is called by one thread of the
 	// library, one line at a time, and never after Stop has returned. It must not call Stop.
 	LogFunc func(level LogLevel, line string)
+}
+
+const (
+	longestHold  = time.Second
+	shortestLook = 100 * time.Millisecond
+	longestLook  = 10 * time.Minute
+)
+
+// check finds what would no longer be seen once it is translated to C. All else the library judges.
+func (c *Config) check() error {
+	for _, text := range []string{c.WinDivertDir, c.LogPath} {
+		if strings.IndexByte(text, 0) >= 0 {
+			return invalidArgument("the path %q contains a NUL character", text)
+		}
+	}
+	if c.HoldTime < 0 || c.HoldTime > longestHold {
+		return invalidArgument("the hold time %v is not between 0 and %v", c.HoldTime, longestHold)
+	}
+	if c.LookInterval != 0 && (c.LookInterval < shortestLook || c.LookInterval > longestLook) {
+		return invalidArgument("the look interval %v is not between %v and %v", c.LookInterval, shortestLook,
+			longestLook)
+	}
+	return checkRules(c.Rules)
 }
 
 // Rule refines the process tree. A process starts out as what the tree says of it; each rule that matches it has its
@@ -45,6 +70,18 @@ type Rule struct {
 	Pattern string
 }
 
+func checkRules(rules []Rule) error {
+	for i, rule := range rules {
+		if strings.IndexByte(rule.Pattern, 0) >= 0 {
+			return invalidArgument("rule %d: the pattern %q contains a NUL character", i, rule.Pattern)
+		}
+		if rule.Pattern == "" && rule.PID == 0 {
+			return invalidArgument("rule %d has neither a pattern nor a process id", i)
+		}
+	}
+	return nil
+}
+
 // LogLevel is the amount of detail in the log; the numbers are those of the C library.
 type LogLevel uint32
 
@@ -57,32 +94,3 @@ const (
 	LogInfo    LogLevel = 4 // one line per connection
 	LogDebug   LogLevel = 5
 )
-
-// Destination says where a redirected connection was going, and whose it is.
-type Destination struct {
-	Addr     netip.AddrPort // the original destination
-	PID      uint32         // process that opened the connection (outgoing), or owns the listener (incoming)
-	Incoming bool           // the connection came to a listener of the tree; false: the tree opened it
-}
-
-// Stats are counters since the start.
-type Stats struct {
-	FlowsLive        uint32 // redirected connections at this moment
-	FlowsTotal       uint64 // connections redirected since the start
-	FlowsRefused     uint64 // connections that passed because the table was full
-	PacketsSeen      uint64 // packets that the driver handed over
-	PacketsPassed    uint64 // sent on as they came
-	PacketsRewritten uint64 // sent on with other addresses
-	PacketsHeld      uint64 // first packets that waited for their owner
-	PacketsDropped   uint64 // dropped by a stated rule
-	PacketsMalformed uint64 // not understood, and therefore passed
-	ProxyMissing     uint64 // connections that passed or were refused because nothing listened on the proxy's port
-	HoldTimeouts     uint64 // held packets whose owner stayed unknown; they passed
-	HoldRefused      uint64 // first packets that passed because too many were held already
-	SendErrors       uint64 // packets that the driver refused to send
-	ReceiveErrors    uint64 // receives that failed; the next ones were tried all the same
-	EventsSeen       uint64 // socket events from the driver
-	LookupsHit       uint64 // lookups that found a connection
-	LookupsMissed    uint64 // lookups that found none
-	LogLinesLost     uint64 // log lines dropped because the log could not keep up
-}

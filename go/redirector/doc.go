@@ -2,22 +2,23 @@
 
 // Package redirector makes the TCP connections of a process tree on Windows go through a local proxy.
 //
-// The usual user is the proxy itself. It listens on one port of 127.0.0.1 and [::1], calls [Start] with the process
-// whose connections it wants, and for each connection it accepts asks [Redirector.Destination] where the connection
-// was going:
+// The usual user is the proxy itself. It listens where connections will be led to, starts, and accepts connections that
+// know where they were going:
 //
-//	r, err := redirector.Start(redirector.Config{ClientPID: pid, ProxyPort: port})
+//	loopback, err := redirector.Listen(0) // one port of 127.0.0.1 and [::1]
+//	...
+//	r, err := redirector.Start(ctx, redirector.Config{ClientPID: pid, ProxyPort: redirector.Port(loopback)})
 //	if err != nil {
 //		return err // says what to do, for instance: run the program as Administrator
 //	}
 //	defer r.Stop()
 //
-//	conn, err := listener.AcceptTCP()
+//	conn, err := r.Listener(loopback).AcceptConn()
 //	...
-//	where, ok := r.Destination(conn.RemoteAddr().(*net.TCPAddr).AddrPort())
+//	conn.OriginalDst() // address, process
 //
 // The process that calls Start is never redirected, so the proxy reaches the original destinations by ordinary
-// dialling. See examples/agent for a complete one.
+// dialling. The file docs/go.md of the project is a guide; examples/agent is a bigger proxy.
 //
 // # Incoming connections
 //
@@ -28,22 +29,24 @@
 //
 // # Who is redirected
 //
-// The process Config.ClientPID and all its descendants. Config.Rules and [Redirector.SetRules] refine that, by process
-// id, file name or path.
+// The processes Config.ClientPID and Config.Roots and all their descendants. The calling process may be a root: then
+// whatever it starts is redirected, from its first connection on. Config.Rules and [Redirector.SetRules] refine that,
+// by process id, file name or path.
 //
 // While nothing listens on the proxy's port, connections pass directly (with Config.Refuse: are refused), and
 // Stats.ProxyMissing counts them.
 //
 // # Building
 //
-// The package is a cgo layer over the static archive libwindows_redirector.a. It works in programs built for
-// windows/amd64 with cgo and the mingw-w64 compiler; build the archive first (CMake preset mingw-release).
-// WinDivert.dll and WinDivert64.sys must lie beside the finished program or in Config.WinDivertDir, and the program
-// must run as Administrator. On every other system, and without cgo, the package builds too, and Start fails with
-// [ErrUnsupported].
+// It works in programs for windows/amd64, in one of two ways. With cgo and the mingw-w64 compiler the static archive
+// libwindows_redirector.a is linked in; build it first (CMake preset mingw-release). Without cgo, or with the build tag
+// windows_redirector_dll, no C compiler is needed, and windows_redirector.dll is loaded when it is first needed, from
+// the folder of the running program. WinDivert.dll and WinDivert64.sys must lie beside the finished program or in
+// Config.WinDivertDir, and the program must run as Administrator. For every other system the package builds too, and
+// Start fails with [ErrUnsupported].
 //
 // # Goroutines
 //
-// Every function and method may be called from any goroutine at any time. Start and Stop block,
-// and SetRules for milliseconds.
+// Every function and method may be called from any goroutine at any time. Start and Stop block, and SetRules and Flows
+// for milliseconds.
 package redirector

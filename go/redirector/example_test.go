@@ -3,46 +3,91 @@
 package redirector_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
 	"net"
+	"net/http"
+	"os"
 	"os/exec"
+	"time"
 
 	"github.com/windows-redirector/windows-redirector/go/redirector"
 )
 
-// A proxy that prints where each connection of a program was going.
-func Example() {
-	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+// A program listens on both loopback addresses by one call.
+func ExampleListen() {
+	l, err := redirector.Listen(0)
 	if err != nil {
 		log.Fatal(err)
 	}
-	program := exec.Command("curl", "http://192.0.2.1/")
-	if err := program.Start(); err != nil {
+	defer l.Close()
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		conn, err := net.Dial("tcp", net.JoinHostPort(host, fmt.Sprint(redirector.Port(l))))
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer conn.Close()
+		accepted, err := l.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(accepted.RemoteAddr().(*net.TCPAddr).IP)
+		accepted.Close()
+	}
+	// Output:
+	// 127.0.0.1
+	// ::1
+}
+
+// Errors tell a program what kind of thing went wrong, and a person what to do.
+func ExampleError() {
+	_, err := redirector.Start(context.Background(), redirector.Config{
+		ClientPID: 4711,
+		ProxyPort: 8080,
+		HoldTime:  time.Minute,
+	})
+	fmt.Println(errors.Is(err, redirector.ErrInvalidArgument))
+	fmt.Println(err)
+	// Output:
+	// true
+	// redirector: the hold time 1m0s is not between 0 and 1s
+}
+
+// A mock of every HTTP server that a program talks to.
+func ExampleOriginalDst() {
+	loopback, err := redirector.Listen(0)
+	if err != nil {
 		log.Fatal(err)
 	}
-
-	r, err := redirector.Start(redirector.Config{
-		ClientPID: uint32(program.Process.Pid),
-		ProxyPort: listener.Addr().(*net.TCPAddr).Port,
+	r, err := redirector.Start(context.Background(), redirector.Config{
+		Roots:     []uint32{uint32(os.Getpid())}, // whatever this process starts
+		ProxyPort: redirector.Port(loopback),
 	})
-	if errors.Is(err, redirector.ErrNotElevated) {
-		log.Fatal("please run me as Administrator")
-	} else if err != nil {
-		log.Fatal(err) // the text says what to do
+	if err != nil {
+		log.Fatal(err)
 	}
 	defer r.Stop()
 
-	for {
-		conn, err := listener.AcceptTCP()
-		if err != nil {
-			return
-		}
-		peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-		if where, ok := r.Destination(peer); ok {
-			fmt.Println("process", where.PID, "was going to", where.Addr)
-		}
-		conn.Close()
+	type key struct{}
+	mock := &http.Server{
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			where, _ := redirector.OriginalDst(conn)
+			return context.WithValue(ctx, key{}, where)
+		},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			where := request.Context().Value(key{}).(redirector.Destination)
+			fmt.Fprintf(w, "this is not %v, but you may have %s\n", where.Addr, request.URL.Path)
+		}),
 	}
+	go mock.Serve(r.Listener(loopback))
+	defer mock.Close()
+
+	output, err := exec.Command("curl", "http://192.0.2.1/a/page").Output()
+	if err != nil {
+		log.Print(err)
+	}
+	fmt.Printf("%s", output)
+	// Prints: this is not 192.0.2.1:80, but you may have /a/page
 }

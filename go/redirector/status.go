@@ -4,6 +4,7 @@ package redirector
 
 import (
 	"fmt"
+	"io/fs"
 	"strconv"
 )
 
@@ -25,8 +26,8 @@ const (
 	ErrNotRunning       Status = 7
 	ErrNotFound         Status = 8
 	ErrNotElevated      Status = 9
-	ErrDLLNotFound      Status = 10
-	ErrDLLVersion       Status = 11
+	ErrDLLNotFound      Status = 10 // WinDivert.dll, or windows_redirector.dll if the program loads it at run time
+	ErrDLLVersion       Status = 11 // of the same
 	ErrDriverNotFound   Status = 12
 	ErrDriverBlocked    Status = 13
 	ErrDriverSignature  Status = 14
@@ -36,9 +37,10 @@ const (
 	ErrDriverFailed     Status = 18
 	ErrNoMemory         Status = 19
 	ErrLogFailed        Status = 20
-	ErrUnsupported      Status = 21 // also: not Windows, or built without cgo
+	ErrUnsupported      Status = 21 // also: the program is not for windows/amd64
 	ErrStoppedByForce   Status = 22
 	ErrInternal         Status = 23
+	ErrEngineStalled    Status = 24 // the watchdog has closed the driver's handles
 )
 
 var statusNames = [...]string{
@@ -66,6 +68,7 @@ var statusNames = [...]string{
 	ErrUnsupported:      "UNSUPPORTED",
 	ErrStoppedByForce:   "STOPPED_BY_FORCE",
 	ErrInternal:         "INTERNAL",
+	ErrEngineStalled:    "ENGINE_STALLED",
 }
 
 // String gives the name of the status as the C library writes it, for instance "NO_SUCH_PROCESS".
@@ -85,7 +88,12 @@ func (s Status) Error() string {
 	return "redirector: status " + name
 }
 
-// Error is what [Start] and [Redirector.Stop] return when they fail.
+// Is makes a refusal for lack of rights what package io/fs calls one: errors.Is(err, fs.ErrPermission).
+func (s Status) Is(target error) bool {
+	return target == fs.ErrPermission && (s == ErrNotElevated || s == ErrProcessDenied)
+}
+
+// Error is what [Start] and the methods of [Redirector] return when they fail.
 type Error struct {
 	Status  Status // what kind of failure; errors.Is(err, redirector.ErrNotElevated) looks here
 	OSError uint32 // the Windows error code behind it, 0 if there is none
@@ -98,7 +106,7 @@ func (e *Error) Error() string { return "redirector: " + e.Text }
 // Unwrap gives the status to errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.Status }
 
-// invalidArgument is the one failure that the package finds before it asks the library.
+// invalidArgument is what the package finds before it asks the library.
 func invalidArgument(format string, values ...any) error {
 	return &Error{Status: ErrInvalidArgument, Text: fmt.Sprintf(format, values...)}
 }

@@ -4,6 +4,7 @@ package redirector
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"regexp"
 	"strconv"
@@ -54,6 +55,11 @@ func TestErrorIsStatus(t *testing.T) {
 	var detail *Error
 	if !errors.As(err, &detail) || detail.OSError != 5 {
 		t.Error("errors.As does not find the detail")
+	}
+	for status, want := range map[Status]bool{ErrNotElevated: true, ErrProcessDenied: true, ErrDriverBlocked: false} {
+		if got := errors.Is(&Error{Status: status}, fs.ErrPermission); got != want {
+			t.Errorf("%v is fs.ErrPermission: %v", status, got)
+		}
 	}
 	if got := err.Error(); got != "redirector: run it as Administrator" {
 		t.Errorf("text: %q", got)

@@ -9,12 +9,15 @@
  * The owner is known from the CONNECT event, which mostly comes first; a SYN that overtakes its event is held
  * (pending.h). If the event stays away for half the hold time, the TCP table is asked, once; at the deadline the SYN
  * passes. So identity is decided exactly once per connection, and never on the way of any other packet.
+ *
+ * A SYN that is to be redirected, but whose port the driver's filter does not divert yet, is held too, until the filter has
+ * been replaced (cover.h).
  */
 #include "engine_internal.h"
 
 enum { PID_IDLE = 0, PID_SYSTEM = 4 };
 
-enum { RELOOK_MS = 1000, WARN_MS = 60000, PATH_BYTES = 1024, GENERATIONS_MAX = 32 };
+enum { RELOOK_MS = 1000, WARN_MS = 60000, PATH_BYTES = 1024, GENERATIONS_MAX = 32, COVER_WAIT_MS = 1000 };
 
 /* A SYN and what is known about it. */
 struct attempt {
@@ -41,6 +44,9 @@ static bool is_member(struct engine *e, const struct process_facts *facts, int g
 static bool in_tree(struct engine *e, uint32_t pid)
 {
     struct process_facts facts;
+    if (process_tree_is_pinned(e->tree, pid)) {
+        return true; /* nobody need be asked */
+    }
     if (e->host.process_facts(e->host.context, pid, &facts)) {
         return is_member(e, &facts, GENERATIONS_MAX);
     }
@@ -52,7 +58,7 @@ bool engine_owner_redirected(struct engine *e, uint32_t pid)
     if (pid == PID_IDLE || pid == PID_SYSTEM || pid == e->config.agent_pid) {
         return false;
     }
-    bool member = in_tree(e, pid);
+    bool member = in_tree(e, pid) && !process_tree_is_marked(e->tree, pid);
     if (!e->rules) {
         return member;
     }
@@ -156,7 +162,17 @@ static void announce(struct engine *e, uint32_t id, const struct tuple *steered)
     }
 }
 
-/* Opens a flow for this SYN and translates it. `pid` is the one that the lookup is to tell. */
+/* Whether the driver will hand over what comes after this SYN. */
+static bool is_covered(struct engine *e, const struct attempt *a)
+{
+    const struct tuple *t = &a->packet->tuple;
+    return cover_has(&e->cover, a->meta->outbound, be16_to_host(a->meta->outbound ? t->src_port : t->dst_port));
+}
+
+/*
+ * Opens a flow for this SYN and translates it. `pid` is the one that the lookup is to tell. VERDICT_HOLD: nothing was done,
+ * because the driver's filter has to be replaced first.
+ */
 static enum verdict redirect(struct engine *e, const struct attempt *a, enum flow_kind kind, uint32_t pid)
 {
     bool reflect = kind == FLOW_OUTGOING && e->config.reflect && !a->meta->loopback;
@@ -171,6 +187,19 @@ static enum verdict redirect(struct engine *e, const struct attempt *a, enum flo
         return VERDICT_PASS; /* L3 */
     }
     steered.src_port = be16_from_host(port);
+    struct tuple reply = tuple_reversed(&steered);
+    enum leg leg;
+    if (flow_find(&e->flows, &original, &leg) != FLOW_NONE || flow_find(&e->flows, &reply, &leg) != FLOW_NONE) {
+        COUNT(e, flows_refused); /* somebody connects from the proxy's own port: his packets would be taken for its replies */
+        return VERDICT_PASS;
+    }
+    bool translated = !tuple_equal(&steered, &original);
+    if (translated && !is_covered(e, a)) {
+        return VERDICT_HOLD;
+    }
+    if (translated && a->meta->outbound) {
+        cover_flow(&e->cover, a->now_ms);
+    }
     uint32_t id = flow_open(&e->flows, &original, &steered, a->now_ms);
     struct flow *f = flow_at(&e->flows, id);
     f->kind = (uint8_t)kind;
@@ -215,9 +244,22 @@ static bool is_direct(struct engine *e, const struct attempt *a)
     return ip_addr_equal(&t->dst, &loopback) || agent_listens(e, a);
 }
 
+/* To whose listener it goes decides. */
+static enum verdict lead_to_listener(struct engine *e, const struct attempt *a)
+{
+    const struct listener *l = tree_listener(e, a);
+    return l ? redirect(e, a, FLOW_INCOMING, l->pid) : VERDICT_PASS;
+}
+
 /* The owner is known, or known to be unknown. */
 static enum verdict carry_out(struct engine *e, const struct attempt *a)
 {
+    if (is_direct(e, a)) {
+        return redirect(e, a, FLOW_DIRECT, 0);
+    }
+    if (!a->meta->outbound) {
+        return lead_to_listener(e, a);
+    }
     bool agent = a->pid == e->config.agent_pid;
     const struct listener *l = a->meta->loopback && a->pid && !agent ? tree_listener(e, a) : NULL;
     if (l) {
@@ -235,8 +277,41 @@ static enum verdict hold(struct engine *e, const struct attempt *a)
         COUNT(e, hold_refused);
         return VERDICT_PASS;
     }
-    COUNT(e, packets_held);
     return VERDICT_HOLD;
+}
+
+static enum verdict hold_for_owner(struct engine *e, const struct attempt *a)
+{
+    enum verdict verdict = hold(e, a);
+    if (verdict == VERDICT_HOLD) {
+        COUNT(e, packets_held);
+    }
+    return verdict;
+}
+
+/* Marks a held SYN: all is known about it, and it waits for the driver's filter. */
+static void wait_for_cover(struct engine *e, uint32_t id, uint32_t pid, uint64_t now_ms)
+{
+    struct pending_entry *held = &e->pending.entries[id];
+    if (!held->redirect) {
+        held->redirect = held->owner_asked = true;
+        held->deadline_ms = now_ms + COVER_WAIT_MS;
+        COUNT(e, cover_waits);
+    }
+    held->pid = pid;
+    if (held->meta.outbound) {
+        cover_flow(&e->cover, now_ms);
+    }
+    cover_want(&e->cover, now_ms);
+}
+
+static enum verdict hold_for_cover(struct engine *e, const struct attempt *a)
+{
+    enum verdict verdict = hold(e, a);
+    if (verdict == VERDICT_HOLD) {
+        wait_for_cover(e, pending_find(&e->pending, &a->packet->tuple), a->pid, a->now_ms);
+    }
+    return verdict;
 }
 
 /* A SYN whose owner decides: the verdict is there already, or it has to wait. */
@@ -244,21 +319,20 @@ static enum verdict meet_owner(struct engine *e, struct attempt *a)
 {
     uint32_t id = pending_find(&e->pending, &a->packet->tuple);
     if (id == PENDING_NONE) {
-        return hold(e, a);
+        return hold_for_owner(e, a);
     }
     struct pending_entry *known = &e->pending.entries[id];
     uint32_t isn = a->packet->seq;
-    if (known->state == PENDING_HELD) {
-        COUNT(e, packets_dropped); /* a retransmission of what is held, or a new attempt that replaces it */
-        return known->isn == isn ? VERDICT_DROP : hold(e, a);
-    }
     if (known->state == PENDING_USED && known->isn != isn) {
-        return hold(e, a); /* a new connection on an old tuple: its own event is yet to come */
+        return hold_for_owner(e, a); /* a new connection on an old tuple: its own event is yet to come */
     }
     pending_use(&e->pending, id, isn, a->meta->timestamp, a->now_ms);
     a->pid = known->pid;
     a->redirected = known->redirect;
     enum verdict verdict = carry_out(e, a);
+    if (verdict == VERDICT_HOLD) {
+        return hold_for_cover(e, a);
+    }
     known->redirect = verdict != VERDICT_PASS; /* once it has left as it came, its handshake is under way */
     return verdict;
 }
@@ -267,9 +341,13 @@ static enum verdict meet_owner(struct engine *e, struct attempt *a)
 static enum verdict meet_listener(struct engine *e, const struct attempt *a)
 {
     uint32_t isn = a->packet->seq, id = pending_find(&e->pending, &a->packet->tuple);
-    bool passed = id != PENDING_NONE && e->pending.entries[id].isn == isn;
-    const struct listener *l = passed ? NULL : tree_listener(e, a);
-    enum verdict verdict = l ? redirect(e, a, FLOW_INCOMING, l->pid) : VERDICT_PASS;
+    const struct pending_entry *known = id != PENDING_NONE && e->pending.entries[id].isn == isn ?
+        &e->pending.entries[id] : NULL;
+    bool passed = known && !known->redirect;
+    enum verdict verdict = passed ? VERDICT_PASS : lead_to_listener(e, a);
+    if (verdict == VERDICT_HOLD) {
+        return hold_for_cover(e, a);
+    }
     if (verdict == VERDICT_PASS && listeners_find(&e->listeners, &a->packet->tuple)) {
         /* Somebody answers it: were it led to the proxy when it is sent again, two would. */
         pending_decide(&e->pending, &a->packet->tuple, false, 0, a->now_ms);
@@ -282,8 +360,20 @@ static enum verdict meet_listener(struct engine *e, const struct attempt *a)
 enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
 {
     struct attempt a = {.packet = p, .meta = meta, .now_ms = now_ms};
+    uint32_t id = pending_find(&e->pending, &p->tuple);
+    if (id != PENDING_NONE && e->pending.entries[id].state == PENDING_HELD) {
+        COUNT(e, packets_dropped); /* a retransmission of what is held, or a new attempt that replaces it */
+        if (e->pending.entries[id].isn == p->seq) {
+            return VERDICT_DROP;
+        }
+        pending_release(&e->pending, id, false, 0, now_ms);
+    }
+    if (meta->outbound) {
+        cover_syn(&e->cover, be16_to_host(p->tuple.src_port));
+    }
     if (is_direct(e, &a)) {
-        return redirect(e, &a, FLOW_DIRECT, 0);
+        enum verdict verdict = redirect(e, &a, FLOW_DIRECT, 0);
+        return verdict == VERDICT_HOLD ? hold_for_cover(e, &a) : verdict;
     }
     if (!meta->outbound) {
         return meet_listener(e, &a);
@@ -299,32 +389,42 @@ enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *
 
 /* ---- held SYNs ---- */
 
-/* A held SYN leaves, with this verdict. */
-static void let_go(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms)
+static void leave(struct engine *e, uint32_t id, enum verdict verdict, struct packet_meta *meta, uint32_t pid,
+                  uint64_t now_ms)
 {
-    struct packet_meta meta = e->pending.entries[id].meta;
     uint32_t length = e->pending.entries[id].length;
-    uint8_t *data = pending_release(&e->pending, id, redirected, pid, now_ms);
-    struct packet p;
-    enum verdict verdict = VERDICT_PASS;
-    if (packet_parse(data, length, &p) == PACKET_TCP) {
-        struct attempt a = {&p, &meta, pid, redirected, now_ms};
-        verdict = carry_out(e, &a);
-    }
+    uint8_t *data = pending_release(&e->pending, id, verdict != VERDICT_PASS, pid, now_ms); /* so with its retransmissions */
     if (verdict == VERDICT_PASS) {
         COUNT(e, packets_passed);
-        e->pending.entries[id].redirect = false; /* and so will its retransmissions */
     }
     if (verdict != VERDICT_DROP) {
-        e->host.inject(e->host.context, &meta, data, length);
+        e->host.inject(e->host.context, meta, data, length);
     }
 }
 
-/* A held SYN leaves without anybody knowing whose it is. */
+/* The owner of a held SYN is known now: it leaves, unless the driver's filter has to be replaced first. */
+static void let_go(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms)
+{
+    struct packet_meta meta = e->pending.entries[id].meta;
+    struct packet p;
+    enum verdict verdict = VERDICT_PASS;
+    if (packet_parse(pending_bytes(&e->pending, id), e->pending.entries[id].length, &p) == PACKET_TCP) {
+        struct attempt a = {&p, &meta, pid, redirected, now_ms};
+        verdict = carry_out(e, &a);
+    }
+    if (verdict == VERDICT_HOLD) {
+        wait_for_cover(e, id, pid, now_ms);
+    } else {
+        leave(e, id, verdict, &meta, pid, now_ms);
+    }
+}
+
+/* A held SYN leaves as it came: nobody knows whose it is, or the driver's filter could not be replaced. */
 static void give_up(struct engine *e, uint32_t id, uint64_t now_ms)
 {
+    struct packet_meta meta = e->pending.entries[id].meta;
     COUNT(e, hold_timeouts);
-    let_go(e, id, false, 0, now_ms);
+    leave(e, id, VERDICT_PASS, &meta, 0, now_ms);
 }
 
 void engine_connect(struct engine *e, const struct socket_event *event, uint64_t now_ms)
@@ -359,6 +459,20 @@ void engine_held_tick(struct engine *e, uint64_t now_ms)
         if (pid) {
             let_go(e, id, engine_owner_redirected(e, pid), pid, now_ms);
         } else if (held->deadline_ms <= now_ms) {
+            give_up(e, id, now_ms);
+        }
+    }
+}
+
+void engine_held_retry(struct engine *e, bool covered, uint64_t now_ms)
+{
+    uint32_t next;
+    for (uint32_t id = e->pending.held.head; id != PENDING_NONE; id = next) {
+        const struct pending_entry *held = &e->pending.entries[id];
+        next = held->next;
+        if (held->redirect && covered) {
+            let_go(e, id, true, held->pid, now_ms);
+        } else if (held->redirect) {
             give_up(e, id, now_ms);
         }
     }

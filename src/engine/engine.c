@@ -7,7 +7,7 @@
  *                      -> SYN: verdict known? -> redirect or pass  (connection.c)
  *                              else hold it until the owner is known
  *
- * engine.c holds the intake; connection.c decides about new connections.
+ * engine.c holds the intake; connection.c decides about new connections; coverage.c says which packets are wanted at all.
  */
 #include "engine_internal.h"
 
@@ -21,6 +21,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
     }
     e->config = *config;
     e->host = *host;
+    cover_init(&e->cover, config->whole_cover);
     e->destinations = destinations_new();
     e->tree = process_tree_new();
     bool ok = e->destinations && e->tree;
@@ -142,11 +143,17 @@ enum verdict engine_translate(struct engine *e, uint32_t id, enum leg leg, struc
     return VERDICT_REWRITE;
 }
 
-static enum verdict decide(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
+static bool is_first_syn(const struct packet *p)
 {
-    bool syn = (p->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
-    enum leg leg;
-    uint32_t id = flow_find(&e->flows, &p->tuple, &leg);
+    return (p->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+}
+
+/* A packet of a flow, or a first SYN. */
+__attribute__((noinline, flatten)) static enum verdict decide(struct engine *e, uint32_t id, enum leg leg,
+                                                              struct packet *p, struct packet_meta *meta,
+                                                              uint64_t now_ms)
+{
+    bool syn = is_first_syn(p);
     if (id != FLOW_NONE) {
         bool old = syn && leg == LEG_FORWARD && p->seq != flow_at(&e->flows, id)->isn;
         if (!old) {
@@ -162,15 +169,29 @@ static enum verdict decide(struct engine *e, struct packet *p, struct packet_met
     return syn && !e->stopping ? engine_syn(e, p, meta, now_ms) : VERDICT_PASS;
 }
 
-enum verdict engine_packet(struct engine *e, struct packet_meta *meta, uint8_t *data, uint32_t length, uint64_t now_ms)
+/*
+ * Once per packet that the driver hands over. What it calls in its unit (cmake/sources.cmake) is compiled into it, and a
+ * stranger's packet leaves by the shortest way.
+ */
+__attribute__((flatten)) enum verdict engine_packet(struct engine *e, struct packet_meta *meta, uint8_t *data,
+                                                    uint32_t length, uint64_t now_ms)
 {
     struct packet p;
+    enum leg leg = LEG_FORWARD;
+    enum verdict verdict = VERDICT_PASS;
     COUNT(e, packets_seen);
-    enum packet_kind kind = packet_parse(data, length, &p);
-    if (kind == PACKET_MALFORMED) {
+    enum packet_kind kind = packet_locate(data, length, &p);
+    if (kind == PACKET_TCP) {
+        uint32_t id = flow_find(&e->flows, &p.tuple, &leg);
+        if (id != FLOW_NONE || is_first_syn(&p)) {
+            packet_read(data, length, &p);
+            verdict = decide(e, id, leg, &p, meta, now_ms);
+        } else {
+            cover_stranger(&e->cover, meta->outbound, be16_to_host(p.tuple.src_port));
+        }
+    } else if (kind == PACKET_MALFORMED) {
         COUNT(e, packets_malformed);
     }
-    enum verdict verdict = kind == PACKET_TCP ? decide(e, &p, meta, now_ms) : VERDICT_PASS;
     if (verdict == VERDICT_PASS) {
         COUNT(e, packets_passed);
     }
@@ -186,12 +207,18 @@ static void judge_listeners(struct engine *e, uint32_t pid)
             l->in_tree = engine_owner_redirected(e, l->pid);
         }
     }
+    e->listeners_judged = true;
 }
 
 void engine_process(struct engine *e, struct process_id id)
 {
-    process_tree_add(e->tree, id);
+    process_tree_pin(e->tree, id);
     judge_listeners(e, id.pid);
+}
+
+void engine_spare_root(struct engine *e, struct process_id id)
+{
+    process_tree_mark(e->tree, id);
 }
 
 void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_ms)
@@ -202,6 +229,7 @@ void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_
 void engine_listener(struct engine *e, const struct tuple *local, uint32_t pid)
 {
     listeners_add(&e->listeners, local, pid, pid && engine_owner_redirected(e, pid), true);
+    e->listeners_judged = true;
 }
 
 static bool may_be_dual_stack(const struct tuple *local)
@@ -212,6 +240,7 @@ static bool may_be_dual_stack(const struct tuple *local)
 static void listener_opened(struct engine *e, const struct socket_event *event)
 {
     listeners_add(&e->listeners, &event->tuple, event->pid, engine_owner_redirected(e, event->pid), false);
+    e->listeners_judged = true;
     e->listeners_doubtful = e->listeners_doubtful || may_be_dual_stack(&event->tuple);
 }
 

@@ -15,6 +15,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
+#include "cover.h"
 #include "destinations.h"
 #include "flow.h"
 #include "rules.h"
@@ -63,7 +64,8 @@ struct engine_config {
     uint32_t hold_ms;
     uint32_t look_ms; /* between two looks at the TCP table (L1) */
     uint32_t max_flows;
-    uint64_t seed; /* random */
+    bool whole_cover; /* the filter diverts every packet, for good; else see engine_cover_wanted() */
+    uint64_t seed;    /* random */
 };
 
 /** Counters; see redirector_stats for what they mean. Written by the engine's thread, readable by all. */
@@ -75,7 +77,9 @@ struct engine_config {
     X(packets_passed)                                                                                                  \
     X(packets_rewritten)                                                                                               \
     X(packets_held)                                                                                                    \
-    X(packets_dropped) X(packets_malformed) X(proxy_missing) X(hold_timeouts) X(hold_refused) X(events_seen)
+    X(packets_dropped)                                                                                                 \
+    X(packets_malformed)                                                                                               \
+    X(proxy_missing) X(hold_timeouts) X(hold_refused) X(events_seen) X(cover_waits) X(filter_swaps)
 
 struct engine_counters {
 #define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;
@@ -101,9 +105,18 @@ enum verdict engine_packet(struct engine *e, struct packet_meta *meta, uint8_t *
 /** One socket event. Hand in the events of a wake-up before its packets. */
 void engine_event(struct engine *e, const struct socket_event *event, uint64_t now_ms);
 
-/** A process is a member of the tree (a root; one that the kernel put into our job). created 0: unknown. */
+/**
+ * A process is a member of the tree (a root; one that the kernel put into our job). created 0: unknown. Its pid must not be
+ * given to another process before its exit has been handed in.
+ */
 void engine_process(struct engine *e, struct process_id id);
 void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_ms);
+
+/**
+ * A root that is itself not redirected, unless a rule includes it; only its descendants are
+ * (REDIRECTOR_DESCENDANTS_ONLY). Before the first packet.
+ */
+void engine_spare_root(struct engine *e, struct process_id id);
 
 /** One listening socket (src), from within list_listeners(). */
 void engine_listener(struct engine *e, const struct tuple *local, uint32_t pid);
@@ -116,6 +129,14 @@ void engine_look_at_listeners(struct engine *e, uint64_t now_ms);
 
 /** Replaces the rules (I4); takes them over. They apply to new connections, and to the listeners that exist. NULL: none. */
 void engine_set_rules(struct engine *e, struct rules *rules);
+
+/**
+ * What the driver's filter is to divert from now on, besides first SYNs and the proxies' packets (cover.h); NULL: nothing
+ * new. To be asked before the driver is opened (never NULL then) and after each tick. Each answer has to be followed by
+ * engine_cover_replaced(), once the new filter is in place beside the old one, or could not be had; before that it is NULL.
+ */
+const struct cover *engine_cover_wanted(struct engine *e, uint64_t now_ms);
+void engine_cover_replaced(struct engine *e, bool ok, uint64_t now_ms);
 
 /** Lets time pass: held packets reach their deadline, flows their linger time. */
 void engine_tick(struct engine *e, uint64_t now_ms);

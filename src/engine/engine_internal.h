@@ -15,10 +15,12 @@ struct engine {
     struct flow_table flows;
     struct pending pending;
     struct listeners listeners;
+    struct cover_state cover;
     struct destinations *destinations;
     struct process_tree *tree;
     struct rules *rules; /* NULL: none */
     struct engine_counters counters;
+    bool listeners_judged;        /* a listener of the tree came, or may have: is its port covered? */
     bool listeners_doubtful;      /* a wildcard IPv6 socket came or went: dual-stack or not, only the TCP table knows */
     uint64_t listeners_looked_ms; /* when the listeners were last asked for */
     uint64_t sockets_looked_ms;   /* when all sockets were */
@@ -43,5 +45,7 @@ void engine_connect(struct engine *e, const struct socket_event *event, uint64_t
 bool engine_owner_redirected(struct engine *e, uint32_t pid);
 void engine_held_tick(struct engine *e, uint64_t now_ms);
 void engine_held_release_all(struct engine *e, uint64_t now_ms);
+void engine_held_retry(struct engine *e, bool covered, uint64_t now_ms);
+
 
 #endif

@@ -29,8 +29,23 @@ static struct listener *find(const struct listeners *l, const struct tuple *loca
     return NULL;
 }
 
+/* Somebody else listens there now: whoever did before has closed his socket, even if nobody told us so. */
+static void drop_predecessor(struct listeners *l, const struct tuple *local, uint32_t pid)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        struct listener *x = &l->all[i];
+        if (x->pid && x->pid != pid && x->port == be16_to_host(local->src_port) && x->family == local->family &&
+            ip_addr_equal(&x->address, &local->src)) {
+            l->all[i--] = l->all[--l->count];
+        }
+    }
+}
+
 void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot)
 {
+    if (!from_snapshot && pid) {
+        drop_predecessor(l, local, pid);
+    }
     struct listener *x = find(l, local, pid);
     if (!x && l->count < LISTENERS_MAX) {
         x = &l->all[l->count++];

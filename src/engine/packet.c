@@ -6,6 +6,8 @@
  */
 #include "packet.h"
 
+#include <stddef.h>
+
 enum {
     IP4_HEADER_MIN = 20,
     IP6_HEADER = 40,
@@ -76,33 +78,53 @@ static enum packet_kind parse_ip6(const uint8_t *data, uint32_t length, struct t
     return skip_extensions(data, length, offset);
 }
 
-enum packet_kind packet_parse(uint8_t *data, uint32_t length, struct packet *out)
+static uint32_t header_length(const uint8_t *tcp)
 {
-    if (packet_length(data, length) != length || length == 0) {
-        return PACKET_MALFORMED;
-    }
+    return (uint32_t)tcp[12] >> 2 & 0x3c; /* counted in words, in the upper half */
+}
+
+enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet *out)
+{
     uint32_t offset = 0;
-    enum packet_kind kind = data[0] >> 4 == 4 ? parse_ip4(data, length, &out->tuple, &offset)
-                                              : parse_ip6(data, length, &out->tuple, &offset);
+    enum packet_kind kind = PACKET_MALFORMED;
+    if (length >= IP4_HEADER_MIN && data[0] >> 4 == 4 && load_be16(data + 2) == length) {
+        kind = parse_ip4(data, length, &out->tuple, &offset);
+    } else if (length >= IP6_HEADER && data[0] >> 4 == 6 && load_be16(data + 4) == length - IP6_HEADER) {
+        kind = parse_ip6(data, length, &out->tuple, &offset);
+    }
     if (kind != PACKET_TCP) {
         return kind;
     }
-    if (length - offset < TCP_HEADER_MIN) {
-        return PACKET_MALFORMED;
-    }
+    uint32_t segment = length - offset;
     uint8_t *tcp = data + offset;
-    uint32_t header = (uint32_t)(tcp[12] >> 4) * 4;
-    if (header < TCP_HEADER_MIN || header > length - offset) {
+    if (segment < TCP_HEADER_MIN) {
         return PACKET_MALFORMED;
     }
-    memcpy(&out->tuple.src_port, tcp, 2);
-    memcpy(&out->tuple.dst_port, tcp + 2, 2);
-    out->ip = data;
+    uint32_t header = header_length(tcp);
+    if (header < TCP_HEADER_MIN || header > segment) {
+        return PACKET_MALFORMED;
+    }
+    memcpy(&out->tuple.src_port, tcp, 4); /* and dst_port */
     out->tcp = tcp;
-    out->length = length;
-    out->payload = length - offset - header;
-    out->seq = load_be32(tcp + 4);
-    out->ack = load_be32(tcp + 8);
     out->flags = tcp[13];
     return PACKET_TCP;
+}
+static_assert(offsetof(struct tuple, dst_port) == offsetof(struct tuple, src_port) + 2, "copied as one");
+
+void packet_read(uint8_t *data, uint32_t length, struct packet *p)
+{
+    p->ip = data;
+    p->length = length;
+    p->payload = length - (uint32_t)(p->tcp - data) - header_length(p->tcp);
+    p->seq = load_be32(p->tcp + 4);
+    p->ack = load_be32(p->tcp + 8);
+}
+
+enum packet_kind packet_parse(uint8_t *data, uint32_t length, struct packet *out)
+{
+    enum packet_kind kind = packet_locate(data, length, out);
+    if (kind == PACKET_TCP) {
+        packet_read(data, length, out);
+    }
+    return kind;
 }

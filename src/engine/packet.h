@@ -30,6 +30,12 @@ enum packet_kind {
     PACKET_MALFORMED, /* lengths do not fit */
 };
 
+/**
+ * packet_parse() in two steps, because most packets need only the first: tuple, tcp and flags; then the rest.
+ */
+enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet *out);
+void packet_read(uint8_t *data, uint32_t length, struct packet *p);
+
 /** Parses one IP packet. Reads only data[0..length). *out is undefined unless PACKET_TCP is returned. */
 enum packet_kind packet_parse(uint8_t *data, uint32_t length, struct packet *out);
 

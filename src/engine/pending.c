@@ -158,7 +158,7 @@ bool pending_hold(struct pending *p, const struct packet *syn, const struct pack
     e->meta = *meta;
     e->length = syn->length;
     e->slot = p->free_slots[--p->free_slot_count];
-    memcpy(p->slots + (size_t)e->slot * PENDING_HELD_PACKET_MAX, syn->ip, syn->length);
+    memcpy(pending_bytes(p, id), syn->ip, syn->length);
     queue_push(p, &p->held, id);
     return true;
 }
@@ -171,7 +171,7 @@ uint8_t *pending_release(struct pending *p, uint32_t entry, bool redirect, uint3
     e->pid = pid;
     e->syn_time = e->meta.timestamp;
     keep(p, entry, PENDING_USED, now_ms);
-    return p->slots + (size_t)e->slot * PENDING_HELD_PACKET_MAX;
+    return pending_bytes(p, entry);
 }
 
 void pending_expire(struct pending *p, uint64_t now_ms)

@@ -44,8 +44,8 @@ struct pending_entry {
     uint32_t prev, next; /* queue: held entries stand in one, all others in the other */
     struct packet_meta meta; /* HELD */
     uint8_t state;
-    bool redirect;    /* DECIDED, USED: the verdict */
-    bool owner_asked; /* HELD: the TCP table was already looked at */
+    bool redirect;    /* DECIDED, USED: the verdict. HELD: it waits for nothing but the driver's filter (cover.h) */
+    bool owner_asked; /* HELD: the TCP table was already looked at, or need not be */
 };
 
 struct pending_queue {
@@ -78,6 +78,12 @@ void pending_use(struct pending *p, uint32_t entry, uint32_t isn, int64_t syn_ti
 
 /** Holds a SYN; an entry of the same tuple is replaced. false: no room, or the packet is too big. */
 bool pending_hold(struct pending *p, const struct packet *syn, const struct packet_meta *meta, uint64_t deadline_ms);
+
+/** The bytes of a held entry: entries[entry].length of them. */
+static inline uint8_t *pending_bytes(const struct pending *p, uint32_t entry)
+{
+    return p->slots + (size_t)p->entries[entry].slot * PENDING_HELD_PACKET_MAX;
+}
 
 /**
  * Ends the holding of an entry, which becomes USED with this verdict. The bytes stay where they are until the next

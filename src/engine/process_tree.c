@@ -15,6 +15,8 @@ struct member {
     struct process_id id;
     uint64_t exited_ms; /* if it has exited */
     bool exited;
+    bool marked;
+    bool pinned;
 };
 
 struct process_tree {
@@ -81,13 +83,43 @@ void process_tree_add(struct process_tree *t, struct process_id id)
         t->count++;
     }
     if (m->id.created != id.created && id.created) {
-        m->exited = false;
+        m->exited = m->marked = m->pinned = false;
     }
     m->id.pid = id.pid;
     m->id.created = id.created ? id.created : m->id.created;
     if (id.created && (!t->oldest || id.created < t->oldest)) {
         t->oldest = id.created;
     }
+}
+
+void process_tree_mark(struct process_tree *t, struct process_id id)
+{
+    process_tree_add(t, id);
+    struct member *m = find(t, id.pid);
+    if (m) {
+        m->marked = true;
+    }
+}
+
+void process_tree_pin(struct process_tree *t, struct process_id id)
+{
+    process_tree_add(t, id);
+    struct member *m = find(t, id.pid);
+    if (m) {
+        m->pinned = id.created != 0;
+    }
+}
+
+bool process_tree_is_pinned(const struct process_tree *t, uint32_t pid)
+{
+    const struct member *m = find(t, pid);
+    return m && m->pinned && !m->exited;
+}
+
+bool process_tree_is_marked(const struct process_tree *t, uint32_t pid)
+{
+    const struct member *m = find(t, pid);
+    return m && m->marked;
 }
 
 void process_tree_exit(struct process_tree *t, struct process_id id, uint64_t now_ms)

@@ -25,6 +25,14 @@ void process_tree_free(struct process_tree *t);
  */
 void process_tree_add(struct process_tree *t, struct process_id id);
 
+/** As process_tree_add(), of a member whose pid nobody else can get before its exit has been told (created is not 0). */
+void process_tree_pin(struct process_tree *t, struct process_id id);
+bool process_tree_is_pinned(const struct process_tree *t, uint32_t pid);
+
+/** This member, and no later process with its pid, is to be told apart: see process_tree_is_marked(). */
+void process_tree_mark(struct process_tree *t, struct process_id id);
+bool process_tree_is_marked(const struct process_tree *t, uint32_t pid);
+
 /** A member has exited. */
 void process_tree_exit(struct process_tree *t, struct process_id id, uint64_t now_ms);
 

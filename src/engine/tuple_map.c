@@ -7,35 +7,41 @@
 
 #include <stdlib.h>
 
-__extension__ typedef unsigned __int128 uint128;
-
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    uint128 product = (uint128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
+/*
+ * A sum of products with random odd factors, of which the upper bits are taken: a universal family, so that nobody who does
+ * not know the factors can choose tuples that share a bucket; and five multiplications are less than most hashes do.
+ */
 static uint32_t bucket_of(const struct tuple_map *map, const struct tuple *key)
 {
-    uint64_t w[5];
-    memcpy(w, key, sizeof w);
-    uint64_t h = mix(w[0] ^ map->seed, w[2] ^ 0x9e3779b97f4a7c15);
-    h = mix(h ^ w[1], w[3] ^ 0xbf58476d1ce4e5b9);
-    h = mix(h ^ w[4], 0x94d049bb133111eb ^ map->seed);
-    return (uint32_t)h & map->mask;
+    const uint64_t *factor = map->factors;
+    uint64_t sum = key->src.words[0] * factor[0] + key->src.words[1] * factor[1] + key->dst.words[0] * factor[2] +
+                   key->dst.words[1] * factor[3] + tuple_ends(key) * factor[4];
+    return (uint32_t)(sum >> map->shift);
+}
+
+/* SplitMix64: one seed becomes as many factors as are needed. */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t x = *state += 0x9e3779b97f4a7c15;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return x ^ x >> 31;
 }
 
 bool tuple_map_init(struct tuple_map *map, uint32_t capacity, uint64_t seed)
 {
     uint32_t buckets = 16;
+    map->shift = 60;
     while (buckets < capacity) {
         buckets *= 2;
+        map->shift--;
+    }
+    for (int i = 0; i < TUPLE_WORDS; i++) {
+        map->factors[i] = next_random(&seed) | 1;
     }
     map->keys = calloc(capacity, sizeof *map->keys);
     map->next = calloc(capacity, sizeof *map->next);
     map->heads = calloc(buckets, sizeof *map->heads);
-    map->mask = buckets - 1;
-    map->seed = seed;
     if (!map->keys || !map->next || !map->heads) {
         tuple_map_free(map);
         return false;

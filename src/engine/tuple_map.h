@@ -12,12 +12,14 @@
 
 #define TUPLE_MAP_NONE UINT32_MAX
 
+enum { TUPLE_WORDS = 5 };
+
 struct tuple_map {
     struct tuple *keys; /* by number */
     uint32_t *next;     /* by number: next in the same bucket, plus 1; 0 ends */
     uint32_t *heads;    /* by bucket: first number plus 1; 0 is empty, so that fresh zero pages stay untouched */
-    uint32_t mask;
-    uint64_t seed; /* unknown to the network, so that nobody can aim at one bucket */
+    uint64_t factors[TUPLE_WORDS]; /* unknown to the network, so that nobody can aim at one bucket */
+    uint32_t shift;
 };
 
 /** For the numbers 0..capacity-1. false: no memory. */

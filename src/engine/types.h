@@ -39,11 +39,13 @@ typedef union ip_addr {
 
 enum { FAMILY_NONE = 0, FAMILY_IP4 = 4, FAMILY_IP6 = 6 };
 
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are made of bytes below");
+
 static inline ip_addr ip_addr_from_ip4(const uint8_t bytes[4])
 {
-    ip_addr a = {.bytes = {[10] = 0xff, [11] = 0xff}};
-    memcpy(a.bytes + 12, bytes, 4);
-    return a;
+    uint32_t raw;
+    memcpy(&raw, bytes, sizeof raw);
+    return (ip_addr){.words = {0, (uint64_t)raw << 32 | 0xffff0000}}; /* bytes 10 and 11 are 0xff */
 }
 
 static inline ip_addr ip_addr_from_ip6(const uint8_t bytes[16])
@@ -80,9 +82,17 @@ struct tuple {
 };
 static_assert(sizeof(struct tuple) == 40, "hashed and compared as five 64-bit words: no padding");
 
+/* Ports and family as one word, for comparison and hashing. */
+static inline uint64_t tuple_ends(const struct tuple *t)
+{
+    uint64_t word;
+    memcpy(&word, &t->src_port, sizeof word);
+    return word;
+}
+
 static inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
 {
-    return memcmp(a, b, sizeof *a) == 0;
+    return tuple_ends(a) == tuple_ends(b) && ip_addr_equal(&a->src, &b->src) && ip_addr_equal(&a->dst, &b->dst);
 }
 
 /** The same connection seen from the other end. */

@@ -62,10 +62,11 @@ enum divert_layer { DIVERT_LAYER_NETWORK = 0, DIVERT_LAYER_SOCKET = 3 };
  * DLL_VERSION, NO_MEMORY).
  */
 struct divert_api *divert_load(const char *dir, redirector_error *error);
-void divert_unload(struct divert_api *api);
+struct divert_api *divert_retain(struct divert_api *api); /* one more owner */
+void divert_unload(struct divert_api *api);               /* one less; the last one unloads it. NULL is fine */
 
 /**
- * Opens a handle. NETWORK handles divert; SOCKET handles sniff. Raises the queue limits right after the open. The
+ * Opens a handle. NETWORK handles divert, or, with filter NULL, only send; SOCKET handles sniff. Raises the queue limits right after the open. The
  * receives are posted by the first calls of divert_next(), because Windows cancels what a thread has outstanding when
  * it ends; until then divert_wait_handle() is set. NULL on failure with *error set: NOT_ELEVATED, DRIVER_NOT_FOUND,
  * DRIVER_BLOCKED, DRIVER_SIGNATURE, DRIVER_CONFLICT, DRIVER_SERVICE, FILTERING_STOPPED, DRIVER_FAILED, NO_MEMORY. The

@@ -5,6 +5,7 @@
 
 #include "windows/divert.h"
 
+#include <stdatomic.h>
 #include <windows.h>
 
 /* Receiving and sending batches; `flags` is always 0. */
@@ -15,6 +16,7 @@ typedef BOOL divert_send_fn(HANDLE handle, const void *packets, UINT bytes, UINT
 
 /** The loaded DLL. Functions as in WinDivert's manual. */
 struct divert_api {
+    atomic_uint owners;
     HMODULE module;
     wchar_t *folder;
     HANDLE (*open)(const char *filter, int layer, int16_t priority, uint64_t flags);

@@ -95,6 +95,7 @@ struct divert_api *divert_load(const char *dir, redirector_error *error)
         error_set(error, REDIRECTOR_NO_MEMORY, 0, NULL);
         return NULL;
     }
+    atomic_store(&api->owners, 1);
     api->folder = dll_folder(dir, error);
     if (!api->folder) {
         goto fail;
@@ -115,9 +116,15 @@ fail:
     return NULL;
 }
 
+struct divert_api *divert_retain(struct divert_api *api)
+{
+    atomic_fetch_add(&api->owners, 1);
+    return api;
+}
+
 void divert_unload(struct divert_api *api)
 {
-    if (!api) {
+    if (!api || atomic_fetch_sub(&api->owners, 1) != 1) {
         return;
     }
     if (api->module) {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 /* WinDivert's numbers. */
-enum { FLAG_SNIFF = 1, FLAG_RECV_ONLY = 4, FLAG_NO_INSTALL = 16 };
+enum { FLAG_SNIFF = 1, FLAG_RECV_ONLY = 4, FLAG_SEND_ONLY = 8, FLAG_NO_INSTALL = 16 };
 enum { PARAM_QUEUE_LENGTH, PARAM_QUEUE_TIME, PARAM_QUEUE_SIZE, PARAM_VERSION_MAJOR, PARAM_VERSION_MINOR };
 
 /* A driver of another version may have been loaded by another program; the DLL checks its major version only. */
@@ -45,6 +45,10 @@ static bool raise_queue_limits(const struct divert_api *api, HANDLE handle, redi
 static HANDLE try_open(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority)
 {
     uint64_t flags = layer == DIVERT_LAYER_NETWORK ? 0 : FLAG_SNIFF | FLAG_RECV_ONLY;
+    if (!filter) {
+        filter = "false"; /* so that nothing waits in a handle that nobody reads */
+        flags = FLAG_SEND_ONLY;
+    }
     HANDLE handle = api->open(filter, (int)layer, priority, flags | FLAG_NO_INSTALL);
     bool absent = handle == INVALID_HANDLE_VALUE && GetLastError() == ERROR_SERVICE_DOES_NOT_EXIST;
     if (!absent) {

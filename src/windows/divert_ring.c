@@ -254,7 +254,7 @@ void divert_shutdown_receive(struct divert_ring *ring)
 
 /* ---- opening and closing ---- */
 
-static struct divert_ring *ring_create(const struct divert_api *api, enum divert_layer layer)
+static struct divert_ring *ring_create(const struct divert_api *api, enum divert_layer layer, bool receives)
 {
     struct divert_ring *ring = calloc(1, sizeof *ring);
     if (!ring) {
@@ -263,14 +263,16 @@ static struct divert_ring *ring_create(const struct divert_api *api, enum divert
     bool network = layer == DIVERT_LAYER_NETWORK;
     size_t address_bytes = BATCH_ADDRESSES * sizeof(struct divert_address);
     ring->api = api;
-    ring->count = network ? NETWORK_RECEIVES : SOCKET_RECEIVES;
+    ring->count = !receives ? 0 : network ? NETWORK_RECEIVES : SOCKET_RECEIVES;
     ring->buffer_bytes = network ? NETWORK_BUFFER : 0;
     ring->closed_event = CreateEventW(NULL, TRUE, FALSE, NULL);
     ring->send.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
     /* Whole pages: the driver locks them for each receive. */
-    ring->memory = VirtualAlloc(NULL, ring->count * (ring->buffer_bytes + address_bytes), MEM_RESERVE | MEM_COMMIT,
-                                PAGE_READWRITE);
-    bool complete = ring->closed_event && ring->send.hEvent && ring->memory;
+    if (ring->count) {
+        ring->memory = VirtualAlloc(NULL, ring->count * (ring->buffer_bytes + address_bytes), MEM_RESERVE | MEM_COMMIT,
+                                    PAGE_READWRITE);
+    }
+    bool complete = ring->closed_event && ring->send.hEvent && (ring->memory || !ring->count);
     uint8_t *at = ring->memory;
     for (unsigned i = 0; complete && i < ring->count; i++) {
         struct receive *r = &ring->receives[i];
@@ -291,7 +293,7 @@ static struct divert_ring *ring_create(const struct divert_api *api, enum divert
 struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
                                 redirector_error *error)
 {
-    struct divert_ring *ring = ring_create(api, layer);
+    struct divert_ring *ring = ring_create(api, layer, filter != NULL);
     if (!ring) {
         error_set(error, REDIRECTOR_NO_MEMORY, 0, NULL);
         return NULL;

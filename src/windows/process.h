@@ -24,20 +24,22 @@
  */
 bool process_identify(uint32_t pid, struct process_id *out, redirector_error *error);
 
-struct process_job; /* the job of one redirector, with its completion port */
+enum { PROCESS_ROOTS_MAX = 65 }; /* redirector_config: client_pid and 64 more */
+
+struct process_job; /* the jobs of one redirector, one a root, with their completion port */
 
 /**
- * Creates the job and puts the root into it; descendants that already run are found by a snapshot (parent links
+ * Creates the jobs and puts the roots into them (a root may be named twice, and be a descendant of another); descendants that already run are found by a snapshot (parent links
  * checked by creation time, I2) and put in too. Where a process cannot be assigned it is still reported by
  * process_job_poll(). NULL: *error. A job left by an earlier start on the same root is used again (named by pid and
  * creation time), so that restarts do not nest jobs without end.
  */
-struct process_job *process_job_open(struct process_id root, redirector_error *error);
+struct process_job *process_job_open(const struct process_id *roots, uint32_t count, redirector_error *error);
 void process_job_close(struct process_job *job); /* the processes live on, unrestricted */
 
 /**
  * Next news about members, without waiting. `exited`: the pid's process is gone. created is 0 when it was gone before
- * it could be asked; its `exited` follows with 0, too. The first news after process_job_open() are the root and the
+ * it could be asked; its `exited` follows with 0, too. The first news after process_job_open() are the roots and the
  * descendants of the snapshot. As long as the end of a member has not been told, its pid is not given to another
  * process. false: no more news.
  */

@@ -18,7 +18,7 @@ bool process_has_exited(HANDLE process);
 /** Whether the process is in the job, however deep the job is nested. */
 bool process_is_in_job(HANDLE process, HANDLE job);
 
-/** The job object itself, for IsProcessInJob. */
-HANDLE process_job_handle(const struct process_job *job);
+/** Whether the process is in any of the roots' jobs. */
+bool process_job_holds(const struct process_job *job, HANDLE process);
 
 #endif

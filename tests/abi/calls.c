@@ -81,30 +81,97 @@ static void check_texts(void)
     check(strcmp(redirector_status_name(9999), "UNKNOWN") == 0, "an unknown status is called UNKNOWN");
 }
 
-/* The instance calls check their arguments, and a structure of a size that they do not know is refused. */
+/* Calls that refuse their arguments before they look at the instance: so anything but NULL does for one here. */
+static redirector *any_instance(void)
+{
+    return (redirector *)&passed;
+}
+
 static void check_arguments(void)
 {
-    redirector *r = (redirector *)&passed; /* anything but NULL */
+    redirector *r = any_instance();
     redirector_error error;
     error.size = sizeof error;
     check(redirector_start(NULL, &r, &error) == REDIRECTOR_INVALID_ARGUMENT && r == NULL,
           "start without a configuration");
-
-    redirector_config config;
-    memset(&config, 0, sizeof config);
-    r = (redirector *)&passed;
-    check(redirector_start(&config, &r, &error) == REDIRECTOR_INVALID_ARGUMENT && r == NULL,
-          "start with a configuration of size 0");
-
     memset(&error, 0, sizeof error);
     check(redirector_last_error(&error) == REDIRECTOR_INVALID_ARGUMENT, "an error structure of size 0");
     check(redirector_last_error(NULL) == REDIRECTOR_INVALID_ARGUMENT, "no error structure");
-    check(redirector_lookup(NULL, NULL, NULL) == REDIRECTOR_INVALID_ARGUMENT, "lookup without arguments");
-    check(redirector_forget(NULL, NULL) == REDIRECTOR_INVALID_ARGUMENT, "forget without arguments");
-    check(redirector_get_stats(NULL, NULL) == REDIRECTOR_INVALID_ARGUMENT, "statistics without arguments");
-    check(redirector_stop(NULL) == REDIRECTOR_INVALID_ARGUMENT || redirector_stop(NULL) == REDIRECTOR_OK,
-          "stop of nothing comes back");
+    check(redirector_set_rules(NULL, NULL, 0) == REDIRECTOR_INVALID_ARGUMENT, "rules for nothing");
+    check(redirector_stop(NULL) == REDIRECTOR_INVALID_ARGUMENT, "stop of nothing");
+    check(redirector_get_state(NULL, NULL) == 0, "the state of nothing");
+    error.size = sizeof error + 1;
+    check(redirector_get_state(any_instance(), &error) == 0 && error.code == 0,
+          "the state, with an error structure of another size");
     redirector_free(NULL);
+}
+
+static void check_lookup_arguments(void)
+{
+    const redirector_address good = {4, 80, {127, 0, 0, 1}};
+    const redirector_address bad[] = {{0, 80, {0}}, {5, 80, {0}}, {4, 0, {0}}, {6, 65536, {0}}};
+    const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
+    redirector_destination out;
+    unsigned char untouched[sizeof out];
+    memset(&out, 0x5A, sizeof out);
+    out.size = sizeof out;
+    memcpy(untouched, &out, sizeof out);
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        wrong += redirector_lookup(any_instance(), &bad[i], &out) != refused;
+        wrong += redirector_forget(any_instance(), &bad[i]) != refused;
+    }
+    check(wrong == 0, "lookup and forget: a family or port that is none");
+    check(redirector_lookup(NULL, &good, &out) == refused && redirector_forget(NULL, &good) == refused,
+          "lookup and forget: no instance");
+    check(redirector_lookup(any_instance(), NULL, &out) == refused &&
+              redirector_forget(any_instance(), NULL) == refused,
+          "lookup and forget: no address");
+    check(redirector_lookup(any_instance(), &good, NULL) == refused, "lookup: nowhere to put it");
+    check(memcmp(&out, untouched, sizeof out) == 0, "a refused lookup writes nothing");
+    out.size--;
+    check(redirector_lookup(any_instance(), &good, &out) == refused, "lookup: a destination of another size");
+}
+
+static void check_stats_arguments(void)
+{
+    const uint32_t sizes[] = {0,
+                              4,
+                              LAYOUT_STATS_WITHOUT_DELAY - 8,
+                              LAYOUT_STATS_WITHOUT_DELAY + 8,
+                              sizeof(redirector_stats) - 1,
+                              sizeof(redirector_stats) + 8,
+                              UINT32_MAX};
+    redirector_stats stats;
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        memset(&stats, 0x5A, sizeof stats);
+        stats.size = sizes[i];
+        redirector_stats untouched = stats;
+        wrong += redirector_get_stats(any_instance(), &stats) != REDIRECTOR_INVALID_ARGUMENT;
+        wrong += memcmp(&stats, &untouched, sizeof stats) != 0;
+    }
+    check(wrong == 0, "statistics of a size that never was are refused and stay as they are");
+    stats.size = sizeof stats;
+    check(redirector_get_stats(NULL, &stats) == REDIRECTOR_INVALID_ARGUMENT, "statistics of nothing");
+    check(redirector_get_stats(any_instance(), NULL) == REDIRECTOR_INVALID_ARGUMENT, "statistics to nowhere");
+}
+
+static void check_list_arguments(void)
+{
+    const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
+    redirector_flow flows[2];
+    uint32_t total = 77;
+    memset(flows, 0x5A, sizeof flows);
+    flows[0].size = sizeof flows[0];
+    check(redirector_list_flows(NULL, flows, 2, &total) == refused, "list: of nothing");
+    check(redirector_list_flows(any_instance(), NULL, 2, &total) == refused, "list: to nowhere");
+    check(redirector_list_flows(any_instance(), flows, 2, NULL) == refused, "list: no total");
+    flows[0].size = sizeof flows[0] - 8;
+    check(redirector_list_flows(any_instance(), flows, 2, &total) == refused, "list: elements of another size");
+    flows[0].size = 0;
+    check(redirector_list_flows(any_instance(), flows, 2, &total) == refused, "list: elements of size 0");
+    check(total == 77, "a refused list writes nothing");
 }
 
 /* A configuration that is right as far as it can be judged without asking Windows: its client never was. */
@@ -140,12 +207,13 @@ static void check_limits(void)
     static const struct {
         uint32_t hold_ms, look_ms, flags, level, status;
     } cases[] = {
-        {1000, 100, 7, REDIRECTOR_LOG_DEBUG, REDIRECTOR_NO_SUCH_PROCESS},
+        {1000, 100, 15, REDIRECTOR_LOG_DEBUG, REDIRECTOR_NO_SUCH_PROCESS},
         {1000, 600000, 0, 0, REDIRECTOR_NO_SUCH_PROCESS},
         {1001, 0, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 99, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 600001, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
-        {0, 0, 8, 0, REDIRECTOR_INVALID_ARGUMENT},
+        {0, 0, 16, 0, REDIRECTOR_INVALID_ARGUMENT},
+        {0, 0, 1u << 31, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 0, 0, REDIRECTOR_LOG_DEBUG + 1, REDIRECTOR_INVALID_ARGUMENT},
     };
     int wrong = 0;
@@ -184,7 +252,119 @@ static void check_rules(void)
     check(rules_status(&both, 1) == refused, "a rule with a process and a pattern");
     check(rules_status(&empty, 1) == refused, "an empty pattern");
     check(rules_status(&over, 1) == refused, "a pattern of 513 bytes");
-    check(redirector_set_rules(NULL, NULL, 0) == refused, "rules for nothing");
+    check(redirector_set_rules(any_instance(), many, 257) == refused, "257 new rules are too many");
+    check(redirector_set_rules(any_instance(), NULL, 1) == refused, "new rules that are not there");
+    check(redirector_set_rules(any_instance(), &empty, 1) == refused, "a new rule with an empty pattern");
+}
+
+/* A structure as an earlier header had it is accepted, and what lies behind it is not looked at. */
+static void check_config_sizes(void)
+{
+    redirector_config config = sound_config();
+    config.size = LAYOUT_CONFIG_WITHOUT_ROOTS;
+    config.root_count = config.reserved = 0x5A5A5A5A;
+    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "a configuration without roots");
+    const uint32_t sizes[] = {0,
+                              4,
+                              LAYOUT_CONFIG_WITHOUT_ROOTS - 8,
+                              LAYOUT_CONFIG_WITHOUT_ROOTS + 8,
+                              sizeof config - 1,
+                              sizeof config + 8,
+                              UINT32_MAX};
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        config = sound_config();
+        config.size = sizes[i];
+        wrong += start_status(&config) != REDIRECTOR_INVALID_ARGUMENT;
+    }
+    check(wrong == 0, "a configuration of a size that never was");
+}
+
+static void check_roots(void)
+{
+    static uint32_t pids[65];
+    const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
+    redirector_config config = sound_config();
+    for (size_t i = 0; i < sizeof pids / sizeof pids[0]; i++) {
+        pids[i] = 0x7FFFFFF8;
+    }
+    config.roots = pids;
+    config.root_count = 64;
+    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "64 roots");
+    config.root_count = 65;
+    check(start_status(&config) == refused, "65 roots are too many");
+    config.roots = NULL;
+    config.root_count = 1;
+    check(start_status(&config) == refused, "roots that are not there");
+    config = sound_config();
+    config.reserved = 1;
+    check(start_status(&config) == refused, "a reserved field that is not 0");
+
+    redirector *r;
+    redirector_error error;
+    error.size = sizeof error;
+    config = sound_config();
+    config.client_pid = 0;
+    config.roots = pids;
+    config.root_count = 1;
+    check(redirector_start(&config, &r, &error) == REDIRECTOR_NO_SUCH_PROCESS && strstr(error.text, "2147483640"),
+          "a root that never was is named, and client_pid may be 0 beside roots");
+    config.root_count = 0;
+    check(redirector_start(&config, &r, &error) == REDIRECTOR_NO_SUCH_PROCESS && strstr(error.text, "pid 0"),
+          "neither a client nor roots");
+}
+
+/* Whoever reads only the text must be able to tell one mistake from another. */
+static char texts[16][sizeof(((redirector_error *)0)->text)];
+static int refusals;
+
+static void note_refusal(const redirector_config *config)
+{
+    redirector *r = any_instance();
+    redirector_error error;
+    error.size = sizeof error;
+    uint32_t status = redirector_start(config, &r, &error);
+    if (status != REDIRECTOR_OK && status == error.code && r == NULL) {
+        memcpy(texts[refusals++], error.text, sizeof error.text);
+    }
+}
+
+static void check_distinct_texts(void)
+{
+    static const struct {
+        size_t field;
+        uint32_t value;
+    } numbers[] = {
+        {offsetof(redirector_config, size), 3},         {offsetof(redirector_config, proxy_port), 65536},
+        {offsetof(redirector_config, proxy_port), 0},   {offsetof(redirector_config, flags), 1u << 30},
+        {offsetof(redirector_config, hold_ms), 1001},   {offsetof(redirector_config, look_ms), 1},
+        {offsetof(redirector_config, log_level), 6},    {offsetof(redirector_config, root_count), 65},
+        {offsetof(redirector_config, root_count), 1},   {offsetof(redirector_config, reserved), 1},
+        {offsetof(redirector_config, rule_count), 257}, {offsetof(redirector_config, rule_count), 1},
+    };
+    static const redirector_rule rules[][2] = {
+        {{1, 8, NULL}, {2, 8, NULL}}, {{1, 8, NULL}, {1, 8, "a"}}, {{1, 8, NULL}, {1, 0, ""}}};
+    note_refusal(NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        redirector_config config = sound_config();
+        memcpy((char *)&config + numbers[i].field, &numbers[i].value, sizeof numbers[i].value);
+        note_refusal(&config);
+    }
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        redirector_config config = sound_config();
+        config.rules = rules[i];
+        config.rule_count = 2;
+        note_refusal(&config);
+    }
+    int same = 0;
+    for (int i = 0; i < refusals; i++) {
+        for (int k = 0; k < i; k++) {
+            same += strcmp(texts[i], texts[k]) == 0;
+        }
+    }
+    check(refusals == 16, "each mistake is refused");
+    check(same == 0, "each mistake has a text of its own");
+    check(strstr(texts[13], "rule 1:") && strstr(texts[15], "rule 1:"), "the text names the rule");
 }
 
 int main(void)
@@ -193,8 +373,14 @@ int main(void)
     check_miss();
     check_refusals();
     check_arguments();
+    check_lookup_arguments();
+    check_stats_arguments();
+    check_list_arguments();
     check_limits();
+    check_config_sizes();
+    check_roots();
     check_rules();
+    check_distinct_texts();
     printf("%d passed, %d failed\n", passed, failed);
     return failed ? 1 : 0;
 }

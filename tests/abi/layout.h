@@ -19,10 +19,15 @@
     X(WinDest,                 32)   \
     X(redirector_error,       336)   \
     X(redirector_rule,         16)   \
-    X(redirector_config,       80)   \
+    X(redirector_config,       96)   \
     X(redirector_address,      24)   \
     X(redirector_destination,  40)   \
-    X(redirector_stats,       144)
+    X(redirector_flow,        136)   \
+    X(redirector_stats,       192)
+
+/* The sizes that were published before; the library still accepts them. */
+#define LAYOUT_CONFIG_WITHOUT_ROOTS 80
+#define LAYOUT_STATS_WITHOUT_DELAY 144
 
 /* structure, member, offset, size */
 #define LAYOUT_MEMBERS(X)                                  \
@@ -53,6 +58,9 @@
     X(redirector_config,      log_path,          56,   8)  \
     X(redirector_config,      log_fn,            64,   8)  \
     X(redirector_config,      log_context,       72,   8)  \
+    X(redirector_config,      roots,             80,   8)  \
+    X(redirector_config,      root_count,        88,   4)  \
+    X(redirector_config,      reserved,          92,   4)  \
     X(redirector_address,     family,             0,   4)  \
     X(redirector_address,     port,               4,   4)  \
     X(redirector_address,     bytes,              8,  16)  \
@@ -61,6 +69,19 @@
     X(redirector_destination, incoming,           8,   4)  \
     X(redirector_destination, reserved,          12,   4)  \
     X(redirector_destination, destination,       16,  24)  \
+    X(redirector_flow,        size,               0,   4)  \
+    X(redirector_flow,        pid,                4,   4)  \
+    X(redirector_flow,        kind,               8,   4)  \
+    X(redirector_flow,        state,             12,   4)  \
+    X(redirector_flow,        client,            16,  24)  \
+    X(redirector_flow,        destination,       40,  24)  \
+    X(redirector_flow,        peer,              64,  24)  \
+    X(redirector_flow,        bytes_up,          88,   8)  \
+    X(redirector_flow,        bytes_down,        96,   8)  \
+    X(redirector_flow,        packets_up,       104,   8)  \
+    X(redirector_flow,        packets_down,     112,   8)  \
+    X(redirector_flow,        opened_ms,        120,   8)  \
+    X(redirector_flow,        age_ms,           128,   8)  \
     X(redirector_stats,       size,               0,   4)  \
     X(redirector_stats,       flows_live,         4,   4)  \
     X(redirector_stats,       flows_total,        8,   8)  \
@@ -79,13 +100,37 @@
     X(redirector_stats,       events_seen,      112,   8)  \
     X(redirector_stats,       lookups_hit,      120,   8)  \
     X(redirector_stats,       lookups_missed,   128,   8)  \
-    X(redirector_stats,       log_lines_lost,   136,   8)
+    X(redirector_stats,       log_lines_lost,   136,   8)  \
+    X(redirector_stats,       queue_delay_last_us, 144, 8) \
+    X(redirector_stats,       queue_delay_max_us,  152, 8) \
+    X(redirector_stats,       queue_delay_mean_us, 160, 8) \
+    X(redirector_stats,       cover_waits,      168,   8)  \
+    X(redirector_stats,       filter_swaps,     176,   8)  \
+    X(redirector_stats,       watchdog_trips,   184,   8)
 
 /* The bits of redirector_config.flags. */
-#define LAYOUT_FLAGS(X)  \
-    X(LEAVE_FLOWS, 1)    \
-    X(REFLECT,     2)    \
-    X(REFUSE,      4)
+#define LAYOUT_FLAGS(X)      \
+    X(LEAVE_FLOWS,      1)   \
+    X(REFLECT,          2)   \
+    X(REFUSE,           4)   \
+    X(DESCENDANTS_ONLY, 8)
+
+/* States of a redirector, kinds and states of connections, levels of the log. */
+#define LAYOUT_NUMBERS(X)    \
+    X(RUNNING,          1)   \
+    X(STOPPED,          2)   \
+    X(FAILED,           3)   \
+    X(FLOW_OUTGOING,    0)   \
+    X(FLOW_INCOMING,    1)   \
+    X(FLOW_OPENING,     1)   \
+    X(FLOW_OPEN,        2)   \
+    X(FLOW_CLOSING,     3)   \
+    X(LOG_DEFAULT,      0)   \
+    X(LOG_OFF,          1)   \
+    X(LOG_ERROR,        2)   \
+    X(LOG_WARN,         3)   \
+    X(LOG_INFO,         4)   \
+    X(LOG_DEBUG,        5)
 
 /* The numbers of the status codes: published once, never changed. */
 #define LAYOUT_STATUSES(X)     \
@@ -112,7 +157,8 @@
     X(LOG_FAILED,         20)  \
     X(UNSUPPORTED,        21)  \
     X(STOPPED_BY_FORCE,   22)  \
-    X(INTERNAL,           23)
+    X(INTERNAL,           23)  \
+    X(ENGINE_STALLED,     24)
 /* clang-format on */
 
 #ifdef __cplusplus
@@ -131,6 +177,7 @@
 LAYOUT_STRUCTS(LAYOUT_STATIC_STRUCT)
 LAYOUT_MEMBERS(LAYOUT_STATIC_MEMBER)
 LAYOUT_FLAGS(LAYOUT_STATIC_NUMBER)
+LAYOUT_NUMBERS(LAYOUT_STATIC_NUMBER)
 LAYOUT_STATUSES(LAYOUT_STATIC_NUMBER)
 
 #define LAYOUT_COUNT_OURS(name, number) +1

@@ -1,19 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# Builds the Windows programs of the end-to-end tests into build/e2e/win, and first the library: a stale one would be
-# tested with much patience.
+# tests/e2e/build.sh PRESET   builds the Windows programs of the end-to-end tests into build/e2e/PRESET, and first the
+# library: a stale one would be tested with much patience.
 set -eu
 cd "$(dirname "$0")/../.."
-out=build/e2e/win
-library=build/mingw-release
+preset=$1
+out=build/e2e/$preset
+library=build/$preset
 cc=x86_64-w64-mingw32-gcc
 flags=(-std=c11 -O2 -Wall -Wextra -Werror -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1 -Iinclude)
 programs=tests/e2e/programs
 common=("$programs"/{actor,stream,endpoint,serve,burst,process}.c)
-agent=("$programs"/{agent,proxy,relay,redirect,hammer,measure}.c)
+agent=("$programs"/{agent,proxy,relay,redirect,hammer,measure,freeze}.c)
 mkdir -p "$out/other_version"
-scripts/build.sh mingw-release
+scripts/build.sh "$preset"
 
 newer() { # TARGET: is it older than one of its sources?
     [ ! -e "$1" ] || [ -n "$(find "$programs" include "$library"/*.a "$0" -newer "$1" -print -quit)" ]

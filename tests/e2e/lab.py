@@ -11,7 +11,7 @@ from actors import Actor, Failure
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.dirname(os.path.abspath(__file__))
 COMMAND = os.path.join(ROOT, "lab", "lab")
-PROGRAMS = os.path.join(ROOT, "build", "e2e", "win")
+PROGRAMS = os.path.join(ROOT, "build", "e2e", os.environ.get("E2E_PRESET", "mingw-release"))
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else "python3"
 
 # Counters of packets that did not arrive. A scenario names those it expects.

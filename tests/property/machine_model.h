@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file machine_model.h
- * The model that test_machine_sequences.c compares the engine with: who listens on the machine, which rules hold, and
+ * The model that machine_sequences.h compares the engine with: who listens on the machine, which rules hold, and
  * what that makes of a new connection. It knows the rules of the product and the engine's interface, none of its inner
  * workings.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file model.h
- * The model that test_sequences.c compares the engine with: what each connection is, what must come out for it,
+ * The model that sequences.h compares the engine with: what each connection is, what must come out for it,
  * and what must be true at all times. It knows the rules of the product and the engine's interface, none of its
  * inner workings.
  */
@@ -83,12 +83,12 @@ static inline uint32_t owner_of(const struct tuple *tuple)
     return 0;
 }
 
-static inline void begin(uint64_t seed)
+static inline void begin(uint64_t seed, struct rng decisions)
 {
     struct engine_config config = fixture_config();
     memset(&m, 0, sizeof m);
     m.seed = seed;
-    m.r.state = seed * 0x9e3779b97f4a7c15 | 1;
+    m.r = decisions;
     m.next_isn = (uint32_t)rng_next(&m.r);
     m.few = rng_below(&m.r, 5) == 0;
     config.max_flows = m.few ? FEW_FLOWS : 64;

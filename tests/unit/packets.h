@@ -26,13 +26,42 @@
 
 #include "engine/packet.h"
 
-/** Numbers that are the same in every run with the same seed (xorshift64*). */
+/**
+ * Where a test's decisions come from: numbers that are the same in every run with the same seed (xorshift64*), or,
+ * while `bytes` is set, the input that a fuzzer thought of. It has come to its end when rng_dry() says so; then all is
+ * 0.
+ */
 struct rng {
     uint64_t state;
+    const uint8_t *bytes; /* NULL: the seed counts */
+    size_t left;
 };
+
+static inline struct rng rng_seeded(uint64_t seed)
+{
+    return (struct rng){.state = seed * 0x9e3779b97f4a7c15 | 1};
+}
+
+static inline bool rng_dry(const struct rng *r)
+{
+    return r->bytes && !r->left;
+}
+
+/* A number of `size` bytes from the input. */
+static inline uint32_t rng_take(struct rng *r, uint32_t size)
+{
+    uint32_t n = 0;
+    for (; size && r->left; size--, r->left--) {
+        n = n << 8 | *r->bytes++;
+    }
+    return n;
+}
 
 static inline uint64_t rng_next(struct rng *r)
 {
+    if (r->bytes) {
+        return rng_take(r, 4);
+    }
     r->state ^= r->state >> 12;
     r->state ^= r->state << 25;
     r->state ^= r->state >> 27;
@@ -42,13 +71,16 @@ static inline uint64_t rng_next(struct rng *r)
 /** 0..limit-1 */
 static inline uint32_t rng_below(struct rng *r, uint32_t limit)
 {
+    if (r->bytes) { /* no more bytes than needed: that is what lets a fuzzer change one decision at a time */
+        return rng_take(r, limit <= 1 ? 0 : limit <= 256 ? 1 : limit <= 65536 ? 2 : 4) % limit;
+    }
     return (uint32_t)(rng_next(r) >> 33) % limit;
 }
 
 static inline void rng_fill(struct rng *r, void *out, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        ((uint8_t *)out)[i] = (uint8_t)(rng_next(r) >> 40);
+        ((uint8_t *)out)[i] = (uint8_t)(r->bytes ? rng_take(r, 1) : rng_next(r) >> 40);
     }
 }
 

@@ -56,7 +56,7 @@ static void check_full(struct made *m, const uint8_t *payload, uint32_t size)
 static void full_sums_are_right_for_any_payload(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0002};
+    struct rng r = {.state = 0x5eed0002};
     static uint8_t random[65535], ones[65535];
     rng_fill(&r, random, sizeof random);
     memset(ones, 0xff, sizeof ones); /* the most carries there can be */
@@ -78,7 +78,7 @@ static void full_sums_are_right_for_any_payload(void **state)
 static void a_difference_turns_the_old_sum_into_the_new_one(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0003};
+    struct rng r = {.state = 0x5eed0003};
     for (int i = 0; i < 50000; i++) {
         uint8_t a[64], b[64], field[2];
         uint32_t size = 2 + 2 * rng_below(&r, 31);
@@ -102,7 +102,7 @@ static void a_difference_turns_the_old_sum_into_the_new_one(void **state)
 static void differences_add_up(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0004};
+    struct rng r = {.state = 0x5eed0004};
     for (int i = 0; i < 20000; i++) {
         uint8_t a[36], b[36], field[2], both[2];
         rng_fill(&r, a, sizeof a);
@@ -120,7 +120,7 @@ static void differences_add_up(void **state)
 static void equal_bytes_make_no_difference(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0005};
+    struct rng r = {.state = 0x5eed0005};
     for (uint32_t sum = 0; sum < 0xffff; sum++) { /* not 0xffff: it is 0x0000 written otherwise */
         uint8_t a[16], field[2];
         rng_fill(&r, a, sizeof a);

@@ -304,7 +304,7 @@ static void o2_what_finds_no_room_to_be_held_passes(void **state)
 static void o2_ticks_when_asked_for_are_enough_to_keep_the_deadline(void **state)
 {
     struct fixture *f = *state;
-    struct rng r = {0x5eed0040};
+    struct rng r = {.state = 0x5eed0040};
     uint64_t deadline[200], next_tick = f->now;
     uint32_t out = 0, in = 0;
     while (out < 200) {

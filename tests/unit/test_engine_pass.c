@@ -74,7 +74,7 @@ static void o5_malformed_packets_and_other_protocols_pass(void **state)
 static void o5_random_bytes_pass(void **state)
 {
     struct fixture *f = *state;
-    struct rng r = {0x5eed0050};
+    struct rng r = {.state = 0x5eed0050};
     struct tuple ours = tuple4();
     established(f, &ours);
     for (int i = 0; i < 20000; i++) {

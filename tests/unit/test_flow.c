@@ -159,7 +159,7 @@ static void l1_a_reset_ends_it_soon_from_either_side_and_in_any_state(void **sta
 static void flows_expire_in_order_of_their_deadlines_whatever_happened_between(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0020};
+    struct rng r = {.state = 0x5eed0020};
     uint64_t deadline[64] = {0}, now = 0;
     for (uint32_t step = 0; step < 20000; step++) {
         now += rng_below(&r, 400);

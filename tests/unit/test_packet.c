@@ -282,7 +282,7 @@ static void a_mapped_ip6_address_is_no_ip4_address(void **state)
 static void random_bytes_never_lead_outside(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0001};
+    struct rng r = {.state = 0x5eed0001};
     uint8_t bytes[256];
     uint32_t found = 0;
     for (int i = 0; i < 200000; i++) {

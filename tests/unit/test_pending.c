@@ -216,7 +216,7 @@ static void verdicts_are_bounded_and_the_oldest_makes_room(void **state)
 static void entries_and_slots_all_come_back(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0030};
+    struct rng r = {.state = 0x5eed0030};
     uint64_t now = 0;
     for (uint32_t step = 0; step < 200000; step++) {
         struct tuple t = nth_tuple(rng_below(&r, 3000));

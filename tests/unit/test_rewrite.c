@@ -81,7 +81,7 @@ static void check_there_and_back(struct made *m, const struct tuple *from, const
 static void o6_sums_are_right_for_every_combination_of_flags_and_the_inverse_restores_the_bytes(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0006};
+    struct rng r = {.state = 0x5eed0006};
     struct made *m = malloc(sizeof *m);
     for (uint32_t family = FAMILY_IP4; family <= FAMILY_IP6; family += 2) {
         for (uint32_t i = 0; i < 4000; i++) {
@@ -97,7 +97,7 @@ static void o6_sums_are_right_for_every_combination_of_flags_and_the_inverse_res
 static void o6_packets_up_to_the_largest_are_rewritten(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0007};
+    struct rng r = {.state = 0x5eed0007};
     struct made *m = malloc(sizeof *m);
     for (uint32_t family = FAMILY_IP4; family <= FAMILY_IP6; family += 2) {
         uint32_t limit = family == FAMILY_IP4 ? 65535 - 40 : 65535 - 20;
@@ -137,7 +137,7 @@ static uint32_t damage(uint16_t field, uint16_t right)
 static void o6_a_wrong_sum_stays_wrong_by_as_much(void **state)
 {
     (void)state;
-    struct rng r = {0x5eed0008};
+    struct rng r = {.state = 0x5eed0008};
     struct made *m = malloc(sizeof *m);
     for (uint32_t i = 0; i < 4000; i++) {
         uint32_t family = i % 2 ? FAMILY_IP4 : FAMILY_IP6;

@@ -4,10 +4,10 @@
 # Builds the tests of the Windows layer and runs them under Wine, in a network namespace of their own and with a Wine
 # prefix of their own, so that nothing leaves the machine and nobody's Wine is touched.
 #
-#   tests/windows/run.sh [test...]     all tests, or those named (error log divert process tcptable owner)
+#   tests/windows/run.sh [test...]     all tests, or those named (error log divert filter process tcptable owner security)
 #
 # OUT: where everything is put (default: build/windows-tests). WINDIVERT_DIR: folder of the genuine WinDivert.dll;
-# without it (and without build/windivert) the two tests that load it are skipped.
+# without it (and without build/windivert) the tests that load it are skipped.
 set -eu -o pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -15,10 +15,12 @@ out=${OUT:-$root/build/windows-tests}
 compiler=${CC_WINDOWS:-x86_64-w64-mingw32-gcc}
 flags="-std=c11 -O1 -g -Wall -Wextra -Wconversion -Wshadow -Werror -DUNICODE -D_UNICODE -D_WIN32_WINNT=0x0A00
     -I$root/src -I$root/include -I$root/tests/windows"
+# One test is about the stack protector, and has it as the library has (cmake/flags.cmake).
+guarded=(-municode -fstack-protector-strong -include "$root/src/windows/stack_guard.h")
 libraries="-lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32"
 genuine=${WINDIVERT_DIR:-$root/build/windivert}
 tests=("$@")
-[ $# -gt 0 ] || tests=(error log divert process tcptable owner)
+[ $# -gt 0 ] || tests=(error log divert filter process tcptable owner security)
 
 if [ -z "${INSIDE_NAMESPACE:-}" ]; then
     INSIDE_NAMESPACE=1 exec unshare --net -- "$0" "$@"
@@ -28,14 +30,17 @@ ip link set lo up
 build()
 {
     local name object
+    local -a options
     mkdir -p "$out"/{objects,scratch,dlls/{fake,old,empty,text,genuine}}
-    for source in "$root"/src/{error,log,log_file}.c "$root"/src/windows/*.c; do
+    for source in "$root"/src/{error,log,log_file,engine/port_set}.c "$root"/src/windows/*.c; do
         object=$out/objects/$(basename "$source" .c).o
         $compiler $flags -c "$source" -o "$object"
     done
     for name in "${tests[@]}"; do
-        $compiler $flags "$root/tests/windows/test_$name.c" "$out"/objects/*.o -o "$out/test_$name.exe" \
-            $libraries -lshell32
+        options=()
+        [ "$name" != security ] || options=("${guarded[@]}")
+        $compiler $flags ${options[@]+"${options[@]}"} "$root/tests/windows/test_$name.c" "$out"/objects/*.o \
+            -o "$out/test_$name.exe" $libraries -lshell32
     done
     $compiler $flags -shared "$root/tests/windows/fake_windivert.c" -o "$out/dlls/fake/WinDivert.dll"
     $compiler $flags -shared -DOLD_VERSION "$root/tests/windows/fake_windivert.c" -o "$out/dlls/old/WinDivert.dll"
@@ -72,6 +77,10 @@ run()
         arguments=("$(windows_path "$out/dlls")")
         [ ! -f "$out/dlls/genuine/WinDivert.dll" ] || arguments+=("$(windows_path "$out/dlls/genuine")")
     fi
+    if [ "$name" = filter ] && [ -f "$out/dlls/genuine/WinDivert.dll" ]; then
+        arguments=("$(windows_path "$out/dlls/genuine")")
+    fi
+    [ "$name" != security ] || arguments=("$(windows_path "$out/dlls")")
     if [ "$name" = owner ]; then
         mv "$system32/iphlpapi.dll" "$out/iphlpapi.wine.dll"
         cp "$out/iphlpapi.dll" "$system32/"

@@ -15,6 +15,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -138,7 +139,8 @@ func run(o options) (int, error) {
 		}
 		client = child.pid()
 	}
-	r, err := redirector.Start(redirector.Config{
+	// Not with a context that Ctrl-C ends: connections that are open then may come to their end.
+	r, err := redirector.Start(context.Background(), redirector.Config{
 		ClientPID:    client,
 		ProxyPort:    p.port,
 		IncomingPort: incomingPort,
@@ -170,6 +172,9 @@ func run(o options) (int, error) {
 		return 0, err
 	}
 	p.wait(func() uint64 { return r.Stats().FlowsTotal })
+	if err := r.Err(); err != nil { // it has ended by itself meanwhile
+		return 0, err
+	}
 	// Counters before Stop: what is live then is live no more.
 	stats := r.Stats()
 	if err := r.Stop(); err != nil {

@@ -14,13 +14,13 @@ import (
 	"github.com/windows-redirector/windows-redirector/go/redirector"
 )
 
-// proxy listens on one port of both loopback addresses, because that is where the redirector sends IPv4 and IPv6
-// connections, and on another one of all addresses if it is to serve incoming connections, asks for each peer's original
-// destination, and relays. An incoming connection is going to a program of the tree: the proxy's own connection gets
+// proxy listens where the redirector leads the tree's connections, and on a port of all addresses if it is to serve
+// incoming connections, asks for each peer's original destination, and relays. It does not use a redirector.Listener,
+// because it tells of strangers, too. An incoming connection is going to a program of the tree: the proxy's own connection gets
 // there, because the agent is never redirected.
 type proxy struct {
 	port      int
-	listeners []*net.TCPListener
+	listeners []net.Listener
 	out       *printer
 
 	mu     sync.Mutex
@@ -31,7 +31,7 @@ type proxy struct {
 
 // finder is what the proxy needs of a redirector.
 type finder interface {
-	Destination(peer netip.AddrPort) (redirector.Destination, bool)
+	OriginalDst(conn net.Conn) (redirector.Destination, bool)
 }
 
 type totals struct {
@@ -61,29 +61,15 @@ type connectionEvent struct {
 
 const dialTimeout = 15 * time.Second
 
-// listen finds a port that is free on both loopback addresses.
+// listen listens for the tree's connections.
 func listen(port int, out *printer) (*proxy, error) {
-	const attempts = 20 // a port that is free for IPv4 may be taken for IPv6; each attempt tries another one
-	var last error
-	for i := 0; i < attempts; i++ {
-		v4, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
-		if err != nil {
-			return nil, fmt.Errorf("the proxy cannot listen: %w", err)
-		}
-		chosen := v4.Addr().(*net.TCPAddr).Port
-		v6, err := net.ListenTCP("tcp6", &net.TCPAddr{IP: net.IPv6loopback, Port: chosen})
-		if err == nil {
-			p := &proxy{port: chosen, listeners: []*net.TCPListener{v4, v6}, out: out}
-			p.idle = sync.NewCond(&p.mu)
-			return p, nil
-		}
-		v4.Close()
-		last = err
-		if port != 0 {
-			break
-		}
+	l, err := redirector.Listen(port)
+	if err != nil {
+		return nil, fmt.Errorf("the proxy cannot listen: %w", err)
 	}
-	return nil, fmt.Errorf("the proxy cannot listen: %w", last)
+	p := &proxy{port: redirector.Port(l), listeners: []net.Listener{l}, out: out}
+	p.idle = sync.NewCond(&p.mu)
+	return p, nil
 }
 
 // listenEverywhere adds a listener for incoming connections, which keep their addresses, and gives its port.
@@ -93,7 +79,7 @@ func (p *proxy) listenEverywhere() (int, error) {
 		return 0, fmt.Errorf("the proxy cannot listen for incoming connections: %w", err)
 	}
 	p.listeners = append(p.listeners, l)
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return redirector.Port(l), nil
 }
 
 func (p *proxy) close() {
@@ -105,9 +91,9 @@ func (p *proxy) close() {
 // serve accepts connections in the background until close.
 func (p *proxy) serve(r finder) {
 	for _, l := range p.listeners {
-		go func(l *net.TCPListener) {
+		go func(l net.Listener) {
 			for {
-				conn, err := l.AcceptTCP()
+				conn, err := l.Accept()
 				if errors.Is(err, net.ErrClosed) {
 					return
 				} else if err != nil {
@@ -118,7 +104,7 @@ func (p *proxy) serve(r finder) {
 				p.live++
 				p.totals.Connections++
 				p.mu.Unlock()
-				go p.handle(r, conn)
+				go p.handle(r, conn.(*net.TCPConn))
 			}
 		}(l)
 	}
@@ -147,10 +133,9 @@ func (p *proxy) sums() totals {
 
 func (p *proxy) handle(r finder, conn *net.TCPConn) {
 	began := time.Now()
-	peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
 	event := connectionEvent{Event: "connection", Peer: conn.RemoteAddr().String(), Proxy: conn.LocalAddr().String()}
 
-	where, found := r.Destination(peer)
+	where, found := r.OriginalDst(conn)
 	if found {
 		event.Found = true
 		event.Incoming = where.Incoming

@@ -27,7 +27,7 @@ type fixedFinder struct {
 	incoming bool
 }
 
-func (f fixedFinder) Destination(netip.AddrPort) (redirector.Destination, bool) {
+func (f fixedFinder) OriginalDst(net.Conn) (redirector.Destination, bool) {
 	return redirector.Destination{Addr: f.to, PID: 4711, Incoming: f.incoming}, f.known
 }
 
@@ -82,7 +82,10 @@ func wantReset(t *testing.T, address string) {
 	}
 }
 
-func (p *proxy) address(family int) string { return p.listeners[family].Addr().String() }
+// address is that of the proxy for tcp4 (0) or tcp6 (1).
+func (p *proxy) address(family int) string {
+	return net.JoinHostPort([]string{"127.0.0.1", "::1"}[family], strconv.Itoa(p.port))
+}
 
 // A server that answers only after it has read everything: it works through half-closed connections alone.
 func digestServer(t *testing.T) netip.AddrPort {

@@ -6,6 +6,9 @@
  *
  * Each lookup must miss, or give one of the destinations and the process; `wrong` counts those that do neither. With
  * forget=1 the threads also delete what they find, and race for it: `forgotten` counts the deletions that succeeded.
+ * While it runs:
+ *
+ *   hammer_hits    how many lookups have found something so far
  */
 #include "endpoint.h"
 #include "proxy.h"
@@ -14,6 +17,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+static volatile LONG hits_so_far;
 
 enum { TARGETS = 32, FIRST_PORT = 1024, LAST_PORT = 65535, THREADS = 16 };
 
@@ -46,6 +51,7 @@ static void strike(struct hammer *h, const struct sockaddr_storage *peer)
         return;
     }
     InterlockedIncrement(&h->hits);
+    InterlockedIncrement(&hits_so_far);
     if (found.status != REDIRECTOR_OK || !is_right(h, &found)) {
         InterlockedIncrement(&h->wrong);
     }
@@ -98,6 +104,7 @@ void command_hammer(const struct command *c, struct json *answer)
         json_error(answer, "hammer: not understood", WSAEINVAL);
         return;
     }
+    hits_so_far = 0;
     for (DWORD i = 0; i < count; i++) {
         threads[i] = CreateThread(NULL, 0, hammer_thread, &h, 0, NULL);
         if (!threads[i]) {
@@ -113,4 +120,10 @@ void command_hammer(const struct command *c, struct json *answer)
     json_number(answer, "misses", h.misses);
     json_number(answer, "wrong", h.wrong);
     json_number(answer, "forgotten", h.forgotten);
+}
+
+void command_hammer_hits(const struct command *c, struct json *answer)
+{
+    (void)c;
+    json_number(answer, "hits", hits_so_far);
 }

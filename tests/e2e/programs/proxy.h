@@ -21,6 +21,7 @@ struct destination_found redirect_lookup(const struct sockaddr_storage *peer);
 unsigned redirect_forget(const struct sockaddr_storage *peer);
 
 void command_hammer(const struct command *c, struct json *answer);
+void command_hammer_hits(const struct command *c, struct json *answer);
 void command_proxy(const struct command *c, struct json *answer);
 void command_proxied(const struct command *c, struct json *answer);
 void command_proxy_close_all(const struct command *c, struct json *answer);
@@ -28,6 +29,10 @@ void command_proxy_close_all(const struct command *c, struct json *answer);
 /** Commands of measure.c. */
 void command_memory(const struct command *c, struct json *answer);
 void command_mappings(const struct command *c, struct json *answer);
+
+/** Commands of freeze.c. */
+void command_freeze(const struct command *c, struct json *answer);
+void command_thaw(const struct command *c, struct json *answer);
 
 /** Carries bytes both ways until both have ended, or one was reset (then resets the other). Closes both. */
 struct relay_result {

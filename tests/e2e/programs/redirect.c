@@ -214,6 +214,9 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(proxy_missing);
     STAT(hold_timeouts);
     STAT(hold_refused);
+    STAT(cover_waits);
+    STAT(filter_swaps);
+    STAT(watchdog_trips);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);
@@ -270,6 +273,15 @@ static void command_forget(const struct command *c, struct json *answer)
     json_number(answer, "status", redirect_forget(&peer));
 }
 
+static void command_state(const struct command *c, struct json *answer)
+{
+    (void)c;
+    redirector_error why = {.size = sizeof why};
+    json_number(answer, "state", redirector_get_state(instance, &why));
+    json_string(answer, "why", redirector_status_name(why.code));
+    json_string(answer, "text", why.text);
+}
+
 static void command_get(const struct command *c, struct json *answer)
 {
     WinDest d = get_destination((uint32_t)command_number(c, "port", 0));
@@ -291,6 +303,7 @@ const struct command_entry agent_commands[] = {
     {"free", command_free},
     {"set_rules", command_set_rules},
     {"hammer", command_hammer},
+    {"hammer_hits", command_hammer_hits},
     {"stats", command_stats},
     {"last_error", command_last_error},
     {"lookup", command_lookup},
@@ -298,6 +311,9 @@ const struct command_entry agent_commands[] = {
     {"get", command_get},
     {"delete", command_delete},
     {"memory", command_memory},
+    {"freeze", command_freeze},
+    {"thaw", command_thaw},
+    {"state", command_state},
     {"mappings", command_mappings},
     {"proxy", command_proxy},
     {"proxied", command_proxied},

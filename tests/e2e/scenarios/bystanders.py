@@ -18,7 +18,6 @@ from scenarios.service import CONNECTION
 
 TREE_BYTES, STRANGERS_BYTES = 3 << 20, 1 << 20
 DATAGRAMS, PINGS = 300, 150
-LAYER_NETWORK = 0
 
 
 def start_transfer(connection, n, seed):
@@ -116,11 +115,58 @@ def counters_tell_bystanders_from_the_tree(t, family):
         expect_equal((stats["lookups_hit"], stats["lookups_missed"]), (4, 3), "lookups")
 
 
+MEGABYTE = 1 << 20
+
+
+def carry(connection, n, seed=3):
+    """Bytes there and back."""
+    _, pending = start_transfer(connection, n, seed)
+    for one in pending:
+        one.result(120)
+
+
+def expect_taken(session, before, most, what):
+    taken = session.driver("diverted") - before
+    expect(taken <= most, f"{what}: {taken} packets came to user mode, more than {most}")
+
+
+@scenario("O5", session="own")
+def strangers_stay_in_the_kernel(t, family):
+    """Product, chapter 10: of other processes' connections only the first SYN, as long as the tree is quiet; and what they
+    send much of even while it is not. With incoming on and a listener of the tree it is the same."""
+    for incoming in (False, True):
+        server, listener = t.echo(), t.echo(t.root, t.client)
+        with t.redirected(incoming=incoming) as session:
+            t.lab.ask("reset")
+            session.before = t.lab.ask("counters")
+            for i in range(20):
+                connection = t.native.connect(server.local)
+                exchange(connection, 5000, seed=i)
+                connection.close()
+            expect_taken(session, 0, 20, "20 short connections")
+            expect(session.driver("captured") > 100, "the lab did not see them")
+            carry(t.native.connect(server.local), 20 * MEGABYTE)
+            expect_taken(session, 0, 21, "20 MB each way")
+            # Now the tree opens a connection, and keeps it: the next stranger is noticed, and then left alone.
+            own = t.root.connect(server.local)
+            exchange(own)
+            before, captured = session.driver("diverted"), session.driver("captured")
+            carry(t.native.connect(server.local), 100 * MEGABYTE)
+            captured = session.driver("captured") - captured
+            expect_taken(session, before, captured // 4, f"100 MB each way in {captured} packets, tree busy")
+            exchange(own)
+            expect_visit(t, session, own, server, t.server)
+            if incoming:
+                session.target = listener.local
+                peer = t.server.connect(listener.local)
+                exchange(peer)
+                expect_incoming(t, session, peer)
+
+
 def settled(t, session):
     """The counters, once the library has seen all that the driver took."""
-    taken = sum(h["diverted"] for h in t.lab.handles() if h["layer"] == LAYER_NETWORK)
     stats = session.stats()
-    return stats if stats["packets_seen"] == taken else None
+    return stats if stats["packets_seen"] == session.driver("diverted") else None
 
 
 SUMMARY = re.compile(r".* INFO +stopped: (\d+) connections redirected, (\d+) packets seen, (\d+) passed, "

@@ -98,10 +98,9 @@ def stop_from_two_threads_while_lookups_run(t, family):
         session = Session(t.world, t.agent, t.root, api=api)
         connection = t.root.connect(server.local)
         exchange(connection)
-        hammer = t.agent.begin("hammer", threads=4, ms=1500, family=family, to=server.local, pid=t.root.pid)
+        hammer = t.agent.begin("hammer", threads=4, ms=3000, family=family, to=server.local, pid=t.root.pid)
         ending = connection.begin("receive_end")
-        for _ in range(5):  # until the threads of the hammer are at work
-            t.agent.call("lookup", peer=f"{t.loopback}/{connection.port}")
+        wait_until(lambda: t.agent.call("hammer_hits")["hits"] > 0, "the hammer has hit")
         stop_from_two_threads(t, api)
         expect(not hammer.done, "the lookups were over before the stop: the scenario shows nothing")
         stop_from_two_threads(t, api)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Start, stop, memory, sizes, and ten thousand connections at a time."""
+import collections
+import os
+
+from figures import ROOT, Figure, median, say
+from scene import LOOPBACK, SERVER, expect_equal, wait_until
+
+BINARIES = os.path.join(ROOT, "build", "mingw-release")
+PER_PROCESS = 1250  # connections of one Windows program
+
+
+def sizes():
+    def size(name):
+        return os.path.getsize(os.path.join(BINARIES, name))
+    return [Figure("size.archive", size("libwindows_redirector.a"), "bytes", "<", 300_000, "libwindows_redirector.a"),
+            Figure("size.dll", size("windows_redirector.dll"), "bytes", "<", 200_000, "windows_redirector.dll")], None
+
+
+def start_and_stop(scene, quick):
+    """Each time by turns with a bare WinDivertOpen: cold, when Windows has to load the driver first, as for the first
+    program that uses it since the machine was started; and warm, when it is loaded."""
+    say("start and stop")
+    port = scene.answering()
+
+    def opened():
+        return scene.agent.call("time_open", limit=60)["open_us"]
+
+    def started():
+        return scene.agent.call("time_start", limit=60, client=scene.tree.pid, proxy=port)
+
+    def cold(what):
+        scene.lab.program_to_end("sc.exe", "stop", "WinDivert")
+        return what()
+    opened()
+    colds = [(cold(opened), cold(started)["start_us"]) for _ in range(5 if quick else 15)]
+    warms = [(opened(), started()) for _ in range(15 if quick else 50)]
+    times = {"cold": colds, "warm": warms}
+    return [median("time.start_ratio", [start / bare for bare, start in colds], "times", "<", 1.5,
+                   "start against a bare WinDivertOpen, both with the driver not yet loaded"),
+            median("time.start_cold_ms", [start / 1000 for _, start in colds], "ms", note="start, the same"),
+            median("time.open_cold_ms", [bare / 1000 for bare, _ in colds], "ms", note="WinDivertOpen, the same"),
+            median("time.start_warm_ms", [warm["start_us"] / 1000 for _, warm in warms], "ms",
+                   note="start, driver loaded"),
+            median("time.open_warm_ms", [bare / 1000 for bare, _ in warms], "ms", note="WinDivertOpen, driver loaded"),
+            median("time.stop_ms", [warm["stop_us"] / 1000 for _, warm in warms], "ms", "<", 50, "stop, idle")], times
+
+
+def linux_pid(actor):
+    """Of a Windows program: its command line names its file of commands."""
+    needle = os.path.basename(actor.commands).encode()
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError:
+            continue
+        if len(words) > 1 and words[1].endswith(needle):
+            return int(entry)
+    raise RuntimeError(f"no process has the commands of {actor.name}")
+
+
+def resident_kb(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+def memory(scene, quick):
+    """The agent's, while connections come and go one after another."""
+    count = 1500 if quick else 100_000
+    say(f"memory: {count} connections in turn")
+    port, pid = scene.answering(), linux_pid(scene.agent)
+
+    def run(n):
+        answer = scene.tree.call("connects", limit=3600, to=f"{SERVER}/9", count=n, workers=6)
+        expect_equal(answer["failed"], 0, "connections that failed")
+        wait_until(lambda: scene.agent.call("stats")["flows_live"] == 0, "no flow left", 30)
+    # Each leaves its port in TIME_WAIT for a minute: there must be enough of them.
+    scene.on_host("client", "sysctl", "-qw", "net.ipv4.ip_local_port_range=10000 65000", "net.ipv4.tcp_tw_reuse=1")
+    with scene.redirected(port):
+        run(count // 3 if quick else 60_000)  # each source port has been used
+        heap, resident = scene.agent.call("memory")["bytes"], resident_kb(pid)
+        run(count)
+        heap, resident = scene.agent.call("memory")["bytes"] - heap, resident_kb(pid) - resident
+    return [Figure("memory.heap_growth", heap, "bytes", "<=", 4096, f"the agent's heaps, over {count} connections"),
+            Figure("memory.resident_growth_kb", resident, "KiB", "<=", 512,
+                   "the agent's resident memory, the same")], None
+
+
+def scale(scene, quick):
+    """Connections to 30 destinations, opened by several programs of the tree, all open at a time. The proxy is a native
+    program; its peers' ports, what the programs say of theirs, and what the library tells of each must agree."""
+    count = 500 if quick else 10_000
+    say(f"scale: {count} connections at a time")
+    processes = max(2, count // PER_PROCESS)
+    each = count // processes
+    port = scene.free_port()
+    targets = [f"{SERVER}/{scene.free_port()}" for _ in range(30)]
+    proxy = scene.native("client")
+    proxy.call("echo", at=f"{LOOPBACK}/{port}")
+    with scene.redirected(port):
+        programs = [scene.lab.spawn(scene.tree, scene.lab.prepare(f"crowd-{i}"), "bench.exe") for i in range(processes)]
+        asked = []
+        for program, answer in [(p, p.begin("hold", to=",".join(targets), count=each)) for p in programs]:
+            asked += [(targets[target], program.pid, own) for own, target in answer.result(1200)["held"]]
+        wait_until(lambda: proxy.call("echoed")["open"] == count, f"{count} connections at the proxy", 60)
+        told = [(to, pid, own) for own, to, pid in scene.agent.call("destinations", limit=60)["destinations"]]
+        expect_equal(sorted(own for _, _, own in told), sorted(proxy.call("echoed")["peers"]),
+                     "source ports that the library knows and that the proxy has seen")
+        # Where two programs have the same source port, one of them is seen under another (O3).
+        same = set(told) & set(asked)
+        others = [collections.Counter((to, pid) for to, pid, own in all_of if (to, pid, own) not in same)
+                  for all_of in (told, asked)]
+        right = len(same) + (others[0] & others[1]).total()
+        exchanged = sum(answer.result(1200)["right"] for answer in [p.begin("held_exchange", n=2000) for p in programs])
+        live = scene.agent.call("stats")["flows_live"]
+        for program in programs:
+            program.call("held_reset", limit=120)
+            program.call("exit")
+            program.alive = lambda: False
+    lost = {name: n for name, n in scene.lab.losses().items() if n}
+    details = {"opened": len(asked), "live": live, "other_source_ports": len(asked) - len(same),
+               "destinations_right": right, "exchanged_right": exchanged, "lost": lost}
+    return [Figure("scale.connections", len(asked), "", ">=", count, "redirected, open at a time"),
+            Figure("scale.correct", min(right, exchanged, live), "", ">=", count,
+                   "of them: destination and process right, every byte right")], details

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The lab, and who is in it while something is measured: the tree (one program), the agent, which is also the proxy,
+the bare loop, and native programs on both hosts. Built of what the end-to-end tests use (tests/e2e)."""
+import contextlib
+import os
+import sys
+
+from figures import ROOT
+
+E2E = os.path.join(ROOT, "tests", "e2e")
+sys.path.insert(0, E2E)
+import lab  # noqa: E402
+from actors import Actor, Failure, expect, expect_equal, port_of, wait_until  # noqa: E402,F401
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+lab.PROGRAMS = os.path.join(ROOT, "build", "bench", "win")
+SERVER, CLIENT, LOOPBACK = lab.SERVER[4], lab.CLIENT[4][0], lab.LOOPBACK[4]
+NETWORK_LAYER = 0
+
+
+class Scene:
+    def __init__(self):
+        self.lab = lab.Lab()
+        self.next_port = 20000
+        self.parts = {}
+        self.bare_counts = []  # packets and batches of each time the bare loop ran
+
+    def __enter__(self):
+        os.makedirs(os.path.join(ROOT, "build", "e2e"), exist_ok=True)
+        try:
+            self.lab.up()
+            for host in ("client", "server"):  # no connection learns from the ones before it
+                self.on_host(host, "sysctl", "-qw", "net.ipv4.tcp_no_metrics_save=1")
+        except BaseException:
+            self.lab.down()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.lab.down()
+
+    def free_port(self):
+        self.next_port += 1
+        return self.next_port
+
+    def windows(self, name):
+        """A Windows program: "tree", "agent", "bare" or another; it stays."""
+        if name not in self.parts:
+            self.parts[name] = self.lab.program(name, "bench.exe")
+        return self.parts[name]
+
+    def native(self, host):
+        """A native program on "client" (a bystander, or a proxy) or "server"."""
+        if host not in self.parts:
+            actor = Actor(host, self.lab.folder, None)
+            words = ["run", host, "--", lab.PYTHON, os.path.join(HERE, "native.py"), actor.commands, actor.answers_path]
+            self.parts[host] = self.lab._run(actor, words)
+        return self.parts[host]
+
+    tree = property(lambda self: self.windows("tree"))
+    agent = property(lambda self: self.windows("agent"))
+
+    def answering(self, host=LOOPBACK, lookup=1):
+        """The agent reads connections at a new port, to their ends."""
+        port = self.free_port()
+        self.agent.call("answer", at=f"{host}/{port}", lookup=lookup, backlog=1024)
+        return port
+
+    @contextlib.contextmanager
+    def redirected(self, proxy, incoming=0):
+        """The tree's connections go to this port of the agent."""
+        started = self.agent.call("start", limit=60, client=self.tree.pid, proxy=proxy, incoming=incoming)
+        expect_equal(started["result"], 1, f"start ({started['text']})")
+        try:
+            yield
+        finally:
+            stopped = self.agent.call("stop", limit=30)
+            self.agent.call("free")
+            expect_equal(stopped["result"], 1, f"stop ({stopped})")
+
+    @contextlib.contextmanager
+    def bare(self, port, direction="outbound"):
+        """The bare loop takes just what the redirector has to take: both legs of what uses this port."""
+        way = f"{direction}+and+" if direction else ""
+        loop = self.windows("bare")
+        loop.call("pass_open", limit=60, filter=f"{way}tcp+and+(tcp.SrcPort+==+{port}+or+tcp.DstPort+==+{port})")
+        try:
+            yield
+        finally:
+            result = loop.call("pass_close", limit=60)
+            expect_equal(result["send_errors"], 0, "sends of the bare loop that failed")
+            self.bare_counts.append((result["packets"], result["batches"]))
+
+    def counters(self):
+        return self.lab.ask("counters")
+
+    def on_host(self, host, *words):
+        done = lab.lab_command("run", host, "--", *words)
+        expect_equal(done.returncode, 0, f"{words}: {done.stderr}")
+
+    @contextlib.contextmanager
+    def loss(self, percent):
+        """Loss between the hosts, for each direction alike. Time-outs are short then: with the usual 200 ms, how many
+        losses hit the end of a burst would be all that is measured."""
+        for host, own in (("client", CLIENT), ("server", SERVER)):
+            self.on_host(host, "ip", "route", "change", "10.77.0.0/24", "dev", "lan", "src", own, "rto_min", "20ms")
+        with self.wire("loss", percent):
+            yield
+
+    @contextlib.contextmanager
+    def wire(self, *words):
+        """Conditions between the hosts, as `lab/lab net` makes them."""
+        done = lab.lab_command("net", *words)
+        expect_equal(done.returncode, 0, f"net {words}: {done.stderr}")
+        try:
+            yield
+        finally:
+            lab.lab_command("net", "clear")
+
+    @contextlib.contextmanager
+    def small_loopback(self):
+        """Loopback carries packets no larger than the wire's, as the redirected connection's are: its two ends are told
+        different sizes, and the smaller one counts. Without this the bare loop would carry 64 KiB a packet."""
+        self.on_host("client", "ip", "link", "set", "lo", "mtu", "1500")
+        try:
+            yield
+        finally:
+            self.on_host("client", "ip", "link", "set", "lo", "mtu", "65536")

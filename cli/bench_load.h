@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file bench_load.h
+ * The two ends of the connections that "redirector bench" measures: a server in this process, a client in a child.
+ */
+#ifndef CLI_BENCH_LOAD_H
+#define CLI_BENCH_LOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <windows.h>
+
+typedef enum bench_task { BENCH_UPLOAD = 'U', BENCH_DOWNLOAD = 'D', BENCH_CONNECT = 'C' } bench_task;
+
+typedef struct bench_answer {
+    uint64_t total_us;   /**< all of it */
+    uint64_t connect_us; /**< median of the connect() calls */
+} bench_answer;
+
+typedef struct bench_client {
+    HANDLE process;
+    DWORD pid;
+    HANDLE to, from; /**< pipes */
+} bench_client;
+
+/** Listens on 127.0.0.1, and serves until the process ends. 0: failed, GetLastError() says why. */
+uint16_t bench_server_open(void);
+
+/** A port of 127.0.0.1 that stays taken, and where nobody listens. 0: failed. */
+uint16_t bench_dead_port(void);
+
+/** Starts this program again, as a client that waits for tasks. False: failed, GetLastError() says why. */
+bool bench_client_start(bench_client *c);
+void bench_client_end(bench_client *c);
+
+/** Lets it send or receive `n` bytes over one connection to that port, or make `n` connections. False: it failed. */
+bool bench_client_do(bench_client *c, bench_task task, uint16_t port, uint64_t n, bench_answer *answer);
+
+/** The child's life: does what standard input says, answers on standard output, until the pipe ends. */
+DWORD bench_client_main(void);
+
+/** The word after "bench" that makes a child of it; nobody types it. */
+#define BENCH_CLIENT_WORD L"--as-client"
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file pass_loop.h
+ * The bare loop: takes packets from the driver and gives them back, and does nothing else. It is what any program that
+ * works by WinDivert pays at least, and what redirection is measured against (redirector bench, and bench/ in the lab).
+ */
+#ifndef CLI_PASS_LOOP_H
+#define CLI_PASS_LOOP_H
+
+#include <stdint.h>
+#include <windows.h>
+
+typedef struct pass_loop pass_loop;
+
+typedef struct pass_loop_counts {
+    uint64_t packets, batches, send_errors;
+} pass_loop_counts;
+
+/** Loads WinDivert.dll from this full path, opens a packet handle with the filter, and starts the thread that passes.
+ * NULL: GetLastError() says why. */
+pass_loop *pass_loop_open(const wchar_t *dll, const char *filter);
+
+/** Passes what is queued, and closes. `counts` may be NULL. */
+void pass_loop_close(pass_loop *loop, pass_loop_counts *counts);
+
+#endif

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# What is built for fuzzing (preset native-fuzz, clang): each fuzz/*.c as a libFuzzer program of its own.
+
+find_package(cmocka REQUIRED) # the models of tests/property assert by it
+
+add_library(engine STATIC ${ENGINE_SOURCES} src/windows/divert_meta.c)
+target_link_libraries(engine PUBLIC redirector_flags)
+target_compile_options(engine PUBLIC -Wno-unknown-warning-option -Wno-missing-prototypes)
+
+file(GLOB fuzz_targets CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/fuzz/*.c")
+foreach(source IN LISTS fuzz_targets)
+    cmake_path(GET source STEM name)
+    add_executable(fuzz_${name} ${source})
+    target_include_directories(fuzz_${name} PRIVATE tests/unit)
+    target_compile_definitions(fuzz_${name} PRIVATE _GNU_SOURCE)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    target_link_libraries(fuzz_${name} PRIVATE engine cmocka)
+endforeach()
+
+# The references in these are slow and have nothing to find: only what is under test guides the fuzzer. (In the others
+# the model's decisions do, too.)
+foreach(name packet intake rules text host_name)
+    set_source_files_properties("${PROJECT_SOURCE_DIR}/fuzz/${name}.c" PROPERTIES COMPILE_OPTIONS
+        "-fno-sanitize=fuzzer-no-link")
+endforeach()
+
+# Of Windows' layer, what needs next to nothing of Windows.
+target_sources(fuzz_text PRIVATE src/windows/text.c)
+target_include_directories(fuzz_text BEFORE PRIVATE fuzz/shim)
+target_compile_options(fuzz_text PRIVATE -fshort-wchar)
+
+# Of the program, what reads strangers' bytes.
+target_sources(fuzz_host_name PRIVATE cli/host_name.c)

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+
+// The layer over the C library, the same for both ways of linking. It retypes nothing: the structures in
+// ztypes_windows_amd64.go are made from the public header. What differs stands in library_cgo_windows_amd64.go and
+// library_dll_windows_amd64.go: the calls (libraryStart and so on) and where memory for the library comes from.
+//
+// Life of the C object: redirector_start makes it, stop stops it, and it stays valid for lookups, which then miss. It
+// is freed when stop has been called and nothing in Go refers to it any more, so no lookup can meet freed memory. A
+// redirector that nobody stops is never freed: forgetting the value must not end the redirection.
+
+package redirector
+
+import (
+	"net/netip"
+	"runtime"
+	"sync"
+	"unsafe"
+)
+
+type nativeEngine struct {
+	handle  unsafe.Pointer // the library's `redirector`
+	log     *logger        // nil: no LogFunc
+	stopped sync.Once
+}
+
+func startEngine(config Config) (engine, error) {
+	if err := libraryLoad(); err != nil {
+		return nil, err
+	}
+	var m memory
+	defer m.free()
+	e := &nativeEngine{}
+	native := configToNative(config, &m)
+	if config.LogFunc != nil {
+		e.log = newLogger(config.LogFunc)
+		native.Log_fn, native.Log_context = libraryLogFunc(), e.log.context
+	}
+	var handle unsafe.Pointer
+	failure := nativeError{Size: uint32(unsafe.Sizeof(nativeError{}))}
+	if status := libraryStart(&native, &handle, &failure); status != statusOK {
+		e.log.free()
+		return nil, errorFromNative(&failure)
+	}
+	e.handle = handle
+	return e, nil
+}
+
+func (e *nativeEngine) stop() error {
+	status := libraryStop(e.handle)
+	e.stopped.Do(func() {
+		e.log.free()
+		runtime.SetFinalizer(e, func(e *nativeEngine) { libraryFree(e.handle) })
+	})
+	runtime.KeepAlive(e)
+	return failed("stop", status)
+}
+
+func (e *nativeEngine) failure() error {
+	why := nativeError{Size: uint32(unsafe.Sizeof(nativeError{}))}
+	libraryGetState(e.handle, &why)
+	runtime.KeepAlive(e)
+	if Status(why.Code) == statusOK {
+		return nil
+	}
+	return errorFromNative(&why)
+}
+
+// failed makes an error of the status of a call that gives no text; nil if it succeeded.
+func failed(what string, status Status) error {
+	if status == statusOK {
+		return nil
+	}
+	return &Error{Status: status, Text: what + ": " + status.String()}
+}
+
+func (e *nativeEngine) destination(peer netip.AddrPort) (Destination, bool) {
+	address := addressToNative(peer)
+	found := nativeDestination{Size: uint32(unsafe.Sizeof(nativeDestination{}))}
+	status := libraryLookup(e.handle, &address, &found)
+	runtime.KeepAlive(e)
+	if status != statusOK {
+		return Destination{}, false
+	}
+	return Destination{
+		Addr:     addressFromNative(found.Destination),
+		PID:      found.Pid,
+		Incoming: found.Incoming != 0,
+	}, true
+}
+
+func (e *nativeEngine) remove(peer netip.AddrPort) bool {
+	address := addressToNative(peer)
+	status := libraryForget(e.handle, &address)
+	runtime.KeepAlive(e)
+	return status == statusOK
+}
+
+func (e *nativeEngine) setRules(rules []Rule) error {
+	var m memory
+	defer m.free()
+	status := librarySetRules(e.handle, rulesToNative(rules, &m), uint32(len(rules)))
+	runtime.KeepAlive(e)
+	return failed("set rules", status)
+}
+
+// flows makes room for as many as there are, and a few that may have come by the time of the second call.
+func (e *nativeEngine) flows() ([]Flow, error) {
+	defer runtime.KeepAlive(e)
+	var total uint32
+	for room := uint32(0); ; room = total + total/8 + 16 {
+		list := make([]nativeFlow, room+1) // never empty: the library wants to see the size of an element
+		list[0].Size = uint32(unsafe.Sizeof(nativeFlow{}))
+		if status := libraryListFlows(e.handle, &list[0], room+1, &total); status != statusOK {
+			return nil, failed("list flows", status)
+		}
+		if total <= room+1 {
+			return flowsFromNative(list[:total]), nil
+		}
+	}
+}
+
+func (e *nativeEngine) stats() Stats {
+	s := nativeStats{Size: uint32(unsafe.Sizeof(nativeStats{}))}
+	libraryGetStats(e.handle, &s)
+	runtime.KeepAlive(e)
+	return statsFromNative(&s)
+}
+
+// Version is the version of the C library, "0.1.0"; "" if it is a DLL that cannot be loaded.
+func Version() string {
+	if libraryLoad() != nil {
+		return ""
+	}
+	return goString(libraryVersion())
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+
+//go:build cgo && !windows_redirector_dll
+
+// The library as a static archive, called by cgo.
+
+package redirector
+
+/*
+#cgo CFLAGS: -I${SRCDIR}/../../include
+#cgo LDFLAGS: -L${SRCDIR}/../../lib -L${SRCDIR}/../../build/mingw-release -l:libwindows_redirector.a
+#cgo LDFLAGS: -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32
+#include <stdlib.h>
+#include "windows_redirector.h"
+
+void redirectorGoLog(void *context, uint32_t level, char *line); // library_cgo_log_windows_amd64.go
+
+static inline void log_to_go(void *context, uint32_t level, const char *line) {
+    redirectorGoLog(context, level, (char *)line);
+}
+
+static inline redirector_log_fn *log_function(void) { return log_to_go; }
+*/
+import "C"
+
+import "unsafe"
+
+func libraryLoad() error { return nil }
+
+// libraryAllocate gives zeroed memory of C, because Go code is to store pointers in it. It never gives nil: when there
+// is none, cgo ends the program.
+func libraryAllocate(size uintptr) unsafe.Pointer {
+	block := C.malloc(C.size_t(size))
+	copy(unsafe.Slice((*byte)(block), size), make([]byte, size))
+	return block
+}
+
+func libraryRelease(block unsafe.Pointer) { C.free(block) }
+
+func libraryLogFunc() *[0]byte { return (*[0]byte)(C.log_function()) }
+
+func libraryStart(config *nativeConfig, handle *unsafe.Pointer, failure *nativeError) Status {
+	return Status(C.redirector_start((*C.redirector_config)(unsafe.Pointer(config)),
+		(**C.redirector)(unsafe.Pointer(handle)), (*C.redirector_error)(unsafe.Pointer(failure))))
+}
+
+func libraryStop(handle unsafe.Pointer) Status {
+	return Status(C.redirector_stop((*C.redirector)(handle)))
+}
+
+func libraryGetState(handle unsafe.Pointer, why *nativeError) {
+	C.redirector_get_state((*C.redirector)(handle), (*C.redirector_error)(unsafe.Pointer(why)))
+}
+
+func libraryFree(handle unsafe.Pointer) { C.redirector_free((*C.redirector)(handle)) }
+
+func libraryLookup(handle unsafe.Pointer, peer *nativeAddress, found *nativeDestination) Status {
+	return Status(C.redirector_lookup((*C.redirector)(handle), (*C.redirector_address)(unsafe.Pointer(peer)),
+		(*C.redirector_destination)(unsafe.Pointer(found))))
+}
+
+func libraryForget(handle unsafe.Pointer, peer *nativeAddress) Status {
+	return Status(C.redirector_forget((*C.redirector)(handle), (*C.redirector_address)(unsafe.Pointer(peer))))
+}
+
+func librarySetRules(handle unsafe.Pointer, rules *nativeRule, count uint32) Status {
+	return Status(C.redirector_set_rules((*C.redirector)(handle), (*C.redirector_rule)(unsafe.Pointer(rules)),
+		C.uint32_t(count)))
+}
+
+func libraryListFlows(handle unsafe.Pointer, list *nativeFlow, capacity uint32, total *uint32) Status {
+	return Status(C.redirector_list_flows((*C.redirector)(handle), (*C.redirector_flow)(unsafe.Pointer(list)),
+		C.uint32_t(capacity), (*C.uint32_t)(unsafe.Pointer(total))))
+}
+
+func libraryGetStats(handle unsafe.Pointer, stats *nativeStats) {
+	C.redirector_get_stats((*C.redirector)(handle), (*C.redirector_stats)(unsafe.Pointer(stats)))
+}
+
+func libraryVersion() *int8 { return (*int8)(unsafe.Pointer(C.redirector_version())) }
+
+func libraryStatusName(status uint32) *int8 {
+	return (*int8)(unsafe.Pointer(C.redirector_status_name(C.uint32_t(status))))
+}

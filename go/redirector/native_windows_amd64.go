@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+
+// Translation between the types of the package and those of the library.
+
+package redirector
+
+import (
+	"net/netip"
+	"time"
+	"unsafe"
+)
+
+const statusOK Status = 0
+
+// memory is what structures point to while the library reads them. It comes from libraryAllocate, because memory of Go
+// that points to other memory of Go may not be handed to C.
+type memory struct{ blocks []unsafe.Pointer }
+
+func (m *memory) allocate(size uintptr) unsafe.Pointer {
+	block := libraryAllocate(size)
+	m.blocks = append(m.blocks, block)
+	return block
+}
+
+func (m *memory) free() {
+	for _, block := range m.blocks {
+		libraryRelease(block)
+	}
+	m.blocks = nil
+}
+
+// text copies a string and adds a NUL.
+func (m *memory) text(s string) *int8 {
+	block := m.allocate(uintptr(len(s)) + 1)
+	copy(unsafe.Slice((*byte)(block), len(s)+1), s+"\x00")
+	return (*int8)(block)
+}
+
+func goString(text *int8) string {
+	length := 0
+	for *(*int8)(unsafe.Add(unsafe.Pointer(text), length)) != 0 {
+		length++
+	}
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(text)), length))
+}
+
+func errorFromNative(native *nativeError) error {
+	return &Error{Status: Status(native.Code), OSError: native.Error, Text: goString(&native.Text[0])}
+}
+
+func configToNative(config Config, m *memory) nativeConfig {
+	native := nativeConfig{
+		Size:          uint32(unsafe.Sizeof(nativeConfig{})),
+		Client_pid:    config.ClientPID,
+		Agent_pid:     config.AgentPID,
+		Proxy_port:    portToNative(config.ProxyPort),
+		Incoming_port: portToNative(config.IncomingPort),
+		Flags:         flagsToNative(config),
+		// Rounded up: a fraction of a millisecond must not turn into 0, which means the default.
+		Hold_ms:    uint32((config.HoldTime + time.Millisecond - 1) / time.Millisecond),
+		Look_ms:    uint32(config.LookInterval / time.Millisecond),
+		Rules:      rulesToNative(config.Rules, m),
+		Rule_count: uint32(len(config.Rules)),
+		Log_level:  uint32(config.LogLevel),
+	}
+	if count := len(config.Roots); count != 0 {
+		roots := (*uint32)(m.allocate(uintptr(count) * unsafe.Sizeof(uint32(0))))
+		copy(unsafe.Slice(roots, count), config.Roots)
+		native.Roots, native.Root_count = roots, uint32(count)
+	}
+	if config.WinDivertDir != "" {
+		native.Windivert_dir = m.text(config.WinDivertDir)
+	}
+	if config.NoLogFile { // to the library NULL is the default file, and "" is none
+		native.Log_path = m.text("")
+	} else if config.LogPath != "" {
+		native.Log_path = m.text(config.LogPath)
+	}
+	return native
+}
+
+func flagsToNative(config Config) (flags uint32) {
+	for _, f := range []struct {
+		set bool
+		bit uint32
+	}{
+		{config.LeaveFlows, flagLeaveFlows},
+		{config.Reflect, flagReflect},
+		{config.Refuse, flagRefuse},
+		{config.DescendantsOnly, flagDescendantsOnly},
+	} {
+		if f.set {
+			flags |= f.bit
+		}
+	}
+	return flags
+}
+
+// rulesToNative copies rules; nil for none.
+func rulesToNative(rules []Rule, m *memory) *nativeRule {
+	if len(rules) == 0 {
+		return nil
+	}
+	list := (*nativeRule)(m.allocate(uintptr(len(rules)) * unsafe.Sizeof(nativeRule{})))
+	for i, native := 0, unsafe.Slice(list, len(rules)); i < len(rules); i++ {
+		native[i].Pid = rules[i].PID
+		if rules[i].Include {
+			native[i].Include = 1
+		}
+		if rules[i].Pattern != "" {
+			native[i].Pattern = m.text(rules[i].Pattern)
+		}
+	}
+	return list
+}
+
+// portToNative keeps a wrong port wrong: cutting it to 32 bits could make a valid one of it.
+func portToNative(port int) uint32 {
+	if port < 0 || port > 65535 {
+		return 65536
+	}
+	return uint32(port)
+}
+
+// addressToNative drops what a peer address may carry on top: the zone, and the IPv4-in-IPv6 form of dual-stack
+// listeners.
+func addressToNative(peer netip.AddrPort) nativeAddress {
+	native := nativeAddress{Port: uint32(peer.Port())}
+	switch ip := peer.Addr().Unmap(); {
+	case ip.Is4():
+		native.Family = 4
+		copy(native.Bytes[:], ip.AsSlice())
+	case ip.Is6():
+		native.Family = 6
+		native.Bytes = ip.As16()
+	}
+	return native
+}
+
+func addressFromNative(native nativeAddress) netip.AddrPort {
+	ip := netip.AddrFrom16(native.Bytes)
+	if native.Family == 4 {
+		ip, _ = netip.AddrFromSlice(native.Bytes[:4])
+	}
+	return netip.AddrPortFrom(ip, uint16(native.Port))
+}
+
+func flowsFromNative(list []nativeFlow) []Flow {
+	flows := make([]Flow, len(list))
+	for i, native := range list {
+		flows[i] = Flow{
+			Destination: Destination{
+				Addr:     addressFromNative(native.Destination),
+				PID:      native.Pid,
+				Incoming: native.Kind == flowIncoming,
+			},
+			Client:      addressFromNative(native.Client),
+			Peer:        addressFromNative(native.Peer),
+			State:       FlowState(native.State),
+			Opened:      time.UnixMilli(int64(native.Opened_ms)),
+			Age:         time.Duration(native.Age_ms) * time.Millisecond,
+			BytesUp:     native.Bytes_up,
+			BytesDown:   native.Bytes_down,
+			PacketsUp:   native.Packets_up,
+			PacketsDown: native.Packets_down,
+		}
+	}
+	return flows
+}
+
+func statsFromNative(s *nativeStats) Stats {
+	return Stats{
+		FlowsLive:        s.Flows_live,
+		FlowsTotal:       s.Flows_total,
+		FlowsRefused:     s.Flows_refused,
+		PacketsSeen:      s.Packets_seen,
+		PacketsPassed:    s.Packets_passed,
+		PacketsRewritten: s.Packets_rewritten,
+		PacketsHeld:      s.Packets_held,
+		PacketsDropped:   s.Packets_dropped,
+		PacketsMalformed: s.Packets_malformed,
+		ProxyMissing:     s.Proxy_missing,
+		HoldTimeouts:     s.Hold_timeouts,
+		HoldRefused:      s.Hold_refused,
+		SendErrors:       s.Send_errors,
+		ReceiveErrors:    s.Receive_errors,
+		EventsSeen:       s.Events_seen,
+		LookupsHit:       s.Lookups_hit,
+		LookupsMissed:    s.Lookups_missed,
+		LogLinesLost:     s.Log_lines_lost,
+		CoverWaits:       s.Cover_waits,
+		FilterSwaps:      s.Filter_swaps,
+		WatchdogTrips:    s.Watchdog_trips,
+		QueueDelayLast:   time.Duration(s.Queue_delay_last_us) * time.Microsecond,
+		QueueDelayMax:    time.Duration(s.Queue_delay_max_us) * time.Microsecond,
+		QueueDelayMean:   time.Duration(s.Queue_delay_mean_us) * time.Microsecond,
+	}
+}

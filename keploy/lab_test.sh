@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# The archive for Keploy, build/mingw-release/keploy/libwindows_redirector.a (or that of the build folder given): what
+# it exports, whether it links as Keploy links it (cgo, the same link line and prototypes), and all modes at work, in a
+# lab of its own (lab/lab). Prints a line per test and ends "N passed, N failed".
+set -u
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+archive=${1:-$root/build/mingw-release}/keploy/libwindows_redirector.a
+case ${LAB:-} in
+"" | on | off) LAB=kep$$ ;; # on and off are words of make check, not the name of a lab
+esac
+export LAB
+work=$(mktemp -d)
+trap '"$root/lab/lab" down >/dev/null 2>&1 </dev/null; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
+
+give_up() {
+    echo "FAIL $1"
+    [ -z "${2-}" ] || sed 's/^/    /' "$2" | tail -40
+    echo "0 passed, 1 failed"
+    exit 1
+}
+
+[ -f "$archive" ] || give_up "$archive is missing; build the CMake preset mingw-release"
+"$root/lab/lab" check >"$work/check" 2>&1 || give_up "$(cat "$work/check")"
+[ ! -e "$("$root/lab/lab" path)" ] || { trap 'rm -rf "$work"' EXIT; give_up "the lab $LAB is in use"; }
+
+export PATH="/usr/lib/go-1.19/bin:$PATH" # programs of Go 1.22 and later do not run under Wine 8
+mkdir "$work/program"
+cp "$root"/keploy/test/*.go "$archive" "$work/program/"
+printf 'module keploytest\n\ngo 1.19\n' >"$work/program/go.mod"
+(cd "$work/program" && env GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOOS=windows GOARCH=amd64 CGO_ENABLED=1 \
+    CC=x86_64-w64-mingw32-gcc go build -o "$work/keploy_test.exe" .) >"$work/link" 2>&1 || give_up link "$work/link"
+
+"$root/lab/lab" up >"$work/up" 2>&1 </dev/null || give_up "the lab does not come up" "$work/up"
+stage=$("$root/lab/lab" path)/win
+cp "$work/keploy_test.exe" "$stage/"
+
+# To a file, not a pipe: Wine's background services inherit the output and would keep a pipe open.
+timeout 180 "$root/lab/lab" wine keploy_test.exe >"$work/out" 2>&1 </dev/null
+status=$?
+
+passed=$(grep -c '^ok ' "$work/out")
+failed=$(grep -c '^FAIL ' "$work/out")
+if ! tr -d '\r' <"$work/out" | tail -1 | grep -qx "$passed passed, $failed failed"; then
+    sed 's/^/    /' "$work/out" | tail -40
+    echo "FAIL ended with status $status"
+    failed=$((failed + 1))
+fi
+tr -d '\r' <"$work/out" | grep -E '^(ok|FAIL) '
+
+ok() { passed=$((passed + 1)); echo "ok $1"; }
+fail() { failed=$((failed + 1)); echo "FAIL $1"; }
+
+# With debug on, the log has a line where a connection begins; without, only where it ends.
+if [ "$(grep -c 'redirected$' "$stage/windows_redirector.log")" = 5 ]; then
+    ok "debug: the log tells of each connection's beginning, and only in the run with debug on"
+else
+    fail "debug: $(grep -c 'redirected$' "$stage/windows_redirector.log") lines in the log, not 5"
+    sed 's/^/    /' "$stage/windows_redirector.log" | tail -30
+fi
+starts=$(x86_64-w64-mingw32-nm --defined-only "$archive" 2>/dev/null | grep -c ' T start_redirector$')
+if [ "$starts" = 1 ]; then
+    ok "one start_redirector in the archive"
+else
+    fail "$starts definitions of start_redirector in the archive"
+fi
+size=$(stat -c %s "$archive")
+if [ "$size" -lt $((300 * 1024)) ]; then
+    ok "the archive is under 300 KB"
+else
+    fail "the archive has $size bytes"
+fi
+if LC_ALL=C x86_64-w64-mingw32-nm "$archive" 2>/dev/null | grep -qE ' U __imp_(WinDivert|GetExtendedTcpTable)'; then
+    fail "the archive asks the linker for WinDivert or iphlpapi"
+else
+    ok "the archive asks the linker for neither WinDivert nor iphlpapi"
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

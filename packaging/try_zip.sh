@@ -1,0 +1,169 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# packaging/try_zip.sh [ZIP]     uses the package as a stranger would (default: the one in build/dist)
+#
+# Unpacks it; builds with what is in it a program by CMake, one by pkg-config and the Go example, each with DLL and with
+# archive; and has redirector.exe and that example redirect a program in a lab of its own, on a Wine prefix that has
+# seen nothing of the project. One file is not the package's: WinDivert64.sys is the lab's.
+# Prints a line per check and ends "N passed, N failed".
+set -u
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+case ${LAB:-} in
+"" | on | off) LAB=zip$$ ;; # on and off are words of make check, not the name of a lab
+esac
+export LAB
+lab=$root/lab/lab
+work=$(mktemp -d)
+consumer=$root/tests/dist/consumer
+passed=0
+failed=0
+server=
+lab_is_up=
+
+clean_up() {
+    [ -z "$server" ] || kill "$server" 2>/dev/null
+    [ -z "$lab_is_up" ] || "$lab" down >/dev/null 2>&1 </dev/null
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 1' INT TERM HUP
+
+finish() {
+    echo "$passed passed, $failed failed"
+    [ "$passed" -gt 0 ] && [ "$failed" = 0 ]
+    exit
+}
+
+# check NAME COMMAND...: passes if the command does.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/out" 2>&1 </dev/null; then
+        passed=$((passed + 1))
+        echo "ok $name"
+    else
+        failed=$((failed + 1))
+        echo "FAIL $name: $(tail -n 5 "$work/out" | tr '\n' ' ')"
+        sed 's/^/    /' "$work/out" | tail -n 40
+        return 1
+    fi
+}
+
+unpack() {
+    python3 -m zipfile -e "$zip" "$work/unpacked" || return 1
+    package=$(echo "$work"/unpacked/*)
+    [ -d "$package/bin" ] || { echo "not one folder with bin/ in it: $package"; return 1; }
+    version=$(sed -n 's/^#define REDIRECTOR_VERSION_STRING "\(.*\)"/\1/p' "$package/include/windows_redirector.h")
+}
+
+sums_are_right() (
+    cd "$package" && sha256sum --check --strict --quiet SHA256SUMS &&
+        diff <(sed 's/^[0-9a-f]*  //' SHA256SUMS | LC_ALL=C sort) \
+            <(find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort)
+)
+
+build_by_cmake() {
+    cmake -S "$consumer" -B "$work/cmake" -G Ninja -DCMAKE_BUILD_TYPE=Release -DWANTED="$version" \
+        -DCMAKE_TOOLCHAIN_FILE="$root/cmake/mingw-w64.cmake" -DCMAKE_PREFIX_PATH="$package" &&
+        cmake --build "$work/cmake" && cp "$work"/cmake/cmake_{dll,static}.exe "$programs"
+}
+
+# build_by_pkg_config NAME [static]
+build_by_pkg_config() {
+    local -x PKG_CONFIG_LIBDIR=$package/lib/pkgconfig
+    local flags
+    pkg-config --exists --print-errors "windows_redirector = $version" || return 1
+    read -ra flags < <(pkg-config ${2:+--static} --cflags --libs windows_redirector)
+    x86_64-w64-mingw32-gcc ${2:+-static} -o "$programs/$1.exe" "$consumer/main.c" "${flags[@]}"
+}
+
+# loads_dll PROGRAM yes|no: whether it is linked with the DLL
+loads_dll() {
+    local found=no
+    x86_64-w64-mingw32-objdump -p "$programs/$1.exe" >"$work/imports" || return 1
+    grep -q 'DLL Name: windows_redirector.dll' "$work/imports" && found=yes
+    [ $found = "$2" ] || { echo "$1: $found"; return 1; }
+}
+
+# in_go_module CGO COMMAND...: in the module as it lies in the package, with no way to the network
+in_go_module() (
+    export CGO_ENABLED=$1 PATH=/usr/lib/go-1.19/bin:$PATH CC=x86_64-w64-mingw32-gcc
+    shift
+    cd "$package/go" && GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOOS=windows GOARCH=amd64 "$@"
+)
+
+build_client() {
+    x86_64-w64-mingw32-gcc -std=c11 -O2 -D_WIN32_WINNT=0x0A00 -o "$programs/winsock_fetch.exe" \
+        "$root/demo/winsock_fetch.c" -static -lws2_32 -lbcrypt
+}
+
+# The programs beside the package's own, in the lab; the driver is the lab's.
+stage_programs() {
+    stage=$("$lab" path)/win/package
+    cp -r "$package/bin" "$stage" && cp "$programs"/*.exe "$stage" &&
+        cp "$("$lab" path)/win/WinDivert64.sys" "$stage" && head -c 300000 /dev/urandom >"$work/page"
+}
+
+# prints_version PROGRAM
+prints_version() {
+    LAB_CWD=$stage "$lab" wine "$1.exe" >"$work/version" 2>&1 </dev/null
+    local status=$?
+    [ $status = 0 ] && [ "$(tr -d '\r' <"$work/version")" = "$version" ] && return
+    echo "status $status: $(cat "$work/version")"
+    return 1
+}
+
+start_server() {
+    "$lab" run server -- python3 "$root/packaging/e2e.py" serve 80 "$work/page" >"$work/server" 2>&1 </dev/null &
+    server=$!
+    local patience=300
+    until grep -q ready "$work/server"; do
+        kill -0 "$server" && [ $((patience -= 1)) -gt 0 ] || { cat "$work/server"; return 1; }
+        sleep 0.1
+    done
+}
+
+zip=${1:-}
+if [ -z "$zip" ]; then
+    zip=$(echo "$root"/build/dist/windows-redirector-*-win64.zip)
+fi
+programs=$work/programs
+mkdir "$programs"
+check "the package is there, and unpacks" unpack || finish
+check "SHA256SUMS is right, and complete" sums_are_right
+check "CMake finds it: program with the DLL, program with the archive" build_by_cmake
+check "pkg-config finds it: program with the DLL" build_by_pkg_config pkg_dll
+check "pkg-config finds it: program with the archive" build_by_pkg_config pkg_static static
+check "each has what it asked for: CMake, DLL" loads_dll cmake_dll yes
+check "each has what it asked for: CMake, archive" loads_dll cmake_static no
+check "each has what it asked for: pkg-config, DLL" loads_dll pkg_dll yes
+check "each has what it asked for: pkg-config, archive" loads_dll pkg_static no
+check "the Go example builds from the package alone, with the archive" \
+    in_go_module 1 go build -o "$programs/agent.exe" ./examples/agent
+check "the Go example builds from the package alone, with the DLL, and needs no C compiler" \
+    in_go_module 0 go build -o "$programs/agent_dll.exe" ./examples/agent
+check "the Go module is whole (go vet)" in_go_module 1 go vet ./...
+check "the demo's client builds" build_client || finish
+
+[ ! -e "$("$lab" path)" ] || check "the lab $LAB is free" false || finish
+lab_is_up=yes
+check "the lab comes up" "$lab" up || finish
+check "the package is staged" stage_programs || finish
+for program in cmake_dll cmake_static pkg_dll pkg_static; do
+    check "$program runs and names the version" prints_version "$program"
+done
+check "the web server is ready" start_server || finish
+
+# Its lines and counts are of the same kind; they are passed on.
+LAB_CWD=$stage E2E_LAUNCHER="$lab wine" python3 "$root/packaging/e2e.py" run "$stage" "$work/page" "$version" \
+    http://10.77.0.2/page 'http://[fd77::2]/page' >"$work/e2e" 2>&1 </dev/null
+grep -v '^[0-9]* passed, ' "$work/e2e"
+passed=$((passed + $(grep -c '^ok ' "$work/e2e")))
+if grep -q '^[1-9][0-9]* passed, ' "$work/e2e"; then
+    failed=$((failed + $(grep -c '^FAIL ' "$work/e2e")))
+else
+    check "packaging/e2e.py comes to its end" false
+fi
+finish

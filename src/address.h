@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/** @file address.h  Addresses as the engine has them, and as the public header has them. */
+#ifndef ADDRESS_H
+#define ADDRESS_H
+
+#include "engine/types.h"
+#include "windows_redirector.h"
+
+static inline redirector_address address_to_public(const ip_addr *address, uint32_t family, uint16_t port)
+{
+    redirector_address out = {.family = family, .port = port};
+    if (family == FAMILY_IP4) {
+        memcpy(out.bytes, address->bytes + 12, 4);
+    } else {
+        memcpy(out.bytes, address->bytes, 16);
+    }
+    return out;
+}
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a structure that begins with its size grows at its end. A program that was built with an earlier
+ * header hands in an earlier size; it is copied as far as it goes, over zeroes, and 0 is the default of every field. A
+ * size that never was is an error of the caller, or a library older than the program: both had better know.
+ */
+#include "config.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <windows.h>
+
+enum { PORT_MAX = 65535, HOLD_MS_MAX = 1000, LOOK_MS_MIN = 100, LOOK_MS_MAX = 600000, ROOTS_MAX = 64 };
+
+static redirector_status invalid(char detail[CONFIG_DETAIL_SIZE], const char *text)
+{
+    snprintf(detail, CONFIG_DETAIL_SIZE, "%s", text);
+    return REDIRECTOR_INVALID_ARGUMENT;
+}
+
+static redirector_status check_numbers(const redirector_config *c, char detail[CONFIG_DETAIL_SIZE])
+{
+    const uint32_t known_flags =
+        REDIRECTOR_LEAVE_FLOWS | REDIRECTOR_REFLECT | REDIRECTOR_REFUSE | REDIRECTOR_DESCENDANTS_ONLY;
+    if (c->proxy_port > PORT_MAX || c->incoming_port > PORT_MAX) {
+        return REDIRECTOR_PORT_INVALID;
+    }
+    if (!c->proxy_port && !c->incoming_port) {
+        return REDIRECTOR_NO_PORT;
+    }
+    if (c->flags & ~known_flags) {
+        return invalid(detail, "unknown flags");
+    }
+    if (c->hold_ms > HOLD_MS_MAX) {
+        return invalid(detail, "hold_ms is above 1000");
+    }
+    if (c->log_level > REDIRECTOR_LOG_DEBUG) {
+        return invalid(detail, "no such log level");
+    }
+    if (c->look_ms && (c->look_ms < LOOK_MS_MIN || c->look_ms > LOOK_MS_MAX)) {
+        return invalid(detail, "look_ms is not within 100 to 600000");
+    }
+    if (c->root_count > ROOTS_MAX) {
+        return invalid(detail, "more than 64 roots");
+    }
+    if (c->root_count && !c->roots) {
+        return invalid(detail, "roots is NULL, but root_count is not 0");
+    }
+    return c->reserved ? invalid(detail, "a reserved field is not 0") : REDIRECTOR_OK;
+}
+
+redirector_status config_take(const redirector_config *in, redirector_config *out, char detail[CONFIG_DETAIL_SIZE])
+{
+    *detail = 0;
+    if (!in) {
+        return invalid(detail, "the configuration is NULL");
+    }
+    if (in->size != sizeof *in && in->size != offsetof(redirector_config, roots)) {
+        return invalid(detail, "the configuration's size field is not sizeof(redirector_config)");
+    }
+    memset(out, 0, sizeof *out);
+    memcpy(out, in, in->size);
+    out->size = sizeof *out;
+    out->agent_pid = out->agent_pid ? out->agent_pid : GetCurrentProcessId();
+    return check_numbers(out, detail);
+}
+
+redirector_status config_take_rules(const redirector_rule *rules, uint32_t count, struct rules **out,
+                                    char detail[CONFIG_DETAIL_SIZE])
+{
+    *detail = 0;
+    *out = NULL;
+    if (count > RULES_MAX) {
+        return invalid(detail, "more than 256 rules");
+    }
+    if (count && !rules) {
+        return invalid(detail, "rules is NULL, but their count is not 0");
+    }
+    struct rules *copy = count ? rules_new() : NULL;
+    for (uint32_t i = 0; copy && i < count; i++) {
+        const redirector_rule *rule = &rules[i];
+        const char *wrong = NULL;
+        if (rule->include > 1) {
+            wrong = "include is neither 0 nor 1";
+        } else if (rule->pattern && rule->pid) {
+            wrong = "it has both a pid and a pattern";
+        } else if (!rules_add(copy, rule->include, rule->pattern, rule->pid)) {
+            wrong = "its pattern is empty or longer than 512 bytes";
+        }
+        if (wrong) {
+            rules_free(copy);
+            snprintf(detail, CONFIG_DETAIL_SIZE, "rule %lu: %s", (unsigned long)i, wrong);
+            return REDIRECTOR_INVALID_ARGUMENT;
+        }
+    }
+    *out = copy;
+    return count && !copy ? REDIRECTOR_NO_MEMORY : REDIRECTOR_OK;
+}

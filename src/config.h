@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/** @file config.h  The caller's configuration and rules: checked, and turned into the library's own. */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "engine/rules.h"
+#include "windows_redirector.h"
+
+enum { CONFIG_DETAIL_SIZE = 120 };
+
+/**
+ * Copies the configuration, whatever size of it the caller knows, with defaults filled in where they are the same for
+ * all. Not OK: `detail` says which argument is wrong, if the status does not.
+ */
+redirector_status config_take(const redirector_config *in, redirector_config *out, char detail[CONFIG_DETAIL_SIZE]);
+
+/** The library's own copy of the rules, in *out; NULL for none. */
+redirector_status config_take_rules(const redirector_rule *rules, uint32_t count, struct rules **out,
+                                    char detail[CONFIG_DETAIL_SIZE]);
+
+#endif

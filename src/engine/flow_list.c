@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: the flow table is an array, so whoever wants all flows goes through its slots. He does so in
+ * portions, each taken between two batches of packets; a flow keeps its slot, so none is seen twice or skipped, except
+ * those that begin or end meanwhile.
+ */
+#include "flow_list.h"
+
+#include "engine_internal.h"
+
+uint32_t flow_list(const struct engine *e, uint32_t from, struct flow_view *out, uint32_t *count)
+{
+    uint32_t end = e->flows.never_used;
+    uint32_t until = from < end && end - from > FLOW_LIST_SLOTS ? from + FLOW_LIST_SLOTS : end;
+    *count = 0;
+    for (uint32_t id = from; id < until; id++) {
+        const struct flow *f = flow_at(&e->flows, id);
+        if (f->state == FLOW_FREE || f->kind == FLOW_DIRECT) {
+            continue;
+        }
+        struct tuple steered = flow_steered(&e->flows, id);
+        out[(*count)++] = (struct flow_view){
+            .original = *flow_original(&e->flows, id),
+            .peer = steered.src,
+            .peer_port = be16_to_host(steered.src_port),
+            .kind = f->kind,
+            .state = f->state,
+            .pid = f->pid,
+            .bytes = {f->bytes[LEG_FORWARD], f->bytes[LEG_REPLY]},
+            .packets = {f->packets[LEG_FORWARD], f->packets[LEG_REPLY]},
+            .opened_ms = f->opened_ms,
+        };
+    }
+    return until < end ? until : FLOW_NONE;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The list of live connections: portions of the flow table, copied on the engine's thread between two batches of
+ * packets, and turned into what the public header promises on the caller's.
+ */
+#include "address.h"
+#include "engine/flow_list.h"
+#include "service_internal.h"
+
+#include <stdlib.h>
+
+struct portion {
+    uint32_t from, next, count;
+    struct flow_view flows[FLOW_LIST_SLOTS];
+};
+
+/* What is the same for all of one list. */
+struct listing {
+    uint64_t now_ms;      /* on the engine's clock */
+    uint64_t now_unix_ms; /* the same moment on that of people */
+};
+
+static void copy_portion(redirector *r, void *context)
+{
+    struct portion *p = context;
+    p->next = flow_list(r->engine, p->from, p->flows, &p->count);
+}
+
+static uint64_t unix_now_ms(void)
+{
+    const uint64_t unix_epoch = 116444736000000000; /* 1970 in 100 ns since 1601 */
+    FILETIME now;
+    GetSystemTimeAsFileTime(&now);
+    return (((uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime) - unix_epoch) / 10000;
+}
+
+static redirector_flow flow_to_public(const struct flow_view *f, const struct listing *l)
+{
+    static const uint32_t states[] = {[FLOW_OPENING] = REDIRECTOR_FLOW_OPENING,
+                                      [FLOW_OPEN] = REDIRECTOR_FLOW_OPEN,
+                                      [FLOW_CLOSING] = REDIRECTOR_FLOW_CLOSING};
+    const struct tuple *t = &f->original;
+    uint64_t age_ms = l->now_ms > f->opened_ms ? l->now_ms - f->opened_ms : 0; /* it can be younger than the list */
+    return (redirector_flow){
+        .size = sizeof(redirector_flow),
+        .pid = f->pid,
+        .kind = f->kind == FLOW_INCOMING ? REDIRECTOR_FLOW_INCOMING : REDIRECTOR_FLOW_OUTGOING,
+        .state = states[f->state],
+        .client = address_to_public(&t->src, t->family, be16_to_host(t->src_port)),
+        .destination = address_to_public(&t->dst, t->family, be16_to_host(t->dst_port)),
+        .peer = address_to_public(&f->peer, t->family, f->peer_port),
+        .bytes_up = f->bytes[LEG_FORWARD],
+        .bytes_down = f->bytes[LEG_REPLY],
+        .packets_up = f->packets[LEG_FORWARD],
+        .packets_down = f->packets[LEG_REPLY],
+        .opened_ms = l->now_unix_ms - age_ms,
+        .age_ms = age_ms,
+    };
+}
+
+redirector_status service_list_flows(redirector *r, redirector_flow *out, uint32_t capacity, uint32_t *total)
+{
+    struct listing listing = {loop_now_ms(), unix_now_ms()};
+    struct portion *p = malloc(sizeof *p);
+    *total = 0;
+    if (!p) {
+        return REDIRECTOR_NO_MEMORY;
+    }
+    uint32_t found = 0;
+    bool running;
+    p->next = 0;
+    do {
+        p->from = p->next;
+        running = request_make(r, copy_portion, p);
+        for (uint32_t i = 0; running && i < p->count; i++, found++) {
+            if (found < capacity) {
+                out[found] = flow_to_public(&p->flows[i], &listing);
+            }
+        }
+    } while (running && p->next != FLOW_NONE);
+    free(p);
+    *total = running ? found : 0;
+    return running ? REDIRECTOR_OK : REDIRECTOR_NOT_RUNNING;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "roots.h"
+
+#include <stdio.h>
+#include <windows.h>
+
+static bool add(struct roots *out, uint32_t pid, redirector_error *error)
+{
+    return process_identify(pid, &out->all[out->count], error) && ++out->count;
+}
+
+bool roots_identify(const redirector_config *config, struct roots *out, redirector_error *error)
+{
+    struct process_id agent;
+    if (config->client_pid == config->agent_pid && !(config->flags & REDIRECTOR_DESCENDANTS_ONLY)) {
+        error_set(error, REDIRECTOR_INVALID_ARGUMENT, 0, "the agent cannot be its own client");
+        return false;
+    }
+    out->count = 0;
+    if ((config->client_pid || !config->root_count) && !add(out, config->client_pid, error)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < config->root_count; i++) {
+        if (!add(out, config->roots[i], error)) {
+            return false;
+        }
+    }
+    return config->agent_pid == GetCurrentProcessId() || process_identify(config->agent_pid, &agent, error);
+}
+
+void roots_describe(const struct roots *roots, char out[40])
+{
+    int length = snprintf(out, 40, "pid %lu", (unsigned long)roots->all[0].pid);
+    if (roots->count > 1) {
+        snprintf(out + length, (size_t)(40 - length), " (one of %lu roots)", (unsigned long)roots->count);
+    }
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/** @file roots.h  Who is meant: the roots of the tree and the agent, identified before anything is opened (I5). */
+#ifndef ROOTS_H
+#define ROOTS_H
+
+#include "windows/process.h"
+
+struct roots {
+    struct process_id all[PROCESS_ROOTS_MAX];
+    uint32_t count;
+};
+
+/** Identifies client_pid, if there is one, `roots`, and the agent. false: *error. */
+bool roots_identify(const redirector_config *config, struct roots *out, redirector_error *error);
+
+/** "pid 12", or "pid 12 (one of 4 roots)". */
+void roots_describe(const struct roots *roots, char out[40]);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The driver walks the filter for each packet of the machine, so the ranges of a set are written as a balanced tree of
+ * conditionals: some seven tests instead of a hundred.
+ */
+#include "windows/divert_filter.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+struct text {
+    char *at, *end;
+};
+
+static void put(struct text *t, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int room = (int)(t->end - t->at), n = vsnprintf(t->at, (size_t)room, format, arguments);
+    va_end(arguments);
+    assert(n >= 0 && n < room); /* DIVERT_FILTER_MAX is enough for COVER_RANGES */
+    t->at += n < room ? n : room - 1;
+}
+
+/* `reached`: a test before this one has shown that the port is not below the range. */
+static void put_range(struct text *t, const char *field, struct port_range r, bool reached)
+{
+    reached = reached || r.first == 0;
+    if (reached && r.last == 65535) {
+        put(t, "true");
+    } else if (reached) {
+        put(t, "%s <= %u", field, r.last);
+    } else if (r.first == r.last) {
+        put(t, "%s == %u", field, r.first);
+    } else if (r.last == 65535) {
+        put(t, "%s >= %u", field, r.first);
+    } else {
+        put(t, "(%s >= %u and %s <= %u)", field, r.first, field, r.last);
+    }
+}
+
+static void put_tree(struct text *t, const char *field, const struct port_range *ranges, uint32_t count, bool reached)
+{
+    if (count == 1) {
+        put_range(t, field, ranges[0], reached);
+        return;
+    }
+    uint32_t half = count / 2;
+    put(t, "(%s < %u ? ", field, ranges[half].first);
+    put_tree(t, field, ranges, half, reached);
+    put(t, " : ");
+    put_tree(t, field, ranges + half, count - half, true);
+    put(t, ")");
+}
+
+/* " or <the port is in the set>" */
+static void put_set(struct text *t, const char *field, const struct port_set *set)
+{
+    struct port_range ranges[COVER_RANGES];
+    uint32_t count = 0;
+    for (uint32_t from = 0; count < COVER_RANGES && port_set_next_range(set, from, &ranges[count]); count++) {
+        from = ranges[count].last + 1u;
+    }
+    if (count) {
+        put(t, " or ");
+        put_tree(t, field, ranges, count, false);
+    }
+}
+static_assert((int)COVER_INBOUND_RANGES <= (int)COVER_RANGES, "room for either");
+static_assert(2 * (COVER_RANGES + COVER_INBOUND_RANGES) + 16 <= 255, "the driver takes 255 tests");
+static_assert(11 * (COVER_RANGES + COVER_INBOUND_RANGES) + 64 <= 1278, "the DLL takes so many words");
+
+void divert_filter_write(const struct cover *cover, uint16_t proxy_port, uint16_t incoming_port,
+                         char out[DIVERT_FILTER_MAX])
+{
+    static const char first_syn[] = "(tcp.Syn and tcp.Ack == 0)";
+    const uint16_t ports[] = {proxy_port, incoming_port};
+    struct text t = {out, out + DIVERT_FILTER_MAX};
+    put(&t, incoming_port ? "tcp and (outbound ? (%s" : "outbound and tcp and (%s", first_syn);
+    for (int i = 0; i < 2; i++) {
+        if (ports[i]) {
+            put(&t, " or tcp.SrcPort == %u", ports[i]);
+        }
+    }
+    put_set(&t, "tcp.SrcPort", &cover->outbound);
+    put(&t, ")");
+    if (incoming_port) {
+        put(&t, " : (%s", first_syn);
+        put_set(&t, "tcp.DstPort", &cover->inbound);
+        put(&t, "))");
+    }
+}

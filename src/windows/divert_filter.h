@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/** @file divert_filter.h  The packet layer's filter, in WinDivert's filter language. */
+#ifndef WINDOWS_DIVERT_FILTER_H
+#define WINDOWS_DIVERT_FILTER_H
+
+#include "engine/cover.h"
+
+/** Room for any filter, with its NUL. */
+enum { DIVERT_FILTER_MAX = 16 * 1024 };
+
+/**
+ * Writes a filter that diverts:
+ *
+ *   outbound  first SYNs; what leaves from proxy_port and incoming_port; what leaves from ports of cover->outbound
+ *   inbound   only if incoming_port is not 0: first SYNs; what goes to ports of cover->inbound
+ *
+ * Without incoming_port it names nothing inbound, so that the driver installs no inbound callout at all. Ports are in host
+ * order; 0 is none. The cover must be coarse: at most COVER_RANGES and COVER_INBOUND_RANGES ranges.
+ */
+void divert_filter_write(const struct cover *cover, uint16_t proxy_port, uint16_t incoming_port,
+                         char out[DIVERT_FILTER_MAX]);
+
+#endif

@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# The extended calls and the examples against a driver, in a lab of their own (lab/lab): api_test.c, linked with the
+# DLL, and the programs of examples/, linked with the archive. Takes the library from build/mingw-release, or from the
+# build folder given. Prints a line per test and ends "N passed, N failed".
+set -u
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+build=${1:-$root/build/mingw-release}
+case ${LAB:-} in
+"" | on | off) LAB=api$$ ;; # on and off are words of make check, not the name of a lab
+esac
+export LAB
+work=$(mktemp -d)
+trap '"$root/lab/lab" down >/dev/null 2>&1 </dev/null; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
+
+give_up() {
+    echo "FAIL $1"
+    [ -z "${2-}" ] || sed 's/^/    /' "$2" | tail -40
+    echo "0 passed, 1 failed"
+    exit 1
+}
+
+# compile COMPILER PROGRAM SOURCE... : strictly
+compile() {
+    local compiler=$1 program=$2
+    shift 2
+    "x86_64-w64-mingw32-$compiler" -O1 -Wall -Wextra -Werror -I"$root/include" "$@" -o "$work/$program" \
+        >"$work/$program.log" 2>&1 || give_up "$program does not build" "$work/$program.log"
+}
+
+[ -f "$build/windows_redirector.dll" ] || give_up "$build/windows_redirector.dll is missing; build the CMake preset"
+"$root/lab/lab" check >"$work/check" 2>&1 || give_up "$(cat "$work/check")"
+[ ! -e "$("$root/lab/lab" path)" ] || { trap 'rm -rf "$work"' EXIT; give_up "the lab $LAB is in use"; }
+
+archive=("$build/libwindows_redirector.a" -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32)
+compile gcc api_test.exe -std=c11 -DREDIRECTOR_USE_DLL "$root"/tests/api/{api_test,worker}.c \
+    "$build/libwindows_redirector.dll.a" -lws2_32
+compile gcc forward.exe -std=c11 "$root/examples/c/forward.c" "${archive[@]}"
+compile gcc watch.exe -std=c11 "$root/examples/c/watch.c" "${archive[@]}"
+compile g++ rules.exe -std=c++17 -static "$root/examples/cpp/rules.cpp" "${archive[@]}"
+
+"$root/lab/lab" up >"$work/up" 2>&1 </dev/null || give_up "the lab does not come up" "$work/up"
+stage=$("$root/lab/lab" path)/win
+cp "$work"/*.exe "$build/windows_redirector.dll" "$stage/"
+
+# A server on the other host that says "W" to whoever comes.
+"$root/lab/lab" run server -- python3 -c '
+import socket
+server = socket.create_server(("10.77.0.2", 7001))
+print("ready", flush=True)
+while True:
+    connection, _ = server.accept()
+    connection.sendall(b"W")
+    connection.close()
+' >"$work/server" 2>&1 </dev/null &
+server=$!
+trap 'kill $server 2>/dev/null; "$root/lab/lab" down >/dev/null 2>&1 </dev/null; rm -rf "$work"' EXIT
+
+# To a file, not a pipe: Wine's background services inherit the output and would keep a pipe open.
+timeout 240 "$root/lab/lab" wine api_test.exe >"$work/out" 2>&1 </dev/null
+status=$?
+tr -d '\r' <"$work/out" >"$work/text"
+
+passed=$(grep -c '^ok ' "$work/text")
+failed=$(grep -c '^FAIL ' "$work/text")
+grep -E '^(ok|FAIL|     )' "$work/text"
+if ! tail -1 "$work/text" | grep -qx "$passed passed, $failed failed"; then
+    sed 's/^/    /' "$work/text" | tail -40
+    echo "FAIL api_test.exe ended with status $status"
+    failed=$((failed + 1))
+fi
+
+for _ in $(seq 300); do
+    grep -q ready "$work/server" && break
+    sleep 0.1
+done
+timeout 120 "$root/lab/lab" wine forward.exe "api_test.exe visit 10.77.0.2 7001" >"$work/forward" 2>&1 </dev/null
+status=$?
+if [ $status = 7 ] && grep -qE '^pid [0-9]+ -> 10\.77\.0\.2 port 7001' "$work/forward"; then
+    passed=$((passed + 1))
+    echo "ok forward.c leads a program's connection on, tells of it, and ends with the program's status"
+else
+    failed=$((failed + 1))
+    sed 's/^/    /' "$work/forward"
+    echo "FAIL forward.c: status $status, not 7"
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

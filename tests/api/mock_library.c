@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * A library with the calls of the header, for Linux, that redirects nothing: it checks that what reaches it is what
+ * the test (check_python.py) passes through the Python declarations, and gives known answers. A wrong field, argument
+ * or type shows as a wrong value on one of the two sides.
+ */
+#include "windows_redirector.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct redirector {
+    uint32_t rules, forgotten;
+};
+
+static void refuse(redirector_error *error, const char *what)
+{
+    error->code = REDIRECTOR_INVALID_ARGUMENT;
+    snprintf(error->text, sizeof error->text, "the mock did not get %s", what);
+}
+
+/* MOCK_PORT names a file: then any configuration will do, and the proxy's port is written there. */
+static const char *wrong_in(const redirector_config *c)
+{
+    const char *file = getenv("MOCK_PORT");
+    if (file) {
+        FILE *out = fopen(file, "w");
+        if (out) {
+            fprintf(out, "%u\n", c->proxy_port);
+            fclose(out);
+        }
+        return NULL;
+    }
+    const redirector_rule *rules = c->rules;
+#define EXPECT(condition)                                                                                              \
+    if (!(condition)) {                                                                                                \
+        return #condition;                                                                                             \
+    }
+    EXPECT(c->size == sizeof *c)
+    EXPECT(c->client_pid == 0 && c->agent_pid == 500 && c->proxy_port == 8080 && c->incoming_port == 8081)
+    EXPECT(c->flags == (REDIRECTOR_REFUSE | REDIRECTOR_DESCENDANTS_ONLY))
+    EXPECT(c->hold_ms == 0 && c->look_ms == 0 && c->log_level == 0 && c->reserved == 0)
+    EXPECT(c->root_count == 2 && c->roots[0] == 1000 && c->roots[1] == 2000)
+    EXPECT(c->rule_count == 2)
+    EXPECT(rules[0].include == 1 && rules[0].pid == 0 && strcmp(rules[0].pattern, "curl.exe") == 0)
+    EXPECT(rules[1].include == 0 && rules[1].pid == 4711 && rules[1].pattern == NULL)
+    EXPECT(strcmp(c->windivert_dir, "/some/where") == 0 && strcmp(c->log_path, "") == 0)
+    EXPECT(c->log_fn != NULL)
+#undef EXPECT
+    return NULL;
+}
+
+uint32_t redirector_start(const redirector_config *config, redirector **out, redirector_error *error)
+{
+    const char *wrong = wrong_in(config);
+    *out = NULL;
+    if (error->size != sizeof *error) {
+        return REDIRECTOR_INTERNAL;
+    }
+    if (wrong) {
+        refuse(error, wrong);
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    *out = calloc(1, sizeof **out);
+    if (config->log_fn) {
+        config->log_fn(config->log_context, REDIRECTOR_LOG_INFO, "mock started");
+    }
+    return REDIRECTOR_OK;
+}
+
+uint32_t redirector_stop(redirector *r)
+{
+    return r ? REDIRECTOR_OK : REDIRECTOR_INVALID_ARGUMENT;
+}
+
+void redirector_free(redirector *r)
+{
+    free(r);
+}
+
+uint32_t redirector_get_state(redirector *r, redirector_error *why)
+{
+    strcpy(why->text, "the mock has failed");
+    return r->forgotten ? REDIRECTOR_FAILED : REDIRECTOR_RUNNING;
+}
+
+/* Peers with port 1 are strangers. Others were going to MOCK_DESTINATION (a port of 127.0.0.1), or to fd00::7 port 443
+ * (IPv6) and 10.1.2.3 port 80 (IPv4), if the peer's address has come through. */
+uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redirector_destination *out)
+{
+    const uint8_t loopback4[16] = {127, 0, 0, 1}, loopback6[16] = {[15] = 1};
+    const char *elsewhere = getenv("MOCK_DESTINATION");
+    if (!r || out->size != sizeof *out || memcmp(peer->bytes, peer->family == 4 ? loopback4 : loopback6, 16)) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    if (peer->port == 1) {
+        return REDIRECTOR_NOT_FOUND;
+    }
+    out->pid = 1004;
+    out->incoming = peer->family == 6;
+    out->destination = (redirector_address){.family = peer->family, .port = peer->family == 6 ? 443 : 80};
+    inet_pton(AF_INET6, "fd00::7", out->destination.bytes);
+    if (peer->family == 4) {
+        memcpy(out->destination.bytes, (uint8_t[16]){10, 1, 2, 3}, 16);
+    }
+    if (elsewhere) {
+        out->destination =
+            (redirector_address){.family = 4, .port = (uint32_t)atoi(elsewhere), .bytes = {127, 0, 0, 1}};
+    }
+    return REDIRECTOR_OK;
+}
+
+uint32_t redirector_forget(redirector *r, const redirector_address *peer)
+{
+    r->forgotten++;
+    return peer->port == 1 ? REDIRECTOR_NOT_FOUND : REDIRECTOR_OK;
+}
+
+uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count)
+{
+    r->rules = count;
+    return count == 0 || (rules[0].pid == 7 && rules[0].include == 1) ? REDIRECTOR_OK : REDIRECTOR_INVALID_ARGUMENT;
+}
+
+/* Forty connections, each field of each another number. */
+uint32_t redirector_list_flows(redirector *r, redirector_flow *flows, uint32_t capacity, uint32_t *total)
+{
+    if (!r || flows->size != sizeof *flows) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    *total = 40;
+    for (uint32_t i = 0; i < capacity && i < *total; i++) {
+        flows[i] = (redirector_flow){
+            .size = sizeof *flows,
+            .pid = 1000 + i,
+            .kind = i % 2,
+            .state = 1 + i % 3,
+            .client = {4, 100 + i, {10, 0, 0, 1}},
+            .destination = {4, 200 + i, {10, 0, 0, 2}},
+            .peer = {4, 300 + i, {127, 0, 0, 1}},
+            .bytes_up = 1ull << 40 | i,
+            .bytes_down = 2ull << 40 | i,
+            .packets_up = 3ull << 40 | i,
+            .packets_down = 4ull << 40 | i,
+            .opened_ms = 5ull << 40 | i,
+            .age_ms = 6ull << 40 | i,
+        };
+    }
+    return REDIRECTOR_OK;
+}
+
+/* Each counter is its place. */
+uint32_t redirector_get_stats(redirector *r, redirector_stats *stats)
+{
+    if (!r || stats->size != sizeof *stats) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    uint64_t *counters = &stats->flows_total;
+    stats->flows_live = 99;
+    for (uint64_t i = 0; i < (sizeof *stats - 8) / 8; i++) {
+        counters[i] = i + 1;
+    }
+    return REDIRECTOR_OK;
+}
+
+const char *redirector_status_name(uint32_t status)
+{
+    return status == REDIRECTOR_INVALID_ARGUMENT ? "INVALID_ARGUMENT" : "ANOTHER";
+}
+
+const char *redirector_version(void)
+{
+    return REDIRECTOR_VERSION_STRING;
+}

@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# Builds the library, and into build/faults/win the Windows programs of the fault matrix and of the soak: probe.exe and
+# agent.exe, which are those of the end-to-end tests with more commands, and agent_scarce.exe, whose library runs out of
+# memory on demand (programs/scarce.c). Then the engine's own test of that, for this machine, into build/faults.
+set -eu
+cd "$(dirname "$0")/../.."
+out=build/faults/win
+library=build/mingw-release
+shared=tests/e2e/programs
+own=tests/faults/programs
+cc=x86_64-w64-mingw32-gcc
+flags=(-std=c11 -O2 -Wall -Wextra -Werror -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1 -Iinclude "-I$shared")
+imports=(VirtualAlloc VirtualFree CreateEventW CreateThread CreateIoCompletionPort CreateJobObjectW OpenProcess CreateFileW
+    LoadLibraryExW CloseHandle GetSystemTimeAsFileTime GetSystemTimePreciseAsFileTime)
+mkdir -p "$out"
+scripts/build.sh mingw-release
+
+common=("$shared"/{actor,stream,endpoint,serve,burst,process}.c "$own"/{resources,churn,rewriter}.c)
+agent=("$own"/{agent_main,tell,storm}.c "$shared"/{proxy,relay,redirect,hammer,measure,freeze}.c)
+
+if [ ! -e "$out/done" ] ||
+    [ -n "$(find "$shared" tests/faults include "$library"/*.a -newer "$out/done" -print -quit)" ]; then
+    "$cc" "${flags[@]}" "$own/probe_main.c" "${common[@]}" -o "$out/probe.exe" -lws2_32
+    "$cc" "${flags[@]}" -DREDIRECTOR_USE_DLL "${agent[@]}" "${common[@]}" -o "$out/agent.exe" \
+        "$library/libwindows_redirector.dll.a" -lws2_32
+    renamed=(--redefine-sym __imp__strdup=import_strdup)
+    for name in malloc calloc realloc free; do
+        renamed+=(--redefine-sym "$name=scarce_$name")
+    done
+    for name in "${imports[@]}"; do
+        renamed+=(--redefine-sym "__imp_$name=import_$name")
+    done
+    x86_64-w64-mingw32-objcopy "${renamed[@]}" "$library/libwindows_redirector.a" build/faults/scarce.a
+    "$cc" "${flags[@]}" -DSCARCE "${agent[@]}" "$own/scarce.c" "${common[@]}" -o "$out/agent_scarce.exe" \
+        build/faults/scarce.a -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32
+    touch "$out/done"
+fi
+cp "$library/windows_redirector.dll" "$out/"

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The packet layer's filters, as the genuine WinDivert.dll understands them: each compiles, into no more tests than the driver
+ * takes, and lets through exactly what divert_filter.h says.
+ *
+ *   test_filter FOLDER    of the genuine WinDivert.dll
+ */
+#include "check.h"
+#include "windows/divert.h"
+#include "windows/divert_filter.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <windows.h>
+
+enum { PROXY = 8080, INCOMING = 8081, NETWORK = 0, TESTS_MAX = 255, OBJECT_MAX = 65536 };
+enum { FLAG_ACK = 0x10, FLAG_SYN = 0x02, FLAG_FIN = 0x01, FLAG_RST = 0x04 };
+
+typedef BOOL compile_fn(const char *filter, int layer, char *object, UINT size, const char **error, UINT *position);
+typedef BOOL eval_fn(const char *filter, const void *packet, UINT length, const struct divert_address *address);
+
+static compile_fn *compile;
+static eval_fn *eval;
+static char filter[DIVERT_FILTER_MAX], object[OBJECT_MAX];
+static struct cover cover;
+
+struct sent {
+    bool outbound, ipv6;
+    uint8_t flags;
+    uint16_t src, dst;
+};
+
+static bool matches(struct sent s)
+{
+    uint8_t packet[60] = {0};
+    uint8_t *tcp = packet + (s.ipv6 ? 40 : 20);
+    struct divert_address address = {.flags = (uint8_t)((s.outbound ? DIVERT_OUTBOUND : 0) | (s.ipv6 ? DIVERT_IPV6 : 0))};
+    if (s.ipv6) {
+        memcpy(packet, (uint8_t[]){0x60, 0, 0, 0, 0, 20, 6, 64}, 8);
+        packet[23] = packet[39] = 1;
+    } else {
+        memcpy(packet, (uint8_t[]){0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2}, 20);
+    }
+    tcp[0] = (uint8_t)(s.src >> 8);
+    tcp[1] = (uint8_t)s.src;
+    tcp[2] = (uint8_t)(s.dst >> 8);
+    tcp[3] = (uint8_t)s.dst;
+    tcp[12] = 0x50;
+    tcp[13] = s.flags;
+    SetLastError(0);
+    return eval(object, packet, s.ipv6 ? 60 : 40, &address);
+}
+
+static bool wanted(struct sent s, uint16_t proxy, uint16_t incoming)
+{
+    bool first_syn = (s.flags & FLAG_SYN) && !(s.flags & FLAG_ACK);
+    if (s.outbound) {
+        return first_syn || (proxy && s.src == proxy) || (incoming && s.src == incoming) ||
+               port_set_has(&cover.outbound, s.src);
+    }
+    return incoming && (first_syn || port_set_has(&cover.inbound, s.dst));
+}
+
+/* Compiles the filter for `cover`; its tests as the serialised form counts them: none if it does not compile. */
+static bool compiles(uint16_t proxy, uint16_t incoming)
+{
+    const char *error = "";
+    UINT position = 0;
+    divert_filter_write(&cover, proxy, incoming, filter);
+    bool ok = compile(filter, NETWORK, object, sizeof object, &error, &position);
+    if (!ok) {
+        printf("# %s at %u of: %.300s\n", error, position, filter);
+    }
+    return ok;
+}
+
+static uint32_t random_below(uint32_t limit)
+{
+    static uint64_t state = 0x5eed5eed5eed;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 16) % limit;
+}
+
+static void check_packets(uint16_t proxy, uint16_t incoming, uint32_t count)
+{
+    static const uint8_t flags[] = {FLAG_SYN, FLAG_ACK, FLAG_SYN | FLAG_ACK, FLAG_FIN | FLAG_ACK, FLAG_RST, 0};
+    for (uint32_t i = 0; i < count; i++) {
+        struct sent s = {random_below(2), random_below(2), flags[random_below(6)], (uint16_t)random_below(65536),
+                         (uint16_t)random_below(65536)};
+        struct port_range edge;
+        switch (random_below(4)) { /* where mistakes are: at the edges */
+        case 0:
+            s.src = random_below(2) ? PROXY : INCOMING;
+            break;
+        case 1:
+            s.src = port_set_next_range(&cover.outbound, s.src, &edge) ? (uint16_t)(edge.first - random_below(2)) : s.src;
+            break;
+        case 2:
+            s.src = port_set_next_range(&cover.outbound, s.src, &edge) ? (uint16_t)(edge.last + random_below(2)) : s.src;
+            s.dst = port_set_next_range(&cover.inbound, s.dst, &edge) ? (uint16_t)(edge.last + random_below(2)) : s.dst;
+            break;
+        default:
+            break;
+        }
+        bool is = matches(s), ought = wanted(s, proxy, incoming);
+        if (is != ought) {
+            printf("# %s flags %02x %u -> %u: %d, filter %.200s\n", s.outbound ? "out" : "in", s.flags, s.src, s.dst, is,
+                   filter);
+        }
+        CHECK(is == ought);
+    }
+}
+
+static void empty_cover_takes_first_syns_and_the_proxies(void)
+{
+    memset(&cover, 0, sizeof cover);
+    CHECK(compiles(PROXY, 0));
+    CHECK(strstr(filter, "inbound") == NULL && strncmp(filter, "outbound and ", 13) == 0); /* no inbound callout */
+    check_packets(PROXY, 0, 3000);
+    CHECK(compiles(PROXY, INCOMING));
+    check_packets(PROXY, INCOMING, 3000);
+    CHECK(compiles(0, INCOMING));
+    check_packets(0, INCOMING, 3000);
+}
+
+static void whole_cover_takes_all(void)
+{
+    port_set_fill(&cover.outbound);
+    CHECK(compiles(PROXY, 0));
+    check_packets(PROXY, 0, 3000);
+    port_set_remove(&cover.outbound, 50000);
+    CHECK(compiles(PROXY, 0));
+    CHECK(!matches((struct sent){true, false, FLAG_ACK, 50000, 80}));
+    CHECK(matches((struct sent){true, false, FLAG_ACK, 50001, 80}));
+    CHECK(matches((struct sent){true, true, FLAG_ACK, 49999, 80}));
+}
+
+static void random_covers(void)
+{
+    for (uint32_t round = 0; round < 60; round++) {
+        memset(&cover, 0, sizeof cover);
+        for (uint32_t i = 0, n = random_below(round < 30 ? 60 : 4000); i < n; i++) {
+            port_set_add(&cover.outbound, (uint16_t)random_below(65536));
+        }
+        for (uint32_t i = 0, n = random_below(40); i < n; i++) {
+            port_set_add(&cover.inbound, (uint16_t)random_below(65536));
+        }
+        port_set_coarsen(&cover.outbound, COVER_RANGES);
+        port_set_coarsen(&cover.inbound, COVER_INBOUND_RANGES);
+        uint16_t incoming = round % 3 ? INCOMING : 0;
+        CHECK(compiles(PROXY, incoming));
+        check_packets(PROXY, incoming, 500);
+    }
+}
+
+/* As many ranges as there can be, none adjacent: the longest text, and the most tests. */
+static void the_finest_cover_compiles(void)
+{
+    memset(&cover, 0, sizeof cover);
+    for (uint32_t i = 0; i < COVER_RANGES; i++) {
+        port_set_add(&cover.outbound, (uint16_t)(10001 + 1000 * i));
+        port_set_add(&cover.outbound, (uint16_t)(10002 + 1000 * i));
+    }
+    for (uint32_t i = 0; i < COVER_INBOUND_RANGES; i++) {
+        port_set_add(&cover.inbound, (uint16_t)(20001 + 1000 * i));
+        port_set_add(&cover.inbound, (uint16_t)(20002 + 1000 * i));
+    }
+    CHECK(compiles(65535, 65534));
+    printf("# %u characters, %u bytes serialised\n", (unsigned)strlen(filter), (unsigned)strlen(object));
+    check_packets(65535, 65534, 3000);
+}
+
+int main(int argc, char **argv)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s\\WinDivert.dll", argc > 1 ? argv[1] : "");
+    HMODULE dll = argc > 1 ? LoadLibraryA(path) : NULL;
+    if (!dll) {
+        printf("skip filters: no genuine WinDivert.dll given\n");
+        return checks_done();
+    }
+    FARPROC found[] = {GetProcAddress(dll, "WinDivertHelperCompileFilter"), GetProcAddress(dll, "WinDivertHelperEvalFilter")};
+    memcpy(&compile, &found[0], sizeof compile);
+    memcpy(&eval, &found[1], sizeof eval);
+    RUN(empty_cover_takes_first_syns_and_the_proxies);
+    RUN(whole_cover_takes_all);
+    RUN(random_covers);
+    RUN(the_finest_cover_compiles);
+    return checks_done();
+}
