@@ -7,7 +7,7 @@
  */
 enum { PRIORITY_SEND = 816, PRIORITY_FIRST = 817, PRIORITY_SECOND = 818 };
 
-enum { RETIRING_BATCHES = 16 }; /* then the old handle is shut down, empty or not */
+enum { RETIRING_BATCHES = 4 }; /* then the old handle is shut down, empty or not */
 
 enum { TASK_WAIT_MS = 200, LOCK_TRIES = 100 };
 

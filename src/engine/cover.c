@@ -2,11 +2,12 @@
 #include "cover.h"
 
 /*
- * A replacement costs about as much as some dozens of packets through user mode, hence BUDGET. A stranger with MUCH packets
- * in that time, of those that were looked at, is worth a hole.
+ * BUDGET packets for nothing are reason enough to think again, when the last time is not too near. WORTH packets cost more
+ * than a replacement does, so then there is no waiting, unless the last plan had nothing to offer. A stranger with MUCH
+ * packets, of those that were looked at, is worth a hole.
  */
-enum { BUDGET = 48, MUCH = 2 };
-enum { PAUSE_MS = 100, PAUSE_MAX_MS = 5000, QUIET_MS = 1000, QUIET_MAX_MS = 32000, FAILED_PAUSE_MS = 10000 };
+enum { BUDGET = 24, WORTH = 512, MUCH = 2 };
+enum { PAUSE_MS = 30, PAUSE_MAX_MS = 5000, QUIET_MS = 200, QUIET_MAX_MS = 32000, FAILED_PAUSE_MS = 10000 };
 
 /* A build for tests that replaces the filter all the time: it must change nothing but the cost. */
 #ifdef COVER_RESTLESS
@@ -49,8 +50,9 @@ bool cover_is_due(const struct cover_state *c, uint64_t now_ms)
     if (c->replacing || c->whole) {
         return false;
     }
-    bool worth_it = c->strangers >= BUDGET || RESTLESS;
-    return c->wanted || (worth_it && now_ms >= c->plan_again_ms);
+    bool worth_it = c->strangers >= WORTH && c->helped;
+    bool reason = c->strangers >= BUDGET || RESTLESS;
+    return c->wanted || worth_it || (reason && now_ms >= c->plan_again_ms);
 }
 
 static void make_holes(struct cover_state *c)
@@ -89,10 +91,13 @@ bool cover_plan_end(struct cover_state *c, uint64_t now_ms)
     port_set_coarsen(&c->next.outbound, COVER_RANGES);
     port_set_coarsen(&c->next.inbound, COVER_INBOUND_RANGES);
     c->replacing = !c->in_place || memcmp(&c->next, &c->active, sizeof c->next) != 0 || RESTLESS;
+    c->helped = c->replacing;
     c->wanted = false;
     c->strangers = 0;
-    /* A plan that changes nothing is not made again soon. */
-    c->pause_ms = c->replacing ? PAUSE_MS : c->pause_ms < PAUSE_MAX_MS / 2 ? c->pause_ms * 2 : PAUSE_MAX_MS;
+    /* One plan now and then is quick; plan upon plan becomes rarer and rarer. */
+    bool again = now_ms - c->planned_ms < 4 * c->pause_ms;
+    c->pause_ms = !again ? PAUSE_MS : c->pause_ms < PAUSE_MAX_MS / 2 ? c->pause_ms * 2 : PAUSE_MAX_MS;
+    c->planned_ms = now_ms;
     c->plan_again_ms = now_ms + (RESTLESS ? RESTLESS_MS : c->pause_ms);
     return c->replacing;
 }

@@ -13,8 +13,8 @@
  *   - it is *narrow*, the ports of live flows alone, when the tree has been quiet and strangers' packets keep coming;
  *   - in a wide cover, strangers that send much get a hole each.
  *
- * Replacing a filter costs milliseconds and must pay: it is done when BUDGET packets came by for nothing, and less and less
- * often when it did not help.
+ * Replacing a filter costs milliseconds and must pay: it is done when BUDGET packets came by for nothing, and, when one
+ * follows the other, less and less often.
  *
  *                  cover_plan()                 cover_replaced(true)
  *   IN PLACE  ───────────────────→  REPLACING  ──────────────────────→  IN PLACE
@@ -49,10 +49,12 @@ struct cover_state {
     struct cover active, next;
     bool in_place; /* there is a filter */
     bool replacing;
+    bool helped;    /* the last plan changed something */
     bool wanted;    /* a port that has to be covered is not */
     bool whole;     /* everything is covered for good: nobody replaces filters */
     uint64_t strangers;     /* packets that came by for nothing since the last plan */
-    uint64_t plan_again_ms; /* not before, unless one is wanted */
+    uint64_t planned_ms;    /* when the last plan was made */
+    uint64_t plan_again_ms; /* the next not before, unless one is wanted */
     uint64_t pause_ms;      /* how long the next pause between plans will be */
     uint64_t flow_ms;       /* when the newest flow was opened */
     uint64_t quiet_ms;      /* so long without a new flow, and the tree counts as quiet */

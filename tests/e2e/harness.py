@@ -305,7 +305,7 @@ class Runner:
             s.run(*([context, s.family] if s.family else [context]))
             context.finish()
             check_afterwards(context, losses)
-        except (Failure, OSError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except Exception as error:  # whatever it is, the other scenarios are run
             why = why_failed(error)
             self.diagnose(s.name, why)
             self.start_over()

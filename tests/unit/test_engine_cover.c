@@ -182,7 +182,7 @@ static void a_stranger_that_sends_much_gets_a_hole(void **state)
     assert_true(maps(f, STRANGER_PORT, &hers, ROOT));
 }
 
-static void what_does_not_help_is_tried_less_and_less(void **state)
+static void plan_upon_plan_becomes_rare(void **state)
 {
     struct fixture *f = *state;
     struct tuple t = tuple4();
@@ -196,12 +196,12 @@ static void what_does_not_help_is_tried_less_and_less(void **state)
                 strangers_send(f, (uint16_t)(port + 100 * i), 1);
             }
             f->now += 100;
-            plans += f->engine->cover.strangers >= 48; /* a plan sets it to 0 */
+            plans += f->engine->cover.strangers > 0; /* a plan sets it to 0 */
             replaced(f);
-            plans -= f->engine->cover.strangers >= 48;
+            plans -= f->engine->cover.strangers > 0;
         }
     }
-    assert_in_range(plans, 1, 60); /* of 600 occasions */
+    assert_in_range(plans, 1, 100); /* of 600 occasions */
 }
 
 static void a_replacement_that_fails_lets_the_syn_pass(void **state)
@@ -326,7 +326,7 @@ int main(void)
         WITH_COVER(without_strangers_nothing_is_replaced),
         WITH_COVER(a_quiet_tree_leaves_strangers_to_the_kernel),
         WITH_COVER(a_stranger_that_sends_much_gets_a_hole),
-        WITH_COVER(what_does_not_help_is_tried_less_and_less),
+        WITH_COVER(plan_upon_plan_becomes_rare),
         WITH_COVER(a_replacement_that_fails_lets_the_syn_pass),
         WITH_COVER(a_replacement_that_takes_for_ever_lets_the_syn_pass),
         WITH_COVER(a_syn_that_comes_during_a_replacement_that_forgets_it),
