@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The child. A Windows process gets one string, not a list of arguments; the C runtime inside the program takes it
- * apart again. child_command_line() is the inverse of that taking apart. The search is done here, and not left to
- * CreateProcess, to tell "not found" from "cannot be started", and to see a batch file before Windows hands it to
- * cmd.exe, whose quoting rules are others: there an argument could become a command.
+ * The child. A Windows process gets one string, not a list of arguments, and takes it apart by rules of its own: the C
+ * runtime by these, cmd.exe by others. So the string that we were given is not taken apart and put together again: what
+ * stands behind "--" goes on as it was typed. The search is done here, and not left to CreateProcess, to tell "not
+ * found" from "cannot be started", and to see a batch file before Windows hands it to cmd.exe, whose quoting rules are
+ * others: there an argument could become a command.
  */
 #include "child.h"
 
@@ -71,50 +72,71 @@ DWORD child_find(child *c, const wchar_t *name)
     return 0;
 }
 
-/* Appends one argument, at most 2 * length + 2 units. Backslashes count only where a quote follows: there each one is
- * doubled, and one more hides the quote itself. */
-static wchar_t *append_argument(wchar_t *out, const wchar_t *argument)
+/* From the file's own header; false where that cannot be read. */
+static bool has_windows(const wchar_t *path)
 {
-    if (*argument && !wcspbrk(argument, L" \t\n\v\"")) {
-        size_t length = wcslen(argument);
-        memcpy(out, argument, length * sizeof *out);
-        return out + length;
-    }
+    IMAGE_DOS_HEADER dos = {0};
+    IMAGE_NT_HEADERS64 nt = {0}; /* up to the subsystem the same in both sizes */
+    DWORD got;
+    HANDLE file = CreateFileW(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, 0, NULL);
+    if (file == INVALID_HANDLE_VALUE)
+        return false;
+    bool read = ReadFile(file, &dos, sizeof dos, &got, NULL) && got == sizeof dos &&
+                dos.e_magic == IMAGE_DOS_SIGNATURE &&
+                SetFilePointer(file, dos.e_lfanew, NULL, FILE_BEGIN) != INVALID_SET_FILE_POINTER &&
+                ReadFile(file, &nt, sizeof nt, &got, NULL) && nt.Signature == IMAGE_NT_SIGNATURE;
+    CloseHandle(file);
+    return read && nt.OptionalHeader.Subsystem == IMAGE_SUBSYSTEM_WINDOWS_GUI;
+}
+
+bool child_writes_here(const child *c)
+{
+    DWORD mode;
+    return !has_windows(c->path) && (GetConsoleMode(GetStdHandle(STD_OUTPUT_HANDLE), &mode) ||
+                                     GetConsoleMode(GetStdHandle(STD_INPUT_HANDLE), &mode));
+}
+
+static bool is_blank(wchar_t c)
+{
+    return c == L' ' || c == L'\t';
+}
+
+/* Behind the argument at `at`, by the rules of the C runtime: a quote that a backslash hides is none. */
+static const wchar_t *skip_argument(const wchar_t *at)
+{
+    bool quoted = false;
     size_t backslashes = 0;
-    *out++ = L'"';
-    for (; *argument; argument++) {
-        if (*argument == L'"') {
-            for (size_t i = 0; i < backslashes + 1; i++)
-                *out++ = L'\\';
-        }
-        backslashes = *argument == L'\\' ? backslashes + 1 : 0;
-        *out++ = *argument;
+    for (; *at && (quoted || !is_blank(*at)); at++) {
+        if (*at == L'"' && backslashes % 2 == 0)
+            quoted = !quoted;
+        backslashes = *at == L'\\' ? backslashes + 1 : 0;
     }
-    for (size_t i = 0; i < backslashes; i++)
-        *out++ = L'\\';
-    *out++ = L'"';
-    return out;
+    return at;
 }
 
-wchar_t *child_command_line(wchar_t **argv)
+const wchar_t *child_command_line(const wchar_t *own)
 {
-    size_t size = 1;
-    for (wchar_t **argument = argv; *argument; argument++)
-        size += 2 * wcslen(*argument) + 3;
-    wchar_t *line = malloc(size * sizeof *line);
-    if (!line)
-        return NULL;
-    wchar_t *end = line;
-    for (wchar_t **argument = argv; *argument; argument++) {
-        if (argument != argv)
-            *end++ = L' ';
-        end = append_argument(end, *argument);
+    const wchar_t *at = own;
+    bool quoted = false;
+    for (; *at && (quoted || !is_blank(*at)); at++) /* our own name, in which a backslash hides nothing */
+        quoted ^= *at == L'"';
+    for (;;) {
+        while (is_blank(*at))
+            at++;
+        if (!*at)
+            return NULL;
+        const wchar_t *end = skip_argument(at);
+        bool found = end - at == 2 && at[0] == L'-' && at[1] == L'-';
+        at = end;
+        if (!found)
+            continue;
+        while (is_blank(*at))
+            at++;
+        return at;
     }
-    *end = L'\0';
-    return line;
 }
 
-DWORD child_start(child *c, wchar_t **argv)
+DWORD child_start(child *c, const wchar_t *line)
 {
     STARTUPINFOW startup = {.cb = sizeof startup,
                             .dwFlags = STARTF_USESTDHANDLES,
@@ -122,18 +144,18 @@ DWORD child_start(child *c, wchar_t **argv)
                             .hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE),
                             .hStdError = GetStdHandle(STD_ERROR_HANDLE)};
     PROCESS_INFORMATION process;
-    wchar_t *line = child_command_line(argv);
+    wchar_t *copy = _wcsdup(line); /* CreateProcess may write to it */
     DWORD error = ERROR_OUTOFMEMORY;
     /* Handles are inherited: what our parent meant to pass on reaches the program. Our own are not inheritable. */
-    if (line && CreateProcessW(c->path, line, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &startup, &process)) {
+    if (copy && CreateProcessW(c->path, copy, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &startup, &process)) {
         c->process = process.hProcess;
         c->thread = process.hThread;
         c->pid = process.dwProcessId;
         error = 0;
-    } else if (line) {
+    } else if (copy) {
         error = GetLastError();
     }
-    free(line);
+    free(copy);
     if (error) {
         char shown[512];
         text_copy_utf8(shown, sizeof shown, c->path);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <wchar.h>
+#include <winsock2.h>
 #include <windows.h>
 
 typedef struct child {
@@ -21,8 +22,11 @@ typedef struct child {
 /** Finds the program `name`. On failure tells the user and returns the exit status; 0 when found. */
 DWORD child_find(child *c, const wchar_t *name);
 
-/** Starts the found program with `argv`, suspended. As child_find(). */
-DWORD child_start(child *c, wchar_t **argv);
+/** Does the found program write to our terminal? Not one with windows, nor one whose output goes elsewhere. */
+bool child_writes_here(const child *c);
+
+/** Starts the found program with `line` as its command line, suspended. As child_find(). */
+DWORD child_start(child *c, const wchar_t *line);
 
 /** Lets it run. False: Windows refuses. */
 bool child_resume(child *c);
@@ -33,8 +37,7 @@ void child_discard(child *c);
 /** Closes what is open; the program itself goes on. */
 void child_close(child *c);
 
-/** The command line that the C runtime of a program takes apart into exactly `argv`; the caller frees it. NULL: no
- * memory. */
-wchar_t *child_command_line(wchar_t **argv);
+/** What stands behind the first argument "--" of a command line, as it was typed; NULL: there is none. */
+const wchar_t *child_command_line(const wchar_t *own);
 
 #endif

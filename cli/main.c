@@ -3,16 +3,24 @@
  * redirector.exe: finds the command and hands over. Each command is a file of its own, with a function that takes the
  * arguments after the command's name and returns the exit status.
  *
- *   main -> options       what the user wants
- *        -> run           one life: child, relay, redirector, in this order, and back
- *           -> child      the program to start
- *           -> relay      the local proxy: relay_conn is one connection
- *           -> console    Ctrl-C and its like
- *           -> report     a line per connection, a summary
- *           -> output     every line that a person sees
+ *   options, help            what the user wants
+ *   run, attach              whom: child, processes, tree
+ *   session                  one time of redirecting, up in order and down in reverse:
+ *     relay, upstream          the local proxy, and what it goes on through
+ *     report                   every connection: lines (report_text, report_json), live list (live),
+ *                              control channel (control), file of packets (capture)
+ *     watch                    fills the report where the proxy is the user's own
+ *     quic                     keeps programs to TCP
+ *   ps, query, doctor        the other commands
+ *   console                  Ctrl-C and its like
+ *   output                   every line that a person sees
  */
+#include "control.h"
+#include "doctor.h"
+#include "bench.h"
 #include "options.h"
 #include "output.h"
+#include "ps.h"
 #include "run.h"
 #include "text.h"
 #include "windows_redirector.h"
@@ -28,7 +36,10 @@ static const struct command {
     const wchar_t *name;
     DWORD (*execute)(wchar_t **arguments);
 } commands[] = {
-    {L"run", run_command},
+    {L"run", run_command},     {L"attach", attach_command},
+    {L"ps", ps_command},       {L"flows", flows_command},
+    {L"stats", stats_command}, {L"doctor", doctor_command},
+    {L"bench", bench_command}, {L"doctor-connect", doctor_connect_command},
 };
 
 int wmain(int argc, wchar_t **argv)

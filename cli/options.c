@@ -1,69 +1,79 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Options. One table says which options there are and how each takes its value; "--option value" and "--option=value"
- * mean the same. Only what stands before "--" is ours: everything after it belongs to the program, dashes included.
+ * Options. One table says which options there are, whose they are, and how each takes its value; "--option value" and
+ * "--option=value" mean the same. Only what stands before "--" is ours: everything after it belongs to the program,
+ * dashes included.
  */
 #include "options.h"
 
 #include "output.h"
 #include "text.h"
-#include "windows_redirector.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
 
-const char options_help[] =
-    "usage: redirector run [options] -- program [arguments]\n"
-    "       redirector --help | --version\n"
-    "\n"
-    "Starts a program and leads its TCP connections, and those of all processes it starts, through a relay inside\n"
-    "redirector. The relay passes each one on to where it was going and shows who talks to whom.\n"
-    "Run it as Administrator.\n"
-    "\n"
-    "options:\n"
-    "  --json            show each connection as a JSON object on a line of its own\n"
-    "  --windivert DIR   folder of WinDivert.dll and WinDivert64.sys (default: beside redirector.exe)\n"
-    "  --log FILE        log file (default: windows_redirector.log in the current folder)\n"
-    "  --log-level L     off, error, warn, info or debug (default: info)\n"
-    "  --help            this text\n"
-    "  --version         the version\n"
-    "\n"
-    "The program is searched as Windows does: beside redirector.exe, in the current folder, in the folders of Windows\n"
-    "and in PATH, with \".exe\" added where needed. Batch files and commands of the shell: -- cmd /c name arguments\n"
-    "\n"
-    "Standard input and output belong to the program. redirector writes to standard error: a line for each connection\n"
-    "when it ends (time, process(pid), original destination, bytes up from the program and down to it, duration,\n"
-    "outcome), and at the end a summary. Strangers are connections to the relay that nobody in the tree opened; they\n"
-    "are closed at once.\n"
-    "\n"
-    "redirector ends when the program has ended and no relayed connection of its descendants is open any more.\n"
-    "Descendants that still run then are no longer redirected. Ctrl-C goes to the program as usual; redirector ends\n"
-    "with the program, and does not wait for connections then. Ctrl-C twice within two seconds, and closing the\n"
-    "window, end redirector although the program runs on.\n"
-    "\n"
-    "exit status:\n"
-    "  that of the program, or\n"
-    "    2   the command line is wrong\n"
-    "    3   redirecting could not be started; the message says what to do\n"
-    "  126   the program was found but cannot be started\n"
-    "  127   the program was not found\n"
-    "  3221225786 (0xC000013A)   redirector was ended before the program\n";
+typedef enum option_id {
+    OPTION_HELP,
+    OPTION_JSON,
+    OPTION_PLAIN,
+    OPTION_LIVE,
+    OPTION_PID,
+    OPTION_NAME,
+    OPTION_EXCLUDE,
+    OPTION_UPSTREAM,
+    OPTION_PROXY_PORT,
+    OPTION_INCOMING,
+    OPTION_INCOMING_PROXY,
+    OPTION_NO_OUTGOING,
+    OPTION_RELAY_PORT,
+    OPTION_REFLECT,
+    OPTION_REFUSE,
+    OPTION_BLOCK_QUIC,
+    OPTION_PCAP,
+    OPTION_WINDIVERT,
+    OPTION_LOG,
+    OPTION_LOG_LEVEL,
+    OPTION_CLEAN,
+} option_id;
 
-typedef enum option_id { OPTION_HELP, OPTION_JSON, OPTION_WINDIVERT, OPTION_LOG, OPTION_LOG_LEVEL } option_id;
+enum {
+    REDIRECTING = COMMAND_RUN | COMMAND_ATTACH,
+    ASKING = COMMAND_FLOWS | COMMAND_STATS,
+    ALL = REDIRECTING | ASKING | COMMAND_PS | COMMAND_DOCTOR,
+};
 
 typedef struct option_kind {
     const wchar_t *name;
     option_id id;
+    unsigned commands; /* command_id: whose it is */
     const char *value; /* what it takes, as a person would say it; NULL: no value */
 } option_kind;
 
+static const char a_port[] = "a port, 1 to 65535";
+
 static const option_kind option_kinds[] = {
-    {L"--help", OPTION_HELP, NULL},
-    {L"--json", OPTION_JSON, NULL},
-    {L"--windivert", OPTION_WINDIVERT, "a folder"},
-    {L"--log", OPTION_LOG, "a file"},
-    {L"--log-level", OPTION_LOG_LEVEL, "off, error, warn, info or debug"},
+    {L"--help", OPTION_HELP, ALL, NULL},
+    {L"--json", OPTION_JSON, ALL, NULL},
+    {L"--plain", OPTION_PLAIN, REDIRECTING, NULL},
+    {L"--live", OPTION_LIVE, REDIRECTING, NULL},
+    {L"--pid", OPTION_PID, COMMAND_ATTACH | COMMAND_PS | ASKING, "a process id"},
+    {L"--name", OPTION_NAME, COMMAND_ATTACH | COMMAND_PS, "a name or pattern"},
+    {L"--exclude", OPTION_EXCLUDE, REDIRECTING | COMMAND_PS, "a name, a pattern or a process id"},
+    {L"--upstream", OPTION_UPSTREAM, REDIRECTING, "a proxy, such as socks5://host:1080"},
+    {L"--proxy-port", OPTION_PROXY_PORT, REDIRECTING, a_port},
+    {L"--incoming", OPTION_INCOMING, REDIRECTING, NULL},
+    {L"--incoming-proxy", OPTION_INCOMING_PROXY, REDIRECTING, a_port},
+    {L"--no-outgoing", OPTION_NO_OUTGOING, REDIRECTING, NULL},
+    {L"--relay-port", OPTION_RELAY_PORT, REDIRECTING, a_port},
+    {L"--reflect", OPTION_REFLECT, REDIRECTING, NULL},
+    {L"--refuse", OPTION_REFUSE, REDIRECTING, NULL},
+    {L"--block-quic", OPTION_BLOCK_QUIC, REDIRECTING, NULL},
+    {L"--pcap", OPTION_PCAP, REDIRECTING, "a file"},
+    {L"--windivert", OPTION_WINDIVERT, REDIRECTING | COMMAND_DOCTOR, "a folder"},
+    {L"--log", OPTION_LOG, REDIRECTING, "a file"},
+    {L"--log-level", OPTION_LOG_LEVEL, REDIRECTING, "off, error, warn, info or debug"},
+    {L"--clean", OPTION_CLEAN, COMMAND_DOCTOR, NULL},
 };
 
 static options_result wrong(const char *before, const wchar_t *word, const char *after)
@@ -96,6 +106,8 @@ static const option_kind *find_option(const wchar_t *argument, const wchar_t **v
     return NULL;
 }
 
+/* ---- values */
+
 static bool set_string(char **to, char *value)
 {
     free(*to);
@@ -118,7 +130,7 @@ static char *absolute_path(const wchar_t *path)
     return utf8;
 }
 
-static bool set_log_level(run_options *options, const wchar_t *value)
+static bool set_log_level(options *o, const wchar_t *value)
 {
     static const struct {
         const wchar_t *name;
@@ -129,49 +141,169 @@ static bool set_log_level(run_options *options, const wchar_t *value)
     };
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
         if (wcscmp(levels[i].name, value) == 0) {
-            options->log_level = levels[i].level;
+            o->log_level = levels[i].level;
             return true;
         }
     }
     return false;
 }
 
-static options_result apply(run_options *options, const option_kind *kind, const wchar_t *value)
+/* A decimal number of 1 to `most`. */
+static bool read_number(const wchar_t *text, uint32_t most, uint32_t *number)
+{
+    uint64_t value = 0;
+    for (const wchar_t *at = text; *at; at++) {
+        if (*at < L'0' || *at > L'9' || (value = value * 10 + (uint64_t)(*at - L'0')) > most)
+            return false;
+    }
+    *number = (uint32_t)value;
+    return value != 0;
+}
+
+static bool add_pid(options *o, const wchar_t *value)
+{
+    return o->pid_count < OPTIONS_PIDS_MAX && read_number(value, UINT32_MAX, &o->pids[o->pid_count]) && ++o->pid_count;
+}
+
+static bool add_rule(options *o, uint32_t include, const wchar_t *value)
+{
+    redirector_rule *rule = &o->rules[o->rule_count];
+    if (o->rule_count == OPTIONS_RULES_MAX || wcslen(value) > 512)
+        return false;
+    *rule = (redirector_rule){.include = include};
+    if (include || !read_number(value, UINT32_MAX, &rule->pid)) {
+        rule->pid = 0;
+        rule->pattern = text_utf8(value);
+        if (!rule->pattern)
+            return false;
+    }
+    o->rule_count++;
+    return true;
+}
+
+static options_result add_upstream(options *o, const wchar_t *value)
+{
+    char *text = text_utf8(value);
+    const char *complaint = text ? upstream_add(&o->upstreams, text) : "out of memory";
+    free(text);
+    if (!complaint)
+        return OPTIONS_OK;
+    output_message("the proxy after --upstream is not right: %s; see redirector --help", complaint);
+    return OPTIONS_WRONG;
+}
+
+/* ---- options */
+
+static void set_switch(options *o, option_id id)
+{
+    bool *switches[] = {
+        [OPTION_JSON] = &o->json,
+        [OPTION_PLAIN] = &o->plain,
+        [OPTION_LIVE] = &o->live,
+        [OPTION_INCOMING] = &o->incoming,
+        [OPTION_NO_OUTGOING] = &o->no_outgoing,
+        [OPTION_REFLECT] = &o->reflect,
+        [OPTION_REFUSE] = &o->refuse,
+        [OPTION_BLOCK_QUIC] = &o->block_quic,
+        [OPTION_CLEAN] = &o->clean,
+    };
+    *switches[id] = true;
+}
+
+static options_result apply(options *o, const option_kind *kind, const wchar_t *value)
 {
     bool good = true;
     switch (kind->id) {
     case OPTION_HELP:
         return OPTIONS_HELP;
-    case OPTION_JSON:
-        options->json = true;
+    case OPTION_PID:
+        good = add_pid(o, value);
+        break;
+    case OPTION_NAME:
+    case OPTION_EXCLUDE:
+        good = add_rule(o, kind->id == OPTION_NAME, value);
+        break;
+    case OPTION_UPSTREAM:
+        return add_upstream(o, value);
+    case OPTION_PROXY_PORT:
+        good = read_number(value, 65535, &o->proxy_port);
+        break;
+    case OPTION_INCOMING_PROXY:
+        good = read_number(value, 65535, &o->incoming_proxy);
+        break;
+    case OPTION_RELAY_PORT:
+        good = read_number(value, 65535, &o->relay_port);
+        break;
+    case OPTION_PCAP:
+        good = set_string(&o->pcap_path, text_utf8(value));
         break;
     case OPTION_WINDIVERT:
-        good = set_string(&options->windivert_dir, absolute_path(value));
+        good = set_string(&o->windivert_dir, absolute_path(value));
         break;
     case OPTION_LOG:
-        good = set_string(&options->log_path, text_utf8(value));
+        good = set_string(&o->log_path, text_utf8(value));
         break;
     case OPTION_LOG_LEVEL:
-        good = set_log_level(options, value);
+        good = set_log_level(o, value);
         break;
+    default:
+        set_switch(o, kind->id);
     }
     return good ? OPTIONS_OK : wrong_value(kind);
 }
 
-options_result options_read_run(wchar_t **argv, run_options *options)
+/* What contradicts itself; NULL: nothing. */
+static const char *contradiction(const options *o)
 {
-    *options = (run_options){0};
+    if (o->json + o->plain + o->live > 1)
+        return "--json, --plain and --live exclude one another";
+    if (o->incoming && o->incoming_proxy)
+        return "--incoming is for the relay, --incoming-proxy for your own proxy: give one of them";
+    if (o->no_outgoing && !o->incoming && !o->incoming_proxy)
+        return "--no-outgoing needs --incoming or --incoming-proxy: nothing would be redirected";
+    if (o->no_outgoing && o->proxy_port)
+        return "--no-outgoing and --proxy-port exclude one another";
+    if (o->proxy_port && (o->upstreams.count || o->relay_port))
+        return "--proxy-port takes the place of the relay, so --upstream and --relay-port have no meaning with it";
+    return NULL;
+}
+
+/* What a command needs beyond its options. */
+static options_result check(const options *o)
+{
+    const char *complaint = contradiction(o);
+    if (!complaint && o->command == COMMAND_RUN && (!o->program || !*o->program))
+        complaint = "no program given; usage: redirector run [options] -- program [arguments]";
+    bool named = false;
+    for (uint32_t i = 0; i < o->rule_count; i++)
+        named |= o->rules[i].include != 0;
+    if (!complaint && o->command == COMMAND_ATTACH && !o->pid_count && !named)
+        complaint = "attach needs --pid or --name; redirector ps shows what runs";
+    if (!complaint && (o->command & ASKING) && o->pid_count > 1)
+        complaint = "one --pid is enough: that of the redirector";
+    if (complaint)
+        output_message("%s", complaint);
+    return complaint ? OPTIONS_WRONG : OPTIONS_OK;
+}
+
+options_result options_read(command_id command, wchar_t **argv, options *o)
+{
+    *o = (options){.command = command};
     for (; *argv; argv++) {
-        if (wcscmp(*argv, L"--") == 0) {
-            options->program = argv + 1;
+        if (command == COMMAND_RUN && wcscmp(*argv, L"--") == 0) {
+            o->program = argv + 1;
             break;
         }
         if (wcsncmp(*argv, L"-", 1) != 0)
-            return wrong("'", *argv, "' is no option; put -- before the program");
+            return wrong("'", *argv,
+                         command == COMMAND_RUN ? "' is no option; put -- before the program"
+                                                : "' is no option; see redirector --help");
         const wchar_t *value;
         const option_kind *kind = find_option(*argv, &value);
         if (!kind)
             return wrong("there is no option '", *argv, "'; see redirector --help");
+        if (!(kind->commands & command))
+            return wrong("", kind->name, " is not an option of this command; see redirector --help");
         if (!kind->value && value)
             return wrong("", kind->name, " takes no value");
         if (kind->value && !value && argv[1])
@@ -179,20 +311,20 @@ options_result options_read_run(wchar_t **argv, run_options *options)
         /* a value that looks like an option is a forgotten value: "--log --json" */
         if (kind->value && (!value || !*value || wcsncmp(value, L"--", 2) == 0))
             return wrong_value(kind);
-        options_result result = apply(options, kind, value);
+        options_result result = apply(o, kind, value);
         if (result != OPTIONS_OK)
             return result;
     }
-    if (!options->program || !*options->program) {
-        output_message("no program given; usage: redirector run [options] -- program [arguments]");
-        return OPTIONS_WRONG;
-    }
-    return OPTIONS_OK;
+    return check(o);
 }
 
-void options_free(run_options *options)
+void options_free(options *o)
 {
-    free(options->windivert_dir);
-    free(options->log_path);
-    *options = (run_options){0};
+    for (uint32_t i = 0; i < o->rule_count; i++)
+        free((char *)o->rules[i].pattern);
+    SecureZeroMemory(&o->upstreams, sizeof o->upstreams);
+    free(o->windivert_dir);
+    free(o->log_path);
+    free(o->pcap_path);
+    *o = (options){0};
 }

@@ -6,12 +6,16 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include "upstream.h"
+#include "windows_redirector.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <wchar.h>
 
 /** Exit statuses of our own; every other one is the started program's. */
 enum exit_status {
+    EXIT_FOUND_WRONG = 1, /* doctor: something is not as it should be; flows, stats: no redirector runs */
     EXIT_USAGE = 2,
     EXIT_NOT_REDIRECTING = 3,
     EXIT_CANNOT_RUN = 126,
@@ -19,13 +23,32 @@ enum exit_status {
 };
 #define EXIT_INTERRUPTED 0xC000013Au /* what Windows itself gives a program that Ctrl-C ended */
 
-typedef struct run_options {
-    bool json;
-    uint32_t log_level;  /**< redirector_log_level */
-    char *windivert_dir; /**< UTF-8, absolute; NULL: not given */
-    char *log_path;      /**< UTF-8; NULL: not given */
-    wchar_t **program;   /**< the program and its arguments; ends with NULL; points into argv */
-} run_options;
+enum { OPTIONS_PIDS_MAX = 64, OPTIONS_RULES_MAX = 256 };
+
+typedef enum command_id {
+    COMMAND_RUN = 1 << 0,
+    COMMAND_ATTACH = 1 << 1,
+    COMMAND_PS = 1 << 2,
+    COMMAND_FLOWS = 1 << 3,
+    COMMAND_STATS = 1 << 4,
+    COMMAND_DOCTOR = 1 << 5,
+} command_id;
+
+typedef struct options {
+    command_id command;
+    bool json, plain, live;
+    uint32_t pids[OPTIONS_PIDS_MAX];
+    uint32_t pid_count;
+    redirector_rule rules[OPTIONS_RULES_MAX]; /**< in the order given: --name includes, --exclude excludes */
+    uint32_t rule_count;
+    upstream_list upstreams;
+    bool incoming, no_outgoing, refuse, reflect, block_quic, clean;
+    uint32_t proxy_port, incoming_proxy, relay_port; /**< 0: not given */
+    uint32_t log_level;                              /**< redirector_log_level */
+    char *windivert_dir;                             /**< UTF-8, absolute; NULL: not given */
+    char *log_path, *pcap_path;                      /**< UTF-8; NULL: not given */
+    wchar_t **program;                               /**< the program and its arguments; ends with NULL; from argv */
+} options;
 
 typedef enum options_result {
     OPTIONS_OK,
@@ -33,11 +56,11 @@ typedef enum options_result {
     OPTIONS_WRONG, /**< the user has been told why */
 } options_result;
 
-extern const char options_help[];
+extern const char options_help[]; /* help.c */
 
-/** Reads what follows "run". `argv` ends with NULL. Call options_free() whatever the result. */
-options_result options_read_run(wchar_t **argv, run_options *options);
+/** Reads what follows the command. `argv` ends with NULL. Call options_free() whatever the result. */
+options_result options_read(command_id command, wchar_t **argv, options *o);
 
-void options_free(run_options *options);
+void options_free(options *o);
 
 #endif

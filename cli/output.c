@@ -6,9 +6,11 @@
  */
 #include "output.h"
 
+#include "json.h"
 #include "text.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <windows.h>
@@ -26,7 +28,7 @@ static void write_wide(HANDLE handle, const wchar_t *wide)
         WriteFile(handle, utf8, (DWORD)size - 1, &written, NULL);
 }
 
-void output_line(const char *utf8)
+static void write_line(DWORD where, const char *utf8)
 {
     wchar_t wide[OUTPUT_LINE_MAX + 1];
     int size = (int)strnlen(utf8, OUTPUT_LINE_MAX - 1);
@@ -35,18 +37,39 @@ void output_line(const char *utf8)
     text_defuse(wide);
     wide[units] = L'\n';
     wide[units + 1] = L'\0';
-    write_wide(GetStdHandle(STD_ERROR_HANDLE), wide);
+    write_wide(GetStdHandle(where), wide);
+}
+
+void output_line(const char *utf8)
+{
+    write_line(STD_ERROR_HANDLE, utf8);
+}
+
+void output_result(const char *utf8)
+{
+    write_line(STD_OUTPUT_HANDLE, utf8);
+}
+
+static bool messages_as_json;
+
+void output_messages_as_json(void)
+{
+    messages_as_json = true;
 }
 
 void output_message(const char *format, ...)
 {
-    static const char lead[] = "redirector: ";
-    char line[OUTPUT_LINE_MAX];
-    memcpy(line, lead, sizeof lead);
+    char text[OUTPUT_LINE_MAX / 2], quoted[OUTPUT_LINE_MAX - 64], line[OUTPUT_LINE_MAX];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line + sizeof lead - 1, sizeof line - sizeof lead + 1, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    if (messages_as_json) {
+        json_string_utf8(quoted, sizeof quoted, text);
+        snprintf(line, sizeof line, "{\"type\":\"message\",\"text\":%s}", quoted);
+    } else {
+        snprintf(line, sizeof line, "redirector: %s", text);
+    }
     output_line(line);
 }
 

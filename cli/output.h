@@ -14,6 +14,12 @@ void output_line(const char *utf8);
 /** As output_line(), formatted, and led in by "redirector: ". */
 void output_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/** From now on messages are JSON objects, so that every line on standard error is one. */
+void output_messages_as_json(void);
+
+/** As output_line(), to standard output: what a command was asked for. */
+void output_result(const char *utf8);
+
 /** Text to standard output, as it is: only for our own fixed texts. */
 void output_text(const char *utf8);
 

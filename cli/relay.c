@@ -9,27 +9,22 @@
  */
 #include "relay.h"
 
+#include "address.h"
 #include "relay_conn.h"
+#include "relay_listen.h"
 
 #include <process.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
-    ACCEPTS = 16,       /* outstanding, per family; the backlog holds what comes faster */
-    PORT_ATTEMPTS = 64, /* to find a port that is free in both families */
-    REARM_MS = 1000,    /* pause after Windows refused to accept */
-    IDLE_MS = 250,      /* a connection on its way through driver and backlog shows up within this */
-    COMPLETIONS = 64,   /* taken from the port at once */
+    ACCEPTS = 16,     /* outstanding, per listener; the backlog holds what comes faster */
+    REARM_MS = 1000,  /* pause after Windows refused to accept */
+    IDLE_MS = 250,    /* a connection on its way through driver and backlog shows up within this */
+    COMPLETIONS = 64, /* taken from the port at once */
 };
 
-typedef struct relay_listener {
-    SOCKET socket;
-    int family;
-    LPFN_ACCEPTEX accept_ex;
-    LPFN_CONNECTEX connect_ex;
-} relay_listener;
+enum { OUT4, OUT6, IN4, IN6, LISTENERS };
 
 typedef struct relay_accept {
     relay_op op; /* its socket is the listener's */
@@ -41,85 +36,37 @@ typedef struct relay_accept {
 struct relay {
     relay_host host;
     redirector *redirector;
-    relay_listener listeners[2]; /* IPv4; IPv6, whose socket is invalid on a machine without it */
-    relay_accept accepts[2][ACCEPTS];
-    uint16_t port;
+    relay_listener listeners[LISTENERS];
+    relay_accept accepts[LISTENERS][ACCEPTS];
+    uint16_t port, incoming_port;
     HANDLE thread;
     HANDLE idle;          /* set while no connection is live */
     atomic_uint accepted; /* connections so far */
     bool stopping;
 };
 
-/* ---- listening */
+/* ---- opening */
 
-static void close_listeners(relay *r)
+static DWORD listen_all(relay *r, const relay_config *config)
 {
-    for (int i = 0; i < 2; i++) {
-        if (r->listeners[i].socket != INVALID_SOCKET)
-            closesocket(r->listeners[i].socket);
-        r->listeners[i].socket = INVALID_SOCKET;
-    }
-}
-
-/* Binds to loopback, to `port` or to a free one if that is 0, and returns the port; 0: see WSAGetLastError(). */
-static uint16_t bind_loopback(relay_listener *l, uint16_t port)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    struct sockaddr *address = l->family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
-    int size = l->family == AF_INET ? (int)sizeof v4 : (int)sizeof v6;
-    BOOL on = TRUE;
-    l->socket = relay_socket(l->family);
-    if (l->socket == INVALID_SOCKET)
-        return 0;
-    /* else another program could bind the same port and take connections away from us */
-    setsockopt(l->socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (const char *)&on, sizeof on);
-    if (bind(l->socket, address, size) != 0 || getsockname(l->socket, address, &size) != 0)
-        return 0;
-    return ntohs(l->family == AF_INET ? v4.sin_port : v6.sin6_port);
-}
-
-/* The same port in both families: the redirector takes one number. Without IPv6 there is nothing of it to redirect. */
-static DWORD bind_both(relay *r)
-{
+    static const int families[LISTENERS] = {AF_INET, AF_INET6, AF_INET, AF_INET6};
     DWORD error = 0;
-    for (int attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
-        r->port = bind_loopback(&r->listeners[0], 0);
-        if (!r->port)
-            return (DWORD)WSAGetLastError();
-        if (bind_loopback(&r->listeners[1], r->port))
-            return 0;
-        error = (DWORD)WSAGetLastError();
-        if (error == WSAEAFNOSUPPORT || error == WSAEADDRNOTAVAIL) {
-            if (r->listeners[1].socket != INVALID_SOCKET)
-                closesocket(r->listeners[1].socket);
-            r->listeners[1].socket = INVALID_SOCKET;
-            return 0;
-        }
-        close_listeners(r);
+    for (int i = 0; i < LISTENERS; i++)
+        r->listeners[i].family = families[i];
+    r->port = config->port;
+    if (config->outgoing)
+        error = relay_listen(&r->listeners[OUT4], &r->port, config->everywhere, r->host.port);
+    /* What comes in keeps its addresses, so it arrives wherever the program listens. */
+    if (config->incoming && !error)
+        error = relay_listen(&r->listeners[IN4], &r->incoming_port, true, r->host.port);
+    for (int i = 0; i < LISTENERS; i++) {
+        if (r->listeners[i].connect_ex)
+            r->host.connect_ex[families[i] == AF_INET6] = r->listeners[i].connect_ex;
     }
     return error;
 }
 
-static bool load_extension(SOCKET s, GUID id, void *function)
-{
-    DWORD bytes;
-    return WSAIoctl(s, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, function, sizeof(void *), &bytes, NULL,
-                    NULL) == 0;
-}
-
-static DWORD prepare_listener(relay *r, relay_listener *l)
-{
-    if (l->socket == INVALID_SOCKET)
-        return 0;
-    if (!load_extension(l->socket, (GUID)WSAID_ACCEPTEX, &l->accept_ex) ||
-        !load_extension(l->socket, (GUID)WSAID_CONNECTEX, &l->connect_ex) || listen(l->socket, SOMAXCONN) != 0)
-        return (DWORD)WSAGetLastError();
-    return CreateIoCompletionPort((HANDLE)l->socket, r->host.port, 0, 0) ? 0 : GetLastError();
-}
-
-relay *relay_open(report *report, uint32_t *error)
+relay *relay_open(const relay_config *config, uint32_t *error)
 {
     WSADATA data;
     relay *r = calloc(1, sizeof *r);
@@ -128,14 +75,13 @@ relay *relay_open(report *report, uint32_t *error)
         free(r);
         return NULL;
     }
-    r->listeners[0] = (relay_listener){.socket = INVALID_SOCKET, .family = AF_INET};
-    r->listeners[1] = (relay_listener){.socket = INVALID_SOCKET, .family = AF_INET6};
-    r->host.report = report;
+    for (int i = 0; i < LISTENERS; i++)
+        r->listeners[i].socket = INVALID_SOCKET;
+    r->host.report = config->report;
+    r->host.upstreams = config->upstreams;
     r->host.port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
     r->idle = CreateEventW(NULL, TRUE, TRUE, NULL);
-    *error = r->host.port && r->idle ? bind_both(r) : GetLastError();
-    for (int i = 0; i < 2 && !*error; i++)
-        *error = prepare_listener(r, &r->listeners[i]);
+    *error = r->host.port && r->idle ? listen_all(r, config) : GetLastError();
     if (*error) {
         relay_close(r);
         return NULL;
@@ -146,6 +92,11 @@ relay *relay_open(report *report, uint32_t *error)
 uint16_t relay_port(const relay *r)
 {
     return r->port;
+}
+
+uint16_t relay_incoming_port(const relay *r)
+{
+    return r->incoming_port;
 }
 
 /* ---- serving; all of this on the relay's thread */
@@ -171,12 +122,12 @@ static bool arm(relay_accept *a)
 static bool arm_all(relay *r)
 {
     bool all = true;
-    for (int family = 0; family < 2; family++) {
-        if (r->listeners[family].socket == INVALID_SOCKET)
+    for (int l = 0; l < LISTENERS; l++) {
+        if (r->listeners[l].socket == INVALID_SOCKET)
             continue;
         for (int i = 0; i < ACCEPTS; i++) {
-            relay_accept *a = &r->accepts[family][i];
-            a->listener = &r->listeners[family];
+            relay_accept *a = &r->accepts[l][i];
+            a->listener = &r->listeners[l];
             if (!a->op.pending)
                 all = arm(a) && all;
         }
@@ -184,32 +135,11 @@ static bool arm_all(relay *r)
     return all;
 }
 
-static bool find_peer(SOCKET client, redirector_address *out)
-{
-    struct sockaddr_storage from;
-    int size = sizeof from;
-    redirector_address peer = {0};
-    if (getpeername(client, (struct sockaddr *)&from, &size) != 0)
-        return false;
-    if (from.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&from;
-        peer.family = 6;
-        peer.port = ntohs(v6->sin6_port);
-        memcpy(peer.bytes, &v6->sin6_addr, 16);
-    } else {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&from;
-        peer.family = 4;
-        peer.port = ntohs(v4->sin_port);
-        memcpy(peer.bytes, &v4->sin_addr, 4);
-    }
-    *out = peer;
-    return true;
-}
-
 static void on_accepted(relay *r, relay_accept *a, DWORD error)
 {
     redirector_destination destination = {.size = sizeof destination};
-    redirector_address peer;
+    struct sockaddr_storage from;
+    int from_size = sizeof from;
     SOCKET client = a->socket;
     if (error || r->stopping) { /* for instance: the peer has gone before it was accepted */
         closesocket(client);
@@ -218,17 +148,17 @@ static void on_accepted(relay *r, relay_accept *a, DWORD error)
     atomic_fetch_add(&r->accepted, 1);
     setsockopt(client, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&a->listener->socket,
                sizeof a->listener->socket);
-    if (!find_peer(client, &peer)) { /* it has gone meanwhile */
+    if (getpeername(client, (struct sockaddr *)&from, &from_size) != 0) { /* it has gone meanwhile */
         closesocket(client);
         return;
     }
+    redirector_address peer = address_from_sockaddr(&from);
     if (redirector_lookup(r->redirector, &peer, &destination) != REDIRECTOR_OK) {
         report_stranger(r->host.report);
         relay_reset(client);
         return;
     }
-    const relay_listener *l = &r->listeners[destination.destination.family == 6];
-    relay_conn_open(&r->host, client, l->connect_ex, &destination);
+    relay_conn_open(&r->host, client, &peer, &destination);
 }
 
 static void on_completion(relay *r, const OVERLAPPED_ENTRY *entry)
@@ -252,7 +182,7 @@ static void on_completion(relay *r, const OVERLAPPED_ENTRY *entry)
 
 static bool accepts_pending(const relay *r)
 {
-    for (int i = 0; i < 2 * ACCEPTS; i++) {
+    for (int i = 0; i < LISTENERS * ACCEPTS; i++) {
         if (r->accepts[i / ACCEPTS][i % ACCEPTS].op.pending)
             return true;
     }
@@ -279,11 +209,11 @@ static unsigned __stdcall serve(void *context)
     while (!r->stopping)
         take_completions(r, arm_all(r) ? INFINITE : REARM_MS);
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < LISTENERS; i++) {
         if (r->listeners[i].socket != INVALID_SOCKET)
             CancelIoEx((HANDLE)r->listeners[i].socket, NULL);
+        relay_listen_close(&r->listeners[i]);
     }
-    close_listeners(r);
     relay_conn_stop_all(&r->host);
     while (r->host.first || accepts_pending(r))
         take_completions(r, INFINITE);
@@ -321,7 +251,8 @@ void relay_close(relay *r)
         WaitForSingleObject(r->thread, INFINITE);
         CloseHandle(r->thread);
     }
-    close_listeners(r);
+    for (int i = 0; i < LISTENERS; i++)
+        relay_listen_close(&r->listeners[i]);
     if (r->host.port)
         CloseHandle(r->host.port);
     if (r->idle)

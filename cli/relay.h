@@ -7,6 +7,7 @@
 #define CLI_RELAY_H
 
 #include "report.h"
+#include "upstream.h"
 #include "windows_redirector.h"
 
 #include <stdbool.h>
@@ -14,11 +15,22 @@
 
 typedef struct relay relay;
 
-/** Listens on 127.0.0.1 and [::1], on one and the same free port. NULL: the Winsock or Windows error is in *error. */
-relay *relay_open(report *report, uint32_t *error);
+typedef struct relay_config {
+    report *report;
+    const upstream_list *upstreams; /**< must outlive the relay */
+    bool outgoing;                  /**< listen for what the tree opens */
+    bool incoming;                  /**< listen for what comes to the tree */
+    bool everywhere;                /**< outgoing: listen on all addresses, as steering by reflection needs it */
+    uint16_t port;                  /**< to listen on for outgoing; 0: any that is free */
+} relay_config;
 
-/** The port it listens on. */
+/** Listens, in both families on one and the same port, one for each direction. NULL: the Winsock or Windows error is in
+ * *error. */
+relay *relay_open(const relay_config *config, uint32_t *error);
+
+/** The ports it listens on; 0: not in that direction. */
 uint16_t relay_port(const relay *r);
+uint16_t relay_incoming_port(const relay *r);
 
 /** Begins to serve, asking `redirector` about each peer. False: Windows error in *error. */
 bool relay_start(relay *r, redirector *redirector, uint32_t *error);

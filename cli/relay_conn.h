@@ -7,6 +7,7 @@
 #define CLI_RELAY_CONN_H
 
 #include "report.h"
+#include "upstream.h"
 #include "windows_redirector.h"
 
 #include <stdbool.h>
@@ -33,11 +34,13 @@ typedef struct relay_op {
 typedef struct relay_host {
     HANDLE port; /**< the completion port */
     report *report;
-    relay_conn *first; /**< all live connections */
+    const upstream_list *upstreams;
+    LPFN_CONNECTEX connect_ex[2]; /**< IPv4, IPv6; NULL: the machine has no such family */
+    relay_conn *first;            /**< all live connections */
 } relay_host;
 
-/** Takes over `client` and connects to `destination`. Owns the socket whatever happens. */
-void relay_conn_open(relay_host *host, SOCKET client, LPFN_CONNECTEX connect_ex,
+/** Takes over `client`, whom `peer` opened, and connects to `destination`. Owns the socket whatever happens. */
+void relay_conn_open(relay_host *host, SOCKET client, const redirector_address *peer,
                      const redirector_destination *destination);
 
 /** One of its operations is over: `error` is a Winsock error or 0. May free the connection. */

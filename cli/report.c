@@ -2,80 +2,121 @@
 /*
  * The report. Standard error may stand still for long: a console does while its user marks text, a pipe does while its
  * reader is busy. Connections must not stand still with it, so lines are written by a thread of their own, from a queue
- * that report_add() only appends to. The queue is bounded; beyond it lines are lost, counted, and the summary says so.
+ * that the others only append to. The queue is bounded; beyond it lines are lost, counted, and the summary says so.
+ *
+ * A live connection is an entry in a list; its owner adds to the entry's counters without a lock, and everybody else
+ * reads under the lock. A few that have ended are remembered for those who look at the whole.
  */
 #include "report.h"
 
 #include "output.h"
 
 #include <process.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <windows.h>
 
-enum { QUEUE_MAX = 16384 };
+enum { QUEUE_MAX = 16384, REMEMBERED = 64 };
 
-typedef struct entry {
-    struct entry *next;
+struct report_entry {
+    report_entry *next, *previous; /* while it lives */
+    LARGE_INTEGER started;
+    atomic_ullong bytes_up, bytes_down;
+    report_connection connection; /* all but the bytes */
+};
+
+typedef struct line {
+    struct line *next;
     report_connection connection;
-} entry;
+} line;
 
 struct report {
-    bool json;
+    report_view view;
     HANDLE thread;
     SRWLOCK lock; /* guards what follows */
     CONDITION_VARIABLE changed;
-    entry *first;
-    entry **last;
+    report_entry *live;
+    line *first;
+    line **last;
     size_t queued;
     bool closing;
+    uint64_t begun;
     report_totals totals;
+    report_connection ended[REMEMBERED]; /* a ring: the one that ended as number n is at n modulo its size */
 };
 
-static bool outcome_is_failure(report_outcome outcome)
+static const struct {
+    const char *text;
+    bool failed;
+} outcomes[] = {
+#define REPORT_OUTCOME_ROW(name, text, failed) [REPORT_##name] = {text, failed},
+    REPORT_OUTCOME_LIST(REPORT_OUTCOME_ROW)
+#undef REPORT_OUTCOME_ROW
+};
+
+const char *report_outcome_text(report_outcome outcome)
 {
-    static const bool failures[] = {
-#define REPORT_OUTCOME_FAILED(name, text, failed) [REPORT_##name] = (failed),
-        REPORT_OUTCOME_LIST(REPORT_OUTCOME_FAILED)
-#undef REPORT_OUTCOME_FAILED
-    };
-    return failures[outcome];
+    return outcomes[outcome].text;
 }
 
-/* The oldest entry; NULL when the report closes and all are written. */
-static entry *take(report *r)
+/* ---- lines */
+
+/* The oldest line; NULL when the report closes and all are written. */
+static line *take(report *r)
 {
     AcquireSRWLockExclusive(&r->lock);
     while (!r->first && !r->closing)
         SleepConditionVariableSRW(&r->changed, &r->lock, INFINITE, 0);
-    entry *e = r->first;
-    if (e) {
-        r->first = e->next;
+    line *l = r->first;
+    if (l) {
+        r->first = l->next;
         if (!r->first)
             r->last = &r->first;
         r->queued--;
     }
     ReleaseSRWLockExclusive(&r->lock);
-    return e;
+    return l;
 }
 
 static unsigned __stdcall write_lines(void *context)
 {
     report *r = context;
-    char line[OUTPUT_LINE_MAX];
-    for (entry *e = take(r); e; e = take(r)) {
-        report_format_connection(line, sizeof line, &e->connection, r->json);
-        output_line(line);
-        free(e);
+    char text[OUTPUT_LINE_MAX];
+    for (line *l = take(r); l; l = take(r)) {
+        if (r->view == REPORT_JSON)
+            report_json_connection(text, sizeof text, &l->connection);
+        else
+            report_text_connection(text, sizeof text, &l->connection);
+        output_line(text);
+        free(l);
     }
     return 0;
 }
 
-report *report_open(bool json)
+/* Under the lock. */
+static void queue_line(report *r, const report_connection *connection)
+{
+    if (r->view == REPORT_QUIET)
+        return;
+    line *l = r->queued < QUEUE_MAX ? malloc(sizeof *l) : NULL;
+    if (!l) {
+        r->totals.lines_lost++;
+        return;
+    }
+    *l = (line){.connection = *connection};
+    *r->last = l;
+    r->last = &l->next;
+    r->queued++;
+    WakeConditionVariable(&r->changed);
+}
+
+report *report_open(report_view view)
 {
     report *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;
-    r->json = json;
+    r->view = view;
     r->last = &r->first;
     InitializeSRWLock(&r->lock);
     InitializeConditionVariable(&r->changed);
@@ -87,27 +128,80 @@ report *report_open(bool json)
     return r;
 }
 
-void report_add(report *r, const report_connection *connection)
+/* ---- connections */
+
+static report_connection look_at(report_entry *entry)
 {
-    entry *e = malloc(sizeof *e);
-    if (e)
-        *e = (entry){.connection = *connection};
+    report_connection c = entry->connection;
+    LARGE_INTEGER now, frequency;
+    FILETIME time;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&frequency);
+    GetSystemTimePreciseAsFileTime(&time);
+    c.duration_us = (uint64_t)((double)(now.QuadPart - entry->started.QuadPart) / (double)frequency.QuadPart * 1e6);
+    c.end_time = (uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime;
+    c.bytes_up = atomic_load(&entry->bytes_up);
+    c.bytes_down = atomic_load(&entry->bytes_down);
+    return c;
+}
+
+report_entry *report_begin(report *r, const report_connection *about)
+{
+    report_entry *entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return NULL;
+    entry->connection = *about;
+    entry->connection.outcome = REPORT_OPEN;
+    QueryPerformanceCounter(&entry->started);
     AcquireSRWLockExclusive(&r->lock);
-    r->totals.connections++;
-    r->totals.bytes_up += connection->bytes_up;
-    r->totals.bytes_down += connection->bytes_down;
-    r->totals.failed += outcome_is_failure(connection->outcome);
-    if (e && r->queued < QUEUE_MAX) {
-        *r->last = e;
-        r->last = &e->next;
-        r->queued++;
-        e = NULL;
-    } else {
-        r->totals.lines_lost++;
+    entry->connection.number = ++r->begun;
+    entry->next = r->live;
+    if (entry->next)
+        entry->next->previous = entry;
+    r->live = entry;
+    r->totals.live++;
+    if (r->view == REPORT_JSON) {
+        report_connection c = look_at(entry);
+        queue_line(r, &c);
     }
     ReleaseSRWLockExclusive(&r->lock);
-    WakeConditionVariable(&r->changed);
-    free(e);
+    return entry;
+}
+
+void report_bytes(report_entry *entry, uint64_t up, uint64_t down)
+{
+    atomic_fetch_add(&entry->bytes_up, up);
+    atomic_fetch_add(&entry->bytes_down, down);
+}
+
+void report_host(report *r, report_entry *entry, const char *host)
+{
+    AcquireSRWLockExclusive(&r->lock);
+    strncpy(entry->connection.host, host, sizeof entry->connection.host - 1);
+    ReleaseSRWLockExclusive(&r->lock);
+}
+
+void report_end(report *r, report_entry *entry, report_outcome outcome, uint32_t os_error)
+{
+    AcquireSRWLockExclusive(&r->lock);
+    if (entry->next)
+        entry->next->previous = entry->previous;
+    if (entry->previous)
+        entry->previous->next = entry->next;
+    else
+        r->live = entry->next;
+    report_connection c = look_at(entry);
+    c.outcome = outcome;
+    c.os_error = os_error;
+    r->ended[r->totals.connections % REMEMBERED] = c;
+    r->totals.live--;
+    r->totals.connections++;
+    r->totals.bytes_up += c.bytes_up;
+    r->totals.bytes_down += c.bytes_down;
+    r->totals.failed += outcomes[outcome].failed;
+    queue_line(r, &c);
+    ReleaseSRWLockExclusive(&r->lock);
+    free(entry);
 }
 
 void report_stranger(report *r)
@@ -115,6 +209,24 @@ void report_stranger(report *r)
     AcquireSRWLockExclusive(&r->lock);
     r->totals.strangers++;
     ReleaseSRWLockExclusive(&r->lock);
+}
+
+size_t report_snapshot(report *r, report_connection *rows, size_t max, report_totals *totals)
+{
+    size_t count = 0;
+    AcquireSRWLockShared(&r->lock);
+    *totals = r->totals;
+    for (report_entry *entry = r->live; entry; entry = entry->next) {
+        totals->bytes_up += atomic_load(&entry->bytes_up);
+        totals->bytes_down += atomic_load(&entry->bytes_down);
+        if (count < max)
+            rows[count++] = look_at(entry);
+    }
+    uint64_t ended = r->totals.connections;
+    for (uint64_t i = 0; i < ended && i < REMEMBERED && count < max; i++)
+        rows[count++] = r->ended[(ended - 1 - i) % REMEMBERED];
+    ReleaseSRWLockShared(&r->lock);
+    return count;
 }
 
 void report_close(report *r, bool summary)
@@ -127,9 +239,12 @@ void report_close(report *r, bool summary)
     CloseHandle(r->thread);
 
     if (summary) {
-        char line[OUTPUT_LINE_MAX];
-        report_format_summary(line, sizeof line, &r->totals, r->json);
-        output_line(line);
+        char text[OUTPUT_LINE_MAX];
+        if (r->view == REPORT_JSON)
+            report_json_summary(text, sizeof text, &r->totals);
+        else
+            report_text_summary(text, sizeof text, &r->totals);
+        output_line(text);
     }
     free(r);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file report.h
- * What the user sees of the connections: a line for each one at its end, and a summary.
+ * What is known of the connections: those that live, those that have ended, totals. Lines for whoever reads them.
  */
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
 
+#include "host_name.h"
 #include "windows_redirector.h"
 
 #include <stdbool.h>
@@ -15,6 +16,7 @@
 
 /** How a connection ended: name, what the user reads, and whether the summary counts it as failed. */
 #define REPORT_OUTCOME_LIST(X)                                                                                         \
+    X(OPEN, "open", false)                                                                                             \
     X(CLOSED, "closed", false)                                                                                         \
     X(CLIENT_RESET, "reset by program", false)                                                                         \
     X(SERVER_RESET, "reset by destination", false)                                                                     \
@@ -22,7 +24,12 @@
     X(REFUSED, "refused", true)                                                                                        \
     X(TIMED_OUT, "timed out", true)                                                                                    \
     X(UNREACHABLE, "unreachable", true)                                                                                \
-    X(FAILED, "failed", true)
+    X(FAILED, "failed", true)                                                                                          \
+    X(NO_UPSTREAM, "upstream not reached", true)                                                                       \
+    X(NO_PROXY, "upstream is no such proxy", true)                                                                     \
+    X(NO_LOGIN, "upstream rejects the login", true)                                                                    \
+    X(FORBIDDEN, "upstream forbids it", true)                                                                          \
+    X(NO_WAY, "upstream cannot reach it", true)
 
 typedef enum report_outcome {
 #define REPORT_OUTCOME_ENUM(name, text, failed) REPORT_##name,
@@ -30,44 +37,75 @@ typedef enum report_outcome {
 #undef REPORT_OUTCOME_ENUM
 } report_outcome;
 
-/** A connection that is over. */
+/** A connection as it is now. */
 typedef struct report_connection {
-    uint64_t end_time; /**< UTC, as FILETIME */
-    uint64_t duration_us;
+    uint64_t number;      /**< 1, 2, ... in the order in which they came */
+    uint64_t end_time;    /**< UTC, as FILETIME; of one that lives: now */
+    uint64_t duration_us; /**< so far */
     uint32_t pid;
     wchar_t process[260];           /**< file name of the process; empty: not known */
-    redirector_address destination; /**< where it was going */
-    uint64_t bytes_up;              /**< passed on from the program to the destination */
-    uint64_t bytes_down;            /**< passed on from the destination to the program */
-    report_outcome outcome;
-    uint32_t os_error; /**< Winsock error behind the outcome, 0: none */
+    bool incoming;                  /**< it came to a listener of the tree */
+    redirector_address destination; /**< where it was going; incoming: the program's own address */
+    redirector_address peer;        /**< incoming: who opened it; else family 0 */
+    char host[HOST_NAME_MAX_BYTES]; /**< name that the program asked for; empty: not known */
+    char upstream[64];              /**< proxy that it took, cut to fit; empty: none */
+    uint64_t bytes_up;              /**< passed on from the end that opened it */
+    uint64_t bytes_down;            /**< passed on to it */
+    report_outcome outcome;         /**< REPORT_OPEN while it lives */
+    uint32_t os_error;              /**< Winsock error behind the outcome, 0: none */
 } report_connection;
 
 typedef struct report_totals {
-    uint64_t connections;
+    uint64_t connections; /**< ended */
     uint64_t bytes_up;
     uint64_t bytes_down;
     uint64_t failed;
     uint64_t strangers;  /**< connections to the relay that are nobody's */
-    uint64_t lines_lost; /**< connections without a line, because standard error could not keep up */
+    uint64_t lines_lost; /**< connections without a line, because the output could not keep up */
+    uint64_t live;
 } report_totals;
 
+typedef enum report_view {
+    REPORT_TEXT, /**< a line for each connection */
+    REPORT_JSON,
+    REPORT_QUIET, /**< no lines: somebody else shows them */
+} report_view;
+
 typedef struct report report;
+typedef struct report_entry report_entry;
 
 /** NULL: no memory or no thread. */
-report *report_open(bool json);
+report *report_open(report_view view);
 
-/** Shows a connection. Never waits for the output. Any thread. */
-void report_add(report *r, const report_connection *connection);
+/** A connection begins; what `about` says of its number, time and bytes does not count. NULL: no memory. Any thread. */
+report_entry *report_begin(report *r, const report_connection *about);
+
+/** It has moved bytes; it has a name; it is over (the entry is no longer the caller's). Never wait for the output. */
+void report_bytes(report_entry *entry, uint64_t up, uint64_t down);
+void report_host(report *r, report_entry *entry, const char *host);
+void report_end(report *r, report_entry *entry, report_outcome outcome, uint32_t os_error);
 
 /** Counts a stranger. Any thread. */
 void report_stranger(report *r);
 
-/** Shows what is left and, if wanted, the summary; then frees. */
+/**
+ * Copies up to `max` connections: the live ones, newest first, then the last that have ended, latest first. Returns how
+ * many. Any thread.
+ */
+size_t report_snapshot(report *r, report_connection *rows, size_t max, report_totals *totals);
+
+/** Shows what is left and, if wanted, the summary; then frees. Every entry must have ended. */
 void report_close(report *r, bool summary);
 
-/* report_format.c: the lines themselves, without line end, never longer than OUTPUT_LINE_MAX */
-void report_format_connection(char *out, size_t size, const report_connection *connection, bool json);
-void report_format_summary(char *out, size_t size, const report_totals *totals, bool json);
+const char *report_outcome_text(report_outcome outcome);
+
+/* report_text.c, report_json.c: the lines themselves, without line end, never longer than OUTPUT_LINE_MAX */
+void report_text_connection(char *out, size_t size, const report_connection *connection);
+void report_text_summary(char *out, size_t size, const report_totals *totals);
+void report_json_connection(char *out, size_t size, const report_connection *connection);
+void report_json_summary(char *out, size_t size, const report_totals *totals);
+
+/** "example.com:443", else the address: where a connection goes, for people. */
+void report_where(char *out, size_t size, const report_connection *connection);
 
 #endif

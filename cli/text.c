@@ -22,6 +22,15 @@ char *text_utf8(const wchar_t *wide)
     return utf8;
 }
 
+wchar_t *text_wide(const char *utf8)
+{
+    int size = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, utf8, -1, NULL, 0);
+    wchar_t *wide = size > 0 ? malloc((size_t)size * sizeof *wide) : NULL;
+    if (wide)
+        MultiByteToWideChar(CP_UTF8, 0, utf8, -1, wide, size);
+    return wide;
+}
+
 static bool is_high_surrogate(wchar_t unit)
 {
     return unit >= 0xD800 && unit <= 0xDBFF;
@@ -72,4 +81,19 @@ const wchar_t *text_base_name(const wchar_t *path)
             base = path + 1;
     }
     return base;
+}
+
+void text_process_name(wchar_t *out, size_t units, uint32_t pid)
+{
+    wchar_t path[1024];
+    DWORD size = sizeof path / sizeof path[0];
+    HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
+    *out = L'\0';
+    if (!process)
+        return;
+    if (QueryFullProcessImageNameW(process, 0, path, &size)) {
+        wcsncpy(out, text_base_name(path), units - 1);
+        out[units - 1] = L'\0';
+    }
+    CloseHandle(process);
 }

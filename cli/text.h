@@ -8,10 +8,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <wchar.h>
 
 /** A UTF-8 copy of `wide` that the caller frees; NULL when memory is out. Lone surrogates become U+FFFD. */
 char *text_utf8(const wchar_t *wide);
+
+/** The other way; NULL when memory is out or it is not UTF-8. */
+wchar_t *text_wide(const char *utf8);
 
 /** Writes `wide` as UTF-8 to `out`, cut at a character's border where it does not fit. Always ends with NUL. */
 void text_copy_utf8(char *out, size_t size, const wchar_t *wide);
@@ -24,5 +28,8 @@ void text_defuse(wchar_t *wide);
 
 /** The part of a path after its last separator. */
 const wchar_t *text_base_name(const wchar_t *path);
+
+/** File name of the program that process `pid` runs; empty where it is not to be had. Cut to `units`. */
+void text_process_name(wchar_t *out, size_t units, uint32_t pid);
 
 #endif

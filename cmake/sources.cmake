@@ -59,16 +59,52 @@ set(WINDOWS_SOURCES
 # The program redirector.exe.
 set(CLI_SOURCES
     cli/main.c
-    cli/options.c
-    cli/run.c
+    cli/address.c
+    cli/attach.c
+    cli/bench.c
+    cli/bench_load.c
+    cli/capture.c
+    cli/capture_flows.c
     cli/child.c
     cli/console.c
+    cli/control.c
+    cli/control_answer.c
+    cli/tap.c
+    cli/doctor.c
+    cli/doctor_driver.c
+    cli/doctor_machine.c
+    cli/doctor_try.c
+    cli/help.c
+    cli/host_name.c
+    cli/json.c
+    cli/live.c
+    cli/live_format.c
+    cli/options.c
+    cli/output.c
+    cli/pass_loop.c
+    cli/pattern.c
+    cli/pcapng.c
+    cli/port_owner.c
+    cli/processes.c
+    cli/ps.c
+    cli/query.c
+    cli/quic.c
     cli/relay.c
     cli/relay_conn.c
+    cli/relay_connect.c
+    cli/relay_listen.c
+    cli/relay_name.c
     cli/report.c
-    cli/report_format.c
-    cli/output.c
+    cli/report_json.c
+    cli/report_text.c
+    cli/run.c
+    cli/session.c
     cli/text.c
+    cli/tree.c
+    cli/upstream.c
+    cli/upstream_talk.c
+    cli/upstream_try.c
+    cli/watch.c
 )
 
 # engine_as_one(<target>): the packet's way through the engine, compiled as one file, so that what is called for each packet

@@ -25,22 +25,6 @@ engine_as_one(windows_redirector_static)
 target_include_directories(windows_redirector_static PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>")
 target_link_libraries(windows_redirector_static PRIVATE $<BUILD_INTERFACE:redirector_flags> PUBLIC ${SYSTEM_LIBRARIES})
 
-# seal_archive(<target>): makes all of an archive's objects one, in which only the public calls are visible: a program that has
-# functions of the same names as our inner ones links all the same. The list is the one that the DLL's exports are held to.
-function(seal_archive target)
-    set(sealed "${CMAKE_CURRENT_BINARY_DIR}/${target}.o")
-    set(calls "${PROJECT_SOURCE_DIR}/tests/abi/exports.txt")
-    add_custom_command(TARGET ${target} POST_BUILD VERBATIM
-        COMMAND ${CMAKE_LINKER} -r -o "${sealed}" --whole-archive $<TARGET_FILE:${target}>
-        COMMAND ${CMAKE_OBJCOPY} "--keep-global-symbols=${calls}" "${sealed}"
-        COMMAND ${CMAKE_OBJCOPY} $<IF:$<CONFIG:Debug>,--discard-locals,--strip-unneeded> "${sealed}"
-        COMMAND ${CMAKE_COMMAND} -E rm $<TARGET_FILE:${target}>
-        COMMAND ${CMAKE_AR} qcD $<TARGET_FILE:${target}> "${sealed}"
-        COMMAND ${CMAKE_RANLIB} -D $<TARGET_FILE:${target}>)
-    set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${calls}")
-endfunction()
-seal_archive(windows_redirector_static)
-
 # The DLL: exports what the public header declares and nothing else (tests/abi compares with a list).
 add_library(windows_redirector SHARED ${ENGINE_SOURCES} ${WINDOWS_SOURCES})
 set_target_properties(windows_redirector PROPERTIES PREFIX "")
@@ -52,7 +36,7 @@ target_link_libraries(windows_redirector PRIVATE redirector_flags ${SYSTEM_LIBRA
 version_resource(windows_redirector windows_redirector.dll VFT_DLL "${PROJECT_DESCRIPTION}")
 
 # The program, with the library inside.
-add_executable(redirector ${CLI_SOURCES} src/windows/stack_guard.c) # the library shows its own to nobody
+add_executable(redirector ${CLI_SOURCES})
 target_link_options(redirector PRIVATE -municode)
 # mingw's headers do not declare wmain, which -municode asks for.
 set_source_files_properties(cli/main.c PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes)

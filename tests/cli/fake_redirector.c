@@ -4,6 +4,7 @@
  * file FAKE_PORT_FILE), and says of every peer that it was going to FAKE_DESTINATION4 or FAKE_DESTINATION6, each
  * "address port", by the peer's family; a family without destination knows no peers, so there all are strangers.
  * FAKE_START_ERROR=n makes the start fail with status n. FAKE_STOP_FILE is created when the redirector is freed.
+ * FAKE_INCOMING=1 makes every connection one that came in; FAKE_RULES names a file that gets flags, roots and rules.
  */
 #include "windows_redirector.h"
 
@@ -46,18 +47,35 @@ static void write_file(const char *variable, const redirector_config *config)
     fclose(file);
 }
 
+static void write_rules(const redirector_config *config)
+{
+    const char *path = getenv("FAKE_RULES");
+    FILE *file = path ? fopen(path, "wb") : NULL;
+    if (!file)
+        return;
+    fprintf(file, "flags %u\nroots %u", (unsigned)config->flags, (unsigned)config->client_pid);
+    for (uint32_t i = 0; i < config->root_count; i++)
+        fprintf(file, " %u", (unsigned)config->roots[i]);
+    fprintf(file, "\n");
+    for (uint32_t i = 0; i < config->rule_count; i++)
+        fprintf(file, "%s %u %s\n", config->rules[i].include ? "include" : "exclude", (unsigned)config->rules[i].pid,
+                config->rules[i].pattern ? config->rules[i].pattern : "-");
+    fclose(file);
+}
+
 uint32_t redirector_start(const redirector_config *config, redirector **out, redirector_error *error)
 {
-    const char *wanted = getenv("FAKE_START_ERROR");
+    const char *wanted = getenv("FAKE_START_ERROR"); /* empty: none */
     *out = NULL;
     if (config->size != sizeof *config || error->size != sizeof *error)
         return fail(error, REDIRECTOR_INVALID_ARGUMENT);
-    if (wanted)
+    if (wanted && *wanted)
         return fail(error, (uint32_t)atoi(wanted));
     *out = malloc(sizeof **out);
     if (!*out)
         return fail(error, REDIRECTOR_NO_MEMORY);
     (*out)->client_pid = config->client_pid;
+    write_rules(config);
     write_file("FAKE_PORT_FILE", config);
     return REDIRECTOR_OK;
 }
@@ -79,11 +97,39 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
     if (!wanted || sscanf(wanted, "%63s %u", address, &port) != 2)
         return REDIRECTOR_NOT_FOUND;
     out->pid = r->client_pid;
-    out->incoming = 0;
+    out->incoming = getenv("FAKE_INCOMING") != NULL;
     out->destination.family = peer->family;
     out->destination.port = port;
     memset(out->destination.bytes, 0, sizeof out->destination.bytes);
     if (inet_pton(peer->family == 6 ? AF_INET6 : AF_INET, address, out->destination.bytes) != 1)
         return REDIRECTOR_NOT_FOUND;
+    return REDIRECTOR_OK;
+}
+
+uint32_t redirector_list_flows(redirector *r, redirector_flow *flows, uint32_t capacity, uint32_t *total)
+{
+    (void)flows;
+    (void)capacity;
+    *total = 0;
+    return r ? REDIRECTOR_OK : REDIRECTOR_INVALID_ARGUMENT;
+}
+
+/* FAKE_FAILED names a file that makes the redirector fail when it is there. */
+uint32_t redirector_get_state(redirector *r, redirector_error *why)
+{
+    const char *path = getenv("FAKE_FAILED");
+    FILE *file = path && r ? fopen(path, "rb") : NULL;
+    if (!file)
+        return REDIRECTOR_RUNNING;
+    fclose(file);
+    fail(why, REDIRECTOR_ENGINE_STALLED);
+    return REDIRECTOR_FAILED;
+}
+
+uint32_t redirector_get_stats(redirector *r, redirector_stats *stats)
+{
+    if (!r || stats->size != sizeof *stats)
+        return REDIRECTOR_INVALID_ARGUMENT;
+    *stats = (redirector_stats){.size = sizeof *stats, .flows_live = 3, .watchdog_trips = 23};
     return REDIRECTOR_OK;
 }

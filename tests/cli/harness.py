@@ -4,18 +4,20 @@
 Wine programs write to files, never to pipes: Wine's background services inherit a pipe and keep it open.
 """
 import os
+import signal
 import socket
 import struct
 import subprocess
 import threading
 import time
 
+import schema
+
 TIME_LIMIT = 30
 WINE = os.environ.get("WINE64", "/usr/lib/wine/wine64")
 
 
-class Failed(Exception):
-    """A check that did not hold."""
+Failed = schema.Failed
 
 
 def check(condition, text):
@@ -51,6 +53,8 @@ class Context:
         self.build = build
         self.folder = folder
         self.running = []
+        self.programs = []
+        self.wine = WINE
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -81,10 +85,11 @@ class Context:
         return run
 
     def close(self):
-        for run in self.running:
-            if run.process.poll() is None:
-                run.process.kill()
-                run.process.wait()
+        for process in [run.process for run in self.running] + self.programs:
+            process.stdin.close()  # the programs that wait for it end, too
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
 
 class Run:
@@ -97,7 +102,9 @@ class Run:
         base = context.path("run%d" % Run.count)
         self.out_path, self.err_path = base + ".out", base + ".err"
         self.start_path, self.stop_path = base + ".start", base + ".stop"
-        environment = dict(os.environ, FAKE_PORT_FILE="Z:" + self.start_path, FAKE_STOP_FILE="Z:" + self.stop_path,
+        self.rules_path = base + ".rules"
+        environment = dict(os.environ, FAKE_RULES="Z:" + self.rules_path, FAKE_PORT_FILE="Z:" + self.start_path,
+                           FAKE_STOP_FILE="Z:" + self.stop_path,
                            **environment)
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.process = subprocess.Popen([WINE, os.path.join(context.build, "redirector.exe"), *arguments],
@@ -114,6 +121,10 @@ class Run:
 
     def end_input(self):
         self.process.stdin.close()
+
+    def interrupt(self):
+        """Wine turns SIGINT of its process into the console's Ctrl-C for that program alone."""
+        self.process.send_signal(signal.SIGINT)
 
     def wait(self, seconds=TIME_LIMIT):
         try:
@@ -139,11 +150,14 @@ class Run:
         check(text == "" or text.endswith("\n"), f"the last line has no end: {text!r}")
         return text.split("\n")[:-1]
 
+    def json(self):
+        """Lets the program end; returns redirector's lines, each checked against the schema."""
+        return [schema.parse(line) for line in self.finish()]
+
     def connect(self, family=4):
         client = socket.create_connection(("127.0.0.1" if family == 4 else "::1", self.port), TIME_LIMIT)
         client.settimeout(TIME_LIMIT)
         return client
-
 
     def check_refusal(self, what, family=4):
         """The relay accepts, and resets at once; that may already show while connecting."""

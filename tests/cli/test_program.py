@@ -2,7 +2,6 @@
 """The program around the relay: options, the started program, statuses, Ctrl-C."""
 import os
 import shutil
-import signal
 import subprocess
 
 from harness import Server, check, check_equal, check_reset, processes, wait_for
@@ -39,6 +38,15 @@ def test_option_errors(t):
             (["run", "--log=", "--", child], "--log needs a file"),
             (["run", "--windivert", "--json", "--", child], "--windivert needs a folder"),
             (["run", "--log-level", "loud", "--", child], "--log-level needs off, error"),
+            (["run", "--clean", "--", child], "--clean is not an option of this command"),
+            (["run", "--json", "--live", "--", child], "exclude one another"),
+            (["run", "--no-outgoing", "--", child], "nothing would be redirected"),
+            (["run", "--proxy-port", "0", "--", child], "--proxy-port needs a port"),
+            (["run", "--proxy-port", "65536", "--", child], "--proxy-port needs a port"),
+            (["run", "--proxy-port", "-1", "--", child], "--proxy-port needs a port"),
+            (["run", "--proxy-port", "80", "--upstream", "http://x", "--", child], "--proxy-port takes the place"),
+            (["run", "--incoming", "--incoming-proxy", "80", "--", child], "give one of them"),
+            (["flows", "x"], "'x' is no option"),
             (["run", "--\u009b31m", "--", child], "'--\ufffd31m'"),
     ):
         one_line(t.finish(*arguments), 2, *parts)
@@ -48,7 +56,7 @@ def test_help_and_version(t):
     for arguments in (["--help"], ["run", "--help"], ["run", "--json", "--help", "--", "x"]):
         run = t.finish(*arguments)
         check_equal((run.status, run.err()), (0, ""), f"status and errors of {arguments}")
-        for part in ("usage: redirector run", "--json", "--windivert", "--log-level", "exit status", "Ctrl-C"):
+        for part in ("redirector attach", "--json", "--windivert", "--log-level", "exit status", "Ctrl-C"):
             check(part in run.out(), f"{part!r} is not in the help")
         check(max(map(len, run.out().splitlines())) <= 120, "a line of the help is too long")
     run = t.finish("--version")
@@ -101,7 +109,7 @@ def test_exit_status(t):
                     "lines")
 
 
-def test_quoting_round_trip(t):
+def test_arguments_arrive(t):
     arguments = ["plain", "", "two words", 'quote"inside', '"', '\\', '\\\\', 'end\\', 'end with space\\', 'a\\"b',
                  'a\\\\"b c\\\\', '""', "tab\there", "*", "*.exe", "%PATH%", "^&|<>", "'single'", "--json", "--", "-x",
                  "Zażółć gęślą", "日本語", "\U0001f600"]
@@ -109,6 +117,22 @@ def test_quoting_round_trip(t):
     check_equal(run.status, 0, "status")
     check_equal(run.out().split("\n")[:-1], arguments, "arguments")
     check_equal(len(run.lines()), 1, "lines of redirector")
+
+
+def test_the_command_line_is_not_touched(t):
+    """What stands behind -- reaches the program as it was typed, whatever rules of quoting that follows."""
+    child = t.child().replace("/", "\\")
+    redirector = t.child("redirector.exe").replace("/", "\\")
+    for tail in (f'Z:{child} raw  two   blanks ""x"" \\\\" odd\' ^%A% &|', f'"Z:{child}" raw "a -- b" --',
+                 f'"Z:{child}" raw\t"not closed'):
+        for own in (f"Z:{redirector} run -- ", f'"Z:{redirector}" run --log "with -- in it.log"  --  '):
+            with open(t.path("line"), "w", encoding="utf-8") as file:
+                file.write(own + tail)
+            with open(t.path("out"), "wb") as out:
+                subprocess.run([t.wine, t.child(), "pass", "@Z:" + t.path("line")], stdin=subprocess.DEVNULL,
+                               stdout=out, stderr=subprocess.DEVNULL, timeout=60, check=True, cwd=t.folder)
+            with open(t.path("out"), encoding="utf-8", newline="") as out:
+                check_equal(out.read().rstrip("\r\n"), tail, "command line of the program")
 
 
 def test_redirector_cannot_start(t):
@@ -159,17 +183,12 @@ def test_redirector_outlives_the_program_while_connections_live(t):
         check(os.path.exists(run.stop_path), "the redirector was not freed")
 
 
-def interrupt(run):
-    """Wine turns SIGINT of its process into the console's Ctrl-C for that program alone."""
-    run.process.send_signal(signal.SIGINT)
-
-
 def test_ctrl_c_leaves_the_program_its_own(t):
     with Server() as server:
         run = t.relay(destination4=server.destination, status=6)
         client = run.connect()
         server.accept()
-        interrupt(run)
+        run.interrupt()
         wait_for(lambda: "Ctrl-C twice" in run.err(), "the hint")
         run.end_input()
         check_equal(run.wait(), 6, "status")
@@ -186,7 +205,7 @@ def test_ctrl_c_ends_the_wait_for_connections(t):
         check(program_runs(), "the program is not among the processes")
         run.end_input()
         wait_for(lambda: not program_runs(), "the program's end")
-        interrupt(run)
+        run.interrupt()
         check_equal(run.wait(), 8, "status")
         check(run.lines()[0].endswith("  stopped"), f"the open connection was not stopped: {run.lines()}")
         check_reset(client, "connection of the program")
@@ -198,9 +217,9 @@ def test_ctrl_c_twice_ends_redirector(t):
         run = t.relay(destination4=server.destination)
         client = run.connect()
         server.accept()
-        interrupt(run)
+        run.interrupt()
         wait_for(lambda: "Ctrl-C twice" in run.err(), "the hint")
-        interrupt(run)
+        run.interrupt()
         check_equal(run.wait(), 0xC000013A & 0xFF, "status")
         check(os.path.exists(run.stop_path), "the redirector was not freed")
         client.close()

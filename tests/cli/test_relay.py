@@ -339,16 +339,20 @@ def test_json(t):
                 client.sendall(bytes(size))
                 client.shutdown(socket.SHUT_WR)
                 check_equal(len(read_all(client)), size, "bytes that came back")
-            wait_for(lambda: len(run.lines()) == family // 2 - 1, "the line of the connection")
+            wait_for(lambda: len(run.lines()) == family - 2, "the lines of the connection")
         server4.close()
-        lines = [json.loads(line) for line in run.finish()]
+        lines = run.json()
+        check_equal([line["number"] for line in lines if line["type"] == "open"], [1, 2], "numbers of those that open")
+        lines = [line for line in lines if line["type"] != "open"]
         for line, destination, size in zip(lines, (server4.destination, server6.destination), (100, 200)):
             stamp = time.strptime(line.pop("time")[:19], "%Y-%m-%dT%H:%M:%S")
             check(before - 2 <= calendar.timegm(stamp) <= time.time() + 1, f"time of {line}")
             check(0 < line.pop("duration_ms") < 30_000, f"duration of {line}")
-            check_equal(line, {"type": "connection", "process": "child.exe", "pid": run.pid,
-                               "destination": destination[0], "port": destination[1], "bytes_up": size,
-                               "bytes_down": size, "outcome": "closed"}, "connection")
+            number = 1 if size == 100 else 2
+            check_equal(line, {"type": "connection", "number": number, "process": "child.exe", "pid": run.pid,
+                               "direction": "out", "destination": destination[0], "port": destination[1], "host": None,
+                               "upstream": None, "bytes_up": size, "bytes_down": size, "outcome": "closed"},
+                        "connection")
         check_equal(lines[2:], [{"type": "summary", "connections": 2, "bytes_up": 300, "bytes_down": 300, "failed": 0,
                                  "strangers": 0, "lines_lost": 0}], "summary")
 
@@ -357,7 +361,7 @@ def test_json_failure_and_hostile_name(t):
     shutil.copy(t.child(), t.path(HOSTILE_NAME))
     run = t.relay("--json", destination4=("203.0.113.1", 80), program=t.path(HOSTILE_NAME))
     run.check_refusal("unreachable destination")
-    line, summary = run.finish()
+    _, line, summary = run.finish()
     check("\u009b" not in line and "\u202e" not in line, f"a hostile character is raw in {line!r}")
     connection = json.loads(line)
     check_equal((connection["process"], connection["outcome"], connection["os_error"]),

@@ -134,7 +134,7 @@ def expect_same(record, stranger):
     names = (stranger.local, stranger.peer)
     before, after = ([p.without_checksums().hex() for p in sent(record.packets[name], names)]
                      for name in ("before", "after"))
-    expect(len(before) >= 20, f"only {len(before)} packets of the bystander")
+    expect(len(before) >= 8, f"only {len(before)} packets of the bystander")
     expect_equal(after, before, "packets of the bystander")
 
 
@@ -182,12 +182,14 @@ def nothing_but_addresses_changes_outgoing(t, family):
     with native_member(t, accounted) as (session, member):
         with recording(t, family, *ports(server.local, f"/{session.proxy_port}")) as record:
             connection, stranger = member.connect(server.local), t.native.connect(server.local)
+            for i in range(4):  # at first, and few: what a stranger sends more is soon left to the kernel
+                exchange(stranger, 700, seed=i)
+            stranger.shutdown()
+            expect_equal(stranger.end(), "fin", "end of the stranger's connection")
             for i in range(20):
                 exchange(connection, 700, seed=i)
-                exchange(stranger, 700, seed=i)
-            for one in (connection, stranger):
-                one.shutdown()
-                expect_equal(one.end(), "fin", "end of the connection")
+            connection.shutdown()
+            expect_equal(connection.end(), "fin", "end of the connection")
             at_proxy = its_record(session, connection, member)["peer"]
         expect_only_addresses_changed(record, *outgoing_ways(session, connection, at_proxy, t.loopback))
         expect_same(record, stranger)

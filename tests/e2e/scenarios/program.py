@@ -2,43 +2,93 @@
 """redirector.exe: a program run under it reaches its destinations through the built-in relay."""
 import json
 import os
+import signal
 import subprocess
+import sys
 
-from actors import expect_equal, port_of
+from actors import expect_equal, port_of, wait_until
 from harness import expect, scenario
-from lab import COMMAND, windows_path
+from lab import COMMAND, ROOT, lab_command, windows_path
 from scenarios.outgoing import exchange
+
+sys.path.append(os.path.join(ROOT, "tests", "cli"))
+import schema  # noqa: E402  (each line that these scenarios read is checked against it)
 
 BYTES = 5000
 
 
 class Run:
-    """`redirector run --json -- probe.exe`, its standard error in a file."""
+    """`redirector run --json -- probe.exe`, its standard error in a file; or `attach` to a program that runs."""
 
-    def __init__(self, t, *options):
+    def __init__(self, t, *options, root=None):
         self.t = t
-        self.probe = t.lab.prepare(t.world.name("run"))
-        t.extra.append(self.probe)
-        self.errors = os.path.join(t.lab.folder, self.probe.name + ".errors")
-        words = ["wine", "redirector.exe", "run", "--json", *options, "--", "probe.exe", windows_path(self.probe.commands),
-                 windows_path(self.probe.answers_path)]
-        with open(self.probe.std, "wb") as std, open(self.errors, "wb") as errors:
+        self.probe = root or t.lab.prepare(t.world.name("run"))
+        if not root:
+            t.extra.append(self.probe)
+        self.errors = os.path.join(t.lab.folder, t.world.name("program") + ".errors")
+        words = ["wine", "redirector.exe", "attach" if root else "run", "--json", "--log", "run.log", *options]
+        if not root:
+            words += ["--", "probe.exe", windows_path(self.probe.commands), windows_path(self.probe.answers_path)]
+        with open(self.probe.std, "ab") as std, open(self.errors, "wb") as errors:
             self.process = subprocess.Popen([COMMAND, *words], stdin=subprocess.DEVNULL, stdout=std, stderr=errors)
         t.lab.processes.append(self.process)
-        self.probe.alive = lambda: self.process.poll() is None
+        if not root:
+            self.probe.alive = lambda: self.process.poll() is None
+
+    def said(self):
+        with open(self.errors, encoding="utf-8") as errors:
+            return errors.read()
 
     def end(self, code=0):
         """Ends the program with this status; returns redirector's own status and its lines."""
         self.probe.call("exit", code=code)
-        self.t.extra.remove(self.probe)
+        if self.probe in self.t.extra:
+            self.t.extra.remove(self.probe)
         status = self.process.wait(20)
-        with open(self.errors, encoding="utf-8") as errors:
-            return status, [json.loads(line) for line in errors if line.strip()]
+        return status, [schema.parse(line) for line in self.said().splitlines() if line]
+
+    def connections(self):
+        """Ends it; the connections, after a run in which all went well."""
+        status, lines = self.end()
+        expect_equal(status, 0, f"exit status after {self.said()}")
+        return [line for line in lines if line["type"] == "connection"]
+
+
+def ask(t, *words):
+    """Another redirector.exe, to its end: exit status, standard output, standard error."""
+    base = os.path.join(t.lab.folder, t.world.name("ask"))
+    with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err:
+        status = subprocess.run([COMMAND, "wine", "redirector.exe", *words], stdin=subprocess.DEVNULL, stdout=out,
+                                stderr=err, timeout=60, check=False).returncode
+    with open(base + ".out", encoding="utf-8") as out, open(base + ".err", encoding="utf-8") as err:
+        return status, out.read(), err.read()
+
+
+class Daemon:
+    """A native server on one of the hosts, which says on which port it listens; ended by leaving the block."""
+
+    def __init__(self, t, host, port, *words):
+        self.host, self.port = host, port
+        with open(os.path.join(t.lab.folder, words[0] + ".log"), "wb") as log:
+            self.process = subprocess.Popen([COMMAND, "run", host, "--", *words], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, start_new_session=True)
+        t.lab.processes.append(self.process)
+
+    def listens(self):
+        return str(self.port) in lab_command("run", self.host, "--", "ss", "-Hltun", f"sport = :{self.port}").stdout
+
+    def __enter__(self):
+        wait_until(self.listens, f"a server on port {self.port}")
+        return self
+
+    def __exit__(self, *_):
+        os.killpg(self.process.pid, signal.SIGTERM)
+        self.process.wait(20)
 
 
 @scenario("O1", "S2", families=None, session="own")
 def program_run_relays_and_reports(t):
-    run = Run(t, "--log", "run.log")
+    run = Run(t)
     run.probe.wait_ready()
     wanted = []
     for host in ("10.77.0.2", "fd77::2"):
@@ -69,13 +119,211 @@ def program_run_relays_and_reports(t):
 def program_run_without_the_dll_says_what_to_do(t):
     empty = os.path.join(t.lab.stage, "no_dll")
     os.makedirs(empty, exist_ok=True)
-    errors = os.path.join(t.lab.folder, "no_dll.errors")
-    with open(errors, "wb") as output:
-        status = subprocess.run([COMMAND, "wine", "redirector.exe", "run", "--windivert", windows_path(empty), "--",
-                                 "probe.exe"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=30,
-                                check=False).returncode
-    with open(errors, encoding="utf-8") as output:
-        text = output.read().strip()
+    status, _, text = ask(t, "run", "--windivert", windows_path(empty), "--", "probe.exe")
     expect_equal(status, 3, "exit status")
     expect_equal(len(text.splitlines()), 1, f"lines of {text!r}")
     expect("WinDivert.dll was not found" in text and "no_dll" in text, "it does not say what is missing", text)
+
+
+# ---- upstream proxies, the real ones of Debian
+
+def visit(t, run, family):
+    """The program exchanges bytes with a server on the other host, whose address it gets."""
+    server = t.echo(host={4: "10.77.0.2", 6: "fd77::2"}[family])
+    connection = run.probe.connect(server.local)
+    exchange(connection, BYTES)
+    connection.close()
+    return server
+
+
+def through(t, proxy, url):
+    """A run whose connections go through the proxy, which lives on the server's host."""
+    with proxy:
+        run = Run(t, "--upstream", url)
+        run.probe.wait_ready()
+        servers = [visit(t, run, family) for family in (4, 6)]
+        connections = run.connections()
+    connections.sort(key=lambda c: c["number"])
+    for server, connection, own in zip(servers, connections, ("10.77.0.2", "fd77::2")):
+        expect_equal((connection["destination"], connection["port"]), (own, port_of(server.local)), "destination")
+        expect_equal((connection["bytes_up"], connection["bytes_down"]), (BYTES, BYTES), "bytes")
+        expect_equal(connection["upstream"], url.split("://")[0] + "://10.77.0.2:" + str(proxy.port), "the way")
+        peers = [visitor["peer"] for visitor in t.server.visitors(server)]
+        expect(all(own in peer for peer in peers) and len(peers) == 1, "the proxy did not go there", peers)
+
+
+@scenario("O1", families=None, session="own")
+def program_goes_on_through_a_socks_proxy(t):
+    through(t, Daemon(t, "server", 1080, "microsocks", "-i", "10.77.0.2", "-p", "1080", "-u", "alice", "-P", "secret"),
+            "socks5://alice:secret@10.77.0.2:1080")
+
+
+@scenario("O1", families=None, session="own")
+def program_goes_on_through_an_http_proxy(t):
+    path = os.path.join(t.lab.folder, "tinyproxy.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("Port 8888\nListen 10.77.0.2\nTimeout 60\nMaxClients 20\nAllow 10.77.0.0/24\n"
+                   "BasicAuth alice secret\n")
+    through(t, Daemon(t, "server", 8888, "tinyproxy", "-d", "-c", path), "http://alice:secret@10.77.0.2:8888")
+
+
+@scenario("S1", families=None, session="own")
+def program_is_told_that_the_socks_proxy_rejects_the_password(t):
+    with Daemon(t, "server", 1080, "microsocks", "-i", "10.77.0.2", "-p", "1080", "-u", "alice", "-P", "secret"):
+        status, _, text = ask(t, "run", "--upstream", "socks5://alice:wrong@10.77.0.2:1080", "--", "probe.exe")
+    expect_equal((status, text), (3, "redirector: the upstream socks5://10.77.0.2:1080 rejects the login\n"),
+                 "what it says")
+    expect_equal(t.lab.handles(), [], "driver handles open afterwards")
+
+
+# ---- whom, and which way
+
+@scenario("I1", "N2", families=None, session="own")
+def program_attaches_and_takes_what_comes_in(t):
+    """A program that runs already; a connection that it opens, and one that comes from the other host."""
+    root = t.world.get("root")
+    listener = root.listen("0.0.0.0/0")
+    run = Run(t, "--pid", str(root.pid), "--incoming", root=root)
+    wait_until(lambda: "redirecting 1 process" in run.said(), "the redirector")
+    visit(t, run, 4)
+    pending = root.begin_accept(listener)
+    visitor = t.server.connect(f"10.77.0.1/{port_of(listener.local)}")
+    accepted = pending.finish()
+    for end in (visitor, accepted):
+        end.close()
+    wait_until(lambda: '"direction":"in"' in run.said() and run.said().count('"type":"connection"') == 2, "both lines")
+    run.process.terminate()
+    run.process.wait(20)
+    lines = [schema.parse(line) for line in run.said().splitlines() if line]
+    incoming = next(line for line in lines if line["type"] == "connection" and line["direction"] == "in")
+    expect_equal((incoming["peer"], incoming["destination"], incoming["port"], incoming["pid"]),
+                 ("10.77.0.2", "10.77.0.1", port_of(listener.local), root.pid), "what came in")
+    t.world.drop()
+
+
+@scenario("I3", "O1", families=None, session="own")
+def program_leads_to_a_proxy_of_the_users_own(t):
+    """One that asks nobody and answers everything; what is known of the connections comes from the library's list."""
+    proxy = t.echo(actor=t.native, host="127.0.0.1")
+    run = Run(t, "--proxy-port", str(port_of(proxy.local)))
+    run.probe.wait_ready()
+    connection = run.probe.connect("10.77.0.2/9")
+    exchange(connection, BYTES)
+    connection.close()
+    told, = run.connections()
+    fields = ("pid", "destination", "port", "direction", "bytes_up", "bytes_down", "outcome")
+    expect_equal([told[key] for key in fields],
+                 [run.probe.pid, "10.77.0.2", 9, "out", BYTES, BYTES, "closed"], "connection")
+
+
+@scenario("S6", families=None, session="own")
+def program_tells_what_it_does(t):
+    """flows and stats, asked of a redirector with a connection open."""
+    run = Run(t)
+    run.probe.wait_ready()
+    server = t.echo(host="10.77.0.2")
+    connection = run.probe.connect(server.local)
+    exchange(connection, BYTES)
+    status, out, _ = ask(t, "flows", "--json")
+    flows = [schema.parse(line) for line in out.splitlines()]
+    expect_equal((status, [(f["pid"], f["port"], f["bytes_up"]) for f in flows]),
+                 (0, [(run.probe.pid, port_of(server.local), BYTES)]), "connections")
+    findings = [schema.parse(line) for line in ask(t, "doctor", "--json")[1].splitlines()]
+    others = [line["detail"] for line in findings if line["what"] == "also uses WinDivert"]
+    expect(others and all("redirector.exe" in other for other in others), "doctor names no other user", findings)
+    stats = schema.parse(ask(t, "stats", "--json")[1])
+    expect_equal((stats["flows_live"], stats["flows_total"], stats["lookups_hit"]), (1, 1, 1), "counters")
+    connection.close()
+    run.connections()
+
+
+@scenario("O5", families=None, session="own")
+def program_records_packets_that_tshark_reads(t):
+    """--pcap: as the program saw them, none twice, none of others, the process in each comment."""
+    run = Run(t, "--pcap", "packets.pcapng")
+    run.probe.wait_ready()
+    servers = [visit(t, run, family) for family in (4, 6)]
+    bystander = t.world.get("bystander").connect(t.echo(host="10.77.0.2").local)
+    exchange(bystander, BYTES)
+    bystander.close()
+    run.connections()
+    path = os.path.join(t.lab.stage, "packets.pcapng")
+    fields = ["frame.comment", "ip.src", "ipv6.src", "tcp.srcport", "tcp.dstport", "tcp.flags.syn", "tcp.len",
+              "tcp.analysis.retransmission", "frame.packet_flags_direction"]
+    done = subprocess.run(["tshark", "-r", path, "-T", "json", *[w for f in fields for w in ("-e", f)]],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=True)
+    packets = [{k: v[0] for k, v in p["_source"]["layers"].items()} for p in json.loads(done.stdout)]
+    expect_equal({p["frame.comment"] for p in packets}, {f"probe.exe ({run.probe.pid})"}, "processes")
+    for server, address in zip(servers, ("ip.src", "ipv6.src")):
+        port = str(port_of(server.local))
+        up = [p for p in packets if p["tcp.dstport"] == port]
+        down = [p for p in packets if p["tcp.srcport"] == port]
+        for packets_of_way in (up, down):
+            fresh = [p for p in packets_of_way if "tcp.analysis.retransmission" not in p]
+            expect_equal(sum(int(p["tcp.len"]) for p in fresh), BYTES, "bytes of the stream")
+            expect_equal(sum(p["tcp.flags.syn"] in ("1", "True") for p in fresh), 1, "first packets")
+        expect_equal({p[address] for p in down}, {"10.77.0.2" if address == "ip.src" else "fd77::2"}, "who answers")
+    expect_equal(len([p for p in packets if int(p["tcp.srcport"]) not in map(port_of, [s.local for s in servers]) and
+                      int(p["tcp.dstport"]) not in map(port_of, [s.local for s in servers])]), 0, "packets of others")
+
+
+@scenario("I1", families=None, session="own")
+def program_blocks_quic_of_its_tree_alone(t):
+    """Datagrams to port 443 do not leave; those to another port do, and those of other programs."""
+    program = os.path.join(t.lab.stage, "datagrams.exe")
+    subprocess.run(["x86_64-w64-mingw32-gcc", "-std=c11", "-municode", "-O2", "-D_WIN32_WINNT=0x0A00", "-static", "-o",
+                    program, os.path.join(ROOT, "tests", "cli", "child_program.c"), "-lws2_32"], check=True,
+                   timeout=120)
+    echo = ("import socket,sys\ns=[]\nfor p in (443,444):\n k=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+            " k.bind(('10.77.0.2',p))\n s.append(k)\nimport select\nwhile 1:\n for k in select.select(s,[],[])[0]:\n"
+            "  d,a=k.recvfrom(99)\n  k.sendto(d,a)")
+    with Daemon(t, "server", 443, "python3", "-c", echo):
+        def came(*redirector, port):
+            out = os.path.join(t.lab.folder, "datagrams.out")
+            with open(out, "wb") as std:
+                subprocess.run([COMMAND, "wine", *redirector, "datagrams.exe", "datagrams", "10.77.0.2", str(port),
+                                "3"], stdin=subprocess.DEVNULL, stdout=std, stderr=subprocess.DEVNULL, timeout=60,
+                               check=True)
+            with open(out, encoding="utf-8") as text:
+                return int(text.read())
+        run = ("redirector.exe", "run", "--block-quic", "--")
+        expect_equal((came(*run, port=444), came(*run, port=443)), (3, 0), "answers to the tree")
+        other = Run(t, "--block-quic")
+        other.probe.wait_ready()
+        expect_equal(came(port=443), 3, "answers to a program outside of the tree")
+        other.end()
+    os.remove(program)
+
+
+@scenario("S1", families=None, session="own")
+def doctor_proves_that_this_machine_redirects(t):
+    """All four ways, with a route for each family; --clean removes an entry that points nowhere, and says so."""
+    for family, gateway in (("-4", "10.77.0.2"), ("-6", "fd77::2")):
+        lab_command("run", "client", "--", "ip", family, "route", "replace", "default", "via", gateway)
+    try:
+        status, out, err = ask(t, "doctor", "--json")
+    finally:
+        for family in ("-4", "-6"):
+            lab_command("run", "client", "--", "ip", family, "route", "delete", "default")
+    findings = {line["what"]: line for line in map(schema.parse, out.splitlines())}
+    expect_equal((status, err), (0, ""), f"status and errors of {findings}")
+    for what in ("IPv4 over loopback", "IPv6 over loopback", "IPv4 by reflection", "IPv6 by reflection"):
+        expect_equal((findings[what]["state"], "192.0.2.1" in findings[what]["detail"] or
+                      "2001:db8::1" in findings[what]["detail"]), ("ok", True), what)
+    expect_equal(t.lab.handles(), [], "driver handles open afterwards")
+
+
+@scenario("S1", families=None, session="own")
+def doctor_finds_and_removes_what_a_crash_left(t):
+    t.lab.program_to_end("sc.exe", "stop", "WinDivert")
+    t.lab.remove_driver_service()
+    expect_equal(t.lab.program_to_end("sc.exe", "create", "WinDivert", "binPath=", "C:\\gone\\WinDivert64.sys", "type=",
+                                             "kernel"), 0, "an entry that points nowhere")
+    findings = [schema.parse(line) for line in ask(t, "doctor", "--json")[1].splitlines()]
+    found = next(line for line in findings if line["what"] == "WinDivert service")
+    expect_equal((found["state"], found["detail"]), ("wrong", "C:\\gone\\WinDivert64.sys"), "what it finds")
+    expect("--clean" in found["advice"], "it does not say what to do", found)
+    findings = [schema.parse(line) for line in ask(t, "doctor", "--clean", "--json")[1].splitlines()]
+    states = {line["what"]: line["state"] for line in findings}
+    expect_equal((states["clean"], states["WinDivert service"], states["IPv4 over loopback"]), ("ok", "ok", "ok"),
+                 "after it")

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* Addresses: the one place of the program that knows how each side writes them down. */
+#include "address.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void address_ip_text(char out[ADDRESS_TEXT_MAX], const redirector_address *address)
+{
+    if (!inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, out, ADDRESS_TEXT_MAX))
+        snprintf(out, ADDRESS_TEXT_MAX, "?");
+}
+
+void address_text(char out[ADDRESS_TEXT_MAX], const redirector_address *address)
+{
+    char ip[INET6_ADDRSTRLEN + 1];
+    if (!inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, ip, sizeof ip))
+        snprintf(ip, sizeof ip, "?");
+    snprintf(out, ADDRESS_TEXT_MAX, address->family == 6 ? "[%s]:%" PRIu32 : "%s:%" PRIu32, ip, address->port);
+}
+
+int address_to_sockaddr(const redirector_address *address, struct sockaddr_storage *out)
+{
+    memset(out, 0, sizeof *out);
+    if (address->family == 6) {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)address->port);
+        memcpy(&v6->sin6_addr, address->bytes, 16);
+        return sizeof *v6;
+    }
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons((uint16_t)address->port);
+    memcpy(&v4->sin_addr, address->bytes, 4);
+    return sizeof *v4;
+}
+
+redirector_address address_from_sockaddr(const struct sockaddr_storage *from)
+{
+    redirector_address address = {.family = from->ss_family == AF_INET6 ? 6 : 4};
+    if (address.family == 6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)from;
+        address.port = ntohs(v6->sin6_port);
+        memcpy(address.bytes, &v6->sin6_addr, 16);
+    } else {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
+        address.port = ntohs(v4->sin_port);
+        memcpy(address.bytes, &v4->sin_addr, 4);
+    }
+    return address;
+}
+
+bool address_equal(const redirector_address *a, const redirector_address *b)
+{
+    return a->family == b->family && a->port == b->port && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file address.h
+ * Addresses between the library, Winsock and text.
+ */
+#ifndef CLI_ADDRESS_H
+#define CLI_ADDRESS_H
+
+#include "windows_redirector.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <winsock2.h>
+#include <ws2tcpip.h>
+
+enum { ADDRESS_TEXT_MAX = 64 }; /**< "[address]:port" and its NUL */
+
+/** The address alone, "10.0.0.2" or "fd00::2". */
+void address_ip_text(char out[ADDRESS_TEXT_MAX], const redirector_address *address);
+
+/** With the port, "10.0.0.2:80" or "[fd00::2]:80". */
+void address_text(char out[ADDRESS_TEXT_MAX], const redirector_address *address);
+
+/** For Winsock; returns its size. */
+int address_to_sockaddr(const redirector_address *address, struct sockaddr_storage *out);
+
+/** From Winsock. */
+redirector_address address_from_sockaddr(const struct sockaddr_storage *from);
+
+bool address_equal(const redirector_address *a, const redirector_address *b);
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Packets as the programs see them. Two handles look on, one before the redirector (its priority is 817) and one behind
+ * it. What a program sends is seen by the first before it is rewritten; what it receives by the second after it was.
+ * What is between redirector and proxy has other addresses. So a packet is the program's if it belongs to a connection
+ * of the library's list by the addresses that the program knows, at either handle, and none is seen twice.
+ *
+ * The first packet comes before its connection is in the list. Packets therefore wait in a queue in the order of their
+ * times; those of a connection that became known are written, and those that nobody claimed for HOLD_MS are none of
+ * ours. A bound on the bytes that wait keeps a flood of others' packets from taking all memory.
+ */
+#include "capture.h"
+
+#include "capture_flows.h"
+#include "tap.h"
+#include "output.h"
+#include "pcapng.h"
+
+#include <process.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BEFORE = 900, /* priorities around the library's 817 */
+    BEHIND = 700,
+    HANDLES = 2,
+    SORT_MS = 100,
+    HOLD_MS = 1500, /* a first packet may be held for a second (hold_ms) */
+    WAITING_MAX = 64 << 20,
+};
+
+typedef struct packet {
+    struct packet *next, *previous;
+    int64_t time;
+    uint32_t length;
+    capture_tuple tuple;
+    uint8_t data[];
+} packet;
+
+typedef struct looker {
+    capture *capture;
+    tap_handle *handle;
+    HANDLE thread;
+} looker;
+
+struct capture {
+    redirector *redirector;
+    pcapng *file;
+    capture_flows *flows; /* of the sorting thread alone */
+    looker lookers[HANDLES];
+    HANDLE sorting, ending;
+    int64_t frequency, start;
+    uint64_t start_us;
+    SRWLOCK lock; /* guards what follows */
+    packet *first, *last;
+    size_t waiting;
+    uint64_t lost;
+};
+
+/* ---- looking */
+
+/* By time, from the end: the two handles are a little out of step. */
+static void enqueue(capture *c, packet *p)
+{
+    AcquireSRWLockExclusive(&c->lock);
+    if (c->waiting + p->length > WAITING_MAX) {
+        c->lost++;
+        ReleaseSRWLockExclusive(&c->lock);
+        free(p);
+        return;
+    }
+    packet *before = c->last;
+    while (before && before->time > p->time)
+        before = before->previous;
+    p->previous = before;
+    p->next = before ? before->next : c->first;
+    *(p->previous ? &p->previous->next : &c->first) = p;
+    *(p->next ? &p->next->previous : &c->last) = p;
+    c->waiting += p->length;
+    ReleaseSRWLockExclusive(&c->lock);
+}
+
+static unsigned __stdcall looking(void *context)
+{
+    looker *l = context;
+    uint8_t *data = malloc(TAP_PACKET_MAX);
+    uint32_t length;
+    tap_address address;
+    while (data && tap_receive(l->handle, data, TAP_PACKET_MAX, &length, &address)) {
+        capture_tuple tuple;
+        packet *p = capture_read_tuple(data, length, &tuple) ? malloc(sizeof *p + length) : NULL;
+        if (!p)
+            continue;
+        p->time = address.time;
+        p->length = length;
+        p->tuple = tuple;
+        memcpy(p->data, data, length);
+        enqueue(l->capture, p);
+    }
+    free(data);
+    return 0;
+}
+
+/* ---- sorting */
+
+static int64_t now(void)
+{
+    LARGE_INTEGER counter;
+    QueryPerformanceCounter(&counter);
+    return counter.QuadPart;
+}
+
+/* The first packet if it is at least so old. */
+static packet *take(capture *c, int64_t not_after)
+{
+    AcquireSRWLockExclusive(&c->lock);
+    packet *p = c->first;
+    if (p && p->time <= not_after) {
+        c->first = p->next;
+        *(p->next ? &p->next->previous : &c->last) = NULL;
+        c->waiting -= p->length;
+    } else {
+        p = NULL;
+    }
+    ReleaseSRWLockExclusive(&c->lock);
+    return p;
+}
+
+static void write_packet(capture *c, const packet *p)
+{
+    bool outbound;
+    const char *process = capture_flows_find(c->flows, &p->tuple, &outbound);
+    if (!process)
+        return;
+    uint64_t us = c->start_us + (uint64_t)((double)(p->time - c->start) * 1e6 / (double)c->frequency);
+    pcapng_write(c->file, p->data, p->length, us, outbound, process);
+}
+
+/* Everything leaves the queue after HOLD_MS; what the list knows by then is written. `patience_ms` is 0 at the end. */
+static void sort(capture *c, uint32_t patience_ms)
+{
+    int64_t limit = now() - (int64_t)patience_ms * c->frequency / 1000;
+    capture_flows_refresh(c->flows, c->redirector);
+    for (packet *p = take(c, limit); p; p = take(c, limit)) {
+        write_packet(c, p);
+        free(p);
+    }
+}
+
+static unsigned __stdcall sorting(void *context)
+{
+    capture *c = context;
+    while (WaitForSingleObject(c->ending, SORT_MS) == WAIT_TIMEOUT)
+        sort(c, HOLD_MS);
+    return 0;
+}
+
+/* ---- life */
+
+static void read_clock(capture *c)
+{
+    static const uint64_t to_1970 = 116444736000000000u; /* FILETIME counts from 1601 */
+    LARGE_INTEGER frequency;
+    FILETIME time;
+    QueryPerformanceFrequency(&frequency);
+    GetSystemTimePreciseAsFileTime(&time);
+    c->frequency = frequency.QuadPart;
+    c->start = now();
+    c->start_us = (((uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime) - to_1970) / 10;
+}
+
+static bool start_threads(capture *c)
+{
+    static const int16_t priorities[HANDLES] = {BEFORE, BEHIND};
+    for (int i = 0; i < HANDLES; i++) {
+        looker *l = &c->lookers[i];
+        l->capture = c;
+        l->handle = tap_open("tcp", TAP_NETWORK, priorities[i], TAP_SNIFF | TAP_RECEIVE_ONLY);
+        l->thread = l->handle ? (HANDLE)_beginthreadex(NULL, 0, looking, l, 0, NULL) : NULL;
+        if (!l->thread)
+            return false;
+    }
+    c->ending = CreateEventW(NULL, TRUE, FALSE, NULL);
+    c->sorting = c->ending ? (HANDLE)_beginthreadex(NULL, 0, sorting, c, 0, NULL) : NULL;
+    return c->sorting != NULL;
+}
+
+capture *capture_start(redirector *r, const char *path)
+{
+    capture *c = calloc(1, sizeof *c);
+    if (c) {
+        c->redirector = r;
+        c->flows = capture_flows_new();
+        InitializeSRWLock(&c->lock);
+        read_clock(c);
+    }
+    if (!c || !c->flows) {
+        output_message("out of memory");
+    } else if (!(c->file = pcapng_open(path))) {
+        output_message("the file '%s' cannot be written (error %lu)", path, GetLastError());
+    } else if (!start_threads(c)) {
+        output_message("the packets cannot be recorded (error %lu)", GetLastError());
+    } else {
+        return c;
+    }
+    capture_stop(c);
+    return NULL;
+}
+
+void capture_stop(capture *c)
+{
+    if (!c)
+        return;
+    if (c->sorting) {
+        SetEvent(c->ending);
+        WaitForSingleObject(c->sorting, INFINITE);
+        CloseHandle(c->sorting);
+    }
+    for (int i = 0; i < HANDLES; i++) {
+        looker *l = &c->lookers[i];
+        if (l->handle)
+            tap_end(l->handle);
+        if (l->thread) {
+            WaitForSingleObject(l->thread, INFINITE);
+            CloseHandle(l->thread);
+        }
+        tap_close(l->handle);
+    }
+    if (c->sorting)
+        sort(c, 0);
+    while (c->first)
+        free(take(c, INT64_MAX));
+    if (c->lost)
+        output_message("%llu packets came too fast and are not in the file", (unsigned long long)c->lost);
+    if (c->file && !pcapng_close(c->file))
+        output_message("the packets could not all be written; is the disk full?");
+    if (c->ending)
+        CloseHandle(c->ending);
+    capture_flows_free(c->flows);
+    free(c);
+}

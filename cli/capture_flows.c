@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* The connections of the capture: the library's list, sorted for searching, with those that have just gone. */
+#include "capture_flows.h"
+
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <windows.h>
+
+enum { KEPT_MS = 5000, SLACK = 64, TCP = 6 };
+
+typedef struct known {
+    capture_tuple tuple; /* from the end that opened it */
+    uint32_t pid;
+    bool incoming;
+    ULONGLONG seen;
+    char process[600];
+} known;
+
+struct capture_flows {
+    known *rows;
+    size_t count, room;
+};
+
+bool capture_read_tuple(const uint8_t *data, uint32_t length, capture_tuple *tuple)
+{
+    uint32_t header, size;
+    *tuple = (capture_tuple){.source = {.port = 0}};
+    if (length >= 40 && data[0] >> 4 == 4 && data[9] == TCP) {
+        header = 4u * (data[0] & 15);
+        size = 4;
+        memcpy(tuple->source.bytes, data + 12, 4);
+        memcpy(tuple->destination.bytes, data + 16, 4);
+    } else if (length >= 60 && data[0] >> 4 == 6 && data[6] == TCP) { /* Windows sends TCP without extension headers */
+        header = 40;
+        size = 16;
+        memcpy(tuple->source.bytes, data + 8, 16);
+        memcpy(tuple->destination.bytes, data + 24, 16);
+    } else {
+        return false;
+    }
+    if (header + 4 > length)
+        return false;
+    tuple->source.family = tuple->destination.family = size == 4 ? 4 : 6;
+    tuple->source.port = (uint32_t)data[header] << 8 | data[header + 1];
+    tuple->destination.port = (uint32_t)data[header + 2] << 8 | data[header + 3];
+    return true;
+}
+
+capture_flows *capture_flows_new(void)
+{
+    return calloc(1, sizeof(capture_flows));
+}
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(&((const known *)a)->tuple, &((const known *)b)->tuple, sizeof(capture_tuple));
+}
+
+static known *find(const capture_flows *f, const capture_tuple *tuple)
+{
+    known wanted = {.tuple = *tuple};
+    return f->count ? bsearch(&wanted, f->rows, f->count, sizeof wanted, compare) : NULL;
+}
+
+static void name_process(known *k)
+{
+    wchar_t wide[260];
+    char name[3 * 260];
+    text_process_name(wide, sizeof wide / sizeof wide[0], k->pid);
+    text_copy_utf8(name, sizeof name, *wide ? wide : L"?");
+    snprintf(k->process, sizeof k->process, "%.500s (%" PRIu32 ")", name, k->pid);
+}
+
+/* Updates a known one; false: it is new. */
+static bool update(capture_flows *f, const redirector_flow *flow, ULONGLONG now)
+{
+    capture_tuple tuple = {.source = flow->client, .destination = flow->destination};
+    known *k = find(f, &tuple);
+    if (!k)
+        return false;
+    if (k->pid != flow->pid) {
+        k->pid = flow->pid;
+        name_process(k);
+    }
+    k->incoming = flow->kind == REDIRECTOR_FLOW_INCOMING;
+    k->seen = now;
+    return true;
+}
+
+static void forget_old(capture_flows *f, ULONGLONG now)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        if (now - f->rows[i].seen <= KEPT_MS)
+            f->rows[kept++] = f->rows[i];
+    }
+    f->count = kept;
+}
+
+static bool make_room(capture_flows *f, size_t needed)
+{
+    if (needed <= f->room)
+        return true;
+    known *larger = realloc(f->rows, 2 * needed * sizeof *larger);
+    if (!larger)
+        return false;
+    f->rows = larger;
+    f->room = 2 * needed;
+    return true;
+}
+
+static void merge(capture_flows *f, const redirector_flow *flows, uint32_t count)
+{
+    ULONGLONG now = GetTickCount64();
+    if (!make_room(f, f->count + count))
+        return;
+    size_t end = f->count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (update(f, &flows[i], now))
+            continue;
+        known *k = &f->rows[end++];
+        *k = (known){.tuple = {.source = flows[i].client, .destination = flows[i].destination},
+                     .pid = flows[i].pid,
+                     .incoming = flows[i].kind == REDIRECTOR_FLOW_INCOMING,
+                     .seen = now};
+        name_process(k);
+    }
+    f->count = end;
+    forget_old(f, now);
+    qsort(f->rows, f->count, sizeof *f->rows, compare);
+}
+
+void capture_flows_refresh(capture_flows *f, redirector *r)
+{
+    uint32_t total = 0;
+    if (redirector_list_flows(r, NULL, 0, &total) != REDIRECTOR_OK)
+        return;
+    uint32_t capacity = total + SLACK;
+    redirector_flow *flows = calloc(capacity, sizeof *flows);
+    if (!flows)
+        return;
+    flows[0].size = sizeof flows[0];
+    if (redirector_list_flows(r, flows, capacity, &total) == REDIRECTOR_OK)
+        merge(f, flows, total < capacity ? total : capacity);
+    free(flows);
+}
+
+const char *capture_flows_find(const capture_flows *f, const capture_tuple *tuple, bool *outbound)
+{
+    capture_tuple back = {.source = tuple->destination, .destination = tuple->source};
+    const known *k = find(f, tuple);
+    bool from_opener = k != NULL;
+    if (!k)
+        k = find(f, &back);
+    if (!k)
+        return NULL;
+    *outbound = from_opener != k->incoming;
+    return k->process;
+}
+
+void capture_flows_free(capture_flows *f)
+{
+    if (f)
+        free(f->rows);
+    free(f);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file capture_flows.h
+ * Which connection a packet belongs to. One thread at a time.
+ */
+#ifndef CLI_CAPTURE_FLOWS_H
+#define CLI_CAPTURE_FLOWS_H
+
+#include "windows_redirector.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct capture_tuple {
+    redirector_address source, destination;
+} capture_tuple;
+
+typedef struct capture_flows capture_flows;
+
+/** Reads addresses and ports of a TCP packet. False: it is none. */
+bool capture_read_tuple(const uint8_t *data, uint32_t length, capture_tuple *tuple);
+
+/** NULL: no memory. */
+capture_flows *capture_flows_new(void);
+
+/** Asks the redirector for its connections. Those that have gone stay known for some seconds. */
+void capture_flows_refresh(capture_flows *f, redirector *r);
+
+/** The process of the connection, "curl.exe (4711)"; NULL: not one of ours. *outbound: seen from the process. */
+const char *capture_flows_find(const capture_flows *f, const capture_tuple *tuple, bool *outbound);
+
+/** NULL is fine. */
+void capture_flows_free(capture_flows *f);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The control channel: a named pipe that only reads out. Its access list lets in the same user and Administrators,
+ * nobody by the network, and the first instance is ours or there is none: a stranger who has taken the name before us
+ * gets no clients, because they ask who serves the pipe (query.c). One client at a time, each with little patience, so
+ * that one who stands still stops nobody but those behind him, and the end of the redirector not at all.
+ */
+#include "control.h"
+
+#include <process.h>
+#include <sddl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLIENT_MS = 2000, BUFFER = 65536 };
+
+struct control {
+    report *report;
+    redirector *redirector;
+    HANDLE pipe, thread, ending, event;
+};
+
+void control_name(wchar_t out[CONTROL_NAME_MAX], uint32_t pid)
+{
+    _snwprintf(out, CONTROL_NAME_MAX, L"\\\\.\\pipe\\windows-redirector-%lu", (unsigned long)pid);
+}
+
+/* Waits for an operation on the pipe. False: it failed, took too long, or the redirector ends. */
+static bool finish(control *c, OVERLAPPED *overlapped, BOOL done, DWORD patience, DWORD *bytes)
+{
+    if (!done && GetLastError() != ERROR_IO_PENDING)
+        return GetLastError() == ERROR_PIPE_CONNECTED;
+    HANDLE handles[] = {c->event, c->ending};
+    if (WaitForMultipleObjects(2, handles, FALSE, patience) != WAIT_OBJECT_0)
+        CancelIo(c->pipe);
+    return GetOverlappedResult(c->pipe, overlapped, bytes, TRUE);
+}
+
+static void serve_client(control *c)
+{
+    char request[CONTROL_REQUEST_MAX + 1];
+    DWORD bytes = 0;
+    OVERLAPPED overlapped = {.hEvent = c->event};
+    if (!finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), CLIENT_MS, &bytes))
+        return;
+    request[bytes] = '\0';
+    char *answer = control_answer(request, c->report, c->redirector);
+    size_t length = answer ? strlen(answer) : 0;
+    for (size_t sent = 0; sent < length; sent += bytes) {
+        DWORD part = length - sent < BUFFER ? (DWORD)(length - sent) : BUFFER;
+        overlapped = (OVERLAPPED){.hEvent = c->event};
+        if (!finish(c, &overlapped, WriteFile(c->pipe, answer + sent, part, NULL, &overlapped), CLIENT_MS, &bytes))
+            break;
+    }
+    free(answer);
+    /* a NUL is the end; the client hangs up */
+    overlapped = (OVERLAPPED){.hEvent = c->event};
+    if (finish(c, &overlapped, WriteFile(c->pipe, "", 1, NULL, &overlapped), CLIENT_MS, &bytes)) {
+        overlapped = (OVERLAPPED){.hEvent = c->event};
+        finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), CLIENT_MS, &bytes);
+    }
+}
+
+static unsigned __stdcall serve(void *context)
+{
+    control *c = context;
+    while (WaitForSingleObject(c->ending, 0) == WAIT_TIMEOUT) {
+        OVERLAPPED overlapped = {.hEvent = c->event};
+        DWORD bytes;
+        if (finish(c, &overlapped, ConnectNamedPipe(c->pipe, &overlapped), INFINITE, &bytes))
+            serve_client(c);
+        DisconnectNamedPipe(c->pipe);
+    }
+    return 0;
+}
+
+/* Full access for Administrators and for the user whose process this is, none for whoever comes by the network. */
+static SECURITY_DESCRIPTOR *make_access(void)
+{
+    struct {
+        TOKEN_USER user;
+        char sid[SECURITY_MAX_SID_SIZE];
+    } owner;
+    HANDLE token;
+    DWORD size;
+    wchar_t *sid = NULL, text[256];
+    PSECURITY_DESCRIPTOR access = NULL;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
+        return NULL;
+    if (GetTokenInformation(token, TokenUser, &owner, sizeof owner, &size) &&
+        ConvertSidToStringSidW(owner.user.User.Sid, &sid)) {
+        _snwprintf(text, sizeof text / sizeof text[0], L"D:P(D;;GA;;;NU)(A;;GA;;;BA)(A;;GA;;;SY)(A;;GRGW;;;%ls)", sid);
+        ConvertStringSecurityDescriptorToSecurityDescriptorW(text, SDDL_REVISION_1, &access, NULL);
+        LocalFree(sid);
+    }
+    CloseHandle(token);
+    return access;
+}
+
+static HANDLE open_pipe(void)
+{
+    wchar_t name[CONTROL_NAME_MAX];
+    SECURITY_ATTRIBUTES security = {.nLength = sizeof security, .lpSecurityDescriptor = make_access()};
+    HANDLE pipe = INVALID_HANDLE_VALUE;
+    control_name(name, GetCurrentProcessId());
+    if (security.lpSecurityDescriptor) { /* never one that everybody may open */
+        pipe = CreateNamedPipeW(name, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | FILE_FLAG_FIRST_PIPE_INSTANCE,
+                                PIPE_TYPE_BYTE | PIPE_REJECT_REMOTE_CLIENTS, 1, BUFFER, 0, 0, &security);
+        LocalFree(security.lpSecurityDescriptor);
+    }
+    return pipe;
+}
+
+control *control_start(report *report, redirector *r)
+{
+    control *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    *c = (control){.report = report, .redirector = r, .pipe = open_pipe()};
+    c->ending = CreateEventW(NULL, TRUE, FALSE, NULL);
+    c->event = CreateEventW(NULL, TRUE, FALSE, NULL);
+    if (c->pipe != INVALID_HANDLE_VALUE && c->ending && c->event)
+        c->thread = (HANDLE)_beginthreadex(NULL, 0, serve, c, 0, NULL);
+    if (!c->thread) {
+        control_stop(c);
+        return NULL;
+    }
+    return c;
+}
+
+void control_stop(control *c)
+{
+    if (!c)
+        return;
+    if (c->thread) {
+        SetEvent(c->ending);
+        WaitForSingleObject(c->thread, INFINITE);
+        CloseHandle(c->thread);
+    }
+    if (c->pipe != INVALID_HANDLE_VALUE)
+        CloseHandle(c->pipe);
+    if (c->ending)
+        CloseHandle(c->ending);
+    if (c->event)
+        CloseHandle(c->event);
+    free(c);
+}

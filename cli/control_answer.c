@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* What the control channel answers: the connections that are open, and the counters. */
+#include "control.h"
+
+#include "address.h"
+#include "output.h"
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Lines one after the other; memory that ran out makes it NULL, and it stays so. */
+typedef struct lines {
+    char *text;
+    size_t used, room;
+} lines;
+
+static void add_line(lines *l, const char *line)
+{
+    size_t length = strlen(line);
+    if (l->text && l->used + length + 2 > l->room) {
+        l->room = 2 * (l->used + length + 2);
+        char *larger = realloc(l->text, l->room);
+        if (!larger)
+            free(l->text);
+        l->text = larger;
+    }
+    if (!l->text)
+        return;
+    memcpy(l->text + l->used, line, length);
+    l->used += length;
+    l->text[l->used++] = '\n';
+    l->text[l->used] = '\0';
+}
+
+static void text_row(char *out, size_t size, const report_connection *c)
+{
+    char name[3 * 260], process[3 * 260 + 16], where[HOST_NAME_MAX_BYTES + 16], peer[ADDRESS_TEXT_MAX + 8] = "";
+    text_copy_utf8(name, sizeof name, *c->process ? c->process : L"?");
+    snprintf(process, sizeof process, "%s(%" PRIu32 ")", name, c->pid);
+    report_where(where, sizeof where, c);
+    if (c->incoming) {
+        char address[ADDRESS_TEXT_MAX];
+        address_text(address, &c->peer);
+        snprintf(peer, sizeof peer, "  from %s", address);
+    }
+    snprintf(out, size, "%-24s  %-32s  %12" PRIu64 "  %12" PRIu64 "  %8" PRIu64 "s%s", process, where, c->bytes_up,
+             c->bytes_down, c->duration_us / 1000000, peer);
+}
+
+static void add_flows(lines *l, bool json, report *report)
+{
+    report_totals totals;
+    char line[OUTPUT_LINE_MAX];
+    report_snapshot(report, NULL, 0, &totals);
+    size_t max = (size_t)totals.live + 64;
+    report_connection *rows = calloc(max, sizeof *rows);
+    size_t count = rows ? report_snapshot(report, rows, max, &totals) : 0;
+    if (!json) {
+        snprintf(line, sizeof line, "%-24s  %-32s  %12s  %12s  %9s", "process(pid)", "destination", "bytes up",
+                 "bytes down", "age");
+        add_line(l, line);
+    }
+    for (size_t i = 0; i < count && rows[i].outcome == REPORT_OPEN; i++) {
+        if (json)
+            report_json_connection(line, sizeof line, &rows[i]);
+        else
+            text_row(line, sizeof line, &rows[i]);
+        add_line(l, line);
+    }
+    free(rows);
+}
+
+static void add_stats(lines *l, bool json, redirector *r)
+{
+    redirector_stats s = {.size = sizeof s};
+    if (redirector_get_stats(r, &s) != REDIRECTOR_OK)
+        return;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counters[] = {
+        {"flows_live", s.flows_live},
+        {"flows_total", s.flows_total},
+        {"flows_refused", s.flows_refused},
+        {"packets_seen", s.packets_seen},
+        {"packets_passed", s.packets_passed},
+        {"packets_rewritten", s.packets_rewritten},
+        {"packets_held", s.packets_held},
+        {"packets_dropped", s.packets_dropped},
+        {"packets_malformed", s.packets_malformed},
+        {"proxy_missing", s.proxy_missing},
+        {"hold_timeouts", s.hold_timeouts},
+        {"hold_refused", s.hold_refused},
+        {"send_errors", s.send_errors},
+        {"receive_errors", s.receive_errors},
+        {"events_seen", s.events_seen},
+        {"lookups_hit", s.lookups_hit},
+        {"lookups_missed", s.lookups_missed},
+        {"log_lines_lost", s.log_lines_lost},
+        {"queue_delay_last_us", s.queue_delay_last_us},
+        {"queue_delay_max_us", s.queue_delay_max_us},
+        {"queue_delay_mean_us", s.queue_delay_mean_us},
+        {"filter_swaps", s.filter_swaps},
+        {"watchdog_trips", s.watchdog_trips},
+    };
+    char line[OUTPUT_LINE_MAX];
+    size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+        if (json) {
+            used += (size_t)snprintf(line + used, sizeof line - used, ",\"%s\":%" PRIu64, counters[i].name,
+                                     counters[i].value);
+            continue;
+        }
+        snprintf(line, sizeof line, "%-20s %14" PRIu64, counters[i].name, counters[i].value);
+        add_line(l, line);
+    }
+    if (json) {
+        snprintf(line + used, sizeof line - used, "}");
+        add_line(l, line);
+    }
+}
+
+char *control_answer(const char *request, report *report, redirector *r)
+{
+    lines l = {.text = calloc(1, 1), .room = 1};
+    if (strcmp(request, "flows json") == 0 || strcmp(request, "flows text") == 0)
+        add_flows(&l, request[6] == 'j', report);
+    else if (strcmp(request, "stats json") == 0 || strcmp(request, "stats text") == 0)
+        add_stats(&l, request[6] == 'j', r);
+    return l.text;
+}

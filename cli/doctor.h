@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file doctor.h
+ * The command "doctor": can this machine redirect?
+ */
+#ifndef CLI_DOCTOR_H
+#define CLI_DOCTOR_H
+
+#include "options.h"
+
+#include <stdbool.h>
+#include <wchar.h>
+#include <winsock2.h>
+#include <windows.h>
+
+/** Takes what follows "doctor" on the command line (ends with NULL); returns the exit status. */
+DWORD doctor_command(wchar_t **arguments);
+
+/** The other end of doctor's own connection: "redirector doctor-connect ADDRESS PORT", for doctor alone. */
+DWORD doctor_connect_command(wchar_t **arguments);
+
+typedef enum finding { FINDING_OK, FINDING_NOTE, FINDING_WRONG } finding;
+
+/** Shows what was found. `detail` and `advice` may be empty. */
+void doctor_found(finding state, const char *what, const char *detail, const char *advice);
+
+/* doctor_machine.c */
+void doctor_check_machine(const options *o);
+
+/* doctor_driver.c */
+void doctor_check_driver(const options *o);
+
+/** Who else has WinDivert handles, while a redirector of ours runs. */
+void doctor_check_users(void);
+
+/* doctor_try.c */
+
+/** Makes real redirected connections, steered in both ways, in both families. */
+void doctor_try_all(const options *o);
+
+#endif

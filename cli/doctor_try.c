@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * doctor's proof. A second redirector.exe connects to an address where nobody has to be; if this machine can redirect,
+ * the connection arrives here, the library tells where it was going, and a word reaches the other side. Nothing leaves
+ * the machine: the first packet already is turned round. An address in the networks reserved for documentation is used
+ * where there is a route to it, else a neighbour, else loopback, which proves the one way of steering only.
+ */
+#include "doctor.h"
+
+#include "address.h"
+#include "relay_conn.h"
+#include "text.h"
+
+#include <iphlpapi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATIENCE_MS = 10000, TEST_PORT = 9, ADAPTERS_BYTES = 65536 };
+
+static const char word[] = "redirected";
+
+/* ---- the other end */
+
+DWORD doctor_connect_command(wchar_t **arguments)
+{
+    redirector_address to = {.family = 4};
+    struct sockaddr_storage address;
+    WSADATA data;
+    char text[ADDRESS_TEXT_MAX], got[sizeof word] = "";
+    if (!arguments[0] || !arguments[1] || WSAStartup(MAKEWORD(2, 2), &data) != 0)
+        return EXIT_USAGE;
+    text_copy_utf8(text, sizeof text, arguments[0]);
+    to.family = strchr(text, ':') ? 6 : 4;
+    to.port = (uint32_t)wcstoul(arguments[1], NULL, 10);
+    if (inet_pton(to.family == 6 ? AF_INET6 : AF_INET, text, to.bytes) != 1)
+        return EXIT_USAGE;
+    int size = address_to_sockaddr(&to, &address);
+    SOCKET s = relay_socket(address.ss_family);
+    bool good = connect(s, (struct sockaddr *)&address, size) == 0 &&
+                recv(s, got, sizeof got - 1, MSG_WAITALL) == sizeof got - 1 && memcmp(got, word, sizeof got - 1) == 0;
+    closesocket(s);
+    WSACleanup();
+    return good ? 0 : EXIT_FOUND_WRONG;
+}
+
+/* ---- where to */
+
+/* Is there a route? Connecting a datagram socket asks just that and sends nothing. */
+static bool reachable(const redirector_address *to)
+{
+    struct sockaddr_storage address;
+    int size = address_to_sockaddr(to, &address);
+    SOCKET s = WSASocketW(address.ss_family, SOCK_DGRAM, IPPROTO_UDP, NULL, 0, WSA_FLAG_NO_HANDLE_INHERIT);
+    bool good = s != INVALID_SOCKET && connect(s, (struct sockaddr *)&address, size) == 0;
+    if (s != INVALID_SOCKET)
+        closesocket(s);
+    return good;
+}
+
+/* An address beside one of this machine's own. */
+static bool find_neighbour(redirector_address *to)
+{
+    HMODULE module = LoadLibraryExW(L"iphlpapi.dll", NULL, LOAD_LIBRARY_SEARCH_SYSTEM32);
+    ULONG(WINAPI * ask)(ULONG, ULONG, void *, IP_ADAPTER_ADDRESSES *, ULONG *) = NULL;
+    ULONG size = ADAPTERS_BYTES;
+    IP_ADAPTER_ADDRESSES *adapters = malloc(size);
+    bool found = false;
+    FARPROC function = module ? GetProcAddress(module, "GetAdaptersAddresses") : NULL;
+    memcpy(&ask, &function, sizeof ask);
+    if (ask && adapters && ask(to->family == 6 ? AF_INET6 : AF_INET, 0, NULL, adapters, &size) == NO_ERROR) {
+        for (IP_ADAPTER_ADDRESSES *a = adapters; a && !found; a = a->Next) {
+            for (IP_ADAPTER_UNICAST_ADDRESS *u = a->FirstUnicastAddress; u && !found; u = u->Next) {
+                struct sockaddr_storage own = {0};
+                memcpy(&own, u->Address.lpSockaddr, (size_t)u->Address.iSockaddrLength);
+                *to = address_from_sockaddr(&own);
+                to->port = TEST_PORT;
+                to->bytes[to->family == 6 ? 15 : 3] ^= 2;
+                bool local = to->family == 6 ? to->bytes[0] == 0xFE || to->bytes[0] == 0 : to->bytes[0] == 127;
+                found = !local && reachable(to);
+            }
+        }
+    }
+    free(adapters);
+    if (module)
+        FreeLibrary(module);
+    return found;
+}
+
+/* False: the machine has no such family. *through: the packets would leave the machine. */
+static bool find_destination(uint32_t family, redirector_address *to, bool *through)
+{
+    redirector_address reserved = {.family = family, .port = TEST_PORT}, loopback = reserved;
+    inet_pton(family == 6 ? AF_INET6 : AF_INET, family == 6 ? "2001:db8::1" : "192.0.2.1", reserved.bytes);
+    inet_pton(family == 6 ? AF_INET6 : AF_INET, family == 6 ? "::1" : "127.0.0.1", loopback.bytes);
+    *to = reserved;
+    *through = reachable(to) || find_neighbour(to);
+    if (!*through)
+        *to = loopback;
+    return *through || reachable(to);
+}
+
+/* ---- one connection */
+
+typedef struct attempt {
+    const options *options;
+    redirector_address to;
+    uint32_t flags;
+    SOCKET listener;
+    uint32_t port;
+    PROCESS_INFORMATION other;
+    redirector *redirecting;
+    redirector_error error;
+    char problem[400];
+} attempt;
+
+static bool fail(attempt *a, const char *problem)
+{
+    snprintf(a->problem, sizeof a->problem, "%s", problem);
+    return false;
+}
+
+static bool open_listener(attempt *a)
+{
+    struct sockaddr_storage address = {0};
+    redirector_address any = {.family = a->to.family};
+    int size = address_to_sockaddr(&any, &address);
+    a->listener = relay_socket(address.ss_family);
+    if (a->listener == INVALID_SOCKET || bind(a->listener, (struct sockaddr *)&address, size) != 0 ||
+        listen(a->listener, 1) != 0 || getsockname(a->listener, (struct sockaddr *)&address, &size) != 0)
+        return fail(a, "cannot listen");
+    a->port = address_from_sockaddr(&address).port;
+    return true;
+}
+
+static bool start_other(attempt *a)
+{
+    STARTUPINFOW startup = {.cb = sizeof startup};
+    wchar_t path[MAX_PATH], line[MAX_PATH + 128];
+    char ip[ADDRESS_TEXT_MAX];
+    address_ip_text(ip, &a->to);
+    if (!GetModuleFileNameW(NULL, path, MAX_PATH))
+        return fail(a, "its own file was not found");
+    _snwprintf(line, sizeof line / sizeof line[0], L"\"%ls\" doctor-connect %hs %u", path, ip, (unsigned)a->to.port);
+    if (!CreateProcessW(path, line, NULL, NULL, FALSE, CREATE_SUSPENDED | CREATE_NO_WINDOW, NULL, NULL, &startup,
+                        &a->other))
+        return fail(a, "cannot start a process");
+    return true;
+}
+
+static bool start_redirecting(attempt *a)
+{
+    redirector_config config = {.size = sizeof config,
+                                .client_pid = a->other.dwProcessId,
+                                .proxy_port = a->port,
+                                .flags = a->flags,
+                                .windivert_dir = a->options->windivert_dir,
+                                .log_path = ""};
+    a->error.size = sizeof a->error;
+    if (redirector_start(&config, &a->redirecting, &a->error) != REDIRECTOR_OK)
+        return fail(a, a->error.text);
+    return true;
+}
+
+static bool meet(attempt *a)
+{
+    struct sockaddr_storage from = {0};
+    int size = sizeof from;
+    fd_set readable;
+    struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+    redirector_destination found = {.size = sizeof found};
+    DWORD status = EXIT_FOUND_WRONG;
+    FD_ZERO(&readable);
+    FD_SET(a->listener, &readable);
+    ResumeThread(a->other.hThread);
+    if (select(0, &readable, NULL, NULL, &patience) != 1)
+        return fail(a, "the connection did not arrive");
+    SOCKET s = accept(a->listener, (struct sockaddr *)&from, &size);
+    redirector_address peer = address_from_sockaddr(&from);
+    bool known = redirector_lookup(a->redirecting, &peer, &found) == REDIRECTOR_OK;
+    bool right = known && address_equal(&found.destination, &a->to) && found.pid == a->other.dwProcessId;
+    send(s, word, sizeof word - 1, 0);
+    WaitForSingleObject(a->other.hProcess, PATIENCE_MS);
+    GetExitCodeProcess(a->other.hProcess, &status);
+    closesocket(s);
+    if (!right)
+        return fail(a, "it arrived, but its destination is not known");
+    return status == 0 || fail(a, "it arrived, but the answer did not reach the program");
+}
+
+static void end_attempt(attempt *a)
+{
+    redirector_free(a->redirecting);
+    if (a->other.hProcess) {
+        TerminateProcess(a->other.hProcess, EXIT_FOUND_WRONG);
+        CloseHandle(a->other.hThread);
+        CloseHandle(a->other.hProcess);
+    }
+    if (a->listener != INVALID_SOCKET)
+        closesocket(a->listener);
+}
+
+/* False: the redirector does not even start, so that more attempts say nothing more. */
+static bool try_one(const options *o, uint32_t family, uint32_t flags, bool look_for_users)
+{
+    char what[64], to[ADDRESS_TEXT_MAX], detail[ADDRESS_TEXT_MAX + 64];
+    bool through;
+    attempt a = {.options = o, .flags = flags, .listener = INVALID_SOCKET};
+    snprintf(what, sizeof what, "IPv%u %s", (unsigned)family, flags ? "by reflection" : "over loopback");
+    if (!find_destination(family, &a.to, &through)) {
+        doctor_found(FINDING_NOTE, what, "not tried: this machine has no such addresses", "");
+        return true;
+    }
+    address_text(to, &a.to);
+    if (flags && !through) {
+        doctor_found(FINDING_NOTE, what, "not tried: there is no route out of this machine", "");
+        return true;
+    }
+    bool good = open_listener(&a) && start_other(&a) && start_redirecting(&a);
+    if (good && look_for_users)
+        doctor_check_users();
+    good = good && meet(&a);
+    snprintf(detail, sizeof detail, "a connection to %s was led here", to);
+    if (good)
+        doctor_found(FINDING_OK, what, detail, "");
+    else if (a.error.code)
+        doctor_found(FINDING_WRONG, "start", a.problem, "docs/troubleshooting.md has more on this text");
+    else
+        doctor_found(FINDING_WRONG, what, a.problem,
+                     flags ? "let redirector.exe through the Windows firewall, or do without --reflect"
+                           : "look at the other WinDivert users, antivirus and VPN programs of this machine");
+    bool started = a.redirecting != NULL;
+    end_attempt(&a);
+    return started;
+}
+
+void doctor_try_all(const options *o)
+{
+    static const uint32_t ways[] = {0, REDIRECTOR_REFLECT};
+    bool first = true;
+    for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+        for (uint32_t family = 4; family <= 6; family += 2) {
+            if (!try_one(o, family, ways[way], first))
+                return;
+            first = false;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Wildcards, with the meaning that the library gives them in its rules (windows_redirector.h). On a mismatch the last
+ * '*' takes one character more; those before it never have to, so the work is at most length times length.
+ */
+#include "pattern.h"
+
+#include <string.h>
+
+static char folded(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c - 'A' + 'a');
+    return c == '/' ? '\\' : c;
+}
+
+/* The next character of UTF-8: '?' stands for a whole one. */
+static const char *next(const char *text)
+{
+    text++;
+    while (((unsigned char)*text & 0xC0) == 0x80)
+        text++;
+    return text;
+}
+
+bool pattern_matches(const char *pattern, const char *text)
+{
+    const char *star = NULL, *star_text = NULL;
+    while (*text) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            star_text = text;
+        } else if (*pattern == '?') {
+            pattern++;
+            text = next(text);
+        } else if (folded(*pattern) == folded(*text)) {
+            pattern++;
+            text++;
+        } else if (star) {
+            pattern = star;
+            text = star_text = next(star_text);
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return !*pattern;
+}
+
+bool pattern_matches_program(const char *pattern, const char *path)
+{
+    if (!strpbrk(pattern, "/\\")) {
+        const char *name = path;
+        for (const char *at = path; *at; at++) {
+            if (*at == '\\' || *at == '/')
+                name = at + 1;
+        }
+        path = name;
+    }
+    return pattern_matches(pattern, path);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file pattern.h
+ * Wildcards: '*' any characters, '?' one; ASCII letters match in either case, slashes in either direction.
+ */
+#ifndef CLI_PATTERN_H
+#define CLI_PATTERN_H
+
+#include <stdbool.h>
+
+/** Does the whole of `text` match? Both UTF-8. */
+bool pattern_matches(const char *pattern, const char *text);
+
+/** Of a pattern for programs: with a slash in it it means the full path, else the file name, as in the library. */
+bool pattern_matches_program(const char *pattern, const char *path);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file processes.h
+ * The processes that run now.
+ */
+#ifndef CLI_PROCESSES_H
+#define CLI_PROCESSES_H
+
+#include "windows_redirector.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct process_row {
+    uint32_t pid;
+    uint32_t parent;  /**< 0: it has none that runs: a parent that is younger is none */
+    uint64_t created; /**< FILETIME; 0: not to be had, as of protected processes */
+    char path[1024];  /**< UTF-8; the file name alone where the path is not to be had */
+} process_row;
+
+typedef struct process_list {
+    process_row *rows; /**< by pid, ascending */
+    size_t count;
+} process_list;
+
+/** False: no memory, or Windows refuses. */
+bool processes_read(process_list *list);
+
+void processes_free(process_list *list);
+
+/** Fills in what can be learned of row->pid: creation time and path. */
+void processes_look(process_row *row);
+
+/** NULL: it does not run. */
+const process_row *processes_find(const process_list *list, uint32_t pid);
+
+/** What rules say of a process that starts out as `redirected`: the last that matches wins. *rule: it, or NULL. */
+bool processes_judge(const process_row *row, const redirector_rule *rules, uint32_t count, bool redirected,
+                     const redirector_rule **rule);
+
+/** Is `pid` one of `roots`, or a descendant of one, as far as the parents still run? */
+bool processes_descends(const process_list *list, uint32_t pid, const uint32_t *roots, uint32_t root_count);
+
+/** Appends the processes, but our own, that an include rule names and no later rule excludes. Returns how many there
+ * are then, at most `max`. */
+uint32_t processes_named(const process_list *list, const redirector_rule *rules, uint32_t rule_count, uint32_t *pids,
+                         uint32_t count, uint32_t max);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * redirector ps: the processes as a tree, and what "attach" with the same options would do to each, and why. It sees
+ * what a snapshot shows: a descendant whose parent has ended already stands for itself here, while a redirector that
+ * was there in time would know it.
+ */
+#include "ps.h"
+
+#include "json.h"
+#include "options.h"
+#include "output.h"
+#include "processes.h"
+#include "session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { REASON_MAX = 640, NAME_WIDTH = 44, DEPTH_MAX = 16 };
+
+typedef struct printer {
+    const options *options;
+    process_list list;
+    uint32_t roots[OPTIONS_PIDS_MAX];
+    uint32_t root_count;
+} printer;
+
+static bool is_root(const printer *p, uint32_t pid)
+{
+    for (uint32_t i = 0; i < p->root_count; i++) {
+        if (p->roots[i] == pid)
+            return true;
+    }
+    return false;
+}
+
+/* Would it be redirected? The reason is empty where nothing speaks of it. */
+static bool judge(const printer *p, const process_row *row, char reason[REASON_MAX])
+{
+    const redirector_rule *rule;
+    const options *o = p->options;
+    bool member = processes_descends(&p->list, row->pid, p->roots, p->root_count);
+    bool redirected = processes_judge(row, o->rules, o->rule_count, member, &rule);
+    if (row->pid == 0 || row->pid == 4) {
+        snprintf(reason, REASON_MAX, "Windows itself");
+        return false;
+    }
+    if (row->pid == GetCurrentProcessId()) {
+        snprintf(reason, REASON_MAX, "redirector itself");
+        return false;
+    }
+    if (rule && rule->pattern)
+        snprintf(reason, REASON_MAX, "%s %s", rule->include ? "--name" : "--exclude", rule->pattern);
+    else if (rule)
+        snprintf(reason, REASON_MAX, "--exclude %" PRIu32, rule->pid);
+    else if (is_root(p, row->pid))
+        snprintf(reason, REASON_MAX, "--pid %" PRIu32, row->pid);
+    else if (member)
+        snprintf(reason, REASON_MAX, "started by %" PRIu32, row->parent);
+    else
+        reason[0] = '\0';
+    return redirected;
+}
+
+static void print_json(const printer *p, const process_row *row)
+{
+    char reason[REASON_MAX], why[6 * REASON_MAX], path[6 * 1024], line[OUTPUT_LINE_MAX];
+    bool redirected = judge(p, row, reason);
+    json_string_utf8(why, 1024, reason);
+    json_string_utf8(path, 2048, row->path);
+    snprintf(line, sizeof line,
+             "{\"type\":\"process\",\"pid\":%" PRIu32 ",\"parent\":%" PRIu32 ",\"path\":%s,\"redirected\":%s"
+             ",\"reason\":%s}",
+             row->pid, row->parent, path, redirected ? "true" : "false", why);
+    output_result(line);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *base = path;
+    for (; *path; path++) {
+        if (*path == '\\' || *path == '/')
+            base = path + 1;
+    }
+    return base;
+}
+
+static void print_text(const printer *p, const process_row *row, unsigned depth)
+{
+    char reason[REASON_MAX], line[OUTPUT_LINE_MAX];
+    bool redirected = judge(p, row, reason);
+    int indent = 2 * (int)(depth < DEPTH_MAX ? depth : DEPTH_MAX);
+    snprintf(line, sizeof line, "%8" PRIu32 "  %*s%-*.*s  %-4s %s", row->pid, indent, "", NAME_WIDTH - indent, 200,
+             base_name(row->path),
+             redirected ? "yes"
+             : *reason  ? "no"
+                        : "",
+             reason);
+    for (size_t end = strlen(line); end && line[end - 1] == ' ';)
+        line[--end] = '\0';
+    output_result(line);
+}
+
+/* A process, then its children; the list has no circles, because a parent is older than its child. */
+static void print_branch(const printer *p, const process_row *row, unsigned depth)
+{
+    if (p->options->json)
+        print_json(p, row);
+    else
+        print_text(p, row, depth);
+    for (size_t i = 0; i < p->list.count && depth < p->list.count; i++) {
+        if (row->pid && p->list.rows[i].parent == row->pid)
+            print_branch(p, &p->list.rows[i], depth + 1);
+    }
+}
+
+static DWORD ps_with_options(options *o)
+{
+    printer p = {.options = o};
+    if (!processes_read(&p.list)) {
+        output_message("the list of processes cannot be had (error %lu)", GetLastError());
+        return EXIT_NOT_REDIRECTING;
+    }
+    for (; p.root_count < o->pid_count; p.root_count++) {
+        p.roots[p.root_count] = o->pids[p.root_count];
+        if (!processes_find(&p.list, o->pids[p.root_count]))
+            output_message("there is no process %" PRIu32, o->pids[p.root_count]);
+    }
+    p.root_count = processes_named(&p.list, o->rules, o->rule_count, p.roots, p.root_count, OPTIONS_PIDS_MAX);
+    if (!o->json) {
+        char line[OUTPUT_LINE_MAX];
+        snprintf(line, sizeof line, "%8s  %-*s  %s", "PID", NAME_WIDTH, "PROCESS", "REDIRECTED");
+        output_result(line);
+    }
+    for (size_t i = 0; i < p.list.count; i++) {
+        if (!p.list.rows[i].parent)
+            print_branch(&p, &p.list.rows[i], 0);
+    }
+    processes_free(&p.list);
+    return 0;
+}
+
+DWORD ps_command(wchar_t **arguments)
+{
+    return session_command(COMMAND_PS, arguments, ps_with_options);
+}

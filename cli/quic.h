@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file quic.h
+ * No QUIC for the redirected programs, so that those with HTTP/3 fall back to TCP.
+ */
+#ifndef CLI_QUIC_H
+#define CLI_QUIC_H
+
+#include "tree.h"
+#include "windows_redirector.h"
+
+#include <stdint.h>
+
+typedef struct quic quic;
+
+/** Begins to drop what the processes of the tree, as the rules refine it, send by UDP to port 443. A redirector must
+ * run. NULL: the user has been told why. `t` and `rules` must outlive it. */
+quic *quic_start(const tree *t, const redirector_rule *rules, uint32_t rule_count);
+
+/** NULL is fine. */
+void quic_stop(quic *q);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file relay_listen.h
+ * Listening sockets of the relay: one port, both families.
+ */
+#ifndef CLI_RELAY_LISTEN_H
+#define CLI_RELAY_LISTEN_H
+
+#include "relay_conn.h"
+
+typedef struct relay_listener {
+    SOCKET socket; /**< invalid: the machine has no such family, or nothing is wanted in this direction */
+    int family;
+    LPFN_ACCEPTEX accept_ex;
+    LPFN_CONNECTEX connect_ex;
+} relay_listener;
+
+/**
+ * Listens with pair[0] on IPv4 and pair[1] on IPv6, on one and the same port.
+ *
+ * @param port        in: the wanted one, or 0; out: the port
+ * @param everywhere  on all addresses; else on loopback alone
+ * @return 0, or the Winsock or Windows error
+ */
+DWORD relay_listen(relay_listener pair[2], uint16_t *port, bool everywhere, HANDLE completion_port);
+
+void relay_listen_close(relay_listener *l);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * What is said to an upstream proxy: SOCKS5 (RFC 1928) with a login by user and password (RFC 1929), and CONNECT of
+ * HTTP/1.1 (RFC 9110, section 9.3.6) with Basic authentication. A message may come in any number of pieces, and what
+ * comes behind the last one is the destination's first data already.
+ */
+#include "upstream.h"
+
+#include "address.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const failure_texts[] = {
+    [UPSTREAM_OK] = "",
+    [UPSTREAM_NOT_A_PROXY] = "does not answer as such a proxy does",
+    [UPSTREAM_NO_LOGIN] = "rejects the login",
+    [UPSTREAM_FORBIDS] = "forbids the destination",
+    [UPSTREAM_NO_WAY] = "cannot reach the destination",
+    [UPSTREAM_REFUSED] = "was refused by the destination",
+};
+
+const char *upstream_failure_text(enum upstream_failure failure)
+{
+    return failure_texts[failure];
+}
+
+static upstream_next fail(upstream_talk *talk, enum upstream_failure failure)
+{
+    talk->failure = failure;
+    return UPSTREAM_FAILED;
+}
+
+static void drop(char *buffer, uint32_t *length, uint32_t count)
+{
+    memmove(buffer, buffer + count, *length - count);
+    *length -= count;
+}
+
+/* ---- SOCKS5 */
+
+enum { VERSION = 5, LOGIN_VERSION = 1, NO_LOGIN = 0, USER_AND_PASSWORD = 2, CONNECT = 1, IPV4 = 1, NAME = 3, IPV6 = 4 };
+
+static upstream_next socks_request(upstream_talk *talk, char *buffer, uint32_t *length)
+{
+    const redirector_address *to = talk->destination;
+    uint32_t size = 0, ip_size;
+    if (!to) { /* the login is all that was wanted */
+        *length = 0;
+        return UPSTREAM_DONE;
+    }
+    ip_size = to->family == 6 ? 16 : 4;
+    buffer[size++] = VERSION;
+    buffer[size++] = CONNECT;
+    buffer[size++] = 0;
+    buffer[size++] = to->family == 6 ? IPV6 : IPV4;
+    memcpy(buffer + size, to->bytes, ip_size);
+    size += ip_size;
+    buffer[size++] = (char)(to->port >> 8);
+    buffer[size++] = (char)to->port;
+    *length = size;
+    talk->step = TALK_REQUEST;
+    return UPSTREAM_SEND;
+}
+
+static uint32_t put_string(char *out, const char *text)
+{
+    size_t size = strlen(text);
+    out[0] = (char)size;
+    memcpy(out + 1, text, size);
+    return (uint32_t)size + 1;
+}
+
+static upstream_next socks_greeted(upstream_talk *talk, char *buffer, uint32_t *length)
+{
+    if (*length < 2)
+        return UPSTREAM_RECEIVE;
+    if (buffer[0] != VERSION)
+        return fail(talk, UPSTREAM_NOT_A_PROXY);
+    if (buffer[1] == NO_LOGIN)
+        return socks_request(talk, buffer, length);
+    if (buffer[1] != USER_AND_PASSWORD || !*talk->to->user)
+        return fail(talk, UPSTREAM_NO_LOGIN);
+    buffer[0] = LOGIN_VERSION;
+    *length = 1;
+    *length += put_string(buffer + *length, talk->to->user);
+    *length += put_string(buffer + *length, talk->to->password);
+    talk->step = TALK_LOGIN;
+    return UPSTREAM_SEND;
+}
+
+static upstream_next socks_logged_in(upstream_talk *talk, char *buffer, uint32_t *length)
+{
+    if (*length < 2)
+        return UPSTREAM_RECEIVE;
+    if (buffer[1] != 0)
+        return fail(talk, UPSTREAM_NO_LOGIN);
+    return socks_request(talk, buffer, length);
+}
+
+static enum upstream_failure socks_failure(uint8_t reply)
+{
+    switch (reply) {
+    case 0:
+        return UPSTREAM_OK;
+    case 2: /* not allowed by the ruleset */
+        return UPSTREAM_FORBIDS;
+    case 5:
+        return UPSTREAM_REFUSED;
+    default: /* general failure, network or host unreachable, TTL expired, not supported */
+        return UPSTREAM_NO_WAY;
+    }
+}
+
+static upstream_next socks_connected(upstream_talk *talk, char *buffer, uint32_t *length)
+{
+    uint32_t size;
+    if (*length < 5)
+        return UPSTREAM_RECEIVE;
+    if (buffer[0] != VERSION)
+        return fail(talk, UPSTREAM_NOT_A_PROXY);
+    enum upstream_failure failure = socks_failure((uint8_t)buffer[1]);
+    if (failure)
+        return fail(talk, failure);
+    switch (buffer[3]) { /* the address it is bound to; its length is all that matters */
+    case IPV4:
+        size = 4 + 4 + 2;
+        break;
+    case IPV6:
+        size = 4 + 16 + 2;
+        break;
+    case NAME:
+        size = 4 + 1 + (uint8_t)buffer[4] + 2;
+        break;
+    default:
+        return fail(talk, UPSTREAM_NOT_A_PROXY);
+    }
+    if (*length < size)
+        return UPSTREAM_RECEIVE;
+    drop(buffer, length, size);
+    return UPSTREAM_DONE;
+}
+
+/* ---- HTTP */
+
+static void base64(char *out, const char *text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t length = strlen(text);
+    for (size_t i = 0; i < length; i += 3) {
+        size_t left = length - i;
+        uint32_t bits = (uint32_t)(uint8_t)text[i] << 16 | (left > 1 ? (uint32_t)(uint8_t)text[i + 1] << 8 : 0) |
+                        (left > 2 ? (uint8_t)text[i + 2] : 0);
+        *out++ = digits[bits >> 18];
+        *out++ = digits[bits >> 12 & 63];
+        *out++ = left > 1 ? digits[bits >> 6 & 63] : '=';
+        *out++ = left > 2 ? digits[bits & 63] : '=';
+    }
+    *out = '\0';
+}
+
+static upstream_next http_request(upstream_talk *talk, char *buffer, uint32_t *length)
+{
+    char to[ADDRESS_TEXT_MAX], login[sizeof talk->to->user + sizeof talk->to->password];
+    char secret[4 * sizeof login / 3 + 8], header[sizeof secret + 64] = "";
+    if (!talk->destination) { /* HTTP has no login without a request */
+        *length = 0;
+        return UPSTREAM_DONE;
+    }
+    if (*talk->to->user) {
+        snprintf(login, sizeof login, "%s:%s", talk->to->user, talk->to->password);
+        base64(secret, login);
+        snprintf(header, sizeof header, "Proxy-Authorization: Basic %s\r\n", secret);
+    }
+    address_text(to, talk->destination);
+    *length =
+        (uint32_t)snprintf(buffer, UPSTREAM_MESSAGE_MAX, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", to, to, header);
+    talk->step = TALK_REQUEST;
+    return UPSTREAM_SEND;
+}
+
+static enum upstream_failure http_failure(const char *status)
+{
+    if (status[0] == '2')
+        return UPSTREAM_OK;
+    if (strncmp(status, "407", 3) == 0 || strncmp(status, "401", 3) == 0) /* tinyproxy says 401 */
+        return UPSTREAM_NO_LOGIN;
+    if (status[0] == '4')
+        return UPSTREAM_FORBIDS;
+    return status[0] == '5' ? UPSTREAM_NO_WAY : UPSTREAM_NOT_A_PROXY;
+}
+
+/* Behind the empty line; NULL: it has not come yet. */
+static const char *header_end(const char *buffer, uint32_t length)
+{
+    for (uint32_t i = 3; i < length; i++) {
+        if (memcmp(buffer + i - 3, "\r\n\r\n", 4) == 0)
+            return buffer + i + 1;
+    }
+    return NULL;
+}
+
+static upstream_next http_answered(upstream_talk *talk, char *buffer, uint32_t *length)
+{
+    static const char version[] = "HTTP/1.";
+    uint32_t known = *length < sizeof version - 1 ? *length : sizeof version - 1;
+    if (memcmp(buffer, version, known) != 0)
+        return fail(talk, UPSTREAM_NOT_A_PROXY);
+    const char *end = header_end(buffer, *length);
+    if (!end)
+        return *length < UPSTREAM_MESSAGE_MAX ? UPSTREAM_RECEIVE : fail(talk, UPSTREAM_NOT_A_PROXY);
+    enum upstream_failure failure = buffer[8] == ' ' ? http_failure(buffer + 9) : UPSTREAM_NOT_A_PROXY;
+    if (failure)
+        return fail(talk, failure);
+    drop(buffer, length, (uint32_t)(end - buffer));
+    return UPSTREAM_DONE;
+}
+
+/* ---- both */
+
+upstream_next upstream_begin(upstream_talk *talk, char *buffer, uint32_t *length)
+{
+    talk->step = TALK_GREETING;
+    talk->failure = UPSTREAM_OK;
+    if (talk->to->kind == UPSTREAM_HTTP)
+        return http_request(talk, buffer, length);
+    buffer[0] = VERSION;
+    buffer[1] = *talk->to->user ? 2 : 1; /* how many ways we offer */
+    buffer[2] = NO_LOGIN;
+    buffer[3] = USER_AND_PASSWORD;
+    *length = *talk->to->user ? 4 : 3;
+    return UPSTREAM_SEND;
+}
+
+upstream_next upstream_feed(upstream_talk *talk, char *buffer, uint32_t *length)
+{
+    if (talk->to->kind == UPSTREAM_HTTP)
+        return http_answered(talk, buffer, length);
+    switch (talk->step) {
+    case TALK_GREETING:
+        return socks_greeted(talk, buffer, length);
+    case TALK_LOGIN:
+        return socks_logged_in(talk, buffer, length);
+    default:
+        return socks_connected(talk, buffer, length);
+    }
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The watch. A few times a second the library is asked for its connections; what is new begins in the report, what has
+ * gone ends there. The library keeps a connection in the list for a while after its end, so a short one is seen, too.
+ */
+#include "watch.h"
+
+#include "address.h"
+#include "text.h"
+
+#include <process.h>
+#include <stdlib.h>
+#include <windows.h>
+
+enum { WATCH_MS = 200, SLACK = 64, PORTS = 65536 };
+
+typedef struct watched {
+    redirector_flow flow; /* as it was last seen */
+    report_entry *entry;  /* NULL: its end has been reported, or there was no memory for it */
+    uint64_t look;        /* the look that saw it */
+} watched;
+
+struct watch {
+    redirector *redirector;
+    report *report;
+    bool wanted[2]; /* by redirector_flow_kind */
+    HANDLE thread, ending;
+    uint64_t looks;
+    watched *known[PORTS]; /* by the peer's port: the library sees to it that one port is one connection */
+};
+
+static void end(watch *w, uint32_t port, report_outcome outcome)
+{
+    if (w->known[port]->entry)
+        report_end(w->report, w->known[port]->entry, outcome, 0);
+    free(w->known[port]);
+    w->known[port] = NULL;
+}
+
+static bool same(const redirector_flow *now, const redirector_flow *before)
+{
+    return now->kind == before->kind && now->age_ms >= before->age_ms && address_equal(&now->client, &before->client) &&
+           address_equal(&now->destination, &before->destination);
+}
+
+static watched *begin(watch *w, const redirector_flow *flow)
+{
+    watched *one = calloc(1, sizeof *one);
+    if (!one)
+        return NULL;
+    report_connection about = {
+        .pid = flow->pid, .incoming = flow->kind == REDIRECTOR_FLOW_INCOMING, .destination = flow->destination};
+    if (about.incoming)
+        about.peer = flow->client;
+    text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
+    one->entry = report_begin(w->report, &about);
+    return one;
+}
+
+static void update(watch *w, const redirector_flow *flow)
+{
+    uint32_t port = flow->peer.port % PORTS;
+    if (w->known[port] && !same(flow, &w->known[port]->flow))
+        end(w, port, REPORT_CLOSED);
+    if (!w->known[port])
+        w->known[port] = begin(w, flow);
+    watched *one = w->known[port];
+    if (!one)
+        return;
+    if (one->entry)
+        report_bytes(one->entry, flow->bytes_up - one->flow.bytes_up, flow->bytes_down - one->flow.bytes_down);
+    one->flow = *flow;
+    one->look = w->looks;
+    if (one->entry && flow->state == REDIRECTOR_FLOW_CLOSING) {
+        report_end(w->report, one->entry, REPORT_CLOSED, 0);
+        one->entry = NULL;
+    }
+}
+
+static void look(watch *w)
+{
+    uint32_t total = 0;
+    if (redirector_list_flows(w->redirector, NULL, 0, &total) != REDIRECTOR_OK)
+        return;
+    uint32_t capacity = total + SLACK;
+    redirector_flow *flows = calloc(capacity, sizeof *flows);
+    if (!flows)
+        return;
+    flows[0].size = sizeof flows[0];
+    if (redirector_list_flows(w->redirector, flows, capacity, &total) == REDIRECTOR_OK) {
+        w->looks++;
+        for (uint32_t i = 0; i < total && i < capacity; i++) {
+            if (w->wanted[flows[i].kind == REDIRECTOR_FLOW_INCOMING])
+                update(w, &flows[i]);
+        }
+        for (uint32_t port = 0; port < PORTS && total <= capacity; port++) {
+            if (w->known[port] && w->known[port]->look != w->looks)
+                end(w, port, REPORT_CLOSED);
+        }
+    }
+    free(flows);
+}
+
+static unsigned __stdcall watching(void *context)
+{
+    watch *w = context;
+    do {
+        look(w);
+    } while (WaitForSingleObject(w->ending, WATCH_MS) == WAIT_TIMEOUT);
+    look(w);
+    for (uint32_t port = 0; port < PORTS; port++) {
+        if (w->known[port])
+            end(w, port, REPORT_STOPPED);
+    }
+    return 0;
+}
+
+watch *watch_start(redirector *r, report *report, bool outgoing, bool incoming)
+{
+    watch *w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    w->redirector = r;
+    w->report = report;
+    w->wanted[REDIRECTOR_FLOW_OUTGOING] = outgoing;
+    w->wanted[REDIRECTOR_FLOW_INCOMING] = incoming;
+    w->ending = CreateEventW(NULL, TRUE, FALSE, NULL);
+    w->thread = w->ending ? (HANDLE)_beginthreadex(NULL, 0, watching, w, 0, NULL) : NULL;
+    if (!w->thread) {
+        watch_stop(w);
+        return NULL;
+    }
+    return w;
+}
+
+void watch_stop(watch *w)
+{
+    if (!w)
+        return;
+    if (w->thread) {
+        SetEvent(w->ending);
+        WaitForSingleObject(w->thread, INFINITE);
+        CloseHandle(w->thread);
+    }
+    if (w->ending)
+        CloseHandle(w->ending);
+    free(w);
+}

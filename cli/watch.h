@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file watch.h
+ * Fills the report where the proxy is not our relay: from the library's list of connections.
+ */
+#ifndef CLI_WATCH_H
+#define CLI_WATCH_H
+
+#include "report.h"
+#include "windows_redirector.h"
+
+typedef struct watch watch;
+
+/** Watches connections of the kinds wanted. NULL: no memory or no thread. */
+watch *watch_start(redirector *r, report *report, bool outgoing, bool incoming);
+
+/** Looks a last time and ends. NULL is fine. The redirector must still run. */
+void watch_stop(watch *w);
+
+#endif
