@@ -29,6 +29,7 @@ set(WINDOWS_SOURCES
     src/windows/divert_open.c
     src/windows/divert_ring.c
     src/windows/divert_task.c
+    src/windows/divert_leave.c
     src/windows/divert_filter.c
     src/windows/divert_meta.c
     src/windows/divert_error.c

@@ -208,6 +208,9 @@ enum redirector_flags {
                                            them pass directly */
     /** The roots themselves are left alone, only their descendants are redirected; rules can still include a root. */
     REDIRECTOR_DESCENDANTS_ONLY = 1u << 3,
+    /** Stop also has Windows unload the WinDivert driver, if no program uses it any more: until then, or a reboot, Windows
+     *  holds WinDivert64.sys, so that it cannot be replaced or deleted. Takes a quarter of a second at most. */
+    REDIRECTOR_UNLOAD_DRIVER = 1u << 4,
 };
 
 /**

@@ -38,6 +38,10 @@ static void unwind(redirector *r)
     divert_close(r->events);
     process_job_close(r->job);
     tcptable_close(r->tcptable);
+    if (r->api && r->flags & REDIRECTOR_UNLOAD_DRIVER) {
+        log_line(r->log, REDIRECTOR_LOG_INFO, "the driver %s",
+                 divert_stop_driver(r->api) ? "is being unloaded" : "stays loaded: others use it, or Windows keeps it");
+    }
     divert_unload(r->api);
     r->events = NULL;
     r->job = NULL;

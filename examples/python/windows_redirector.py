@@ -18,7 +18,7 @@ from ctypes import POINTER, byref, c_char, c_char_p, c_uint8, c_uint32, c_uint64
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-LEAVE_FLOWS, REFLECT, REFUSE, DESCENDANTS_ONLY = 1, 2, 4, 8
+LEAVE_FLOWS, REFLECT, REFUSE, DESCENDANTS_ONLY, UNLOAD_DRIVER = 1, 2, 4, 8, 16
 KINDS = {0: "outgoing", 1: "incoming"}
 STATES = {1: "opening", 2: "open", 3: "closing"}
 STATUS_OK, STATUS_NOT_FOUND = 0, 8

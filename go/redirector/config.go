@@ -21,6 +21,7 @@ type Config struct {
 	Reflect         bool // steer by swapped addresses instead of over loopback: the proxy must listen on all addresses
 	Refuse          bool // refuse connections while nothing listens on the proxy's port, instead of letting them pass
 	LeaveFlows      bool // on Stop, do not reset the redirected connections (they then hang or break)
+	UnloadDriver    bool // on Stop, unload the driver if no program uses it, so that nothing holds WinDivert64.sys
 
 	HoldTime     time.Duration // how long a first packet may wait for its owner to be known; 0: 50 ms; at most 1 s
 	LookInterval time.Duration // how often connections whose ends have vanished are looked for; 0: 30 s; 100 ms to 10 min

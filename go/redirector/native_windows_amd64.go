@@ -88,6 +88,7 @@ func flagsToNative(config Config) (flags uint32) {
 		{config.Reflect, flagReflect},
 		{config.Refuse, flagRefuse},
 		{config.DescendantsOnly, flagDescendantsOnly},
+		{config.UnloadDriver, flagUnloadDriver},
 	} {
 		if f.set {
 			flags |= f.bit

@@ -79,7 +79,8 @@ func TestFlagTranslation(t *testing.T) {
 		2:  {Reflect: true},
 		4:  {Refuse: true},
 		8:  {DescendantsOnly: true},
-		15: {LeaveFlows: true, Reflect: true, Refuse: true, DescendantsOnly: true},
+		16: {UnloadDriver: true},
+		31: {LeaveFlows: true, Reflect: true, Refuse: true, DescendantsOnly: true, UnloadDriver: true},
 	} {
 		if got := flagsToNative(config); got != want {
 			t.Errorf("%+v gave flags %d, want %d", config, got, want)

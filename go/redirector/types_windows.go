@@ -26,6 +26,7 @@ const (
 	flagReflect         = C.REDIRECTOR_REFLECT
 	flagRefuse          = C.REDIRECTOR_REFUSE
 	flagDescendantsOnly = C.REDIRECTOR_DESCENDANTS_ONLY
+	flagUnloadDriver    = C.REDIRECTOR_UNLOAD_DRIVER
 
 	flowIncoming = C.REDIRECTOR_FLOW_INCOMING
 )

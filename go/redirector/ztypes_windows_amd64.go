@@ -100,6 +100,7 @@ const (
 	flagReflect         = 0x2
 	flagRefuse          = 0x4
 	flagDescendantsOnly = 0x8
+	flagUnloadDriver    = 0x10
 
 	flowIncoming = 0x1
 )

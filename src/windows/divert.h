@@ -54,7 +54,7 @@ enum {
 struct divert_api;  /* the loaded DLL */
 struct divert_ring; /* one open handle with its outstanding receives */
 
-enum divert_layer { DIVERT_LAYER_NETWORK = 0, DIVERT_LAYER_SOCKET = 3 };
+enum divert_layer { DIVERT_LAYER_NETWORK = 0, DIVERT_LAYER_SOCKET = 3, DIVERT_LAYER_REFLECT = 4 };
 
 /**
  * Loads WinDivert.dll from `dir` (UTF-8, absolute; NULL: folder of the running program), by absolute path only (S7),
@@ -128,6 +128,12 @@ void divert_abandon(struct divert_ring *ring);
  * driver does not complete even then stays allocated. No other call may be running. NULL is fine.
  */
 void divert_close(struct divert_ring *ring);
+
+/**
+ * Has Windows unload the driver, if no handle of it is open, ours included: all must have been closed before. false: others
+ * use it, or it could not be asked for; then it stays. Takes at most a quarter of a second.
+ */
+bool divert_stop_driver(struct divert_api *api);
 
 /** Conversion at the border. */
 struct packet_meta divert_packet_meta(const struct divert_address *a);

@@ -260,7 +260,7 @@ static struct divert_ring *ring_create(const struct divert_api *api, enum divert
     if (!ring) {
         return NULL;
     }
-    bool network = layer == DIVERT_LAYER_NETWORK;
+    bool network = layer != DIVERT_LAYER_SOCKET; /* its events have no data */
     size_t address_bytes = BATCH_ADDRESSES * sizeof(struct divert_address);
     ring->api = api;
     ring->count = !receives ? 0 : network ? NETWORK_RECEIVES : SOCKET_RECEIVES;

@@ -113,7 +113,8 @@
     X(LEAVE_FLOWS,      1)   \
     X(REFLECT,          2)   \
     X(REFUSE,           4)   \
-    X(DESCENDANTS_ONLY, 8)
+    X(DESCENDANTS_ONLY, 8)   \
+    X(UNLOAD_DRIVER,   16)
 
 /* States of a redirector, kinds and states of connections, levels of the log. */
 #define LAYOUT_NUMBERS(X)    \

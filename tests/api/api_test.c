@@ -241,8 +241,8 @@ static void test_list(void)
     check(f4 && f6 && f4->bytes_up == BYTES + 4 && f4->bytes_down == 2 && f6->bytes_up == 0 && f6->bytes_down == 1,
           "the bytes of each");
     check(f4 && f4->packets_up > 3 && f4->packets_down > 2, "the packets");
-    check(f4 && f4->opened_ms >= before - 20 && f4->opened_ms <= after + 20, "when it was opened");
-    check(f4 && in && f4->age_ms >= in->age_ms && f4->age_ms <= unix_ms() - before + 20, "how old it is");
+    check(f4 && f4->opened_ms >= before - 2000 && f4->opened_ms <= after + 2000, "when it was opened");
+    check(f4 && in && f4->age_ms >= in->age_ms && f4->age_ms <= unix_ms() - before + 2000, "how old it is");
 
     redirector_flow one = {.size = sizeof one};
     check(redirector_list_flows(r, &one, 1, &total) == REDIRECTOR_OK && total == 3 && one.size == sizeof one &&

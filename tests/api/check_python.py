@@ -71,8 +71,8 @@ def check_names():
         if count != len(arguments):
             wrong.append(f"{name}: {len(arguments)} arguments, not {count}")
     check(not wrong, "Python: the number of arguments of each", "; ".join(wrong))
-    flags = dict(re.findall(r"REDIRECTOR_(LEAVE_FLOWS|REFLECT|REFUSE|DESCENDANTS_ONLY) = 1u << (\d)", text))
-    check(len(flags) == 4 and all(getattr(binding, name) == 1 << int(bit) for name, bit in flags.items()),
+    flags = dict(re.findall(r"REDIRECTOR_(LEAVE_FLOWS|REFLECT|REFUSE|DESCENDANTS_ONLY|UNLOAD_DRIVER) = 1u << (\d)", text))
+    check(len(flags) == 5 and all(getattr(binding, name) == 1 << int(bit) for name, bit in flags.items()),
           "Python: the flags", str(flags))
 
 

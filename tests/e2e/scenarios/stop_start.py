@@ -82,6 +82,36 @@ def two_hundred_starts_and_stops(t):
     start_and_stop(t, 200)
 
 
+UNLOAD_DRIVER = 16
+
+
+def driver_is_loaded(t):
+    t.lab.program_to_end("sc.exe", "query", "WinDivert")
+    with open(os.path.join(t.lab.folder, "sc.exe.out"), encoding="utf-8", errors="replace") as answer:
+        return "RUNNING" in answer.read()
+
+
+@scenario("S2", families=None, session="own")
+def driver_unloaded_if_nobody_uses_it(t):
+    """By an option: with the last handle gone nothing holds the driver's file. While another program has a handle, the driver
+    stays; and the next start loads it again."""
+    other = t.child(t.lab.launcher, "agent.exe")
+    with t.redirected() as session:
+        answer = other.call("start", client=t.bystander.pid, proxy=1, flags=UNLOAD_DRIVER)
+        expect_equal(answer["result"], 1, f"start ({answer['text']})")
+        expect_equal(other.call("stop")["result"], 1, "stop")
+        other.call("free")
+        expect(driver_is_loaded(t), "the driver is gone, although another program uses it")
+        connect_and_check(t, t.root, session, "10.77.0.2")
+    expect(driver_is_loaded(t), "the driver is gone, although nobody asked for it")
+    for _ in range(3):
+        with t.redirected(flags=UNLOAD_DRIVER) as session:
+            connect_and_check(t, t.root, session, "10.77.0.2")
+        wait_until(lambda: not driver_is_loaded(t), "the driver unloaded")
+    with t.redirected() as session:
+        connect_and_check(t, t.root, session, "10.77.0.2")
+
+
 def stop_from_two_threads(t, api):
     """Both at once; both succeed, in time."""
     for pending in [t.agent.begin("stop", api=api) for _ in range(2)]:

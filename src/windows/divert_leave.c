@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Leaving the driver as it was found: not loaded, so that nothing holds WinDivert64.sys, if nobody else uses it.
+ *
+ * The driver itself tells who does: a handle of its REFLECT layer is told of every handle that is open, at once, and of
+ * those that open and close from then on. Closing is not instantaneous, so our own may still be among them for a moment.
+ */
+#include "windows/divert_internal.h"
+
+enum { REFLECT_OPEN = 8, REFLECT_CLOSE = 9 };
+
+/* Nothing more is told of existing handles after IDLE_MS; those that are closing get LOOK_MS in all. */
+enum { IDLE_MS = 30, LOOK_MS = 250 };
+
+/* Handles that were opened less those that were closed, by one batch of events. */
+static int count_handles(const struct divert_batch *batch)
+{
+    int handles = 0;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        handles += (batch->addresses[i].event == REFLECT_OPEN) - (batch->addresses[i].event == REFLECT_CLOSE);
+    }
+    return handles;
+}
+
+static bool nobody_uses_it(struct divert_api *api)
+{
+    redirector_error error = {.size = sizeof error};
+    struct divert_ring *ring = divert_open(api, "true", DIVERT_LAYER_REFLECT, 0, &error);
+    ULONGLONG deadline = GetTickCount64() + LOOK_MS;
+    bool alone = false, failed = !ring;
+    int handles = 0;
+    while (!failed && !alone && GetTickCount64() < deadline) {
+        struct divert_batch batch;
+        uint32_t os_error;
+        enum divert_result result = divert_next(ring, &batch, &os_error);
+        if (result == DIVERT_BATCH) {
+            handles += count_handles(&batch);
+            divert_recycle(ring);
+        } else if (result == DIVERT_NOTHING) {
+            bool idle = WaitForSingleObject(divert_wait_handle(ring), IDLE_MS) == WAIT_TIMEOUT;
+            alone = idle && handles == 0;
+        } else {
+            failed = true;
+        }
+    }
+    divert_close(ring);
+    return alone;
+}
+
+bool divert_stop_driver(struct divert_api *api)
+{
+    SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
+    SC_HANDLE service = manager ? OpenServiceW(manager, L"WinDivert", SERVICE_STOP) : NULL;
+    SERVICE_STATUS status;
+    bool stopped = service && nobody_uses_it(api) && ControlService(service, SERVICE_CONTROL_STOP, &status);
+    if (service) {
+        CloseServiceHandle(service);
+    }
+    if (manager) {
+        CloseServiceHandle(manager);
+    }
+    return stopped;
+}
