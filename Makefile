@@ -6,7 +6,7 @@
 # LAB=off (and on) is for setup and check. To the lab itself LAB is the name of an instance.
 lab_environment = $(if $(filter on off,$(LAB)),env -u LAB)
 
-.PHONY: help setup build check demo rules fuzz bench bench-quick lint format lab-up lab-down dist clean
+.PHONY: help setup build check demo rules fuzz faults soak bench bench-quick lint format lab-up lab-down dist clean
 
 help: ## this list
 	@echo "windows-redirector: make <target>"
@@ -33,6 +33,12 @@ rules: setup ## every rule by its scenarios in the lab, a line per rule (LONG=1:
 fuzz: ## every fuzz target for MINUTES (10); what is found is kept in build/fuzz
 	@scripts/build.sh native-fuzz
 	@fuzz/run --minutes $(or $(MINUTES),10)
+
+faults: setup ## everything that can go wrong, a line per case, and build/faults.txt (ten minutes)
+	@$(lab_environment) tests/faults/run
+
+soak: setup ## connections and faults for MINUTES (30): nothing breaks without a cause, nothing grows; build/soak.txt
+	@$(lab_environment) tests/soak/run --minutes $(or $(MINUTES),30)
 
 bench: setup ## what redirection costs (docs/performance.md): a table, and build/bench.json (half an hour)
 	@$(lab_environment) bench/run

@@ -21,9 +21,8 @@ static redirector_status invalid(char detail[CONFIG_DETAIL_SIZE], const char *te
 
 static redirector_status check_numbers(const redirector_config *c, char detail[CONFIG_DETAIL_SIZE])
 {
-    const uint32_t known_flags =
-        REDIRECTOR_LEAVE_FLOWS | REDIRECTOR_REFLECT | REDIRECTOR_REFUSE | REDIRECTOR_DESCENDANTS_ONLY |
-        REDIRECTOR_UNLOAD_DRIVER;
+    const uint32_t known_flags = REDIRECTOR_LEAVE_FLOWS | REDIRECTOR_REFLECT | REDIRECTOR_REFUSE |
+                                 REDIRECTOR_DESCENDANTS_ONLY | REDIRECTOR_UNLOAD_DRIVER;
     if (c->proxy_port > PORT_MAX || c->incoming_port > PORT_MAX) {
         return REDIRECTOR_PORT_INVALID;
     }

@@ -320,8 +320,7 @@ static void follow_cover(redirector *r)
     if (news == DIVERSION_FAILED) {
         log_line(r->log, REDIRECTOR_LOG_WARN, "the driver's filter could not be replaced: %s", error.text);
     }
-    const struct cover *cover =
-        diversion_is_idle(&r->diversion) ? engine_cover_wanted(r->engine, loop_now_ms()) : NULL;
+    const struct cover *cover = diversion_is_idle(&r->diversion) ? engine_cover_wanted(r->engine, loop_now_ms()) : NULL;
     if (cover && !diversion_replace(&r->diversion, cover)) {
         engine_cover_replaced(r->engine, false, loop_now_ms());
     }
@@ -348,7 +347,8 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
         request_serve(r);
         bool alive = drain_events(r, &event_errors);
         if (!drain_packets(r, BATCHES_PER_WAKE_UP, &packet_errors, &event_errors, &dry) || !alive) {
-            service_fail(r, REDIRECTOR_DRIVER_FAILED, 0, alive ? "it gives no more packets" : "it gives no more events");
+            service_fail(r, REDIRECTOR_DRIVER_FAILED, 0,
+                         alive ? "it gives no more packets" : "it gives no more events");
             break;
         }
         engine_tick(r->engine, loop_now_ms());

@@ -190,8 +190,8 @@ redirector *service_start(const redirector_config *config, struct rules *rules, 
     char who[40];
     roots_describe(&roots, who);
     log_line(r->log, REDIRECTOR_LOG_INFO, "started: connections of %s%s descendants go to port %lu of agent %lu", who,
-             config->flags & REDIRECTOR_DESCENDANTS_ONLY ? "'s" : " and its",
-             (unsigned long)config->proxy_port, (unsigned long)config->agent_pid);
+             config->flags & REDIRECTOR_DESCENDANTS_ONLY ? "'s" : " and its", (unsigned long)config->proxy_port,
+             (unsigned long)config->agent_pid);
     return r;
 }
 

@@ -190,7 +190,9 @@ static enum verdict redirect(struct engine *e, const struct attempt *a, enum flo
     struct tuple reply = tuple_reversed(&steered);
     enum leg leg;
     if (flow_find(&e->flows, &original, &leg) != FLOW_NONE || flow_find(&e->flows, &reply, &leg) != FLOW_NONE) {
-        COUNT(e, flows_refused); /* somebody connects from the proxy's own port: his packets would be taken for its replies */
+        COUNT(
+            e,
+            flows_refused); /* somebody connects from the proxy's own port: his packets would be taken for its replies */
         return VERDICT_PASS;
     }
     bool translated = !tuple_equal(&steered, &original);
@@ -341,8 +343,8 @@ static enum verdict meet_owner(struct engine *e, struct attempt *a)
 static enum verdict meet_listener(struct engine *e, const struct attempt *a)
 {
     uint32_t isn = a->packet->seq, id = pending_find(&e->pending, &a->packet->tuple);
-    const struct pending_entry *known = id != PENDING_NONE && e->pending.entries[id].isn == isn ?
-        &e->pending.entries[id] : NULL;
+    const struct pending_entry *known =
+        id != PENDING_NONE && e->pending.entries[id].isn == isn ? &e->pending.entries[id] : NULL;
     bool passed = known && !known->redirect;
     enum verdict verdict = passed ? VERDICT_PASS : lead_to_listener(e, a);
     if (verdict == VERDICT_HOLD) {
@@ -393,7 +395,8 @@ static void leave(struct engine *e, uint32_t id, enum verdict verdict, struct pa
                   uint64_t now_ms)
 {
     uint32_t length = e->pending.entries[id].length;
-    uint8_t *data = pending_release(&e->pending, id, verdict != VERDICT_PASS, pid, now_ms); /* so with its retransmissions */
+    uint8_t *data =
+        pending_release(&e->pending, id, verdict != VERDICT_PASS, pid, now_ms); /* so with its retransmissions */
     if (verdict == VERDICT_PASS) {
         COUNT(e, packets_passed);
     }

@@ -49,9 +49,9 @@ struct cover_state {
     struct cover active, next;
     bool in_place; /* there is a filter */
     bool replacing;
-    bool helped;    /* the last plan changed something */
-    bool wanted;    /* a port that has to be covered is not */
-    bool whole;     /* everything is covered for good: nobody replaces filters */
+    bool helped;            /* the last plan changed something */
+    bool wanted;            /* a port that has to be covered is not */
+    bool whole;             /* everything is covered for good: nobody replaces filters */
     uint64_t strangers;     /* packets that came by for nothing since the last plan */
     uint64_t planned_ms;    /* when the last plan was made */
     uint64_t plan_again_ms; /* the next not before, unless one is wanted */

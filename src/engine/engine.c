@@ -149,9 +149,8 @@ static bool is_first_syn(const struct packet *p)
 }
 
 /* A packet of a flow, or a first SYN. */
-__attribute__((noinline, flatten)) static enum verdict decide(struct engine *e, uint32_t id, enum leg leg,
-                                                              struct packet *p, struct packet_meta *meta,
-                                                              uint64_t now_ms)
+__attribute__((noinline, flatten)) static enum verdict
+decide(struct engine *e, uint32_t id, enum leg leg, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
 {
     bool syn = is_first_syn(p);
     if (id != FLOW_NONE) {

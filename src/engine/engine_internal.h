@@ -47,5 +47,4 @@ void engine_held_tick(struct engine *e, uint64_t now_ms);
 void engine_held_release_all(struct engine *e, uint64_t now_ms);
 void engine_held_retry(struct engine *e, bool covered, uint64_t now_ms);
 
-
 #endif

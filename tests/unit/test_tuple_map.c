@@ -111,7 +111,8 @@ static uint32_t longest_chain(const struct tuple_map *map)
 /* Tuples as one program makes them, and as a scanner does: only one thing counts up, in either byte order. */
 static struct tuple similar_tuple(int kind, uint32_t n)
 {
-    struct tuple t = tuple_of(kind < 4 ? "10.0.0.1" : "2001:db8::1", 40000, kind < 4 ? "10.0.0.2" : "2001:db8::2", 8080);
+    struct tuple t =
+        tuple_of(kind < 4 ? "10.0.0.1" : "2001:db8::1", 40000, kind < 4 ? "10.0.0.2" : "2001:db8::2", 8080);
     uint8_t *address = kind % 4 == 2 ? t.dst.bytes : t.src.bytes;
     switch (kind % 4) {
     case 0:

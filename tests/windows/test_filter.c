@@ -34,7 +34,8 @@ static bool matches(struct sent s)
 {
     uint8_t packet[60] = {0};
     uint8_t *tcp = packet + (s.ipv6 ? 40 : 20);
-    struct divert_address address = {.flags = (uint8_t)((s.outbound ? DIVERT_OUTBOUND : 0) | (s.ipv6 ? DIVERT_IPV6 : 0))};
+    struct divert_address address = {.flags =
+                                         (uint8_t)((s.outbound ? DIVERT_OUTBOUND : 0) | (s.ipv6 ? DIVERT_IPV6 : 0))};
     if (s.ipv6) {
         memcpy(packet, (uint8_t[]){0x60, 0, 0, 0, 0, 20, 6, 64}, 8);
         packet[23] = packet[39] = 1;
@@ -95,10 +96,12 @@ static void check_packets(uint16_t proxy, uint16_t incoming, uint32_t count)
             s.src = random_below(2) ? PROXY : INCOMING;
             break;
         case 1:
-            s.src = port_set_next_range(&cover.outbound, s.src, &edge) ? (uint16_t)(edge.first - random_below(2)) : s.src;
+            s.src =
+                port_set_next_range(&cover.outbound, s.src, &edge) ? (uint16_t)(edge.first - random_below(2)) : s.src;
             break;
         case 2:
-            s.src = port_set_next_range(&cover.outbound, s.src, &edge) ? (uint16_t)(edge.last + random_below(2)) : s.src;
+            s.src =
+                port_set_next_range(&cover.outbound, s.src, &edge) ? (uint16_t)(edge.last + random_below(2)) : s.src;
             s.dst = port_set_next_range(&cover.inbound, s.dst, &edge) ? (uint16_t)(edge.last + random_below(2)) : s.dst;
             break;
         default:
@@ -106,8 +109,8 @@ static void check_packets(uint16_t proxy, uint16_t incoming, uint32_t count)
         }
         bool is = matches(s), ought = wanted(s, proxy, incoming);
         if (is != ought) {
-            printf("# %s flags %02x %u -> %u: %d, filter %.200s\n", s.outbound ? "out" : "in", s.flags, s.src, s.dst, is,
-                   filter);
+            printf("# %s flags %02x %u -> %u: %d, filter %.200s\n", s.outbound ? "out" : "in", s.flags, s.src, s.dst,
+                   is, filter);
         }
         CHECK(is == ought);
     }
@@ -181,7 +184,8 @@ int main(int argc, char **argv)
         printf("skip filters: no genuine WinDivert.dll given\n");
         return checks_done();
     }
-    FARPROC found[] = {GetProcAddress(dll, "WinDivertHelperCompileFilter"), GetProcAddress(dll, "WinDivertHelperEvalFilter")};
+    FARPROC found[] = {GetProcAddress(dll, "WinDivertHelperCompileFilter"),
+                       GetProcAddress(dll, "WinDivertHelperEvalFilter")};
     memcpy(&compile, &found[0], sizeof compile);
     memcpy(&eval, &found[1], sizeof eval);
     RUN(empty_cover_takes_first_syns_and_the_proxies);
