@@ -108,9 +108,10 @@ def held_syn_of_a_stranger_leaves_as_it_came(t, family):
         own = {name: [p.without_checksums() for p in map(Packet, packets) if p.destination == server.local]
                for name, packets in record.packets.items()}  # the sums of what leaves the kernel are not yet there
         expect(len(own["before"]) > 3, f"only {len(own['before'])} packets were recorded")
+        # Its later packets may be left to the kernel: then they do not come to us, and are not sent by us.
         different = [i for i, pair in enumerate(zip(own["before"], own["after"])) if pair[0] != pair[1]]
-        expect(not different and len(own["before"]) == len(own["after"]),
-               f"{len(own['before'])} packets came and {len(own['after'])} left; others than came", different)
+        expect(own["after"] and not different, f"{len(own['before'])} packets came, of {len(own['after'])} that left others "
+               "than came", different)
         expect_equal(session.stats()["hold_timeouts"], 1, "deadlines passed")
 
 
