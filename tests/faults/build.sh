@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# Builds the library, and into build/faults/win the Windows programs of the fault matrix and of the soak: probe.exe and
+# Builds the library, the lab, and into build/faults/win the Windows programs of the fault matrix and of the soak: probe.exe and
 # agent.exe, which are those of the end-to-end tests with more commands, and agent_scarce.exe, whose library runs out of
 # memory on demand (programs/scarce.c). Then the engine's own test of that, for this machine, into build/faults.
 set -eu
@@ -15,7 +15,7 @@ flags=(-std=c11 -O2 -Wall -Wextra -Werror -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_AN
 imports=(VirtualAlloc VirtualFree CreateEventW CreateThread CreateIoCompletionPort CreateJobObjectW OpenProcess CreateFileW
     LoadLibraryExW CloseHandle GetSystemTimeAsFileTime GetSystemTimePreciseAsFileTime)
 mkdir -p "$out"
-scripts/build.sh mingw-release
+scripts/build.sh mingw-release lab
 
 common=("$shared"/{actor,stream,endpoint,serve,burst,process}.c "$own"/{resources,churn,rewriter}.c)
 agent=("$own"/{agent_main,tell,storm}.c "$shared"/{proxy,relay,redirect,hammer,measure,freeze}.c)
@@ -35,6 +35,17 @@ if [ ! -e "$out/done" ] ||
     x86_64-w64-mingw32-objcopy "${renamed[@]}" "$library/libwindows_redirector.a" build/faults/scarce.a
     "$cc" "${flags[@]}" -DSCARCE "${agent[@]}" "$own/scarce.c" "${common[@]}" -o "$out/agent_scarce.exe" \
         build/faults/scarce.a -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32
+    mkdir -p "$out/dlls"
+    for name in Open RecvEx SendEx Shutdown Close SetParam GetParam HelperNtohIPv6Address; do
+        "$cc" "${flags[@]}" -shared "-DLACKS_$name" "$own/lacking_dll.c" -o "$out/dlls/WinDivert$name.dll"
+    done
     touch "$out/done"
 fi
 cp "$library/windows_redirector.dll" "$out/"
+
+if [ ! -e build/faults/engine_shortage ] ||
+    [ -n "$(find src/engine tests/unit tests/faults/engine -newer build/faults/engine_shortage -print -quit)" ]; then
+    gcc -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
+        -Iinclude -Isrc -Itests/unit tests/faults/engine/shortage.c src/engine/*.c -o build/faults/engine_shortage \
+        -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -lcmocka
+fi

@@ -7,7 +7,8 @@
  *   churn_end              no new ones; answers when the last one is over
  *
  * Connection i goes to target i (in turn), reads two bytes, the port of where it was going as whoever answers knows it,
- * sends up to n bytes, checks their echo, and ends by FIN, or, every eighth, by RST. One that waits too long has failed.
+ * sends up to n bytes, checks their echo, and ends by FIN, or, every eighth, by RST. One that waits too long
+ * has failed.
  */
 #include "endpoint.h"
 #include "faults.h"

@@ -41,7 +41,8 @@ static bool load(void)
     GetModuleFileNameA(NULL, path, sizeof path - 16);
     strcpy(strrchr(path, '\\') + 1, "WinDivert.dll");
     HMODULE dll = LoadLibraryA(path);
-    static const char *const names[] = {"WinDivertOpen",     "WinDivertRecv", "WinDivertSend", "WinDivertHelperCalcChecksums",
+    static const char *const names[] = {"WinDivertOpen",     "WinDivertRecv",
+                                        "WinDivertSend",     "WinDivertHelperCalcChecksums",
                                         "WinDivertShutdown", "WinDivertClose"};
     FARPROC *at = (FARPROC *)(void *)&divert;
     for (int i = 0; dll && i < 6; i++) {

@@ -7,8 +7,8 @@
  *                          memory, handles
  *   clock seconds          the date, as the library sees it, is that far off
  *
- * tests/faults/build.sh gives a copy of the library's archive these functions in the place of the system's, by name; the
- * program around it has the genuine ones.
+ * tests/faults/build.sh gives a copy of the library's archive these functions in the place of the system's, by name;
+ * the program around it has the genuine ones.
  */
 #include "faults.h"
 

@@ -4,8 +4,8 @@
  *
  *   storm client proxy [threads] [calls] [seed] [limit_s]
  *
- * Several instances live at a time, beside that of the classic calls. Any call may meet any other, but for redirector_free(),
- * which nobody may overlap: a lock per instance is shared by the calls and taken alone by start and free. Each result
+ * Several instances live at a time, beside that of the classic calls. Any call may meet any other, but for
+ * redirector_free(), which nobody may overlap: a lock per instance is shared by the calls and taken alone by start and free. Each result
  * must be one that the header allows. `wrong` names the first that was not; `hung` a call that did not come back.
  */
 #include "faults.h"
@@ -268,6 +268,7 @@ void command_storm(const struct command *c, struct json *answer)
     proxy = (unsigned)command_number(c, "proxy", 0);
     calls_each = (long)command_number(c, "calls", 10000) / threads;
     memset(strikers, 0, sizeof strikers);
+    started = refused = stopped = forced = hits = rules_set = lists = failed_state = wrong_count = 0;
     for (int i = 0; i < threads; i++) {
         strikers[i].random = (command_number(c, "seed", 1) + (uint64_t)i) * 0x9e3779b97f4a7c15u | 1;
         actor_thread(striking, &strikers[i]);

@@ -43,6 +43,16 @@ static void serve_one(SOCKET s, const struct sockaddr_storage *peer, char *chunk
     }
 }
 
+static bool is_open(SOCKET listener)
+{
+    for (LONG i = 0; i < listener_count; i++) {
+        if (listeners[i] == listener) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static DWORD WINAPI serving(void *argument)
 {
     SOCKET listener = (SOCKET)argument;
@@ -52,6 +62,9 @@ static DWORD WINAPI serving(void *argument)
         int length = sizeof peer;
         SOCKET s = accept(listener, (struct sockaddr *)&peer, &length);
         if (s == INVALID_SOCKET) {
+            if (is_open(listener)) {
+                continue; /* only this peer is gone already */
+            }
             break;
         }
         InterlockedIncrement(&open_now);
@@ -70,7 +83,8 @@ void command_tell(const struct command *c, struct json *answer)
         return;
     }
     expected_pid = (unsigned)command_number(c, "pid", 0);
-    listeners[InterlockedIncrement(&listener_count) - 1] = s;
+    listeners[listener_count] = s;
+    InterlockedIncrement(&listener_count);
     for (uint64_t i = command_number(c, "threads", 16); i > 0; i--) {
         InterlockedIncrement(&threads);
         actor_thread(serving, (void *)s);
