@@ -63,6 +63,9 @@ static struct divert_task *take_done(struct diversion *d, struct divert_task **w
 
 bool diversion_replace(struct diversion *d, const struct cover *cover)
 {
+    if (d->abandoned) {
+        return false; /* the watchdog has closed everything: nothing is opened any more */
+    }
     divert_filter_write(cover, d->proxy_port, d->incoming_port, d->filter);
     int16_t priority = d->priority == PRIORITY_FIRST ? PRIORITY_SECOND : PRIORITY_FIRST;
     struct divert_task *task = divert_task_open(d->api, d->filter, priority);

@@ -5,8 +5,9 @@
  *   storm client proxy [threads] [calls] [seed] [limit_s]
  *
  * Several instances live at a time, beside that of the classic calls. Any call may meet any other, but for
- * redirector_free(), which nobody may overlap: a lock per instance is shared by the calls and taken alone by start and free. Each result
- * must be one that the header allows. `wrong` names the first that was not; `hung` a call that did not come back.
+ * redirector_free(), which nobody may overlap: a lock per instance is shared by the calls and taken alone by start and
+ * free. Each result must be one that the header allows. `wrong` names the first that was not; `hung` a call that did
+ * not come back.
  */
 #include "faults.h"
 
