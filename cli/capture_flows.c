@@ -2,6 +2,7 @@
 /* The connections of the capture: the library's list, sorted for searching, with those that have just gone. */
 #include "capture_flows.h"
 
+#include "flow_snapshot.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <windows.h>
 
-enum { KEPT_MS = 5000, SLACK = 64, TCP = 6 };
+enum { KEPT_MS = 5000, TCP = 6 };
 
 typedef struct known {
     capture_tuple tuple; /* from the end that opened it */
@@ -136,16 +137,11 @@ static void merge(capture_flows *f, const redirector_flow *flows, uint32_t count
 
 void capture_flows_refresh(capture_flows *f, redirector *r)
 {
-    uint32_t total = 0;
-    if (redirector_list_flows(r, NULL, 0, &total) != REDIRECTOR_OK)
-        return;
-    uint32_t capacity = total + SLACK;
-    redirector_flow *flows = calloc(capacity, sizeof *flows);
-    if (!flows)
-        return;
-    flows[0].size = sizeof flows[0];
-    if (redirector_list_flows(r, flows, capacity, &total) == REDIRECTOR_OK)
-        merge(f, flows, total < capacity ? total : capacity);
+    uint32_t count;
+    bool whole; /* those that are missing are found the next time */
+    redirector_flow *flows = flow_snapshot(r, &count, &whole);
+    if (flows)
+        merge(f, flows, count);
     free(flows);
 }
 

@@ -6,13 +6,14 @@
 #include "watch.h"
 
 #include "address.h"
+#include "flow_snapshot.h"
 #include "text.h"
 
 #include <process.h>
 #include <stdlib.h>
 #include <windows.h>
 
-enum { WATCH_MS = 200, SLACK = 64, PORTS = 65536 };
+enum { WATCH_MS = 200, PORTS = 65536 };
 
 typedef struct watched {
     redirector_flow flow; /* as it was last seen */
@@ -79,24 +80,19 @@ static void update(watch *w, const redirector_flow *flow)
 
 static void look(watch *w)
 {
-    uint32_t total = 0;
-    if (redirector_list_flows(w->redirector, NULL, 0, &total) != REDIRECTOR_OK)
-        return;
-    uint32_t capacity = total + SLACK;
-    redirector_flow *flows = calloc(capacity, sizeof *flows);
+    uint32_t count;
+    bool whole;
+    redirector_flow *flows = flow_snapshot(w->redirector, &count, &whole);
     if (!flows)
         return;
-    flows[0].size = sizeof flows[0];
-    if (redirector_list_flows(w->redirector, flows, capacity, &total) == REDIRECTOR_OK) {
-        w->looks++;
-        for (uint32_t i = 0; i < total && i < capacity; i++) {
-            if (w->wanted[flows[i].kind == REDIRECTOR_FLOW_INCOMING])
-                update(w, &flows[i]);
-        }
-        for (uint32_t port = 0; port < PORTS && total <= capacity; port++) {
-            if (w->known[port] && w->known[port]->look != w->looks)
-                end(w, port, REPORT_CLOSED);
-        }
+    w->looks++;
+    for (uint32_t i = 0; i < count; i++) {
+        if (w->wanted[flows[i].kind == REDIRECTOR_FLOW_INCOMING])
+            update(w, &flows[i]);
+    }
+    for (uint32_t port = 0; port < PORTS && whole; port++) {
+        if (w->known[port] && w->known[port]->look != w->looks)
+            end(w, port, REPORT_CLOSED);
     }
     free(flows);
 }

@@ -12,6 +12,8 @@ set(ENGINE_SOURCES
     src/engine/destinations.c
     src/engine/pending.c
     src/engine/process_tree.c
+    src/engine/owner.c
+    src/engine/steering.c
     src/engine/connection.c
     src/engine/reset.c
     src/engine/listeners.c
@@ -105,6 +107,7 @@ set(CLI_SOURCES
     cli/upstream.c
     cli/upstream_talk.c
     cli/upstream_try.c
+    cli/flow_snapshot.c
     cli/watch.c
 )
 

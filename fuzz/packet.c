@@ -12,7 +12,7 @@
 #include "engine/reset.h"
 #include "engine/rewrite.h"
 
-enum { OPTION_FIT = 1, OPTION_SEAL = 2, OPTION_IP_VALID = 4, OPTION_TCP_VALID = 8, TUPLE_BYTES = 36, MINIMUM = 20 };
+enum { OPTION_FIT = 1, OPTION_SEAL = 2, OPTION_IP_VALID = 4, OPTION_TCP_VALID = 8, MINIMUM = 20 };
 
 /* Where the TCP header is; 0: this is no whole TCP segment. Written from the RFCs, not from packet.c. */
 static uint32_t tcp_header_at(const uint8_t *b, uint32_t size)
@@ -55,18 +55,6 @@ static void fit_length(uint8_t *b, uint32_t size)
     } else if (size >= 4) {
         put16(b + 2, size);
     }
-}
-
-static struct tuple tuple_from(const uint8_t bytes[TUPLE_BYTES], uint32_t family)
-{
-    struct tuple t;
-    memset(&t, 0, sizeof t);
-    t.family = family;
-    t.src = family == FAMILY_IP4 ? ip_addr_from_ip4(bytes) : ip_addr_from_ip6(bytes);
-    t.dst = family == FAMILY_IP4 ? ip_addr_from_ip4(bytes + 16) : ip_addr_from_ip6(bytes + 16);
-    memcpy(&t.src_port, bytes + 32, 2);
-    memcpy(&t.dst_port, bytes + 34, 2);
-    return t;
 }
 
 static void copy_to(struct made *m, const uint8_t *bytes, uint32_t size, uint32_t tcp_offset)

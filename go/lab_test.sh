@@ -8,20 +8,8 @@ set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$(realpath "${BUILD:-$root/build/mingw-release}")
-case ${LAB:-} in
-"" | on | off) LAB=go$$ ;; # on and off are words of make check, not the name of a lab
-esac
-export LAB
-work=$(mktemp -d)
-trap '"$root/lab/lab" down >/dev/null 2>&1 </dev/null; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM HUP
-
-give_up() {
-    echo "FAIL $1"
-    [ -z "${2-}" ] || sed 's/^/    /' "$2" | tail -40
-    echo "0 passed, 1 failed"
-    exit 1
-}
+# shellcheck source=../lab/lib/suite.sh
+. "$root/lab/lib/suite.sh" go
 
 # link NAME GO-ENVIRONMENT...: NAME.exe, the tests. The tag in CGO_CFLAGS makes Go notice a changed header, which its
 # build cache does not watch, and the folder in CGO_LDFLAGS is searched before the one that the package names.
@@ -84,14 +72,12 @@ run() {
     failed=$((failed + bad))
 }
 
-"$root/lab/lab" check >"$work/check" 2>&1 || give_up "$(cat "$work/check")"
-stage=$("$root/lab/lab" path)/win
-[ ! -e "${stage%/win}" ] || { trap 'rm -rf "$work"' EXIT; give_up "the lab $LAB is in use"; }
+need_lab
 
 export PATH="/usr/lib/go-1.19/bin:$PATH" # programs of Go 1.22 and later do not run under Wine 8
 link cgo CGO_ENABLED=1
 link dll CGO_ENABLED=0
-"$root/lab/lab" up >"$work/up" 2>&1 </dev/null || give_up "the lab does not come up" "$work/up"
+raise_lab
 # Somewhere to go for the example that mocks a server: nobody answers there.
 "$root/lab/lab" run client -- ip route add 192.0.2.0/24 via 10.77.0.2 || give_up "no route to 192.0.2.0/24"
 run cgo windows_test '^TestLab'

@@ -8,24 +8,11 @@ set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 archive=${1:-$root/build/mingw-release}/keploy/libwindows_redirector.a
-case ${LAB:-} in
-"" | on | off) LAB=kep$$ ;; # on and off are words of make check, not the name of a lab
-esac
-export LAB
-work=$(mktemp -d)
-trap '"$root/lab/lab" down >/dev/null 2>&1 </dev/null; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM HUP
-
-give_up() {
-    echo "FAIL $1"
-    [ -z "${2-}" ] || sed 's/^/    /' "$2" | tail -40
-    echo "0 passed, 1 failed"
-    exit 1
-}
+# shellcheck source=../lab/lib/suite.sh
+. "$root/lab/lib/suite.sh" kep
 
 [ -f "$archive" ] || give_up "$archive is missing; build the CMake preset mingw-release"
-"$root/lab/lab" check >"$work/check" 2>&1 || give_up "$(cat "$work/check")"
-[ ! -e "$("$root/lab/lab" path)" ] || { trap 'rm -rf "$work"' EXIT; give_up "the lab $LAB is in use"; }
+need_lab
 
 export PATH="/usr/lib/go-1.19/bin:$PATH" # programs of Go 1.22 and later do not run under Wine 8
 mkdir "$work/program"
@@ -34,8 +21,7 @@ printf 'module keploytest\n\ngo 1.19\n' >"$work/program/go.mod"
 (cd "$work/program" && env GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOOS=windows GOARCH=amd64 CGO_ENABLED=1 \
     CC=x86_64-w64-mingw32-gcc go build -o "$work/keploy_test.exe" .) >"$work/link" 2>&1 || give_up link "$work/link"
 
-"$root/lab/lab" up >"$work/up" 2>&1 </dev/null || give_up "the lab does not come up" "$work/up"
-stage=$("$root/lab/lab" path)/win
+raise_lab
 cp "$work/keploy_test.exe" "$stage/"
 
 # To a file, not a pipe: Wine's background services inherit the output and would keep a pipe open.

@@ -61,16 +61,19 @@ static struct divert_task *take_done(struct diversion *d, struct divert_task **w
     return task;
 }
 
+static int16_t next_priority(const struct diversion *d)
+{
+    return d->priority == PRIORITY_FIRST ? PRIORITY_SECOND : PRIORITY_FIRST;
+}
+
 bool diversion_replace(struct diversion *d, const struct cover *cover)
 {
     if (d->abandoned) {
         return false; /* the watchdog has closed everything: nothing is opened any more */
     }
     divert_filter_write(cover, d->proxy_port, d->incoming_port, d->filter);
-    int16_t priority = d->priority == PRIORITY_FIRST ? PRIORITY_SECOND : PRIORITY_FIRST;
-    struct divert_task *task = divert_task_open(d->api, d->filter, priority);
+    struct divert_task *task = divert_task_open(d->api, d->filter, next_priority(d));
     if (task) {
-        d->priority = priority;
         set_task(d, &d->opening, task);
     }
     return task;
@@ -88,7 +91,6 @@ enum diversion_news diversion_poll(struct diversion *d, redirector_error *error)
     }
     struct divert_ring *ring = divert_task_end(opened, error);
     if (!ring) {
-        d->priority = d->priority == PRIORITY_FIRST ? PRIORITY_SECOND : PRIORITY_FIRST;
         return DIVERSION_FAILED;
     }
     AcquireSRWLockExclusive(&d->lock);
@@ -99,6 +101,7 @@ enum diversion_news diversion_poll(struct diversion *d, redirector_error *error)
     if (abandoned) {
         divert_abandon(ring);
     }
+    d->priority = next_priority(d);
     d->shut = false;
     d->retiring_batches = 0;
     return DIVERSION_REPLACED;
@@ -160,6 +163,7 @@ uint32_t diversion_send(struct diversion *d, const uint8_t *data, uint32_t bytes
     return divert_send(d->sender, data, bytes, addresses, count);
 }
 
+/* Ends an opening that is under way, without waiting for Windows for long. */
 static void call_off(struct diversion *d)
 {
     AcquireSRWLockExclusive(&d->lock);

@@ -37,7 +37,7 @@ struct diversion {
     bool abandoned;
 
     /* The engine's thread only. */
-    int16_t priority;               /* of the newest handle */
+    int16_t priority;               /* of `current` */
     bool shut;                      /* `retired` takes nothing new */
     uint32_t retiring_batches;      /* taken from it before that */
     struct divert_ring *taken_from; /* whose batch is in hand */

@@ -181,11 +181,18 @@ void loop_take_process_news(redirector *r, uint64_t now_ms)
     }
 }
 
-static void note_receive_error(redirector *r, uint32_t os_error, uint32_t *in_a_row)
+/* Counts what went wrong with a receive. false: nothing more is to be expected of this handle. */
+static bool note_receive(redirector *r, enum divert_result result, uint32_t os_error, uint32_t *errors_in_a_row)
 {
-    count(&r->receive_errors, 1);
-    ++*in_a_row;
-    log_line(r->log, REDIRECTOR_LOG_DEBUG, "a receive from the driver failed with error %lu", (unsigned long)os_error);
+    if (result == DIVERT_ERROR) {
+        count(&r->receive_errors, 1);
+        ++*errors_in_a_row;
+        log_line(r->log, REDIRECTOR_LOG_DEBUG, "a receive from the driver failed with error %lu",
+                 (unsigned long)os_error);
+    } else if (result == DIVERT_BATCH) {
+        *errors_in_a_row = 0;
+    }
+    return result != DIVERT_DRAINED && *errors_in_a_row <= RECEIVE_ERRORS_IN_A_ROW;
 }
 
 /* false: the handle is of no use any more. */
@@ -198,13 +205,9 @@ static bool drain_events(redirector *r, uint32_t *errors)
         if (result == DIVERT_NOTHING) {
             return true;
         }
-        if (result == DIVERT_ERROR) {
-            note_receive_error(r, os_error, errors);
-        }
-        if (result == DIVERT_DRAINED || *errors > RECEIVE_ERRORS_IN_A_ROW) {
+        if (!note_receive(r, result, os_error, errors)) {
             return false;
         }
-        *errors = result == DIVERT_BATCH ? 0 : *errors;
         for (uint32_t k = 0; result == DIVERT_BATCH && k < batch.count; k++) {
             struct socket_event event;
             if (divert_socket_event(&batch.addresses[k], &event)) {
@@ -267,11 +270,8 @@ static bool drain_packets(redirector *r, int batches, uint32_t *errors, uint32_t
         if (result == DIVERT_NOTHING) {
             return true;
         }
-        if (result == DIVERT_ERROR) {
-            note_receive_error(r, os_error, errors);
-        }
         atomic_fetch_add_explicit(&r->progress, 1, memory_order_relaxed);
-        if (result == DIVERT_DRAINED || *errors > RECEIVE_ERRORS_IN_A_ROW) {
+        if (!note_receive(r, result, os_error, errors)) {
             *dry = true;
             return false;
         }
@@ -279,7 +279,6 @@ static bool drain_packets(redirector *r, int batches, uint32_t *errors, uint32_t
             note_queue_delay(r, &batch);
             drain_events(r, event_errors);
             process_batch(r, &batch, loop_now_ms());
-            *errors = 0;
         }
         diversion_recycle(&r->diversion);
     }

@@ -325,7 +325,7 @@ static void fill_counters(redirector *r, redirector_stats *out)
     out->lookups_hit = LOAD(r->lookups_hit);
     out->lookups_missed = LOAD(r->lookups_missed);
     out->cover_waits = LOAD(c->cover_waits);
-    out->filter_swaps = LOAD(c->filter_swaps) ? LOAD(c->filter_swaps) - 1 : 0; /* the first one replaced nothing */
+    out->filter_swaps = LOAD(c->filter_swaps);
     out->watchdog_trips = LOAD(r->watchdog_trips);
 #undef LOAD
     fill_queue_delay(r, out);

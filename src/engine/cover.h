@@ -16,7 +16,7 @@
  * Replacing a filter costs milliseconds and must pay: it is done when BUDGET packets came by for nothing, and, when one
  * follows the other, less and less often.
  *
- *                  cover_plan()                 cover_replaced(true)
+ *                cover_plan_end()               cover_replaced(true)
  *   IN PLACE  ───────────────────→  REPLACING  ──────────────────────→  IN PLACE
  *   `active` is diverted            both are diverted, then only        `next` has become `active`
  *                                   `next`: what is in both is sure

@@ -71,9 +71,9 @@ const struct cover *engine_cover_wanted(struct engine *e, uint64_t now_ms)
 
 void engine_cover_replaced(struct engine *e, bool ok, uint64_t now_ms)
 {
-    cover_replaced(&e->cover, ok, now_ms);
-    if (ok) {
+    if (ok && e->cover.in_place) { /* the first one replaces nothing */
         COUNT(e, filter_swaps);
     }
+    cover_replaced(&e->cover, ok, now_ms);
     engine_held_retry(e, ok, now_ms);
 }

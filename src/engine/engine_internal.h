@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/** @file engine_internal.h  What engine.c and connection.c share. */
+/** @file engine_internal.h  What the parts of the engine proper share: engine, connection, owner, steering, coverage. */
 #ifndef ENGINE_ENGINE_INTERNAL_H
 #define ENGINE_ENGINE_INTERNAL_H
 
@@ -39,10 +39,32 @@ enum verdict engine_translate(struct engine *e, uint32_t id, enum leg leg, struc
                               uint64_t now_ms);
 void engine_flow_end(struct engine *e, uint32_t id);
 
+/** A SYN and what is known about it. */
+struct attempt {
+    struct packet *packet;
+    struct packet_meta *meta;
+    uint32_t pid;    /* who opens the connection; 0: unknown */
+    bool redirected; /* the owner is one whose connections are redirected */
+    uint64_t now_ms;
+};
+
+/* steering.c */
+
+/**
+ * Opens a flow for this SYN and translates it. `pid` is the one that the lookup is to tell. VERDICT_HOLD: nothing was done,
+ * because the driver's filter has to be replaced first.
+ */
+enum verdict engine_redirect(struct engine *e, const struct attempt *a, enum flow_kind kind, uint32_t pid);
+
+/** Who listens there. After events that leave a doubt, the TCP table is asked first. */
+const struct listener *engine_listener_of(struct engine *e, const struct tuple *connection, uint64_t now_ms);
+
+/* owner.c */
+bool engine_owner_redirected(struct engine *e, uint32_t pid);
+
 /* connection.c */
 enum verdict engine_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms);
 void engine_connect(struct engine *e, const struct socket_event *event, uint64_t now_ms);
-bool engine_owner_redirected(struct engine *e, uint32_t pid);
 void engine_held_tick(struct engine *e, uint64_t now_ms);
 void engine_held_release_all(struct engine *e, uint64_t now_ms);
 void engine_held_retry(struct engine *e, bool covered, uint64_t now_ms);

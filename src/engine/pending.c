@@ -106,7 +106,7 @@ static void keep(struct pending *p, uint32_t id, enum pending_state state, uint6
     queue_push(p, queue, id);
 }
 
-void pending_decide(struct pending *p, const struct tuple *tuple, bool redirect, uint32_t pid, uint64_t now_ms)
+uint32_t pending_decide(struct pending *p, const struct tuple *tuple, bool redirect, uint32_t pid, uint64_t now_ms)
 {
     uint32_t id = pending_find(p, tuple);
     if (id != PENDING_NONE) {
@@ -115,11 +115,12 @@ void pending_decide(struct pending *p, const struct tuple *tuple, bool redirect,
         id = entry_new(p, tuple);
     }
     if (id == PENDING_NONE) {
-        return; /* cannot be: fewer packets are held than there are entries */
+        return id; /* cannot be: fewer packets are held than there are entries */
     }
     p->entries[id].redirect = redirect;
     p->entries[id].pid = pid;
     keep(p, id, PENDING_DECIDED, now_ms);
+    return id;
 }
 static_assert(PENDING_HELD_MAX < PENDING_CAPACITY, "held packets never use up the entries");
 

@@ -68,10 +68,10 @@ void pending_free(struct pending *p);
 uint32_t pending_find(const struct pending *p, const struct tuple *tuple); /* PENDING_NONE: no entry */
 
 /**
- * Puts a verdict in the tuple's entry (made if there is none; the oldest kept verdict makes room). The entry must not
- * be HELD.
+ * Puts a verdict in the tuple's entry (made if there is none; the oldest kept verdict makes room), and gives its number. The
+ * entry must not be HELD.
  */
-void pending_decide(struct pending *p, const struct tuple *tuple, bool redirect, uint32_t pid, uint64_t now_ms);
+uint32_t pending_decide(struct pending *p, const struct tuple *tuple, bool redirect, uint32_t pid, uint64_t now_ms);
 
 /** Binds the entry's verdict to a SYN, or confirms that it still is. The entry must not be HELD. */
 void pending_use(struct pending *p, uint32_t entry, uint32_t isn, int64_t syn_time, uint64_t now_ms);

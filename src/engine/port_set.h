@@ -42,11 +42,6 @@ static inline void port_set_fill(struct port_set *s)
     memset(s, 0xff, sizeof *s);
 }
 
-static inline bool port_set_equal(const struct port_set *a, const struct port_set *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 /** The first range at or after `from`; false: there is none. */
 bool port_set_next_range(const struct port_set *s, uint32_t from, struct port_range *out);
 

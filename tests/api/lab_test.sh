@@ -8,20 +8,8 @@ set -u
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$root/build/mingw-release}
-case ${LAB:-} in
-"" | on | off) LAB=api$$ ;; # on and off are words of make check, not the name of a lab
-esac
-export LAB
-work=$(mktemp -d)
-trap '"$root/lab/lab" down >/dev/null 2>&1 </dev/null; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM HUP
-
-give_up() {
-    echo "FAIL $1"
-    [ -z "${2-}" ] || sed 's/^/    /' "$2" | tail -40
-    echo "0 passed, 1 failed"
-    exit 1
-}
+# shellcheck source=../../lab/lib/suite.sh
+. "$root/lab/lib/suite.sh" api
 
 # compile COMPILER PROGRAM SOURCE... : strictly
 compile() {
@@ -32,8 +20,7 @@ compile() {
 }
 
 [ -f "$build/windows_redirector.dll" ] || give_up "$build/windows_redirector.dll is missing; build the CMake preset"
-"$root/lab/lab" check >"$work/check" 2>&1 || give_up "$(cat "$work/check")"
-[ ! -e "$("$root/lab/lab" path)" ] || { trap 'rm -rf "$work"' EXIT; give_up "the lab $LAB is in use"; }
+need_lab
 
 archive=("$build/libwindows_redirector.a" -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32)
 compile gcc api_test.exe -std=c11 -DREDIRECTOR_USE_DLL "$root"/tests/api/{api_test,worker}.c \
@@ -42,8 +29,7 @@ compile gcc forward.exe -std=c11 "$root/examples/c/forward.c" "${archive[@]}"
 compile gcc watch.exe -std=c11 "$root/examples/c/watch.c" "${archive[@]}"
 compile g++ rules.exe -std=c++17 -static "$root/examples/cpp/rules.cpp" "${archive[@]}"
 
-"$root/lab/lab" up >"$work/up" 2>&1 </dev/null || give_up "the lab does not come up" "$work/up"
-stage=$("$root/lab/lab" path)/win
+raise_lab
 cp "$work"/*.exe "$build/windows_redirector.dll" "$stage/"
 
 # A server on the other host that says "W" to whoever comes.

@@ -272,13 +272,6 @@ static inline void end(void)
     m.f = NULL;
 }
 
-static inline void run_sequence(uint64_t seed, struct rng decisions)
-{
-    begin(seed, decisions);
-    for (m.step = 0; m.step < STEPS && !rng_dry(&m.r); m.step++) {
-        random_step();
-    }
-    end();
-}
+#include "sequence_run.h"
 
 #endif

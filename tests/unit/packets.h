@@ -110,17 +110,24 @@ static inline struct tuple tuple_of(const char *src, uint16_t src_port, const ch
     return t;
 }
 
-static inline struct tuple tuple_random(struct rng *r, uint32_t family)
+enum { TUPLE_BYTES = 36 };
+
+/** Source, destination (16 bytes each; IPv4 takes the first 4) and both ports, as they stand in packets. */
+static inline struct tuple tuple_from(const uint8_t bytes[TUPLE_BYTES], uint32_t family)
 {
-    struct tuple t;
-    uint8_t bytes[36];
-    rng_fill(r, bytes, sizeof bytes);
-    t.family = family;
+    struct tuple t = {.family = family};
     t.src = family == FAMILY_IP4 ? ip_addr_from_ip4(bytes) : ip_addr_from_ip6(bytes);
     t.dst = family == FAMILY_IP4 ? ip_addr_from_ip4(bytes + 16) : ip_addr_from_ip6(bytes + 16);
     memcpy(&t.src_port, bytes + 32, 2);
     memcpy(&t.dst_port, bytes + 34, 2);
     return t;
+}
+
+static inline struct tuple tuple_random(struct rng *r, uint32_t family)
+{
+    uint8_t bytes[TUPLE_BYTES];
+    rng_fill(r, bytes, sizeof bytes);
+    return tuple_from(bytes, family);
 }
 
 /** What a TCP segment is to be. */

@@ -55,6 +55,14 @@ static void strangers_send(struct fixture *f, uint16_t port, uint32_t packets)
     }
 }
 
+static void tree_is_quiet_and_strangers_are_not(struct fixture *f)
+{
+    pass_time(f, 60000);
+    for (uint16_t port = 40000; port < 40100; port++) {
+        strangers_send(f, port, 1);
+    }
+}
+
 /* A connection of the tree, with the filter replaced if need be. */
 static struct tuple opened(struct fixture *f, const struct tuple *t)
 {
@@ -152,10 +160,7 @@ static void a_quiet_tree_leaves_strangers_to_the_kernel(void **state)
     replaced(f);
     struct tuple steered = opened(f, &t);
     hand_shake(f, &t, &steered);
-    pass_time(f, 60000);
-    for (uint16_t port = 40000; port < 40100; port++) {
-        strangers_send(f, port, 1);
-    }
+    tree_is_quiet_and_strangers_are_not(f);
     const struct cover *cover = replaced(f);
     assert_true(covers(cover, &t)); /* O6: the flow that lives */
     assert_int_equal(ports_in(&cover->outbound), 1);
@@ -242,10 +247,7 @@ static void a_syn_that_comes_during_a_replacement_that_forgets_it(void **state)
     struct tuple t = tuple4(), late = from_port(&t, 50123);
     replaced(f);
     opened(f, &t);
-    pass_time(f, 60000);
-    for (uint16_t port = 40000; port < 40100; port++) {
-        strangers_send(f, port, 1);
-    }
+    tree_is_quiet_and_strangers_are_not(f);
     const struct cover *narrow = engine_cover_wanted(f->engine, f->now);
     assert_false(covers(narrow, &late)); /* covered now, but not for long */
     connects(f, ROOT, &late);

@@ -58,19 +58,6 @@ static void failed(struct burst *b, int i, const char *what)
     }
 }
 
-static bool receive_all(SOCKET s, char *out, int length)
-{
-    while (length > 0) {
-        int got = recv(s, out, length, 0);
-        if (got <= 0) {
-            return false;
-        }
-        out += got;
-        length -= got;
-    }
-    return true;
-}
-
 static void open_one(struct burst *b, int i)
 {
     unsigned char stamp[2];
@@ -79,7 +66,7 @@ static void open_one(struct burst *b, int i)
     WSASetLastError(0);
     if (connect(b->sockets[i], (const struct sockaddr *)to, sizeof(struct sockaddr_storage)) != 0) {
         failed(b, i, "connect");
-    } else if (b->stamp && !receive_all(b->sockets[i], (char *)stamp, 2)) {
+    } else if (b->stamp && !endpoint_receive_all(b->sockets[i], (char *)stamp, 2)) {
         failed(b, i, "no stamp");
     } else if (b->stamp && (stamp[0] << 8 | stamp[1]) != ntohs(to->sin_port)) {
         WSASetLastError(stamp[0] << 8 | stamp[1]);
@@ -99,7 +86,7 @@ static void use_one(struct burst *b, int i, char *chunk)
         failed(b, i, "send");
         return;
     }
-    if (!receive_all(s, chunk, b->bytes)) {
+    if (!endpoint_receive_all(s, chunk, b->bytes)) {
         failed(b, i, "receive");
     } else if (stream_check((uint32_t)i, 0, chunk, (size_t)b->bytes) != (size_t)b->bytes) {
         failed(b, i, "another echo");

@@ -152,6 +152,19 @@ bool endpoint_send_all(SOCKET s, const char *data, int length)
     return true;
 }
 
+bool endpoint_receive_all(SOCKET s, char *out, int length)
+{
+    while (length > 0) {
+        int got = recv(s, out, length, 0);
+        if (got <= 0) {
+            return false;
+        }
+        out += got;
+        length -= got;
+    }
+    return true;
+}
+
 static void command_send(const struct command *c, struct json *answer)
 {
     SOCKET s = socket_of(c, "id");

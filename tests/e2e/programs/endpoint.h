@@ -22,6 +22,9 @@ SOCKET endpoint_listen(const struct command *c, struct json *answer);
 /** Sends all; false: the connection broke. */
 bool endpoint_send_all(SOCKET s, const char *data, int length);
 
+/** Receives just so many bytes; false: the connection ended or broke before. */
+bool endpoint_receive_all(SOCKET s, char *out, int length);
+
 /** recv() that tells a reset from an orderly end also under Wine, as long as this side has not shut down itself. */
 int endpoint_receive(SOCKET s, char *out, int length, bool shut_down);
 

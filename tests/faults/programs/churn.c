@@ -74,19 +74,6 @@ static void failed(SOCKET s, int number, const char *what, uint64_t began_ms)
     endpoint_reset(s);
 }
 
-static bool receive_all(SOCKET s, char *out, int length)
-{
-    while (length > 0) {
-        int got = recv(s, out, length, 0);
-        if (got <= 0) {
-            return false;
-        }
-        out += got;
-        length -= got;
-    }
-    return true;
-}
-
 /* What went wrong, or NULL. */
 static const char *use(SOCKET s, const struct sockaddr_storage *to, int number, char *chunk)
 {
@@ -96,7 +83,7 @@ static const char *use(SOCKET s, const struct sockaddr_storage *to, int number, 
     if (connect(s, (const struct sockaddr *)to, sizeof *to) != 0) {
         return "connect";
     }
-    if (!receive_all(s, (char *)stamp, 2)) {
+    if (!endpoint_receive_all(s, (char *)stamp, 2)) {
         return "no stamp";
     }
     int port = ntohs(((const struct sockaddr_in *)to)->sin_port); /* the same place in both families */
@@ -108,7 +95,7 @@ static const char *use(SOCKET s, const struct sockaddr_storage *to, int number, 
     if (!endpoint_send_all(s, chunk, n)) {
         return "send";
     }
-    if (!receive_all(s, chunk, n)) {
+    if (!endpoint_receive_all(s, chunk, n)) {
         return "receive";
     }
     if (stream_check((uint32_t)number, 0, chunk, (size_t)n) != (size_t)n) {

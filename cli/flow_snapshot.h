@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/** @file flow_snapshot.h  The redirected connections that live, as an array. */
+#ifndef CLI_FLOW_SNAPSHOT_H
+#define CLI_FLOW_SNAPSHOT_H
+
+#include <windows_redirector.h>
+
+#include <stdbool.h>
+
+/**
+ * `*count` connections, to be freed by free(); NULL: they cannot be had. `*whole`: these are all; else some that began
+ * meanwhile found no room.
+ */
+redirector_flow *flow_snapshot(redirector *r, uint32_t *count, bool *whole);
+
+#endif

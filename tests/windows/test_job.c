@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* The jobs that keep the trees together, and the news that they give. */
+#include "family.h"
+
+static void first_news_are_root_and_descendants(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"parent", 2, &root);
+    uint32_t child = (uint32_t)shared->pids[1];
+    struct process_job *job = process_job_open(&root, 1, &error);
+    CHECK(job != NULL);
+    CHECK(process_job_poll(job, &news) && !news.exited && news.id.pid == root.pid && news.id.created == root.created);
+    CHECK(process_job_poll(job, &news) && !news.exited && news.id.pid == child && news.id.created == created_of(child));
+    CHECK(!process_job_poll(job, &news)); /* each is told of once */
+    CHECK(process_facts(job, root.pid, &facts) && facts.in_tree);
+    CHECK(process_facts(job, child, &facts) && facts.in_tree);
+    CHECK(process_facts(job, GetCurrentProcessId(), &facts) && !facts.in_tree);
+    struct process_id created = {.pid = child, .created = created_of(child)};
+    SetEvent(end);
+    CHECK(news_of(job, child, true, &news) && news.id.created == created.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void membership_outlives_parents(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"orphan", 1, &root);
+    struct process_job *job = process_job_open(&root, 1, &error);
+    CHECK(job != NULL);
+    SetEvent(go);
+    CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 && wait_for_count(2));
+    uint32_t orphan = (uint32_t)shared->pids[1];
+    CHECK(process_facts(job, orphan, &facts) && facts.in_tree);
+    CHECK(news_of(job, orphan, false, &news) && news.id.created == facts.self.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void short_lives_are_told_of(void)
+{
+    struct process_id root;
+    struct process_news news;
+    HANDLE process = begin_tree(L"burst", 1, &root);
+    struct process_job *job = process_job_open(&root, 1, &error);
+    SetEvent(go);
+    CHECK(wait_for_count(1 + BURST));
+    /* All of them are gone but for the last one: what is known now comes from the job's messages alone. */
+    int unknown = 0;
+    for (LONG i = 1; i <= BURST; i++) {
+        uint32_t pid = (uint32_t)shared->pids[i];
+        for (LONG j = 1; j < i; j++) { /* a pid that was used again is told of twice */
+            CHECK((uint32_t)shared->pids[j] != pid || i != j);
+        }
+        CHECK(news_of(job, pid, false, &news));
+        unknown += news.id.created == 0;
+    }
+    printf("# %d of %d were gone before they could be asked\n", unknown, BURST);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void breakaway_works_and_is_seen(void)
+{
+    struct process_id root;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"break", 1, &root);
+    struct process_job *job = process_job_open(&root, 1, &error);
+    SetEvent(go);
+    CHECK(wait_for_count(2) && shared->spawn_error == 0);
+    uint32_t child = (uint32_t)shared->pids[1];
+    CHECK(process_facts(job, child, &facts));
+    CHECK(!facts.in_tree && facts.parent.pid == root.pid && facts.parent.created == root.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void starts_again_on_the_same_root(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"orphan", 1, &root);
+    for (int i = 0; i < 5; i++) {
+        struct process_job *job = process_job_open(&root, 1, &error);
+        CHECK(job && process_job_poll(job, &news) && news.id.pid == root.pid && !news.exited);
+        CHECK(process_facts(job, root.pid, &facts) && facts.in_tree);
+        process_job_close(job);
+    }
+    struct process_job *job = process_job_open(&root, 1, &error);
+    SetEvent(go);
+    CHECK(wait_for_count(2) && news_of(job, (uint32_t)shared->pids[1], false, &news));
+    CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 && news_of(job, root.pid, true, &news));
+    CHECK(news.id.created == root.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+static void two_redirectors_on_one_root(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"orphan", 1, &root);
+    struct process_job *first = process_job_open(&root, 1, &error);
+    struct process_job *second = process_job_open(&root, 1, &error);
+    CHECK(first && second);
+    SetEvent(go);
+    CHECK(wait_for_count(2));
+    uint32_t child = (uint32_t)shared->pids[1];
+    CHECK(news_of(first, child, false, &news) && news_of(second, child, false, &news));
+    CHECK(process_facts(first, child, &facts) && facts.in_tree && process_facts(second, child, &facts) &&
+          facts.in_tree);
+    process_job_close(first); /* the other goes on */
+    SetEvent(end);
+    CHECK(news_of(second, child, true, &news));
+    process_job_close(second);
+    end_tree(process);
+}
+
+/* Waits for the news that these members of the tree have come, in whatever order. */
+static bool all_news(struct process_job *job, LONG first, LONG count)
+{
+    ULONGLONG deadline = GetTickCount64() + WAIT_MS;
+    struct process_news news;
+    LONG told = 0;
+    while (told < count && GetTickCount64() < deadline) {
+        while (process_job_poll(job, &news)) {
+            for (LONG i = first; i < first + count; i++) {
+                told += (uint32_t)shared->pids[i] == news.id.pid && !news.exited;
+            }
+        }
+        Sleep(1);
+    }
+    return told == count;
+}
+
+static bool all_in_tree(struct process_job *job, LONG first, LONG count)
+{
+    struct process_facts facts;
+    bool all = true;
+    for (LONG i = first; i < first + count; i++) {
+        all = process_facts(job, (uint32_t)shared->pids[i], &facts) && facts.in_tree && all;
+    }
+    return all;
+}
+
+/* Strangers to each other, one of them named twice: each has a job, and the children of each are members. */
+static void several_roots(void)
+{
+    struct process_id roots[3];
+    DWORD pid = 0;
+    HANDLE process = begin_tree(L"orphan", 1, &roots[0]);
+    HANDLE other = spawn(L"orphan", 0, &pid);
+    CHECK(other && wait_for_count(2) && process_identify(pid, &roots[1], &error));
+    roots[2] = roots[0];
+    struct process_job *job = process_job_open(roots, 3, &error);
+    CHECK(job && all_news(job, 0, 2) && !has_come(job, roots[0].pid)); /* once, although named twice */
+    CHECK(all_in_tree(job, 0, 2));
+    SetEvent(go);
+    CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 &&
+          WaitForSingleObject(other, WAIT_MS) == WAIT_OBJECT_0);
+    CHECK(wait_for_count(4) && all_in_tree(job, 2, 2)); /* their parents are gone: it is the jobs that know them */
+    CHECK(all_news(job, 2, 2));
+    process_job_close(job);
+    CloseHandle(other);
+    end_tree(process);
+}
+
+/* In either order, and again when an earlier start has left its jobs. */
+static void a_root_may_descend_from_another(void)
+{
+    struct process_id roots[2], reversed[2];
+    HANDLE process = begin_tree(L"parent", 2, &roots[0]);
+    CHECK(process_identify((uint32_t)shared->pids[1], &roots[1], &error));
+    reversed[0] = roots[1];
+    reversed[1] = roots[0];
+    for (int i = 0; i < 4; i++) {
+        struct process_job *job = process_job_open(i % 2 ? roots : reversed, 2, &error);
+        CHECK(job && all_news(job, 0, 2) && all_in_tree(job, 0, 2));
+        CHECK(!has_come(job, roots[0].pid));
+        process_job_close(job);
+    }
+    end_tree(process);
+}
+
+/* One that has ended spoils it for all: nothing stays open. */
+static void every_root_must_exist(void)
+{
+    struct process_id roots[2];
+    HANDLE process = begin_tree(L"wait", 1, &roots[0]);
+    roots[1] = (struct process_id){.pid = roots[0].pid + 2, .created = 1};
+    CHECK(!process_job_open(roots, 2, &error) && error.code == REDIRECTOR_NO_SUCH_PROCESS);
+    char text[24];
+    snprintf(text, sizeof text, "pid %lu", (unsigned long)roots[1].pid);
+    CHECK(strstr(error.text, text) != NULL);
+    end_tree(process);
+}
+
+/* A job that somebody else made under our name is not trusted: its owner could end the tree with it. */
+static void strange_jobs_are_not_used(void)
+{
+    struct process_id root;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"wait", 1, &root);
+    wchar_t name[80];
+    swprintf(name, 80, L"Local\\windows-redirector-%lu-%llx", (unsigned long)root.pid,
+             (unsigned long long)root.created);
+    HANDLE strange = CreateJobObjectW(NULL, name);
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
+    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+    SetInformationJobObject(strange, JobObjectExtendedLimitInformation, &limits, sizeof limits);
+    struct process_job *job = process_job_open(&root, 1, &error);
+    BOOL member = TRUE;
+    CHECK(job && process_facts(job, root.pid, &facts) && facts.in_tree);
+    CHECK(IsProcessInJob(process, strange, &member) && !member);
+    CloseHandle(strange);
+    process_job_close(job);
+    end_tree(process);
+}
+
+/* A process whose own job spans others cannot be put into ours; it is told of all the same. */
+static void what_cannot_be_assigned_is_told_of(void)
+{
+    struct process_id root;
+    struct process_news news;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"parent", 2, &root);
+    uint32_t child = (uint32_t)shared->pids[1];
+    HANDLE handle = OpenProcess(PROCESS_ALL_ACCESS, FALSE, child);
+    HANDLE own = CreateJobObjectW(NULL, NULL), inner = CreateJobObjectW(NULL, NULL);
+    CHECK(AssignProcessToJobObject(own, handle) && AssignProcessToJobObject(inner, handle));
+    struct process_job *job = process_job_open(&root, 1, &error);
+    CHECK(job && process_facts(job, child, &facts));
+    CHECK(facts.parent.pid == root.pid && facts.parent.created == root.created);
+    printf("# in our job although it has its own: %d\n", facts.in_tree);
+    CHECK(has_come(job, child));
+    SetEvent(end);
+    CHECK(news_of(job, child, true, &news) && news.id.created == facts.self.created);
+    process_job_close(job);
+    CloseHandle(handle);
+    CloseHandle(own);
+    CloseHandle(inner);
+    end_tree(process);
+}
+
+/* A program that makes a job of its own for its children (browsers do) must still be able to. */
+static void members_may_have_jobs_of_their_own(void)
+{
+    struct process_id root;
+    HANDLE process = begin_tree(L"parent", 2, &root);
+    struct process_job *job = process_job_open(&root, 1, &error);
+    HANDLE child = OpenProcess(PROCESS_ALL_ACCESS, FALSE, (DWORD)shared->pids[1]);
+    HANDLE own = CreateJobObjectW(NULL, NULL);
+    struct process_facts facts;
+    CHECK(job && AssignProcessToJobObject(own, child));
+    CHECK(process_facts(job, (uint32_t)shared->pids[1], &facts) && facts.in_tree);
+    CloseHandle(child);
+    CloseHandle(own);
+    process_job_close(job);
+    end_tree(process);
+}
+
+int main(void)
+{
+    int status;
+    if (is_member_of_the_family(&status)) {
+        return status;
+    }
+    RUN(first_news_are_root_and_descendants);
+    RUN(membership_outlives_parents);
+    RUN(short_lives_are_told_of);
+    RUN(breakaway_works_and_is_seen);
+    RUN(starts_again_on_the_same_root);
+    RUN(two_redirectors_on_one_root);
+    RUN(several_roots);
+    RUN(a_root_may_descend_from_another);
+    RUN(every_root_must_exist);
+    RUN(strange_jobs_are_not_used);
+    RUN(what_cannot_be_assigned_is_told_of);
+    RUN(members_may_have_jobs_of_their_own);
+    return checks_done();
+}
