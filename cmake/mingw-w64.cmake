@@ -13,9 +13,3 @@ set(CMAKE_RC_COMPILER x86_64-w64-mingw32-windres)
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
-
-# Debian keeps wine64 out of the PATH. A machine without Wine builds all the same; it only cannot run the tests.
-find_program(WINE64 NAMES wine64 PATHS /usr/lib/wine)
-if(WINE64)
-    set(CMAKE_CROSSCOMPILING_EMULATOR "${WINE64}")
-endif()

@@ -135,7 +135,7 @@ else
     check "Windows, DLL: the guide's program builds" \
         guide windows env CGO_ENABLED=0 go build -o "$work/recorder-dll.exe" .
     unset DISPLAY
-    wine=$(command -v wine64 || echo /usr/lib/wine/wine64)
+    wine=$root/scripts/wine64
     export WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
     if [ -z "${WINEPREFIX-}" ]; then
         export WINEPREFIX=$work/prefix

@@ -17,7 +17,7 @@ check_machine() {
 }
 
 check_files() {
-    [ -x "$wine" ] && [ -x "$wineserver" ] || lacks "Wine is missing (Debian package wine64)" || return 1
+    [ -x "$wineserver" ] || lacks "Wine is missing (Debian package wine64)" || return 1
     [ -x "$labd" ] && [ -e "$lab_build/win/WinDivert64.sys" ] &&
         [ -e "$lab_build/system32/iphlpapi.dll" ] ||
         lacks "the lab is not built (lab/build.sh)" || return 1

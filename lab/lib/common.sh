@@ -7,7 +7,7 @@ lab_build=$lab_root/build/lab
 lab_state=${LAB_STATE:-/run/windows-redirector-lab}/$lab_name
 
 windivert_dir=${WINDIVERT_DIR:-$lab_root/build/windivert}
-wine=/usr/lib/wine/wine64
+wine=$lab_root/scripts/wine64
 wineserver=/usr/lib/wine/wineserver64
 labd=$lab_build/windivert-labd
 

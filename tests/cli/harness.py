@@ -14,7 +14,8 @@ import time
 import schema
 
 TIME_LIMIT = 30
-WINE = os.environ.get("WINE64", "/usr/lib/wine/wine64")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WINE = os.path.join(ROOT, "scripts", "wine64")
 
 
 Failed = schema.Failed

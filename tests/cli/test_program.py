@@ -11,7 +11,7 @@ HOSTILE_NAME = "evil\u009b31m\u202egpj.exe"  # CSI, and a direction override; Wi
 
 def one_line(run, status, *parts):
     """The run failed with this status and said exactly one line."""
-    check_equal(run.status, status, "status")
+    check_equal(run.status, status, f"status of a program that said {run.err()!r}")
     check_equal(run.out(), "", "standard output")
     lines = run.lines()
     check_equal(len(lines), 1, f"number of lines of {lines}")

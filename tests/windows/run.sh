@@ -57,7 +57,7 @@ start_wine()
 {
     export WINEPREFIX=$out/prefix WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
     unset DISPLAY WINDOWS_REDIRECTOR_LOG WINDOWS_REDIRECTOR_LOG_LEVEL
-    wine=$(command -v wine64 || echo /usr/lib/wine/wine64)
+    wine=$root/scripts/wine64
     wineserver=$(command -v wineserver || echo /usr/lib/wine/wineserver)
     # A server from outside would make the tests' sockets in its own namespace.
     "$wineserver" -k 2>/dev/null && "$wineserver" -w || true
