@@ -70,14 +70,14 @@ static void serve(SOCKET s, char *chunk)
 
 static DWORD WINAPI accept_thread(void *listener)
 {
+    SOCKET s;
     char *chunk = calloc(1, CHUNK);
-    for (;;) {
-        SOCKET s = accept((SOCKET)(uintptr_t)listener, NULL, NULL);
-        if (s == INVALID_SOCKET || !chunk)
-            return 1;
+    while (chunk && (s = accept((SOCKET)(uintptr_t)listener, NULL, NULL)) != INVALID_SOCKET) {
         serve(s, chunk);
         closesocket(s);
     }
+    free(chunk);
+    return 1;
 }
 
 static SOCKET bound_socket(uint16_t *port)
@@ -247,8 +247,10 @@ DWORD bench_client_main(void)
     WSADATA data;
     struct order order;
     DWORD written;
+    if (WSAStartup(MAKEWORD(2, 2), &data) != 0)
+        return 1;
     char *chunk = calloc(1, CHUNK);
-    if (!chunk || WSAStartup(MAKEWORD(2, 2), &data) != 0)
+    if (!chunk)
         return 1;
     while (read_all(GetStdHandle(STD_INPUT_HANDLE), &order, sizeof order)) {
         bench_answer answer = {0};

@@ -152,6 +152,7 @@ static bool set_log_level(options *o, const wchar_t *value)
 static bool read_number(const wchar_t *text, uint32_t most, uint32_t *number)
 {
     uint64_t value = 0;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the options with a number have got a value */
     for (const wchar_t *at = text; *at; at++) {
         if (*at < L'0' || *at > L'9' || (value = value * 10 + (uint64_t)(*at - L'0')) > most)
             return false;

@@ -85,8 +85,8 @@ static DWORD WINAPI pass(void *argument)
 
 static bool make_receives(pass_loop *l)
 {
-    l->memory = VirtualAlloc(NULL, RECEIVES * BUFFER, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-    for (int i = 0; l->memory && i < RECEIVES; i++) {
+    l->memory = VirtualAlloc(NULL, (size_t)RECEIVES * BUFFER, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    for (size_t i = 0; l->memory && i < RECEIVES; i++) {
         l->receives[i].data = l->memory + i * BUFFER;
         l->receives[i].overlapped.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
         if (!l->receives[i].overlapped.hEvent)

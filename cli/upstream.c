@@ -71,6 +71,7 @@ static const char *read_login(upstream *u, const char *text, const char *at)
         return copy_decoded(u->password, sizeof u->password, colon + 1, (size_t)(at - colon - 1))
                    ? NULL
                    : "its password is not right";
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment */
     const char *secret = getenv("REDIRECTOR_UPSTREAM_PASSWORD");
     if (!secret || !copy(u->password, sizeof u->password, secret, strlen(secret)))
         return "its password is missing, here and in REDIRECTOR_UPSTREAM_PASSWORD";

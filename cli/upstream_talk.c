@@ -67,7 +67,7 @@ static uint32_t put_string(char *out, const char *text)
 {
     size_t size = strlen(text);
     out[0] = (char)size;
-    memcpy(out + 1, text, size);
+    memcpy(out + 1, text, size); /* NOLINT(bugprone-not-null-terminated-result): the length stands before it */
     return (uint32_t)size + 1;
 }
 

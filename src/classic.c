@@ -74,7 +74,7 @@ static WinDest windest_from(const struct destination *d)
 {
     WinDest out = {.ip_version = d->family, .dest_port = d->port, .kernel_pid = d->pid};
     uint32_t words[4];
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         const uint8_t *b = d->address.bytes + 4 * i;
         words[i] = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
     }

@@ -209,6 +209,14 @@ void diversion_abandon(struct diversion *d)
     }
 }
 
+void diversion_settle(struct diversion *d)
+{
+    divert_settle(d->current);
+    if (d->retired) {
+        divert_settle(d->retired);
+    }
+}
+
 void diversion_close(struct diversion *d)
 {
     call_off(d);

@@ -79,6 +79,9 @@ void diversion_shutdown(struct diversion *d);
 /** Closes all handles at once, from any thread (S3). Idempotent. */
 void diversion_abandon(struct diversion *d);
 
+/** After that, by the engine's thread before it ends: divert_settle(). */
+void diversion_settle(struct diversion *d);
+
 /** Frees everything. The engine's thread has ended. */
 void diversion_close(struct diversion *d);
 

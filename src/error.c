@@ -78,6 +78,21 @@ void error_set(redirector_error *error, redirector_status status, uint32_t os_er
     text_clean(error->text);
 }
 
+redirector_status error_status(uint32_t os_error, redirector_status otherwise)
+{
+    switch (os_error) {
+    case ERROR_NOT_ENOUGH_MEMORY:
+    case ERROR_OUTOFMEMORY:
+    case ERROR_NO_SYSTEM_RESOURCES:
+    case ERROR_WORKING_SET_QUOTA:
+    case ERROR_COMMITMENT_LIMIT:
+    case ERROR_NOT_ENOUGH_QUOTA:
+        return REDIRECTOR_NO_MEMORY;
+    default:
+        return otherwise;
+    }
+}
+
 void error_clear(redirector_error *error)
 {
     error_set(error, REDIRECTOR_OK, 0, NULL);

@@ -15,6 +15,9 @@
  */
 void error_set(redirector_error *error, redirector_status status, uint32_t os_error, const char *detail);
 
+/** NO_MEMORY if that is what the OS error is about, else the other one. */
+redirector_status error_status(uint32_t os_error, redirector_status otherwise);
+
 /** Success. */
 void error_clear(redirector_error *error);
 

@@ -122,8 +122,7 @@ struct log_file *log_file_open(const char *path, bool only_a_log, redirector_err
 fail:;
     char detail[400];
     snprintf(detail, sizeof detail, "%s%s%s", path, reason ? ": " : "", reason ? reason : "");
-    error_set(error, os_error == ERROR_NOT_ENOUGH_MEMORY ? REDIRECTOR_NO_MEMORY : REDIRECTOR_LOG_FAILED, os_error,
-              detail);
+    error_set(error, error_status(os_error, REDIRECTOR_LOG_FAILED), os_error, detail);
     log_file_close(file);
     return NULL;
 }

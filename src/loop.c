@@ -359,5 +359,7 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
     }
     diversion_abandon(&r->diversion); /* traffic must not wait for a reader that is gone (S3) */
     divert_abandon(r->events);
+    diversion_settle(&r->diversion);
+    divert_settle(r->events);
     return 0;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct rule {
-    char *pattern; /* NULL: by pid */
+    char pattern[RULE_PATTERN_MAX + 1]; /* empty: by pid */
     uint32_t pid;
     bool include;
     bool by_path;
@@ -23,9 +23,6 @@ struct rules *rules_new(void)
 
 void rules_free(struct rules *r)
 {
-    for (uint32_t i = 0; r && i < r->count; i++) {
-        free(r->all[i].pattern);
-    }
     free(r);
 }
 
@@ -34,23 +31,20 @@ bool rules_add(struct rules *r, bool include, const char *pattern, uint32_t pid)
     if (r->count == RULES_MAX || (pattern && (!*pattern || strlen(pattern) > RULE_PATTERN_MAX))) {
         return false;
     }
-    struct rule rule = {.pid = pid, .include = include};
+    struct rule *rule = &r->all[r->count++]; /* zeroed */
+    rule->pid = pid;
+    rule->include = include;
     if (pattern) {
-        rule.by_path = strpbrk(pattern, "/\\") != NULL;
-        rule.pattern = malloc(strlen(pattern) + 1);
-        if (!rule.pattern) {
-            return false;
-        }
-        memcpy(rule.pattern, pattern, strlen(pattern) + 1);
+        rule->by_path = strpbrk(pattern, "/\\") != NULL;
+        memcpy(rule->pattern, pattern, strlen(pattern));
     }
-    r->all[r->count++] = rule;
     return true;
 }
 
 bool rules_want_path(const struct rules *r)
 {
     for (uint32_t i = 0; i < r->count; i++) {
-        if (r->all[i].pattern) {
+        if (*r->all[i].pattern) {
             return true;
         }
     }
@@ -111,7 +105,7 @@ bool rules_apply(const struct rules *r, bool in_tree, uint32_t pid, const char *
     const char *name = file_name(path);
     for (uint32_t i = 0; i < r->count; i++) {
         const struct rule *rule = &r->all[i];
-        bool match = rule->pattern ? *path && matches(rule->pattern, rule->by_path ? path : name) : rule->pid == pid;
+        bool match = *rule->pattern ? *path && matches(rule->pattern, rule->by_path ? path : name) : rule->pid == pid;
         if (match) {
             included = rule->include;
         }

@@ -21,7 +21,7 @@ struct rules;
 struct rules *rules_new(void); /* NULL: no memory */
 void rules_free(struct rules *r);
 
-/** Adds a rule behind the others. pattern NULL: by pid. false: too many, an empty or over-long pattern, or no memory. */
+/** Adds a rule behind the others. pattern NULL: by pid. false: too many, or an empty or over-long pattern. */
 bool rules_add(struct rules *r, bool include, const char *pattern, uint32_t pid);
 
 /** Whether any rule asks for paths. */

@@ -59,11 +59,11 @@ enum divert_layer { DIVERT_LAYER_NETWORK = 0, DIVERT_LAYER_SOCKET = 3, DIVERT_LA
 /**
  * Loads WinDivert.dll from `dir` (UTF-8, absolute; NULL: folder of the running program), by absolute path only (S7),
  * and checks that it is version 2.2 and has every export needed. NULL on failure, with *error set (DLL_NOT_FOUND,
- * DLL_VERSION, NO_MEMORY).
+ * DLL_VERSION, NO_MEMORY). The DLL then stays loaded until the process ends.
  */
 struct divert_api *divert_load(const char *dir, redirector_error *error);
 struct divert_api *divert_retain(struct divert_api *api); /* one more owner */
-void divert_unload(struct divert_api *api);               /* one less; the last one unloads it. NULL is fine */
+void divert_unload(struct divert_api *api);               /* one less. NULL is fine; the DLL itself stays loaded */
 
 /**
  * Opens a handle. NETWORK handles divert, or, with filter NULL, only send; SOCKET handles sniff. Raises the queue limits right after the open. The
@@ -122,6 +122,13 @@ void divert_shutdown_receive(struct divert_ring *ring);
  * 995 from now on. Idempotent; divert_close() is still needed, and must not run at the same time.
  */
 void divert_abandon(struct divert_ring *ring);
+
+/**
+ * After divert_abandon(), by the thread that used the ring, before it ends: waits until the driver has given back what is
+ * outstanding, at most a tenth of a second. What it gives back to a thread that has ended may never be known as given back
+ * (Wine), and the ring's memory would be left.
+ */
+void divert_settle(struct divert_ring *ring);
 
 /**
  * Cancels what is outstanding, waits for it, closes the handle, frees the memory. Takes at most half a second: what a

@@ -46,14 +46,10 @@ redirector_status divert_open_status(uint32_t os_error)
         return REDIRECTOR_DRIVER_SERVICE;
     case EPT_S_NOT_REGISTERED:
         return REDIRECTOR_FILTERING_STOPPED;
-    case ERROR_NOT_ENOUGH_MEMORY:
-    case ERROR_OUTOFMEMORY:
-    case ERROR_NO_SYSTEM_RESOURCES:
-        return REDIRECTOR_NO_MEMORY;
     case ERROR_INVALID_PARAMETER: /* our own filter, layer, flags or priority */
         return REDIRECTOR_INTERNAL;
     default:
-        return REDIRECTOR_DRIVER_FAILED;
+        return error_status(os_error, REDIRECTOR_DRIVER_FAILED);
     }
 }
 

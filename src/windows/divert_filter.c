@@ -72,6 +72,7 @@ static_assert(2 * (COVER_RANGES + COVER_INBOUND_RANGES) + 16 <= 255, "the driver
 static_assert(11 * (COVER_RANGES + COVER_INBOUND_RANGES) + 64 <= 1278, "the DLL takes so many words");
 
 void divert_filter_write(const struct cover *cover, uint16_t proxy_port, uint16_t incoming_port,
+                         /* NOLINTNEXTLINE(readability-non-const-parameter): it is written to by way of `t` */
                          char out[DIVERT_FILTER_MAX])
 {
     static const char first_syn[] = "(tcp.Syn and tcp.Ack == 0)";

@@ -7,7 +7,10 @@
  * is not absolute is refused.
  *
  * The DLL carries no version resource. Its exports tell the version: those of 2.x differ from 1.x, and 2.2 renamed
- * the address helpers. The driver states its version itself once a handle is open (divert_ring.c).
+ * the address helpers. The driver states its version itself once a handle is open (divert_open.c).
+ *
+ * Once loaded, the right DLL stays until the process ends. It makes an event for each thread that begins while it is loaded,
+ * and closes it when that thread ends: unloaded before, it would leave the events of all threads that go on.
  */
 #include "windows/divert_internal.h"
 #include "windows/text.h"
@@ -55,7 +58,10 @@ static wchar_t *dll_folder(const char *dir, redirector_error *error)
     wchar_t *given = dir ? text_to_wide(dir) : path_program_folder();
     wchar_t *full = NULL;
     if (!given) {
-        error_set(error, REDIRECTOR_DLL_NOT_FOUND, GetLastError(), dir ? "its folder's name is not UTF-8" : NULL);
+        uint32_t code = GetLastError();
+        bool not_text = code == ERROR_NO_UNICODE_TRANSLATION;
+        error_set(error, error_status(code, REDIRECTOR_DLL_NOT_FOUND), code,
+                  not_text ? "its folder's name is not UTF-8" : NULL);
     } else if (!path_is_absolute(given)) {
         char detail[300];
         snprintf(detail, sizeof detail, "the folder must be absolute, this is not: %s", dir);
@@ -65,6 +71,14 @@ static wchar_t *dll_folder(const char *dir, redirector_error *error)
     }
     free(given);
     return full;
+}
+
+/* Whether the DLL stays from now on, whatever becomes of our reference. */
+static bool pin(const struct divert_api *api)
+{
+    HMODULE pinned;
+    return GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
+                              (const wchar_t *)(void *)api->module, &pinned);
 }
 
 static HMODULE load_module(const wchar_t *folder, redirector_error *error)
@@ -80,8 +94,8 @@ static HMODULE load_module(const wchar_t *folder, redirector_error *error)
         char detail[1024];
         text_from_wide(path, detail, sizeof detail);
         /* 193: there is a file, but it is a 32-bit DLL, or none at all */
-        error_set(error, code == ERROR_BAD_EXE_FORMAT ? REDIRECTOR_DLL_VERSION : REDIRECTOR_DLL_NOT_FOUND, code,
-                  detail);
+        redirector_status otherwise = code == ERROR_BAD_EXE_FORMAT ? REDIRECTOR_DLL_VERSION : REDIRECTOR_DLL_NOT_FOUND;
+        error_set(error, error_status(code, otherwise), code, detail);
     }
     free(path);
     return module;
@@ -108,6 +122,10 @@ struct divert_api *divert_load(const char *dir, redirector_error *error)
         char detail[100];
         snprintf(detail, sizeof detail, "it has no %s", missing);
         error_set(error, REDIRECTOR_DLL_VERSION, 0, detail);
+        goto fail;
+    }
+    if (!pin(api)) {
+        error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
         goto fail;
     }
     return api;

@@ -43,7 +43,7 @@ static_assert(NETWORK_BUFFER >= LARGEST_PACKET, "the driver cuts what does not f
 /* WinDivert's numbers. */
 enum { SHUTDOWN_RECV = 1 };
 
-enum { CANCEL_MS = 250, ABANDON_GRACE_MS = 50 };
+enum { CANCEL_MS = 250, SETTLE_MS = 100, ABANDON_GRACE_MS = 50 };
 
 #define GATE_CLOSED 0x80000000u
 
@@ -68,6 +68,7 @@ struct divert_ring {
     bool drained;
     OVERLAPPED send;
     bool send_pending; /* a send that was given up on; the driver may still complete it */
+    bool given_up;     /* the driver was waited for in vain */
     void *memory;      /* all buffers and address arrays */
 };
 
@@ -326,6 +327,11 @@ static bool settle(struct divert_ring *ring, DWORD milliseconds)
     return true;
 }
 
+void divert_settle(struct divert_ring *ring)
+{
+    ring->given_up = !settle(ring, SETTLE_MS);
+}
+
 static void close_event(HANDLE event)
 {
     if (event) {
@@ -349,7 +355,7 @@ void divert_close(struct divert_ring *ring)
     }
     /* A driver that does not even complete what it was told to cancel may write to this memory at any time: it is left
      * to it. */
-    if (!settled && !settle(ring, CANCEL_MS)) {
+    if (!settled && !settle(ring, ring->given_up ? 0 : CANCEL_MS)) {
         return;
     }
     for (unsigned i = 0; i < ring->count; i++) {

@@ -24,15 +24,14 @@ bool path_is_absolute(const wchar_t *path)
 
 static wchar_t *concatenate(const wchar_t *a, const wchar_t *b, const wchar_t *c)
 {
-    size_t a_length = wcslen(a), b_length = wcslen(b), c_length = wcslen(c);
-    wchar_t *whole = malloc((a_length + b_length + c_length + 1) * sizeof *whole);
+    wchar_t *whole = malloc((wcslen(a) + wcslen(b) + wcslen(c) + 1) * sizeof *whole);
     if (!whole) {
         SetLastError(ERROR_NOT_ENOUGH_MEMORY);
         return NULL;
     }
-    wmemcpy(whole, a, a_length);
-    wmemcpy(whole + a_length, b, b_length);
-    wmemcpy(whole + a_length + b_length, c, c_length + 1);
+    wcscpy(whole, a);
+    wcscat(whole, b);
+    wcscat(whole, c);
     return whole;
 }
 

@@ -23,6 +23,12 @@ HANDLE process_open(uint32_t pid)
     return process;
 }
 
+redirector_status process_open_status(uint32_t os_error)
+{
+    return os_error == ERROR_ACCESS_DENIED ? REDIRECTOR_PROCESS_DENIED
+                                           : error_status(os_error, REDIRECTOR_NO_SUCH_PROCESS);
+}
+
 uint64_t process_created(HANDLE process)
 {
     FILETIME created, exited, kernel, user;
@@ -60,8 +66,7 @@ bool process_identify(uint32_t pid, struct process_id *out, redirector_error *er
     HANDLE process = pid ? process_open(pid) : NULL;
     if (!process) {
         uint32_t code = pid ? GetLastError() : ERROR_INVALID_PARAMETER;
-        bool denied = code == ERROR_ACCESS_DENIED;
-        error_set(error, denied ? REDIRECTOR_PROCESS_DENIED : REDIRECTOR_NO_SUCH_PROCESS, code, detail);
+        error_set(error, process_open_status(code), code, detail);
         return false;
     }
     bool exited = process_has_exited(process);

@@ -10,6 +10,9 @@
 /** Opens a process to ask about it and to wait for its end; NULL with GetLastError(). It may have exited. */
 HANDLE process_open(uint32_t pid);
 
+/** What an error of process_open() means: PROCESS_DENIED, NO_MEMORY or NO_SUCH_PROCESS. */
+redirector_status process_open_status(uint32_t os_error);
+
 /** Creation time; 0 when Windows does not say. */
 uint64_t process_created(HANDLE process);
 

@@ -162,13 +162,15 @@ static bool adopt_root(struct process_job *job, uint32_t root, struct process_id
     }
     if (!process) {
         char detail[40];
-        bool denied = code == ERROR_ACCESS_DENIED;
-        snprintf(detail, sizeof detail, "pid %lu has ended", (unsigned long)id.pid);
-        error_set(error, denied ? REDIRECTOR_PROCESS_DENIED : REDIRECTOR_NO_SUCH_PROCESS, code, detail);
+        redirector_status status = process_open_status(code);
+        bool ended = status == REDIRECTOR_NO_SUCH_PROCESS;
+        snprintf(detail, sizeof detail, "pid %lu%s", (unsigned long)id.pid, ended ? " has ended" : "");
+        error_set(error, status, code, detail);
         return false;
     }
     if (!process_job_holds(job, process) && !job_object_open(&job->jobs[root], id, job->port, root)) {
-        error_set(error, REDIRECTOR_INTERNAL, GetLastError(), "no job object for the process tree");
+        code = GetLastError();
+        error_set(error, error_status(code, REDIRECTOR_INTERNAL), code, "no job object for the process tree");
         CloseHandle(process);
         return false;
     }

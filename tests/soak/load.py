@@ -64,8 +64,6 @@ class Load:
     # ---- the connections
 
     def begin(self):
-        # Its threads outlive the redirectors, and WinDivert.dll's events for them: see tests/faults/matrix.py.
-        self.t.agent.call("keep_dll", file="WinDivert.dll")
         self.listen()
         self.start()
         self.t.root.call("churn", to=",".join(s.local for s in self.servers), rate=self.rate, workers=64, n=4000)

@@ -41,7 +41,7 @@ static inline bool load_fake(void)
         CHECK(api != NULL);
         return false;
     }
-    fake = ((fake_state_fn *)(void (*)(void))fake_export("fake_state"))();
+    fake = ((fake_reset_fn *)(void (*)(void))fake_export("fake_reset"))();
     complete = (fake_complete_fn *)(void (*)(void))fake_export("fake_complete");
     fail = (fake_fail_fn *)(void (*)(void))fake_export("fake_fail");
     return true;
@@ -50,7 +50,8 @@ static inline bool load_fake(void)
 static inline void unload_fake(void)
 {
     CHECK(!fake->bad_call);
-    divert_unload(api); /* the next load begins with a fresh state */
+    divert_unload(api);
+    CHECK(fake_export("fake_reset") != NULL); /* the DLL stays: threads that go on have its events */
 }
 
 /* The first calls of divert_next() post the receives. */

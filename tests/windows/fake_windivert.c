@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* See fake_windivert.h. One handle at a time; a fresh state with each load. */
+/* See fake_windivert.h. One handle at a time. */
 #include "fake_windivert.h"
 
 #include <stdio.h>
@@ -16,14 +16,14 @@ struct request {
     UINT *address_bytes;
 };
 
-static struct fake_state state = {.version_major = 2, .version_minor = 2};
+static struct fake_state state;
 static struct request pending[FAKE_PENDING_MAX];
 static unsigned pending_count;
 static OVERLAPPED *pending_send;
 static SRWLOCK lock = SRWLOCK_INIT;
 static HANDLE current;
 
-EXPORT struct fake_state *fake_state(void);
+EXPORT struct fake_state *fake_reset(void);
 EXPORT bool fake_complete(uint32_t first, uint32_t count);
 EXPORT bool fake_fail(uint32_t status);
 EXPORT HANDLE WinDivertOpen(const char *filter, int layer, int16_t priority, uint64_t flags);
@@ -47,8 +47,12 @@ void WinDivertHelperNtohIPv6Address(void)
 }
 #endif
 
-struct fake_state *fake_state(void)
+struct fake_state *fake_reset(void)
 {
+    state = (struct fake_state){.version_major = 2, .version_minor = 2};
+    pending_count = 0;
+    pending_send = NULL;
+    current = NULL;
     return &state;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * A WinDivert.dll without a driver: the test decides what each call returns and when each receive completes. The test
- * reaches it through the exports fake_state, fake_complete and fake_fail.
+ * reaches it through the exports fake_reset, fake_complete and fake_fail.
  */
 #ifndef FAKE_WINDIVERT_H
 #define FAKE_WINDIVERT_H
@@ -39,7 +39,8 @@ struct fake_state {
     bool bad_call; /* a call broke WinDivert's rules */
 };
 
-typedef struct fake_state *fake_state_fn(void);
+/* Forgets everything; the DLL stays loaded from one test to the next. */
+typedef struct fake_state *fake_reset_fn(void);
 /* Completes the oldest receive with packets numbered from `first`; false when none is outstanding. */
 typedef bool fake_complete_fn(uint32_t first, uint32_t count);
 /* Fails the oldest receive with an NTSTATUS. */

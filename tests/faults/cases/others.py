@@ -7,7 +7,7 @@ from scenarios.outgoing import exchange
 from traffic import Transfer, expect_running, until_spent
 
 REFUSED = 111  # ECONNREFUSED, of a native program
-OURS = 817  # src/service.c, src/diversion.c; the packet handles take turns with 818, sending is at 816
+OURS = 817  # src/diversion.c; the packet handles take turns with 818, sending is at 816 (docs/troubleshooting.md)
 
 
 def other_program(priority, what, opens_first, quick=False):

@@ -8,8 +8,8 @@
 enum { COMMANDS = 64 };
 
 static const struct command_entry commands[] = {
-    {"resources", command_resources}, {"keep_dll", command_keep_dll}, {"tell", command_tell}, {"told", command_told},
-    {"tell_end", command_tell_end},   {"storm", command_storm},       {NULL, NULL},
+    {"resources", command_resources}, {"tell", command_tell},   {"told", command_told},
+    {"tell_end", command_tell_end},   {"storm", command_storm}, {NULL, NULL},
 };
 
 /* actor_main() takes two tables. */

@@ -7,7 +7,6 @@
 
 /** Of every program: resources.c, churn.c, rewriter.c. */
 void command_resources(const struct command *c, struct json *answer);
-void command_keep_dll(const struct command *c, struct json *answer);
 void command_churn(const struct command *c, struct json *answer);
 void command_churned(const struct command *c, struct json *answer);
 void command_churn_end(const struct command *c, struct json *answer);

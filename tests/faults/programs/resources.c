@@ -130,17 +130,6 @@ static void count_heap(long long *bytes, long long *blocks)
     }
 }
 
-/* Keeps a DLL of this program's folder loaded. */
-void command_keep_dll(const struct command *c, struct json *answer)
-{
-    char path[MAX_PATH];
-    GetModuleFileNameA(NULL, path, sizeof path - 32);
-    snprintf(strrchr(path, '\\') + 1, 32, "%s", command_text(c, "file", ""));
-    if (!LoadLibraryA(path)) {
-        json_error(answer, "LoadLibrary", GetLastError());
-    }
-}
-
 void command_resources(const struct command *c, struct json *answer)
 {
     long long bytes, blocks;
