@@ -3,12 +3,15 @@
  * Scripted faults of socket events. The runner scripts one, then runs this program with its name:
  *
  *   delay MS     every event is late by that much, packets are not
+ *   shuffle      every event is late by a time of its own
  *   lose         the next CONNECT is lost
  *   lose-all     all events are lost
  *   double       every CLOSE comes twice
  *   none         nothing is scripted
  */
 #include "owners.h"
+
+enum { CONNECTIONS = 10 };
 
 static struct packet got;
 static HANDLE events;
@@ -56,6 +59,28 @@ static void delay(DWORD ms)
     WinDivertClose(syns);
 }
 
+/* Each connection has its CONNECT, but these have overtaken each other. */
+static void shuffle(void)
+{
+    int ports[CONNECTIONS], seen = 0, overtaken = 0;
+    int64_t last = 0;
+
+    for (int i = 0; i < CONNECTIONS; i++)
+        ports[i] = net_local_port(net_connect(SERVER4, ECHO_PORT));
+    for (int n = 0; n < CONNECTIONS && receive(events, &got, PATIENCE_MS); n++) {
+        overtaken += got.addr.timestamp < last;
+        last = got.addr.timestamp;
+        for (int i = 0; i < CONNECTIONS; i++) {
+            if (got.addr.event == EVENT_CONNECT && got.addr.socket.local_port == ports[i]) {
+                ports[i] = 0;
+                seen++;
+            }
+        }
+    }
+    check("every CONNECT comes, once", seen == CONNECTIONS, "%d of %d", seen, CONNECTIONS);
+    check("in another order", overtaken > 0, "%d overtaken", overtaken);
+}
+
 static void lose(void)
 {
     SOCKET first = net_connect(SERVER4, ECHO_PORT), second = net_connect(SERVER6, ECHO_PORT);
@@ -99,6 +124,8 @@ int main(int argc, char **argv)
     events_open();
     if (argc > 2 && !strcmp(what, "delay"))
         delay((DWORD)atoi(argv[2]));
+    else if (!strcmp(what, "shuffle"))
+        shuffle();
     else if (!strcmp(what, "lose"))
         lose();
     else if (!strcmp(what, "lose-all"))

@@ -2,8 +2,9 @@
 //
 // Theory of operation: an event is first lost or not, then doubled, then delayed. What is lost is
 // counted down, per kind and for any kind, so a script decides it and not chance. Late events wait
-// in one line: none overtakes another, also when the delay is made shorter meanwhile. An event keeps
-// the time at which it happened, as the driver's timestamp does.
+// in one line: none overtakes another, also when the delay is made shorter meanwhile, unless they
+// are shuffled: then each is late by a time of its own. An event keeps the time at which it
+// happened, as the driver's timestamp does.
 #include "fault.h"
 
 #include <stdlib.h>
@@ -31,10 +32,12 @@ static struct {
     unsigned delay_ms;
     uint64_t lose[KINDS];
     bool doubled[KINDS];
+    bool shuffled;
 } script;
 
-static struct late *first, **end = &first;
+static struct late *first; // by the time at which they are due
 static int64_t last_due;
+static uint32_t chance = 1;
 static int timer = -1;
 static events_fn *deliver;
 static void *deliver_context;
@@ -44,8 +47,6 @@ static void deliver_first(void)
     struct late *late = first;
 
     first = late->next;
-    if (!first)
-        end = &first;
     deliver(deliver_context, &late->event);
     free(late);
 }
@@ -87,24 +88,40 @@ static bool lose_one(int kind)
     return true;
 }
 
+// The same numbers in every run.
+static unsigned up_to(unsigned most)
+{
+    chance = chance * 1664525 + 1013904223;
+    return (unsigned)((uint64_t)(chance >> 16) * (most + 1u) >> 16);
+}
+
+static int64_t due_ms(void)
+{
+    int64_t due;
+
+    if (script.shuffled)
+        return loop_now_ms() + up_to(script.delay_ms);
+    due = loop_now_ms() + script.delay_ms;
+    if (first && due < last_due)
+        due = last_due;
+    return last_due = due;
+}
+
 static void deliver_late(const struct sock_event *event)
 {
-    struct late *late = malloc(sizeof(*late));
+    struct late *late = malloc(sizeof(*late)), **at = &first;
 
     if (!late) {
         fprintf(stderr, "windivert-labd: no memory to delay an event\n");
         exit(1);
     }
-    late->next = NULL;
     late->event = *event;
-    late->due_ms = loop_now_ms() + script.delay_ms;
-    if (first && late->due_ms < last_due)
-        late->due_ms = last_due;
-    last_due = late->due_ms;
-    if (!first)
-        timer_set(timer, late->due_ms);
-    *end = late;
-    end = &late->next;
+    late->due_ms = due_ms();
+    while (*at && (*at)->due_ms <= late->due_ms)
+        at = &(*at)->next;
+    late->next = *at;
+    *at = late;
+    timer_set(timer, first->due_ms);
     counters_add(NULL, COUNT_events_delayed, 1);
 }
 
@@ -191,6 +208,12 @@ static bool command_double(const char *value, const char *kind_word)
     return true;
 }
 
+static bool command_shuffle(const char *value)
+{
+    script.shuffled = !strcmp(value, "on");
+    return script.shuffled || !strcmp(value, "off");
+}
+
 static bool command_delay(const char *value)
 {
     uint64_t number;
@@ -221,6 +244,8 @@ bool fault_command(const char *words)
     }
     if (count == 2 && !strcmp(name, "delay"))
         return command_delay(value);
+    if (count == 2 && !strcmp(name, "shuffle"))
+        return command_shuffle(value);
     if (count != 2 && count != 3)
         return false;
     if (!strcmp(name, "lose"))
@@ -236,7 +261,8 @@ void fault_print(FILE *out)
 
     for (const struct late *late = first; late; late = late->next)
         waiting++;
-    fprintf(out, "{\"delay_ms\":%u,\"waiting\":%u,\"lose\":{", script.delay_ms, waiting);
+    fprintf(out, "{\"delay_ms\":%u,\"shuffle\":%s,\"waiting\":%u,\"lose\":{", script.delay_ms,
+            script.shuffled ? "true" : "false", waiting);
     for (int i = 0; i < KINDS; i++) {
         fprintf(out, "%s\"%s\":", i ? "," : "", kinds[i]);
         if (script.lose[i] == LOSE_ALL)

@@ -82,14 +82,33 @@ static void drop_partial_character(char *utf8)
     }
 }
 
+/* Bytes of the character at `p`, if it is one that a terminal obeys; else 0. */
+static size_t control_bytes(const uint8_t *p)
+{
+    if (p[0] < 0x20 || p[0] == 0x7f) {
+        return 1;
+    }
+    if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
+        return 2; /* C1: some terminals obey these too */
+    }
+    if (p[0] == 0xd8 && p[1] == 0x9c) {
+        return 2; /* U+061C, a direction mark */
+    }
+    if (p[0] == 0xe2 && p[1] == 0x80 && ((p[2] >= 0xa8 && p[2] <= 0xae) || p[2] == 0x8e || p[2] == 0x8f)) {
+        return 3; /* U+2028 to U+202E, line ends and direction overrides; U+200E, U+200F, direction marks */
+    }
+    if (p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9) {
+        return 3; /* U+2066 to U+2069, direction isolates */
+    }
+    return 0;
+}
+
 void text_clean(char *utf8)
 {
     drop_partial_character(utf8);
-    for (uint8_t *p = (uint8_t *)utf8; *p; p++) {
-        if (*p < 0x20 || *p == 0x7f) {
-            *p = '?';
-        } else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) { /* C1: some terminals obey these too */
-            p[0] = p[1] = '?';
-        }
+    for (uint8_t *p = (uint8_t *)utf8; *p;) {
+        size_t bytes = control_bytes(p);
+        memset(p, '?', bytes);
+        p += bytes ? bytes : 1;
     }
 }

@@ -167,6 +167,7 @@ class Load:
 
 FAULTS = {
     "events late": lambda l: l.events("delay 100"),
+    "events in another order": lambda l: l.events("delay 100", "shuffle on"),
     "events lost": lambda l: l.events("lose 30"),
     "CONNECT events lost": lambda l: l.events("lose 20 connect"),
     "events doubled": lambda l: l.events("double on"),

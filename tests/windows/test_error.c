@@ -123,6 +123,9 @@ static void cleans_text(void)
     char whole[] = "ab\xe2\x82\xac";
     text_clean(whole);
     CHECK(strcmp(whole, "ab\xe2\x82\xac") == 0);
+    char turned[] = "a\u202eb\u2066c\u200fd\u061ce\u2013f\u206a";
+    text_clean(turned); /* what turns the direction goes, a dash and its like stay */
+    CHECK(strcmp(turned, "a???b???c???d??e\u2013f\u206a") == 0);
     char nothing[] = "";
     text_clean(nothing);
     CHECK(nothing[0] == 0);

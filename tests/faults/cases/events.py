@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""O2: socket events come late, twice, not at all, or name the wrong process; and the date changes.
+"""O2: socket events come late, in another order, twice, not at all, or name the wrong process; and the date changes.
 
-Their order among themselves cannot be changed in the lab; a late event is one that its packet has overtaken. Any order
-at all is in the engine's property tests (tests/property).
+A late event is one that its packet has overtaken.
 """
 import re
 
@@ -25,6 +24,19 @@ def events_late(ms, quick):
 
 for number in (5, 20, 50, 100, 200):
     events_late(number, number == 100)
+
+
+@case("events come in another order", quick=True)
+def shuffled(t):
+    """BIND, CONNECT, CLOSE of many connections, each with a lateness of its own: also CLOSE before CONNECT."""
+    with t.redirected() as session:
+        with events(t, "delay 150", "shuffle on"):
+            for _ in range(3):
+                t.expect_still_redirected(session, 5)
+                t.world.close_connections()
+        expect_running(t)
+        connect_and_check(t, t.root, session)
+    return "nothing"
 
 
 @case("events come late, and the TCP table knows no owner")
