@@ -17,11 +17,18 @@ function(version_resource target file type description)
 endfunction()
 enable_language(RC)
 
+# seal(<target>): see seal.cmake.
+function(seal target)
+    add_custom_command(TARGET ${target} POST_BUILD VERBATIM COMMAND "${CMAKE_COMMAND}" "-DARCHIVE=$<TARGET_FILE:${target}>"
+        "-DNM=${CMAKE_NM}" "-DOBJCOPY=${CMAKE_OBJCOPY}" -P "${PROJECT_SOURCE_DIR}/cmake/seal.cmake")
+endfunction()
+
 # The archive: self-contained, so that a cgo program links this one file. Its objects are compiled without
 # REDIRECTOR_BUILD_DLL: an exported symbol in an archive makes every program that links it export that symbol too.
 add_library(windows_redirector_static STATIC ${ENGINE_SOURCES} ${WINDOWS_SOURCES})
 set_target_properties(windows_redirector_static PROPERTIES OUTPUT_NAME windows_redirector PREFIX lib)
 engine_as_one(windows_redirector_static)
+seal(windows_redirector_static)
 target_include_directories(windows_redirector_static PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>")
 target_link_libraries(windows_redirector_static PRIVATE $<BUILD_INTERFACE:redirector_flags> PUBLIC ${SYSTEM_LIBRARIES})
 

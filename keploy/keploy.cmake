@@ -8,3 +8,4 @@ add_library(keploy_archive STATIC keploy/start_redirector.c
 set_target_properties(keploy_archive PROPERTIES
     OUTPUT_NAME windows_redirector PREFIX lib ARCHIVE_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/keploy")
 target_link_libraries(keploy_archive PRIVATE redirector_flags)
+seal(keploy_archive)

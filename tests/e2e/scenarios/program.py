@@ -216,6 +216,25 @@ def program_leads_to_a_proxy_of_the_users_own(t):
                  [run.probe.pid, "10.77.0.2", 9, "out", BYTES, BYTES, "closed"], "connection")
 
 
+@scenario("I3", "I4", families=None, session="own")
+def program_spares_the_users_own_proxy_in_the_tree(t):
+    """What the proxy opens itself goes where it is meant to, though the proxy is one of those that are redirected."""
+    root = t.world.get("root")
+    proxy = t.child(root)
+    own, server = t.echo(actor=proxy, host="127.0.0.1"), t.echo(host="10.77.0.2")
+    run = Run(t, "--pid", str(root.pid), "--proxy-port", str(port_of(own.local)), root=root)
+    wait_until(lambda: "redirecting" in run.said(), "the redirector")
+    led, direct = root.connect(server.local), proxy.connect(server.local)
+    for connection in (led, direct):
+        exchange(connection, BYTES)
+        connection.close()
+    expect_equal([v["peer"] for v in t.server.visitors(server)], [direct.local], "who visited the server")
+    expect_equal([port_of(v["peer"]) for v in proxy.visitors(own)], [port_of(led.local)], "who visited the proxy")
+    run.process.terminate()
+    run.process.wait(20)
+    t.world.drop()
+
+
 @scenario("S6", families=None, session="own")
 def program_tells_what_it_does(t):
     """flows and stats, asked of a redirector with a connection open."""

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+#   cmake -DARCHIVE=lib.a -DNM=... -DOBJCOPY=... -P seal.cmake
+#
+# Puts `wredir_` before the name of everything in the archive that is not part of the interface, so that a
+# program may have a log_open() of its own.
+
+set(PUBLIC "^(redirector_.*|start_redirector|stop_redirector|get_destination|delete_destination|free_windest)$")
+
+execute_process(COMMAND "${NM}" --extern-only --defined-only --format=posix "${ARCHIVE}"
+    OUTPUT_VARIABLE SYMBOLS COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "(^|\n)[^ \n]+ [A-Z] " SYMBOLS "${SYMBOLS}")
+set(RENAMED "")
+foreach(SYMBOL IN LISTS SYMBOLS)
+    string(REGEX REPLACE "^\n?([^ ]+) .*" "\\1" NAME "${SYMBOL}")
+    # What the compiler makes to reach a name of another object is called after it.
+    string(REGEX MATCH "^\\.refptr\\." PREFIX "${NAME}")
+    string(REGEX REPLACE "^\\.refptr\\." "" NAME "${NAME}")
+    if(NOT NAME MATCHES "${PUBLIC}" AND NOT NAME MATCHES "^__")
+        string(APPEND RENAMED "${PREFIX}${NAME} ${PREFIX}wredir_${NAME}\n")
+    endif()
+endforeach()
+file(WRITE "${ARCHIVE}.renamed" "${RENAMED}")
+execute_process(COMMAND "${OBJCOPY}" --enable-deterministic-archives "--redefine-syms=${ARCHIVE}.renamed" "${ARCHIVE}"
+    COMMAND_ERROR_IS_FATAL ANY)
