@@ -10,7 +10,8 @@
  * the address helpers. The driver states its version itself once a handle is open (divert_open.c).
  *
  * Once loaded, the right DLL stays until the process ends. It makes an event for each thread that begins while it is loaded,
- * and closes it when that thread ends: unloaded before, it would leave the events of all threads that go on.
+ * and closes it when that thread ends: unloaded before, it would leave the events of all threads that go on. And so does our
+ * own DLL: a thread that hangs in the driver when we stop returns to it some day.
  */
 #include "windows/divert_internal.h"
 #include "windows/text.h"
@@ -73,12 +74,11 @@ static wchar_t *dll_folder(const char *dir, redirector_error *error)
     return full;
 }
 
-/* Whether the DLL stays from now on, whatever becomes of our reference. */
-static bool pin(const struct divert_api *api)
+/* Whether the module with this address stays from now on, whatever becomes of our reference. */
+static bool pin(const void *address)
 {
     HMODULE pinned;
-    return GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
-                              (const wchar_t *)(void *)api->module, &pinned);
+    return GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN, address, &pinned);
 }
 
 static HMODULE load_module(const wchar_t *folder, redirector_error *error)
@@ -124,7 +124,7 @@ struct divert_api *divert_load(const char *dir, redirector_error *error)
         error_set(error, REDIRECTOR_DLL_VERSION, 0, detail);
         goto fail;
     }
-    if (!pin(api)) {
+    if (!pin(api->module) || !pin(exports)) {
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
         goto fail;
     }
