@@ -40,7 +40,7 @@ faults: setup ## everything that can go wrong, a line per case, and build/faults
 soak: setup ## connections and faults for MINUTES (30): nothing breaks without a cause, nothing grows; build/soak.txt
 	@$(lab_environment) tests/soak/run --minutes $(or $(MINUTES),30)
 
-bench: setup ## what redirection costs (docs/performance.md): a table, and build/bench.json (half an hour)
+bench: setup ## what redirection costs (docs/performance.md): a table, and build/bench.json (a quarter of an hour)
 	@$(lab_environment) bench/run
 
 bench-quick: setup ## the same in short, less than three minutes

@@ -3,8 +3,8 @@
  * The engine's thread: driver -> receive batch -> engine -> send batch -> driver.
  *
  * Theory of operation: the thread sleeps until the driver has something, somebody wants it to stop, or the engine's
- * next tick is due. On each wake-up it takes process news and socket events first, so that a CONNECT that came before
- * its SYN is also seen before it; then packets. A batch is judged in place: what passes or was rewritten moves up
+ * next tick is due. On each wake-up it takes socket events first, and before them process news, so that a CONNECT that came
+ * before its SYN is also seen before it; then packets. A batch is judged in place: what passes or was rewritten moves up
  * over what was held or dropped, and the whole goes back to the driver in one call.
  */
 #include "service_internal.h"
@@ -15,6 +15,7 @@
 
 enum {
     BATCHES_PER_WAKE_UP = 32,     /* then ticks and stop requests get their turn */
+    NEWS_MS = 20,                 /* so that news of processes do not pile up while nobody asks for them */
     RECEIVE_ERRORS_IN_A_ROW = 64, /* then the handle is taken for dead */
     DRAIN_MS = 150,               /* how long stop empties the queue; the rest leaves when the handle is closed */
 };
@@ -83,6 +84,7 @@ static void host_process_path(void *context, uint32_t pid, char *out, uint32_t s
 static uint32_t host_socket_owner(void *context, const struct tuple *tuple)
 {
     redirector *r = context;
+    loop_take_process_news(r, loop_now_ms());
     return tcptable_owner(r->tcptable, tuple);
 }
 
@@ -128,6 +130,7 @@ static void give_listener(void *context, const struct tuple *row, uint32_t pid)
 static bool host_list_listeners(void *context)
 {
     redirector *r = context;
+    loop_take_process_news(r, loop_now_ms());
     return tcptable_listeners(r->tcptable, give_listener, r->engine);
 }
 
@@ -172,6 +175,7 @@ struct engine_host loop_engine_host(redirector *r)
 void loop_take_process_news(redirector *r, uint64_t now_ms)
 {
     struct process_news news;
+    r->news_ms = now_ms;
     while (process_job_poll(r->job, &news)) {
         if (news.exited) {
             engine_process_exited(r->engine, news.id, now_ms);
@@ -207,6 +211,9 @@ static bool drain_events(redirector *r, uint32_t *errors)
         }
         if (!note_receive(r, result, os_error, errors)) {
             return false;
+        }
+        if (result == DIVERT_BATCH) {
+            loop_take_process_news(r, loop_now_ms());
         }
         for (uint32_t k = 0; result == DIVERT_BATCH && k < batch.count; k++) {
             struct socket_event event;
@@ -342,7 +349,9 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
     while (!atomic_load(&r->stop_requested)) {
         await_work(r);
         atomic_fetch_add_explicit(&r->progress, 1, memory_order_relaxed);
-        loop_take_process_news(r, loop_now_ms());
+        if (loop_now_ms() - r->news_ms >= NEWS_MS) {
+            loop_take_process_news(r, loop_now_ms());
+        }
         request_serve(r);
         bool alive = drain_events(r, &event_errors);
         if (!drain_packets(r, BATCHES_PER_WAKE_UP, &packet_errors, &event_errors, &dry) || !alive) {

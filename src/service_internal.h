@@ -61,6 +61,7 @@ struct redirector {
     uint64_t log_lines_lost; /* once the log is closed */
 
     /* The engine's thread only. */
+    uint64_t news_ms; /* when process news were taken */
     struct outbox outbox;
 };
 
@@ -70,7 +71,10 @@ DWORD WINAPI loop_thread(void *redirector_pointer);
 /** What the engine asks of the loop. */
 struct engine_host loop_engine_host(redirector *r);
 
-/** Hands process news to the engine: before the first packet, and on each wake-up. */
+/**
+ * Hands process news to the engine: wherever it is about to judge a process id by what it knows, and now and then. Not for
+ * each packet: it is a system call.
+ */
 void loop_take_process_news(redirector *r, uint64_t now_ms);
 
 uint64_t loop_now_ms(void);
