@@ -5,7 +5,7 @@
 # Puts `wredir_` before the name of everything in the archive that is not part of the interface, so that a
 # program may have a log_open() of its own.
 
-set(PUBLIC "^(redirector_.*|start_redirector|stop_redirector|get_destination|delete_destination|free_windest)$")
+set(PUBLIC "^(redirector_.*|wredir_.*|start_redirector|stop_redirector|get_destination|delete_destination|free_windest)$")
 
 execute_process(COMMAND "${NM}" --extern-only --defined-only --format=posix "${ARCHIVE}"
     OUTPUT_VARIABLE SYMBOLS COMMAND_ERROR_IS_FATAL ANY)
