@@ -82,7 +82,7 @@ static enum verdict hold_for_owner(struct engine *e, const struct attempt *a)
 }
 
 /* Marks a held SYN: all is known about it, and it waits for the driver's filter. */
-static void wait_for_cover(struct engine *e, uint32_t id, uint32_t pid, uint64_t now_ms)
+static void wait_for_cover(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms)
 {
     struct pending_entry *held = &e->pending.entries[id];
     if (!held->redirect) {
@@ -90,6 +90,7 @@ static void wait_for_cover(struct engine *e, uint32_t id, uint32_t pid, uint64_t
         held->deadline_ms = now_ms + COVER_WAIT_MS;
         COUNT(e, cover_waits);
     }
+    held->of_tree = redirected;
     held->pid = pid;
     if (held->meta.outbound) {
         cover_flow(&e->cover, now_ms);
@@ -101,7 +102,7 @@ static enum verdict hold_for_cover(struct engine *e, const struct attempt *a)
 {
     enum verdict verdict = hold(e, a);
     if (verdict == VERDICT_HOLD) {
-        wait_for_cover(e, pending_find(&e->pending, &a->packet->tuple), a->pid, a->now_ms);
+        wait_for_cover(e, pending_find(&e->pending, &a->packet->tuple), a->redirected, a->pid, a->now_ms);
     }
     return verdict;
 }
@@ -206,7 +207,7 @@ static void let_go(struct engine *e, uint32_t id, bool redirected, uint32_t pid,
                                    : carry_out(e, &a);
     }
     if (verdict == VERDICT_HOLD) {
-        wait_for_cover(e, id, pid, now_ms);
+        wait_for_cover(e, id, redirected, pid, now_ms);
     } else {
         leave(e, id, verdict, &meta, pid, now_ms);
     }
@@ -264,7 +265,7 @@ void engine_held_retry(struct engine *e, bool covered, uint64_t now_ms)
         const struct pending_entry *held = &e->pending.entries[id];
         next = held->next;
         if (held->redirect && covered) {
-            let_go(e, id, true, held->pid, now_ms);
+            let_go(e, id, held->of_tree, held->pid, now_ms); /* the listener it is for may be gone meanwhile */
         } else if (held->redirect) {
             give_up(e, id, now_ms);
         }

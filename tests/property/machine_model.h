@@ -20,6 +20,7 @@ struct connection {
     enum way way;
     bool flow, incoming, passing, answered, has_row;
     uint32_t pid, isn, missed;
+    uint64_t begun_ms;
 };
 
 struct port {

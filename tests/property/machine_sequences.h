@@ -94,6 +94,7 @@ static inline void step_connect(struct connection *c)
     if (led) {
         struct tuple want = steered(c);
         c->answered = false;
+        c->begun_ms = m.f->now;
         c->seen = tuple_in(&m.f->last);
         if (port_in_use(source_port(&want), c)) {
             assert_false(port_in_use(source_port(&c->seen), c)); /* O3 */
@@ -132,11 +133,32 @@ static inline void step_reply(struct connection *c)
     }
 }
 
+/* A look at the TCP table may be due meanwhile, and the end of what nobody has answered. */
+static inline void time_passes(uint64_t ms)
+{
+    uint32_t asked = m.f->connected.asked;
+    pass_time(m.f, ms);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        struct connection *c = &m.all[i];
+        if (c->flow && !c->answered && m.f->now - c->begun_ms >= FLOW_OPENING_MS) {
+            over(c);
+        }
+        if (m.f->connected.asked == asked) {
+            continue;
+        }
+        c->missed = c->flow && c->answered && !c->has_row ? c->missed + 1 : 0;
+        if (c->missed == LOST_AFTER) {
+            met.lost++;
+            over(c);
+        }
+    }
+}
+
 static inline void step_reset(struct connection *c)
 {
     if (c->flow) {
         assert_int_equal(sends(c, rst_of(&c->tuple, 1, 2)), VERDICT_REWRITE);
-        pass_time(m.f, FLOW_LINGER_RST_MS);
+        time_passes(FLOW_LINGER_RST_MS);
         over(c);
     }
 }
@@ -194,21 +216,12 @@ static inline void step_rules(void)
 /* Time up to one look. Flows without an answer end before that, by their own time-out. */
 static inline void step_look(void)
 {
-    uint32_t asked = m.f->connected.asked;
     for (int i = 0; i < CONNECTIONS; i++) {
         if (m.all[i].flow && !m.all[i].answered) {
             step_reply(&m.all[i]);
         }
     }
-    pass_time(m.f, LOOK_MS);
-    for (int i = 0; m.f->connected.asked != asked && i < CONNECTIONS; i++) {
-        struct connection *c = &m.all[i];
-        c->missed = c->flow && !c->has_row ? c->missed + 1 : 0;
-        if (c->missed == LOST_AFTER) {
-            met.lost++;
-            over(c);
-        }
-    }
+    time_passes(LOOK_MS);
 }
 
 static inline void check_always(void)

@@ -280,6 +280,27 @@ static void listeners_of_the_tree_are_covered_inbound(void **state)
     check_balance(f);
 }
 
+/* A stranger's SYN to a listener of the tree waits for the filter; when it is in place, the listener is gone. */
+static void a_waiting_syn_whose_listener_closes_is_its_owners_again(void **state)
+{
+    struct fixture *f = *state;
+    replaced(f);
+    opens(f, ROOT, "127.0.0.1", LISTENING);
+    struct tuple t = tuple_of("127.0.0.1", 50123, "127.0.0.1", LISTENING);
+    f->loopback = true;
+    connects(f, STRANGER, &t);
+    assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
+    closes(f, ROOT, "127.0.0.1", LISTENING);
+    while (replaced(f)) {
+        ;
+    }
+    assert_int_equal(f->injected_count, 1);
+    struct tuple left = tuple_in(f->injected[0]);
+    assert_true(tuple_equal(&left, &t)); /* I1 */
+    assert_int_equal(COUNTER(f, flows_total), 0);
+    check_balance(f);
+}
+
 static void four_thousand_flows_are_covered(void **state)
 {
     struct fixture *f = *state;
@@ -333,6 +354,7 @@ int main(void)
         WITH_COVER(a_replacement_that_takes_for_ever_lets_the_syn_pass),
         WITH_COVER(a_syn_that_comes_during_a_replacement_that_forgets_it),
         WITH_COVER(listeners_of_the_tree_are_covered_inbound),
+        WITH_COVER(a_waiting_syn_whose_listener_closes_is_its_owners_again),
         WITH_COVER(four_thousand_flows_are_covered),
         WITH_COVER(stop_lets_waiting_syns_pass),
     };
