@@ -71,7 +71,7 @@ static_assert((int)OUTBOX_BYTES >= (int)PACKET_MAX, "any packet finds room in an
 static bool host_process_facts(void *context, uint32_t pid, struct process_facts *out)
 {
     redirector *r = context;
-    loop_take_process_news(r, loop_now_ms()); /* the process may be gone: then the news are all that is left of it */
+    loop_take_process_news(r); /* the process may be gone: then the news are all that is left of it */
     return process_facts(r->job, pid, out);
 }
 
@@ -84,7 +84,7 @@ static void host_process_path(void *context, uint32_t pid, char *out, uint32_t s
 static uint32_t host_socket_owner(void *context, const struct tuple *tuple)
 {
     redirector *r = context;
-    loop_take_process_news(r, loop_now_ms());
+    loop_take_process_news(r);
     return tcptable_owner(r->tcptable, tuple);
 }
 
@@ -130,7 +130,7 @@ static void give_listener(void *context, const struct tuple *row, uint32_t pid)
 static bool host_list_listeners(void *context)
 {
     redirector *r = context;
-    loop_take_process_news(r, loop_now_ms());
+    loop_take_process_news(r);
     return tcptable_listeners(r->tcptable, give_listener, r->engine);
 }
 
@@ -172,10 +172,10 @@ struct engine_host loop_engine_host(redirector *r)
 
 /* ---- intake ---- */
 
-void loop_take_process_news(redirector *r, uint64_t now_ms)
+void loop_take_process_news(redirector *r)
 {
     struct process_news news;
-    r->news_ms = now_ms;
+    uint64_t now_ms = r->news_ms = loop_now_ms();
     while (process_job_poll(r->job, &news)) {
         if (news.exited) {
             engine_process_exited(r->engine, news.id, now_ms);
@@ -213,7 +213,7 @@ static bool drain_events(redirector *r, uint32_t *errors)
             return false;
         }
         if (result == DIVERT_BATCH) {
-            loop_take_process_news(r, loop_now_ms());
+            loop_take_process_news(r);
         }
         for (uint32_t k = 0; result == DIVERT_BATCH && k < batch.count; k++) {
             struct socket_event event;
@@ -350,7 +350,7 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
         await_work(r);
         atomic_fetch_add_explicit(&r->progress, 1, memory_order_relaxed);
         if (loop_now_ms() - r->news_ms >= NEWS_MS) {
-            loop_take_process_news(r, loop_now_ms());
+            loop_take_process_news(r);
         }
         request_serve(r);
         bool alive = drain_events(r, &event_errors);

@@ -116,7 +116,7 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     if (!r->job) {
         return false;
     }
-    loop_take_process_news(r, loop_now_ms());
+    loop_take_process_news(r);
     engine_look_at_listeners(r->engine, loop_now_ms());
     const struct cover *cover = engine_cover_wanted(r->engine, loop_now_ms());
     bool ok = diversion_open(&r->diversion, r->api, cover, (uint16_t)config->proxy_port,

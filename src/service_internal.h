@@ -75,7 +75,7 @@ struct engine_host loop_engine_host(redirector *r);
  * Hands process news to the engine: wherever it is about to judge a process id by what it knows, and now and then. Not for
  * each packet: it is a system call.
  */
-void loop_take_process_news(redirector *r, uint64_t now_ms);
+void loop_take_process_news(redirector *r);
 
 uint64_t loop_now_ms(void);
 

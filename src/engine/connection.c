@@ -85,12 +85,12 @@ static enum verdict hold_for_owner(struct engine *e, const struct attempt *a)
 static void wait_for_cover(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms)
 {
     struct pending_entry *held = &e->pending.entries[id];
-    if (!held->redirect) {
-        held->redirect = held->owner_asked = true;
+    if (!held->awaits_cover) {
+        held->awaits_cover = held->owner_asked = true;
         held->deadline_ms = now_ms + COVER_WAIT_MS;
         COUNT(e, cover_waits);
     }
-    held->of_tree = redirected;
+    held->redirect = redirected;
     held->pid = pid;
     if (held->meta.outbound) {
         cover_flow(&e->cover, now_ms);
@@ -264,9 +264,9 @@ void engine_held_retry(struct engine *e, bool covered, uint64_t now_ms)
     for (uint32_t id = e->pending.held.head; id != PENDING_NONE; id = next) {
         const struct pending_entry *held = &e->pending.entries[id];
         next = held->next;
-        if (held->redirect && covered) {
-            let_go(e, id, held->of_tree, held->pid, now_ms); /* the listener it is for may be gone meanwhile */
-        } else if (held->redirect) {
+        if (held->awaits_cover && covered) {
+            let_go(e, id, held->redirect, held->pid, now_ms); /* the listener it is for may be gone meanwhile */
+        } else if (held->awaits_cover) {
             give_up(e, id, now_ms);
         }
     }

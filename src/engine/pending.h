@@ -38,15 +38,15 @@ struct pending_entry {
     uint64_t deadline_ms;
     int64_t syn_time;    /* when the driver saw the newest SYN that has left, or was given up: older events are its */
     uint32_t isn;        /* USED, HELD: of the SYN */
-    uint32_t pid;        /* owner, if redirect; 0: not known, and need not be */
+    uint32_t pid;        /* owner, if redirect or awaits_cover; 0: not known, and need not be */
     uint32_t slot;       /* HELD: where the bytes are */
     uint32_t length;     /* HELD */
     uint32_t prev, next; /* queue: held entries stand in one, all others in the other */
     struct packet_meta meta; /* HELD */
     uint8_t state;
-    bool redirect;    /* DECIDED, USED: the verdict. HELD: it waits for nothing but the driver's filter (cover.h) */
-    bool of_tree;     /* HELD, with redirect: its owner is redirected; else it is another's, to a listener or proxy */
-    bool owner_asked; /* HELD: the TCP table was already looked at, or need not be */
+    bool redirect;     /* DECIDED, USED: the verdict. HELD, awaits_cover: whether its owner is redirected */
+    bool awaits_cover; /* HELD: it waits for nothing but the driver's filter (cover.h) */
+    bool owner_asked;  /* HELD: the TCP table was already looked at, or need not be */
 };
 
 struct pending_queue {

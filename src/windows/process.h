@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 /**
- * Opens a process just to identify it (least rights). false: *error says NO_SUCH_PROCESS, PROCESS_DENIED or NO_MEMORY. An exited
- * process whose object lingers counts as no such process.
+ * Opens a process just to identify it (least rights). false: *error says NO_SUCH_PROCESS, PROCESS_DENIED or NO_MEMORY.
+ * An exited process whose object lingers counts as no such process.
  */
 bool process_identify(uint32_t pid, struct process_id *out, redirector_error *error);
 

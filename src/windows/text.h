@@ -21,7 +21,8 @@ wchar_t *text_to_wide(const char *utf8);
 size_t text_from_wide(const wchar_t *wide, char *out, size_t size);
 
 /** Makes one harmless line of it, in place: control characters and those that turn the direction of writing become
- *  '?', a character that is cut off at the end goes. Process names and paths come from strangers, and a log is read on terminals. */
+ *  '?', a character that is cut off at the end goes. Process names and paths come from strangers, and a log is read on
+ *  terminals. */
 void text_clean(char *utf8);
 
 /** Whether a path names its drive or server itself, so that no current folder has a say in it. */
