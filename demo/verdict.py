@@ -19,7 +19,7 @@ import re
 from urllib.parse import urlsplit
 
 # Counters of the lab for packets that Windows would have refused or lost.
-LOSSES = ("overflow", "timeout", "truncated", "bad_checksum", "inbound_loopback", "inbound_not_local", "loopback_source",
+LOSSES = ("lost_in_queue", "truncated", "bad_checksum", "inbound_loopback", "inbound_not_local", "loopback_source", "outbound_loopback",
           "too_big", "unsent", "refused", "capture_lost")
 MIN_OVERLAP = 4  # requests of the bystander that must lie between the first and the last redirected request
 

@@ -94,7 +94,7 @@ SPOILT = {
     "library counts a send error": lambda r: r["events"][-1]["stats"].update(SendErrors=1),
     "library counts a refused connection": lambda r: r["events"][-1]["stats"].update(FlowsRefused=1),
     "lab was not strict": lambda r: r["counters"].update(strict=False),
-    "lab lost packets": lambda r: r["counters"].update(overflow=1),
+    "lab lost packets": lambda r: r["counters"].update(lost_in_queue=1),
     "lab dropped bad checksums": lambda r: r["counters"].update(bad_checksum=1),
     "lab's counters are missing": lambda r: r["counters"].clear(),
     "bystander's page damaged": lambda r: r["records"][2].update(sha256="other"),

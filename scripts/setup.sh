@@ -9,8 +9,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-readonly dll_sha256=c1e060ee19444a259b2162f8af0f3fe8c4428a1c6f694dce20de194ac8d7d9a2
-readonly sys_sha256=8da085332782708d8767bcace5327a6ec7283c17cfb85e40b03cd2323a90ddc2
+. scripts/windivert.sh
 readonly stage=build/windivert
 lab=${LAB:-on}
 missing=0
@@ -87,11 +86,6 @@ install_packages() {
 }
 
 # ---------------------------------------------------------------------------------------------- WinDivert
-
-# is_genuine FILE SHA256
-is_genuine() {
-    [ -f "$1" ] && [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]
-}
 
 # genuine_windivert FOLDER: both files are there, and are the pinned ones.
 genuine_windivert() {

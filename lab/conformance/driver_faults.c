@@ -44,6 +44,15 @@ static void fill(uint32_t first, int count)
     WinDivertClose(above);
 }
 
+/* What waits for the runner is not to grow too old meanwhile. */
+static HANDLE open_patient(void)
+{
+    HANDLE h = open_or_exit(FILTER, LAYER_NETWORK, 0, 0);
+
+    require("queue time", WinDivertSetParam(h, PARAM_QUEUE_TIME, 16000));
+    return h;
+}
+
 static void expect_segment(const char *name, HANDLE h, uint32_t number)
 {
     if (check_success(name, receive(h, &p, PATIENCE_MS)))
@@ -72,7 +81,7 @@ static void role_open_late(DWORD ms)
 
 static void role_recv(void)
 {
-    HANDLE h = open_or_exit(FILTER, LAYER_NETWORK, 0, 0);
+    HANDLE h = open_patient();
 
     fill(1, 1);
     step();
@@ -178,9 +187,10 @@ static DWORD WINAPI set_param(void *h)
 /* A call of each kind is not answered until the driver goes on. */
 static void role_stall(void)
 {
-    HANDLE h = open_or_exit(FILTER, LAYER_NETWORK, 0, 0), thread;
+    HANDLE h = open_patient(), thread;
     static struct pending recv, send;
 
+    WinDivertSetParam(h, PARAM_QUEUE_TIME, 16000); /* the runner takes its time */
     fill(40, 1);
     step();
     begin_recv(&recv, h);

@@ -92,6 +92,71 @@ static void test_bind(void)
     WinDivertClose(h);
 }
 
+/*
+ * "CONNECT: local address and port, remote address and port are all known"; "BIND: explicit and implicit binds". A
+ * connect without a bind first is both.
+ */
+static void test_implicit_bind(const char *server, const char *own)
+{
+    HANDLE h = open_or_exit("tcp and event == CONNECT and localPort > 0 and localAddr != :: and remotePort == 8000",
+                            LAYER_SOCKET, 0, FLAG_RECV_ONLY);
+    HANDLE all =
+        open_or_exit("tcp and (event == BIND or event == CONNECT)", LAYER_SOCKET, 10, FLAG_SNIFF | FLAG_RECV_ONLY);
+    struct sockaddr_storage a;
+    uint16_t port;
+    char filter[100];
+
+    check_equal("a filter of the local end", (unsigned)connect_error(server, ECHO_PORT), WSAEACCES);
+    require("its BIND", receive(all, &got, PATIENCE_MS));
+    port = got.addr.socket.local_port;
+    check("is asked first, with the port", got.addr.event == EVENT_BIND && port, "event %u port %u", got.addr.event,
+          port);
+    require("its CONNECT", receive(all, &got, PATIENCE_MS));
+    net_address(own, 0, &a);
+    check("then the connect, from there",
+          got.addr.event == EVENT_CONNECT && got.addr.socket.local_port == port &&
+              got.addr.socket.local_addr[0] == (a.ss_family == AF_INET
+                                                    ? ntohl(((struct sockaddr_in *)&a)->sin_addr.s_addr)
+                                                    : net_get32(((struct sockaddr_in6 *)&a)->sin6_addr.s6_addr + 12)),
+          "event %u port %u address %08x", got.addr.event, got.addr.socket.local_port, got.addr.socket.local_addr[0]);
+    check_nothing_queued("each once", all);
+    WinDivertClose(all);
+    close_and_check("nothing more after CLOSE", h, server);
+    snprintf(filter, sizeof filter, "tcp and event == BIND and processId == %lu", GetCurrentProcessId());
+    h = open_or_exit(filter, LAYER_SOCKET, 0, FLAG_RECV_ONLY);
+    check_equal("an implicit bind is prevented, too", (unsigned)connect_error(server, ECHO_PORT), WSAEACCES);
+    close_and_check("and not after CLOSE", h, server);
+}
+
+/* What is allowed is done as it was told: the port that the system chose, one BIND, one CONNECT, one flow. */
+static void test_allowed(const char *server, const char *own)
+{
+    HANDLE h = open_or_exit("tcp and event == CONNECT and remotePort == 1", LAYER_SOCKET, 0, FLAG_RECV_ONLY);
+    HANDLE all =
+        open_or_exit("tcp and (event == BIND or event == CONNECT)", LAYER_SOCKET, 10, FLAG_SNIFF | FLAG_RECV_ONLY);
+    struct sockaddr_storage a;
+    int len = net_address(own, 0, &a);
+    SOCKET s = socket(a.ss_family, SOCK_STREAM, 0);
+
+    require("bind", bind(s, (void *)&a, len) == 0);
+    check("a bind to any port gets the one that was told",
+          receive(all, &got, PATIENCE_MS) && got.addr.event == EVENT_BIND &&
+              got.addr.socket.local_port == net_local_port(s),
+          "event %u, port %u, not %u", got.addr.event, got.addr.socket.local_port, net_local_port(s));
+    closesocket(s);
+    s = net_connect(server, ECHO_PORT);
+    check("a connect without bind: BIND", receive(all, &got, PATIENCE_MS) && got.addr.event == EVENT_BIND, "event %u",
+          got.addr.event);
+    check("CONNECT",
+          receive(all, &got, PATIENCE_MS) && got.addr.event == EVENT_CONNECT &&
+              got.addr.socket.local_port == net_local_port(s),
+          "event %u, port %u, not %u", got.addr.event, got.addr.socket.local_port, net_local_port(s));
+    check_nothing_queued("and each once", all);
+    closesocket(s);
+    WinDivertClose(all);
+    WinDivertClose(h);
+}
+
 /* "Blocks for all processes that match." */
 static void test_datagrams(void)
 {
@@ -107,7 +172,14 @@ static void test_datagrams(void)
     check_equal("of the process that sent it", got.addr.socket.process_id, GetCurrentProcessId());
     check_equal("a connection is not meant", (unsigned)connect_error(SERVER4, ECHO_PORT), 0);
     closesocket(s);
-    WinDivertClose(h);
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    check("to connect a socket of that kind fails", connect(s, (void *)&a, len) != 0 && WSAGetLastError() == WSAEACCES,
+          "error %d", WSAGetLastError());
+    closesocket(s);
+    close_and_check("and nothing does after CLOSE", h, SERVER4);
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    check("then a datagram is sent", sendto(s, "x", 1, 0, (void *)&a, len) == 1, "error %d", WSAGetLastError());
+    closesocket(s);
 }
 
 /* Values of 128 bits, conditionals, processes. */
@@ -140,6 +212,10 @@ int main(void)
     test_connect(SERVER6, "tcp and event == CONNECT and remoteAddr == fd77::2 and remotePort == 8000");
     test_drop();
     test_bind();
+    test_implicit_bind(SERVER4, CLIENT4);
+    test_implicit_bind(SERVER6, CLIENT6);
+    test_allowed(SERVER4, CLIENT4);
+    test_allowed(SERVER6, CLIENT6);
     test_datagrams();
     test_filters();
     return check_failures != 0;

@@ -55,6 +55,7 @@ static int role_listen(char **argv)
 
 /* --- expectations ------------------------------------------------------------------------- */
 
+/* An IPv4 address is mapped, the wildcard, too. Where there is no remote end, all words are 0. */
 static void words_of(const char *text, uint32_t words[4])
 {
     struct sockaddr_storage a;
@@ -64,7 +65,7 @@ static void words_of(const char *text, uint32_t words[4])
     net_address(text, 0, &a);
     if (a.ss_family == AF_INET) {
         words[0] = net_get32((uint8_t *)&((struct sockaddr_in *)&a)->sin_addr);
-        words[1] = words[0] ? 0xFFFF : 0;
+        words[1] = 0xFFFF;
         return;
     }
     bytes = (uint8_t *)&((struct sockaddr_in6 *)&a)->sin6_addr;
@@ -83,6 +84,8 @@ static void expect(const char *name, int event, DWORD pid, const char *local, in
 
     words_of(local, local_words);
     words_of(remote, remote_words);
+    if (remote_port == 0)
+        memset(remote_words, 0, sizeof remote_words);
     check(name,
           good && a->layer == LAYER_SOCKET && a->event == event && a->socket.process_id == pid && a->ipv6 == ipv6 &&
               a->socket.protocol == IPPROTO_TCP && a->outbound == (event != EVENT_ACCEPT) &&

@@ -35,6 +35,7 @@ enum windivert_event {
 #define FLAG_DROP 0x02u
 #define FLAG_RECV_ONLY 0x04u
 #define FLAG_SEND_ONLY 0x08u
+#define FLAG_FRAGMENTS 0x20u
 
 enum windivert_param {
     PARAM_QUEUE_LENGTH = 0,

@@ -5,14 +5,19 @@
 // and closes it; if all are closed, it is a second injection; if there is none, the program's own.
 // Equal packets (retransmissions) have equal keys and an entry each, so they are told apart by number.
 // The entry says at which handle the packet was received, also when another one injects it: a handle
-// that replaces a closed one finishes its work.
+// that replaces a closed one finishes its work. But what the injecting handle has received comes first.
 //
-// Order: every captured packet gets a number. Per flow (the tuple as captured) the greatest number
-// injected is remembered; a smaller one after it is a packet out of order.
+// Order: every captured packet gets a number, which is kept with the handle that takes the packet until
+// it is received there (takings.c). Per flow (the tuple as captured) the greatest number injected is
+// remembered; a smaller one after it is a packet out of order. A packet that was injected and is taken by
+// a handle below keeps its number; until it is received there, it is under way. But that it was injected
+// may be told after its reception: then the reception is early, and what is told is not taken for the
+// injection of what was received.
 #include "audit.h"
 
-#include <stdbool.h>
 #include <string.h>
+
+#include "takings.h"
 
 enum {
     LEDGER = 1 << 18,
@@ -20,6 +25,7 @@ enum {
     CHAIN_LOOK = 256, // entries of one key that are looked at
     FLOWS = 1 << 16,
     ACCOUNTS = 256,
+    EARLY = 256,
     NOBODY = 0xffffffff,
 };
 
@@ -31,8 +37,15 @@ static struct entry {
     uint32_t account, owner;
     uint32_t epoch;
     enum state state;
-    bool on_its_way; // injected, and not seen again by another handle
 } ledger[LEDGER];
+
+static struct takings under_way; // injected and diverted by a handle below
+static struct {
+    uint64_t key;
+    uint32_t entry; // in the ledger
+    bool used;
+} early[EARLY];
+static uint32_t early_end;
 
 static uint32_t chains[CHAINS]; // index of the newest entry, plus 1
 static uint32_t ledger_end;     // where the next entry goes
@@ -47,81 +60,33 @@ static struct {
     uint32_t id; // 0: free
     uint32_t owner;
     struct audit_account counts;
+    struct takings takings;
 } accounts[ACCOUNTS];
 static struct audit_account closed, total;
 static uint32_t last_id;
 
-static uint64_t mix(uint64_t hash, uint64_t word)
+static int account_index(uint32_t id)
 {
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-    return hash ^ hash >> 32;
-}
-
-static uint64_t mix_bytes(uint64_t hash, const uint8_t *at, size_t length)
-{
-    uint64_t word;
-
-    for (; length >= sizeof(word); at += sizeof(word), length -= sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
-        hash = mix(hash, word);
+    for (int i = 0; id && i < ACCOUNTS; i++) {
+        if (accounts[i].id == id)
+            return i;
     }
-    word = length;
-    memcpy((uint8_t *)&word + 1, at, length);
-    return mix(hash, word);
-}
-
-// Everything behind the IP header but ports and the sum.
-static uint64_t key_of(const struct packet *packet)
-{
-    uint64_t hash = mix(packet->protocol, packet->ipv6 != NULL);
-    const uint8_t *at = packet->transport;
-    uint32_t length = packet->transport_length;
-    uint32_t skip = packet->tcp || packet->udp ? 4 : 0;
-    uint32_t sum = packet->tcp ? 16 : packet->udp ? 6 : packet->icmp || packet->icmpv6 ? 2 : length;
-
-    if (!at) { // a fragment without header
-        at = packet->data + (packet->ip ? (packet->ip[0] & 15) * 4 : 40);
-        sum = length = (uint32_t)(packet->data + packet->length - at);
-    }
-    hash = mix_bytes(hash, at + skip, sum - skip);
-    return sum + 2 <= length ? mix_bytes(hash, at + sum + 2, length - sum - 2) : hash;
-}
-
-static uint64_t flow_of(const struct packet *packet)
-{
-    uint32_t addresses[8];
-    uint64_t hash = mix(packet->protocol, (uint64_t)packet_port(packet, true) << 16 | packet_port(packet, false));
-
-    packet_address(packet, true, addresses);
-    packet_address(packet, false, addresses + 4);
-    return mix_bytes(hash, (const uint8_t *)addresses, sizeof(addresses)) | 1; // never 0
-}
-
-struct audit_look audit_look(const struct packet *packet, const struct wd_address *address)
-{
-    uint64_t flags = address->outbound | address->impostor << 1 | address->ip_checksum << 2 |
-                     address->tcp_checksum << 3 | address->udp_checksum << 4;
-
-    return (struct audit_look){key_of(packet), mix_bytes(flags, packet->data, packet->length)};
+    return -1;
 }
 
 // The account's counts; those of a handle that is no more are kept together.
 static struct audit_account *account_find(uint32_t id)
 {
-    for (int i = 0; id && i < ACCOUNTS; i++) {
-        if (accounts[i].id == id)
-            return &accounts[i].counts;
-    }
-    return &closed;
+    int index = account_index(id);
+
+    return index < 0 ? &closed : &accounts[index].counts;
 }
 
 static uint32_t account_owner(uint32_t id)
 {
-    for (int i = 0; id && i < ACCOUNTS; i++) {
-        if (accounts[i].id == id)
-            return accounts[i].owner;
-    }
-    return 0;
+    int index = account_index(id);
+
+    return index < 0 ? 0 : accounts[index].owner;
 }
 
 uint32_t audit_join(uint32_t owner)
@@ -149,12 +114,28 @@ static void account_add(struct audit_account *to, const struct audit_account *fr
 
 void audit_leave(uint32_t id)
 {
-    for (int i = 0; id && i < ACCOUNTS; i++) {
-        if (accounts[i].id != id)
-            continue;
-        account_add(&closed, &accounts[i].counts);
-        accounts[i].id = 0;
-    }
+    int index = account_index(id);
+
+    if (index < 0)
+        return;
+    account_add(&closed, &accounts[index].counts);
+    takings_free(&accounts[index].takings);
+    accounts[index].id = 0;
+}
+
+void audit_taken(uint32_t account, uint64_t key, uint64_t place)
+{
+    int index = account_index(account);
+
+    if (index >= 0)
+        takings_add(&accounts[index].takings, key, place);
+}
+
+bool audit_find_taken(uint32_t account, uint64_t key, uint64_t *place)
+{
+    int index = account_index(account);
+
+    return index >= 0 && takings_join(&accounts[index].takings, key, place);
 }
 
 uint64_t audit_order_new(void)
@@ -174,19 +155,57 @@ static struct entry *chain_next(const struct entry *entry)
     return entry->next == NOBODY ? NULL : &ledger[entry->next];
 }
 
-uint64_t audit_order_again(const struct packet *packet)
+// The oldest packet of this key, but for that one, which the account's process (0: any) has received and not
+// injected; what the account's handle itself has received comes first.
+static struct entry *oldest_open(uint64_t key, uint32_t account, const struct entry *but)
 {
-    uint64_t key = key_of(packet);
+    uint32_t owner = account_owner(account);
+    struct entry *here = NULL, *anywhere = NULL;
     int looked = 0;
 
     for (struct entry *entry = chain_first(key); entry && looked < CHAIN_LOOK; entry = chain_next(entry)) {
-        if (entry->key == key && entry->on_its_way && entry->epoch == epoch) {
-            entry->on_its_way = false;
-            return entry->order;
-        }
         looked++;
+        if (entry->key != key || entry->state != OPEN || entry == but || (account && entry->owner != owner))
+            continue;
+        anywhere = entry; // the last one found is the oldest
+        if (entry->account == account)
+            here = entry;
     }
-    return audit_order_new();
+    return here ? here : anywhere;
+}
+
+// The number of a packet that has been injected; true: which is not told yet.
+static bool order_again(uint64_t key, uint64_t *place)
+{
+    const struct entry *open;
+
+    if (takings_join(&under_way, key, place))
+        return false;
+    open = oldest_open(key, 0, NULL);
+    *place = open ? open->order : audit_order_new();
+    return true;
+}
+
+static void early_add(uint64_t key, uint32_t entry)
+{
+    early[early_end].key = key;
+    early[early_end].entry = entry;
+    early[early_end].used = true;
+    early_end = (early_end + 1) % EARLY;
+}
+
+// The oldest reception of this key that was told before the injection. NULL: none.
+static struct entry *early_take(uint64_t key)
+{
+    for (uint32_t i = 0; i < EARLY; i++) {
+        uint32_t at = (early_end + i) % EARLY;
+
+        if (early[at].used && early[at].key == key) {
+            early[at].used = false;
+            return &ledger[early[at].entry];
+        }
+    }
+    return NULL;
 }
 
 static void ledger_remove(struct entry *entry)
@@ -206,18 +225,21 @@ void audit_received(uint32_t account, const struct packet *packet, const struct 
 {
     struct entry *entry = &ledger[ledger_end];
     struct audit_look look = audit_look(packet, address);
-    uint32_t *newest = &chains[look.key % CHAINS];
+    uint32_t *newest;
 
     if (!account)
         return;
+    if (place == AUDIT_AGAIN && order_again(look.key, &place))
+        early_add(look.key, ledger_end);
     account_find(account)->received++;
     total.received++;
     if (entry->state != FREE)
         ledger_remove(entry);
+    newest = &chains[look.key % CHAINS];
     *entry = (struct entry){
         .key = look.key,
         .whole = look.whole,
-        .flow = flow_of(packet),
+        .flow = audit_flow(packet),
         .order = place,
         .next = *newest ? *newest - 1 : NOBODY,
         .previous = NOBODY,
@@ -249,7 +271,6 @@ static void settle(struct entry *entry, const struct audit_look *look)
     struct audit_account one = {0};
 
     entry->state = CLOSED;
-    entry->on_its_way = true;
     one.reordered = overtaken(entry);
     if (entry->whole == look->whole)
         one.unchanged = 1;
@@ -261,26 +282,44 @@ static void settle(struct entry *entry, const struct audit_look *look)
     account_add(&total, &one);
 }
 
-void audit_injected(uint32_t account, const struct audit_look *look)
+// The last one of this key and the account's process, but for that one, that has been injected.
+static const struct entry *last_closed(uint64_t key, uint32_t account, const struct entry *but)
 {
     uint32_t owner = account_owner(account);
-    struct entry *open = NULL, *done = NULL;
     int looked = 0;
+
+    for (struct entry *entry = chain_first(key); entry && looked < CHAIN_LOOK; entry = chain_next(entry)) {
+        looked++;
+        if (entry->key == key && entry != but && entry->owner == owner && entry->state == CLOSED &&
+            entry->epoch == epoch)
+            return entry;
+    }
+    return NULL;
+}
+
+void audit_given_back(uint32_t account, uint64_t key)
+{
+    uint64_t place;
+
+    if (!audit_find_taken(account, key, &place) || place == AUDIT_AGAIN)
+        place = audit_order_new();
+    if (!early_take(key))
+        takings_add(&under_way, key, place);
+}
+
+void audit_injected(uint32_t account, const struct audit_look *look, bool absorbed)
+{
+    const struct entry *received = absorbed ? early_take(look->key) : NULL, *done;
+    struct entry *open;
 
     if (!account)
         return;
-    for (struct entry *entry = chain_first(look->key); entry && looked < CHAIN_LOOK; entry = chain_next(entry)) {
-        looked++;
-        if (entry->key != look->key || entry->owner != owner)
-            continue;
-        if (entry->state == OPEN)
-            open = entry; // the last one found is the oldest
-        else if (!done && entry->epoch == epoch)
-            done = entry;
-    }
+    open = oldest_open(look->key, account, received);
+    if (absorbed && !received)
+        takings_add(&under_way, look->key, open ? open->order : audit_order_new());
     if (open) {
         settle(open, look);
-    } else if (done) {
+    } else if ((done = last_closed(look->key, account, received)) != NULL) {
         account_find(done->account)->twice++;
         total.twice++;
     } else {

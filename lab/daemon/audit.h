@@ -6,11 +6,11 @@
 #ifndef LAB_AUDIT_H
 #define LAB_AUDIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "abi.h"
-#include "packet.h"
+#include "audit_look.h"
 
 // What one handle, as the one that received them, or as the injector of its own, has seen of packets.
 struct audit_account {
@@ -22,25 +22,30 @@ struct audit_account {
     uint64_t own;       // injected, and not known as received
 };
 
-// A packet as user mode gives it to Send, before the driver has changed its copy.
-struct audit_look {
-    uint64_t key;   // by what a program leaves alone
-    uint64_t whole; // by everything
-};
-
 // An account for a handle of this process; 0: no more to be had, nothing is audited.
 uint32_t audit_join(uint32_t owner);
 void audit_leave(uint32_t account);
 
-// The place of a packet in the order of capture, when it is captured anew; or the one it had, when
-// it was injected and comes by again.
+// The next place in the order of capture; never 0.
 uint64_t audit_order_new(void);
-uint64_t audit_order_again(const struct packet *packet);
+
+// Not a place in that order: the packet has been injected and comes by again, with the place it had.
+#define AUDIT_AGAIN 0
+
+// The account's handle has diverted this packet; user mode has not received it yet.
+void audit_taken(uint32_t account, uint64_t key, uint64_t order);
+
+// The place that audit_taken told for the next packet of this key. False: it has not been told yet.
+bool audit_find_taken(uint32_t account, uint64_t key, uint64_t *order);
 
 void audit_received(uint32_t account, const struct packet *packet, const struct wd_address *address, uint64_t order);
 
-struct audit_look audit_look(const struct packet *packet, const struct wd_address *address);
-void audit_injected(uint32_t account, const struct audit_look *look);
+// The account's handle has not received this packet: the driver has injected it, and a handle of lower
+// priority has diverted it.
+void audit_given_back(uint32_t account, uint64_t key);
+
+// `absorbed`: a handle of lower priority has diverted it.
+void audit_injected(uint32_t account, const struct audit_look *look, bool absorbed);
 
 // Zeroes the accounts; what was received before is recognised and counts no more.
 void audit_reset(void);

@@ -8,10 +8,17 @@
 //   audit         was each packet that was received injected once, and in order? see audit.h
 //   owners on|off does the TCP table tell owners?
 //   syn MS        after that time a SYN is sent again; 0: after a second
-//   strict on|off, offload on|off|ip|transport, reset
+//   strict on|off, lists N, fragments on|off
+//                 Windows' stack, see settings.h
+//   offload on|off|ip|transport, merge on|off
+//                 the network card, see capture.h
+//   reset         counters, audit and strikes from zero
 //   events ...    faults of socket events, see fault.h
 //   fault ...     faults of the driver, see drvfault.h; faults: how often each struck
-//   wire ...      conditions between the hosts, see wire.h
+//   wire ...      conditions between the hosts, see netem.h
+//
+// A command is done at once, but answered only when the kernel side has done its part and told how things
+// are there: it is asked a question, whose answer comes behind all that. It has PATIENCE_MS for it.
 #define _GNU_SOURCE
 #include "control.h"
 
@@ -27,79 +34,93 @@
 
 #include "audit.h"
 #include "capture.h"
+#include "counters.h"
 #include "drvfault.h"
 #include "events.h"
 #include "fault.h"
-#include "handle.h"
-#include "inject.h"
+#include "handles.h"
+#include "link.h"
 #include "loop.h"
+#include "netem.h"
 #include "owners.h"
 #include "packet.h"
-#include "recv.h"
-#include "wire.h"
+#include "settings.h"
+#include "timer.h"
 
-enum { LINE_MAX_LENGTH = 256, SYN_MS_MAX = 10000 };
+enum { LINE_MAX_LENGTH = 256, SYN_MS_MAX = 10000, PATIENCE_MS = 1000 };
+
+typedef void answer_fn(FILE *out);
 
 struct client {
+    struct client *next;
+    int fd;
+    uint64_t token; // of the question that it waits for; 0: for none
+    bool told;      // it has been answered, and the driver is still being unloaded
+    int64_t due_ms;
+    answer_fn *answer;
     char line[LINE_MAX_LENGTH];
     size_t length;
 };
 
 static struct sockaddr_un name = {.sun_family = AF_UNIX};
-static int listener = -1;
-
-static void print_handle(FILE *out, const struct handle *handle)
-{
-    fprintf(out,
-            "{\"owner\":%u,\"open\":%s,\"layer\":%d,\"priority\":%d,\"flags\":%llu,"
-            "\"matches\":%llu,\"tests\":%u,\"recv_shut\":%s,\"send_shut\":%s,"
-            "\"queue_count\":%u,\"queue_bytes\":%llu,\"pending_recvs\":%u,"
-            "\"queue_length\":%llu,\"queue_time\":%llu,\"queue_size\":%llu,",
-            handle->owner, handle->open ? "true" : "false", (int)handle->layer,
-            handle->initialized ? handle_user_priority(handle) : 0, (unsigned long long)handle->flags,
-            (unsigned long long)handle->matches, handle->filter.count, handle->recv_shut ? "true" : "false",
-            handle->send_shut ? "true" : "false", handle->queue.count, (unsigned long long)handle->queue.size,
-            recv_pending(handle), (unsigned long long)handle->queue.max_count, (unsigned long long)handle->queue.max_ms,
-            (unsigned long long)handle->queue.max_size);
-    counters_print(out, &handle->counters);
-    fputc('}', out);
-}
-
-// What became of the packets of one handle: in its queue, and of those that were received.
-static void print_audit(FILE *out, const struct handle *handle)
-{
-    const uint64_t *count = handle->counters.count;
-
-    fprintf(out, "{\"owner\":%u,\"layer\":%d,\"priority\":%d,\"diverted\":%llu,\"queued\":%u,\"lost_in_queue\":%llu,",
-            handle->owner, (int)handle->layer, handle->initialized ? handle_user_priority(handle) : 0,
-            (unsigned long long)count[COUNT_diverted], handle->queue.count,
-            (unsigned long long)(count[COUNT_overflow] + count[COUNT_timeout] + count[COUNT_truncated]));
-    audit_print_account(out, handle->account);
-    fputc('}', out);
-}
-
-typedef void print_fn(FILE *out, const struct handle *handle);
-
-static void print_handles(FILE *out, print_fn *print)
-{
-    fputs("\"handles\":[", out);
-    for (const struct handle *handle = handle_first(); handle; handle = handle->next) {
-        print(out, handle);
-        if (handle->next)
-            fputc(',', out);
-    }
-    fputc(']', out);
-}
+static int listener = -1, timer = -1;
+static struct client *clients;
+static uint64_t last_token;
 
 static void print_settings(FILE *out)
 {
-    fprintf(out, "\"strict\":%s,\"offload\":%s", inject_is_strict() ? "true" : "false",
-            capture_offload() ? "true" : "false");
+    settings_print(out);
+    fprintf(out, ",\"offload\":%s,\"merge\":%s", capture_offload() ? "true" : "false",
+            capture_merge() ? "true" : "false");
     fprintf(out, ",\"owners\":%s,\"syn_timeout_ms\":%u", owners_are_known() ? "true" : "false", events_syn_timeout());
     fputs(",\"event_faults\":", out);
     fault_print(out);
     fputs(",\"wire\":", out);
-    wire_print(out);
+    netem_print(out);
+}
+
+static void answer_counters(FILE *out)
+{
+    counters_print_total(out);
+    fprintf(out, ",\"capture_lost\":%llu,", (unsigned long long)capture_lost());
+    print_settings(out);
+    fputs(",\"handles\":", out);
+    handles_print(out);
+}
+
+static void answer_flows(FILE *out)
+{
+    fputs("\"flows\":", out);
+    counters_print_flows(out);
+}
+
+static void answer_handles(FILE *out)
+{
+    fputs("\"handles\":", out);
+    handles_print(out);
+}
+
+static void answer_audit(FILE *out)
+{
+    audit_print(out);
+    fputs(",\"handles\":", out);
+    handles_print_audit(out);
+}
+
+static void answer_faults(FILE *out)
+{
+    fputs("\"faults\":", out);
+    drvfault_print(out);
+}
+
+// Only now is it known what has happened before.
+static void answer_reset(FILE *out)
+{
+    counters_reset();
+    audit_reset();
+    drvfault_reset_counts();
+    handles_reset();
+    print_settings(out);
 }
 
 // Which checksums are the network card's.
@@ -119,15 +140,6 @@ static bool offload_command(const char *which)
     return false;
 }
 
-static void reset(void)
-{
-    counters_reset();
-    audit_reset();
-    drvfault_reset_counts();
-    for (struct handle *handle = handle_first(); handle; handle = handle->next)
-        memset(&handle->counters, 0, sizeof(handle->counters));
-}
-
 // After which time a SYN is sent again.
 static bool syn_command(const char *word)
 {
@@ -140,50 +152,49 @@ static bool syn_command(const char *word)
     return true;
 }
 
-static void answer(FILE *out, const char *command)
+static bool capture_command(const char *command)
 {
-    fputc('{', out);
-    if (!strcmp(command, "counters")) {
-        counters_print_total(out);
-        fprintf(out, ",\"capture_lost\":%llu,", (unsigned long long)capture_lost());
-        print_settings(out);
-        fputc(',', out);
-        print_handles(out, print_handle);
-    } else if (!strcmp(command, "flows")) {
-        fputs("\"flows\":", out);
-        counters_print_flows(out);
-    } else if (!strcmp(command, "handles")) {
-        print_handles(out, print_handle);
-    } else if (!strcmp(command, "audit")) {
-        audit_print(out);
-        fputc(',', out);
-        print_handles(out, print_audit);
-    } else if (!strcmp(command, "strict on") || !strcmp(command, "strict off")) {
-        inject_set_strict(!strcmp(command, "strict on"));
-        print_settings(out);
-    } else if (!strncmp(command, "offload ", 8) && offload_command(command + 8)) {
-        print_settings(out);
-    } else if (!strcmp(command, "owners on") || !strcmp(command, "owners off")) {
-        owners_set_known(!strcmp(command, "owners on"));
-        print_settings(out);
-    } else if (!strncmp(command, "syn ", 4) && syn_command(command + 4)) {
-        print_settings(out);
-    } else if ((!strncmp(command, "events ", 7) && fault_command(command + 7)) ||
-               (!strncmp(command, "wire ", 5) && wire_command(command + 5))) {
-        print_settings(out);
-    } else if (!strcmp(command, "faults") || (!strncmp(command, "fault ", 6) && drvfault_command(command + 6))) {
-        fputs("\"faults\":", out);
-        drvfault_print(out);
-    } else if (!strcmp(command, "reset")) {
-        reset();
-        print_settings(out);
-    } else {
-        fputs("\"error\":\"unknown command\"", out);
-    }
-    fputs("}\n", out);
+    if (!strncmp(command, "offload ", 8))
+        return offload_command(command + 8);
+    if (!strcmp(command, "merge on") || !strcmp(command, "merge off"))
+        return capture_set_merge(!strcmp(command, "merge on"));
+    return false;
 }
 
-static bool send_answer(int fd, const char *command)
+static bool owners_command(const char *command)
+{
+    if (strcmp(command, "owners on") != 0 && strcmp(command, "owners off") != 0)
+        return false;
+    owners_set_known(!strcmp(command, "owners on"));
+    return true;
+}
+
+// Does the command; returns what prints its answer, or NULL if it is not understood.
+static answer_fn *perform(const char *command)
+{
+    static const struct {
+        const char *command;
+        answer_fn *answer;
+    } questions[] = {
+        {"counters", answer_counters}, {"flows", answer_flows},   {"handles", answer_handles},
+        {"audit", answer_audit},       {"faults", answer_faults}, {"reset", answer_reset},
+    };
+
+    for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
+        if (!strcmp(command, questions[i].command))
+            return questions[i].answer;
+    }
+    if (!strncmp(command, "fault ", 6))
+        return drvfault_command(command + 6) ? answer_faults : NULL;
+    if (settings_command(command) || capture_command(command) || owners_command(command) ||
+        (!strncmp(command, "syn ", 4) && syn_command(command + 4)) ||
+        (!strncmp(command, "events ", 7) && fault_command(command + 7)) ||
+        (!strncmp(command, "wire ", 5) && netem_command(command + 5)))
+        return print_settings;
+    return NULL;
+}
+
+static bool send_answer(int fd, answer_fn *answer)
 {
     char *text = NULL;
     size_t size = 0, sent = 0;
@@ -191,7 +202,12 @@ static bool send_answer(int fd, const char *command)
 
     if (!out)
         return false;
-    answer(out, command);
+    fputc('{', out);
+    if (answer)
+        answer(out);
+    else
+        fputs("\"error\":\"unknown command\"", out);
+    fputs("}\n", out);
     fclose(out);
     while (sent < size) {
         ssize_t got = send(fd, text + sent, size - sent, MSG_NOSIGNAL);
@@ -204,39 +220,142 @@ static bool send_answer(int fd, const char *command)
     return sent == size;
 }
 
-static void client_close(struct client *client, int fd)
+static void client_close(struct client *client)
 {
-    loop_remove(fd);
-    close(fd);
+    struct client **at = &clients;
+
+    while (*at != client)
+        at = &(*at)->next;
+    *at = client->next;
+    loop_remove(client->fd);
+    close(client->fd);
     free(client);
+}
+
+// Asks the kernel side how things are, for this client. False: there is none.
+static bool client_asks(struct client *client)
+{
+    struct lab_query query = {{LAB_QUERY, sizeof(query)}, ++last_token};
+
+    if (!link_connected())
+        return false;
+    link_put(&query, NULL, 0);
+    client->token = query.token;
+    client->due_ms = loop_now_ms() + PATIENCE_MS;
+    timer_set(timer, client->due_ms);
+    return true;
+}
+
+// Goes on until a command waits, or all that there is has been answered. False: the client is no more.
+static bool client_serve(struct client *client)
+{
+    char *end;
+
+    while (!client->token && (end = memchr(client->line, '\n', client->length)) != NULL) {
+        size_t used = (size_t)(end - client->line) + 1;
+
+        *end = '\0';
+        client->answer = perform(client->line);
+        client->length -= used;
+        memmove(client->line, client->line + used, client->length);
+        if (client->answer && client_asks(client))
+            continue;
+        if (!send_answer(client->fd, client->answer)) {
+            client_close(client);
+            return false;
+        }
+    }
+    return true;
+}
+
+// Answers the client that waits, and goes on.
+static void client_told(struct client *client)
+{
+    client->token = 0;
+    client->told = false;
+    if (!send_answer(client->fd, client->answer))
+        client_close(client);
+    else if (client_serve(client) && client->length < LINE_MAX_LENGTH)
+        loop_pause(client->fd, false);
+}
+
+void control_told(uint64_t token)
+{
+    for (struct client *client = clients; token && client; client = client->next) {
+        if (client->token == token) {
+            client->told = drvfault_unloading();
+            if (!client->told)
+                client_told(client);
+            return;
+        }
+    }
+}
+
+void control_unloaded(void)
+{
+    struct client *client;
+
+    do {
+        for (client = clients; client && !client->told;)
+            client = client->next;
+        if (client)
+            client_told(client);
+    } while (client);
+}
+
+// Those that have waited until then.
+static void told_until(int64_t due_ms)
+{
+    struct client *client;
+
+    do {
+        for (client = clients; client && !(client->token && client->due_ms <= due_ms);)
+            client = client->next;
+        if (client)
+            client_told(client);
+    } while (client);
+}
+
+void control_told_all(void)
+{
+    told_until(INT64_MAX);
+}
+
+static void timer_due(void *context, int fd)
+{
+    int64_t now = loop_now_ms(), next = INT64_MAX;
+
+    (void)context;
+    timer_acknowledge(fd);
+    for (const struct client *client = clients; client; client = client->next) {
+        if (client->token && client->due_ms <= now)
+            fputs("control: the kernel side does not answer; what it has told so far must do\n", stderr);
+        else if (client->token && client->due_ms < next)
+            next = client->due_ms;
+    }
+    told_until(now);
+    if (next != INT64_MAX)
+        timer_set(timer, next);
 }
 
 static void client_readable(void *context, int fd)
 {
     struct client *client = context;
     ssize_t got = recv(fd, client->line + client->length, LINE_MAX_LENGTH - client->length, MSG_DONTWAIT);
-    char *end;
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
-        client_close(client, fd);
+        client_close(client);
         return;
     }
     client->length += (size_t)got;
-    while ((end = memchr(client->line, '\n', client->length)) != NULL) {
-        size_t used = (size_t)(end - client->line) + 1;
-
-        *end = '\0';
-        if (!send_answer(fd, client->line)) {
-            client_close(client, fd);
-            return;
-        }
-        client->length -= used;
-        memmove(client->line, client->line + used, client->length);
-    }
-    if (client->length == LINE_MAX_LENGTH)
-        client_close(client, fd);
+    if (!client_serve(client))
+        return;
+    if (client->token)
+        loop_pause(fd, true); // one at a time
+    else if (client->length == LINE_MAX_LENGTH)
+        client_close(client);
 }
 
 static void listener_readable(void *context, int fd)
@@ -252,6 +371,9 @@ static void listener_readable(void *context, int fd)
         return;
     }
     setsockopt(peer, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    client->fd = peer;
+    client->next = clients;
+    clients = client;
     loop_add(peer, client_readable, client);
 }
 
@@ -269,10 +391,14 @@ void control_open(const char *path)
         exit(1);
     }
     loop_add(listener, listener_readable, NULL);
+    timer = timer_open(timer_due, NULL);
 }
 
 void control_close(void)
 {
+    while (clients)
+        client_close(clients);
+    timer_close(timer);
     unlink(name.sun_path);
     close(listener);
 }

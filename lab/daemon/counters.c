@@ -44,6 +44,12 @@ void counters_add(struct counters *handle, enum counter counter, uint64_t number
         handle->count[counter] += number;
 }
 
+void counters_set(struct counters *handle, enum counter counter, uint64_t number)
+{
+    total.count[counter] += number - handle->count[counter];
+    handle->count[counter] = number;
+}
+
 static struct flow_key flow_key_of(const struct packet *packet)
 {
     struct flow_key key = {

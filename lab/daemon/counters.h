@@ -10,28 +10,28 @@
 #include "packet.h"
 
 #define COUNTER_LIST(X)                                                                                                \
-    X(captured)          /* seen, including injected ones seen again */                                                \
+    X(captured)          /* seen by the daemon; injected ones are not seen again */                                    \
     X(malformed)         /* seen, but not one well-formed packet: passed unlooked at */                                \
     X(passed)            /* no handle took it */                                                                       \
     X(diverted)          /* taken by a handle's queue */                                                               \
     X(sniffed)           /* copied into a handle's queue */                                                            \
     X(blocked)           /* matched a handle with the DROP flag */                                                     \
-    X(events)            /* socket events queued */                                                                    \
+    X(events)            /* events taken by a handle's queue */                                                        \
     X(events_lost)       /* by a scripted fault; these three are of the total only */                                  \
     X(events_doubled)    /* the same */                                                                                \
     X(events_delayed)    /* the same */                                                                                \
     X(received)          /* handed to user mode */                                                                     \
     X(injected)          /* accepted from user mode and on its way */                                                  \
     X(reinjected)        /* left in the queue of a closed handle, and on its way */                                    \
-    X(overflow)          /* lost: pushed out of a full queue */                                                        \
-    X(timeout)           /* lost: too long in the queue */                                                             \
+    X(lost_in_queue)     /* lost: pushed out of a full queue, or too long in it; not known by flow */                  \
     X(truncated)         /* lost: did not fit the receive buffer */                                                    \
     X(bad_checksum)      /* lost: flag says valid, sum is wrong */                                                     \
     X(inbound_loopback)  /* lost: injected inbound to or within this host */                                           \
     X(inbound_not_local) /* lost: injected inbound to an address this host has not */                                  \
     X(loopback_source)   /* lost: injected outbound from a loopback address to elsewhere */                            \
+    X(outbound_loopback) /* lost: injected outbound to ::1 from another address */                                     \
     X(too_big)           /* lost: injected and larger than the path's MTU */                                           \
-    X(unsent)            /* lost: the kernel had no room or route for it */                                            \
+    X(unsent)            /* lost: Linux had no room or route for it */                                                 \
     X(refused)           /* injection failed with an error code */                                                     \
     X(wire_lost)         /* on the way between the hosts; these three are of the total only */                         \
     X(wire_reordered)    /* the same */                                                                                \
@@ -54,6 +54,9 @@ void counters_add(struct counters *handle, enum counter counter, uint64_t number
 // Adds one, also to the packet's flow (by protocol, source and destination, that is, each
 // direction on its own).
 void counters_add_packet(struct counters *handle, enum counter counter, const struct packet *packet);
+
+// Makes the handle's count that, and changes the total alike.
+void counters_set(struct counters *handle, enum counter counter, uint64_t number);
 
 // Zeroes the total and forgets the flows.
 void counters_reset(void);

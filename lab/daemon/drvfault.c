@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
 // Theory of operation: one slot for each fault holds its script: the value, how often it is still to
-// strike and at which layer. Whoever may be struck asks; the answer is "yes" that often. So a script,
-// not chance, decides, and a fault's count says whether a test has met what it scripted.
+// strike and at which layer. The kernel side has the same script and strikes that often; it tells so each
+// time. So a script, not chance, decides, and a fault's count says whether a test has met what it scripted.
 //
 // A Windows error code is made an NTSTATUS of facility 1, which Wine and Windows translate back to
 // just that code; an NTSTATUS of one's own is written in hexadecimal.
@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "link.h"
 
 enum value_kind { VALUE_NONE, VALUE_CODE, VALUE_MS, VALUE_COUNT, VALUE_PID };
 enum times { ONCE, ALWAYS, NOW };
@@ -38,38 +40,60 @@ static struct slot {
     uint64_t struck;
 } slots[DRVFAULTS];
 
-static void (*on_change)(void);
-static unsigned (*unload_driver)(void);
+static bool unloading;
 
-void drvfault_open(void (*changed)(void), unsigned (*unload)(void))
-{
-    on_change = changed;
-    unload_driver = unload;
-}
-
-bool drvfault_is_set(enum drvfault fault, uint32_t layer, uint32_t *value)
+static void push(enum drvfault fault)
 {
     const struct slot *slot = &slots[fault];
+    struct lab_fault record = {
+        .head = {LAB_FAULT, sizeof(record)},
+        .fault = fault,
+        .layer = slot->layer,
+        .left = slot->left,
+        .value = slot->value,
+    };
+
+    if (fault != DRVFAULT_PID && fault != DRVFAULT_UNLOAD)
+        link_put(&record, NULL, 0);
+}
+
+void drvfault_push(void)
+{
+    for (int fault = 0; fault < DRVFAULTS; fault++)
+        push((enum drvfault)fault);
+}
+
+void drvfault_struck(const struct lab_struck *struck)
+{
+    if (struck->fault >= DRVFAULTS)
+        return;
+    slots[struck->fault].struck += struck->times;
+    if (struck->fault == DRVFAULT_UNLOAD)
+        unloading = false;
+    if (struck->fault != DRVFAULT_PID && struck->fault != DRVFAULT_UNLOAD)
+        slots[struck->fault].left = struck->left;
+}
+
+bool drvfault_unloading(void)
+{
+    return unloading;
+}
+
+void drvfault_lost(void)
+{
+    unloading = false;
+}
+
+bool drvfault_strikes_pid(uint32_t layer, uint32_t *pid)
+{
+    struct slot *slot = &slots[DRVFAULT_PID];
 
     if (!slot->left || (slot->layer != ANY_LAYER && slot->layer != layer))
         return false;
-    if (value)
-        *value = slot->value;
-    return true;
-}
-
-void drvfault_count(enum drvfault fault, unsigned times)
-{
-    slots[fault].struck += times;
-}
-
-bool drvfault_strikes(enum drvfault fault, uint32_t layer, uint32_t *value)
-{
-    if (!drvfault_is_set(fault, layer, value))
-        return false;
-    if (slots[fault].left != FOR_EVER)
-        slots[fault].left--;
-    slots[fault].struck++;
+    if (slot->left != FOR_EVER)
+        slot->left--;
+    slot->struck++;
+    *pid = slot->value;
     return true;
 }
 
@@ -148,7 +172,8 @@ static bool script(enum drvfault fault, char **words, int count)
     if (kinds[fault].times == NOW) {
         if (count > 0)
             return false;
-        drvfault_count(fault, unload_driver());
+        unloading = link_connected();
+        link_put(&(struct lab_head){LAB_UNLOAD, sizeof(struct lab_head)}, NULL, 0);
         return true;
     }
     if (kinds[fault].value != VALUE_NONE) {
@@ -159,8 +184,10 @@ static bool script(enum drvfault fault, char **words, int count)
         return false;
     if (at < count && (at + 2 != count || strcmp(words[at], "on") != 0 || !parse_layer(words[at + 1], &wanted.layer)))
         return false;
+    link_drain(); // what the script before has done
     wanted.struck = slots[fault].struck;
     slots[fault] = wanted;
+    push(fault);
     return true;
 }
 
@@ -168,11 +195,13 @@ static bool clear(char **words, int count)
 {
     bool known = count == 0;
 
+    link_drain();
     for (int fault = 0; fault < DRVFAULTS; fault++) {
         if (count == 1 && strcmp(words[0], kinds[fault].name) != 0)
             continue;
         known = true;
         slots[fault].left = 0;
+        push((enum drvfault)fault);
     }
     return known && count <= 1;
 }
@@ -201,8 +230,6 @@ bool drvfault_command(const char *text)
         if (!strcmp(words[0], kinds[fault].name))
             understood = script((enum drvfault)fault, words + 1, count - 1);
     }
-    if (understood)
-        on_change();
     return understood;
 }
 

@@ -11,8 +11,11 @@
  *   CLOSE     twice for a socket that bound and connected: once for the connection (remote known,
  *             parent set), once for the port; once for one that did only one of these
  *
- *   ESTABLISHED  as the CONNECT or ACCEPT before it, with its owner
- *   DELETED   as the ESTABLISHED before it; the socket itself may have been closed long ago
+ *   ESTABLISHED  as the CONNECT or ACCEPT before it, with its owner; a datagram socket's right after its CONNECT
+ *   DELETED   as the ESTABLISHED before it; the socket itself may have been closed long ago, but for datagrams
+ *
+ * An operation that waits for an answer (veto.h) has been reported when it is done, so that what the kernel records
+ * of it then is not reported again; if it is prevented, nothing is remembered of it.
  *
  * An IPv6 socket that carries IPv4 reports its connections as IPv4.
  */
@@ -21,20 +24,19 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <bpf/libbpf.h>
 
 #include "listen.h"
 #include "loop.h"
 #include "sockev.h"
-#include "sockev.skel.h"
+#include "sockprog.h"
+#include "timer.h"
+#include "veto.h"
 #include "winpid.h"
 
 #define EVENT_ESTABLISHED 1
@@ -51,9 +53,17 @@
  */
 #define SOCKETS 262144
 
+/* What a datagram socket has with one of those that it sends to. */
+struct datagram_flow {
+    struct datagram_flow *next;
+    struct sock_event event;
+};
+
 struct socket_entry {
     uint64_t cookie;
     bool bound, connected;
+    bool connect_told; /* its CONNECT has been reported before it was done */
+    struct datagram_flow *flows;
     struct sock_event bind;       /* BIND as reported */
     struct sock_event connection; /* CONNECT or ACCEPT as reported */
 };
@@ -62,10 +72,10 @@ static struct socket_entry sockets[SOCKETS];
 static struct sock_event flows[SOCKETS]; /* established; by cookie as the sockets, endpoint 0: none */
 static events_fn *report;
 static void *report_ctx;
-static struct sockev_bpf *programs;
-static unsigned syn_timeout_ms;
 static struct ring_buffer *ring;
 static unsigned long long lost_reported;
+static uint64_t last_flow;
+static int patience = -1; /* timer: the next question that goes unanswered */
 
 static bool addr_is_mapped(const unsigned int net[4])
 {
@@ -114,32 +124,135 @@ static void event_from_record(struct sock_event *ev, const struct sockev_record 
     }
 }
 
+/* A datagram socket's flows end with it. */
+static void datagram_flows_end(struct socket_entry *s, bool told)
+{
+    struct datagram_flow *flow;
+
+    while ((flow = s->flows) != NULL) {
+        s->flows = flow->next;
+        flow->event.event = EVENT_DELETED;
+        if (told)
+            report(report_ctx, &flow->event);
+        free(flow);
+    }
+}
+
 static struct socket_entry *socket_entry(uint64_t cookie)
 {
     struct socket_entry *s = &sockets[cookie % SOCKETS];
 
     if (s->cookie != cookie) {
+        datagram_flows_end(s, false);
         memset(s, 0, sizeof *s);
         s->cookie = cookie;
     }
     return s;
 }
 
-static void report_connect(struct socket_entry *s, const struct sock_event *ev)
+/* BIND comes before CONNECT: a socket that has not been bound has just been by the kernel. */
+static void report_implicit_bind(struct socket_entry *s, const struct sock_event *connect)
 {
-    if (!s->bound) {
-        s->bound = true;
-        s->bind = *ev;
-        s->bind.event = EVENT_BIND;
-        s->bind.parent_endpoint = 0;
-        s->bind.remote_port = 0;
-        memset(s->bind.local_addr, 0, sizeof s->bind.local_addr);
-        memset(s->bind.remote_addr, 0, sizeof s->bind.remote_addr);
-        report(report_ctx, &s->bind);
-    }
+    if (s->bound)
+        return;
+    s->bound = true;
+    s->bind = *connect;
+    s->bind.event = EVENT_BIND;
+    s->bind.parent_endpoint = 0;
+    s->bind.remote_port = 0;
+    memset(s->bind.local_addr, 0, sizeof s->bind.local_addr);
+    memset(s->bind.remote_addr, 0, sizeof s->bind.remote_addr);
+    report(report_ctx, &s->bind);
+}
+
+/* A CONNECT has been reported, and is being done. */
+static void connect_done(struct socket_entry *s, const struct sock_event *ev)
+{
+    struct datagram_flow *flow;
+
     s->connected = true;
     s->connection = *ev;
+    s->connection.ask = 0;
+    if (ev->protocol != IPPROTO_UDP)
+        return;
+    flow = malloc(sizeof *flow);
+    if (!flow)
+        return;
+    flow->event = s->connection;
+    flow->event.event = EVENT_ESTABLISHED;
+    flow->event.flow = ++last_flow;
+    flow->next = s->flows;
+    s->flows = flow;
+    report(report_ctx, &flow->event);
+}
+
+static void report_connect(struct socket_entry *s, const struct sock_event *ev)
+{
+    if (s->connect_told) {
+        s->connect_told = false;
+        s->connection = *ev;
+        return;
+    }
+    report_implicit_bind(s, ev);
     report(report_ctx, ev);
+    connect_done(s, ev);
+}
+
+static void report_bind(struct socket_entry *s, const struct sock_event *ev)
+{
+    s->bound = true;
+    s->bind = *ev;
+    report(report_ctx, ev);
+}
+
+/* An operation that waits. */
+static void report_asked(struct sock_event *ev, const struct sockev_record *r)
+{
+    struct socket_entry *s = socket_entry(ev->endpoint);
+
+    if (ev->event == EVENT_CONNECT) {
+        veto_local_address(ev);
+        report_implicit_bind(s, ev);
+    }
+    if (!veto_begin(r, ev)) {
+        fprintf(stderr, "events: too many operations wait for an answer, one is allowed\n");
+        return;
+    }
+    timer_set(patience, veto_due());
+    report(report_ctx, ev);
+}
+
+void events_answer(uint64_t ask, bool prevented)
+{
+    const struct sock_event *ev = veto_event(ask);
+    struct socket_entry *s;
+
+    if (!ev)
+        return;
+    s = socket_entry(ev->endpoint);
+    if (!prevented && ev->event == EVENT_BIND) {
+        s->bound = true;
+        s->bind = *ev;
+        s->bind.ask = 0;
+    } else if (!prevented) {
+        s->connect_told = ev->protocol != IPPROTO_UDP;
+        connect_done(s, ev);
+    }
+    veto_end(ask, prevented);
+}
+
+static void patience_is_over(void *context, int fd)
+{
+    uint64_t ask;
+
+    (void)context;
+    timer_acknowledge(fd);
+    while ((ask = veto_overdue()) != 0) {
+        fprintf(stderr, "events: an operation has waited too long for an answer and is allowed\n");
+        events_answer(ask, false);
+    }
+    if (veto_due())
+        timer_set(patience, veto_due());
 }
 
 static void report_accept(struct sock_event *ev)
@@ -169,8 +282,10 @@ static void report_close(uint64_t cookie)
     if (s->bound) {
         ev = s->bind;
         ev.event = EVENT_CLOSE;
+        ev.closes_port = true;
         report(report_ctx, &ev);
     }
+    datagram_flows_end(s, true);
     s->cookie = 0;
 }
 
@@ -181,7 +296,7 @@ static void report_established(const struct sock_event *recorded)
 
     *flow = s->cookie == recorded->endpoint && s->connected ? s->connection : *recorded;
     flow->event = EVENT_ESTABLISHED;
-    flow->established = loop_ticks();
+    flow->flow = ++last_flow;
     report(report_ctx, flow);
 }
 
@@ -212,9 +327,8 @@ static int on_record(void *ctx, void *data, size_t size)
         return 0;
     }
     event_from_record(&ev, r);
-    if (r->blocked) {
-        ev.blocked = true;
-        report(report_ctx, &ev);
+    if (r->asker) {
+        report_asked(&ev, r);
         return 0;
     }
     switch (ev.event) {
@@ -222,9 +336,7 @@ static int on_record(void *ctx, void *data, size_t size)
         report_established(&ev);
         break;
     case EVENT_BIND:
-        socket_entry(ev.endpoint)->bound = true;
-        socket_entry(ev.endpoint)->bind = ev;
-        report(report_ctx, &ev);
+        report_bind(socket_entry(ev.endpoint), &ev);
         break;
     case EVENT_CONNECT:
         report_connect(socket_entry(ev.endpoint), &ev);
@@ -240,102 +352,20 @@ static int on_record(void *ctx, void *data, size_t size)
     return 0;
 }
 
-static int attach_to_cgroup(const char *path)
-{
-    struct {
-        struct bpf_program *program;
-        struct bpf_link **link;
-    } const parts[] = {
-        {programs->progs.watch_bind4, &programs->links.watch_bind4},
-        {programs->progs.watch_bind6, &programs->links.watch_bind6},
-        {programs->progs.veto_connect4, &programs->links.veto_connect4},
-        {programs->progs.veto_connect6, &programs->links.veto_connect6},
-        {programs->progs.veto_send4, &programs->links.veto_send4},
-        {programs->progs.veto_send6, &programs->links.veto_send6},
-        {programs->progs.watch_tcp, &programs->links.watch_tcp},
-        {programs->progs.watch_release, &programs->links.watch_release},
-    };
-    int cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result = -1;
-
-    if (cgroup < 0) {
-        fprintf(stderr, "events: cgroup %s: %s\n", path, strerror(errno));
-        return -1;
-    }
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        *parts[i].link = bpf_program__attach_cgroup(parts[i].program, cgroup);
-        if (!*parts[i].link) {
-            fprintf(stderr, "events: attach %s to %s: %s\n", bpf_program__name(parts[i].program), path,
-                    strerror(errno));
-            goto out;
-        }
-    }
-    result = 0;
-out:
-    close(cgroup); /* the links hold the cgroup */
-    return result;
-}
-
-static int load_programs(void)
-{
-    struct stat ns;
-
-    if (stat("/proc/self/ns/net", &ns)) {
-        fprintf(stderr, "events: /proc/self/ns/net: %s\n", strerror(errno));
-        return -1;
-    }
-    programs = sockev_bpf__open();
-    if (!programs) {
-        fprintf(stderr, "events: eBPF open: %s\n", strerror(errno));
-        return -1;
-    }
-    programs->rodata->lab_netns = (unsigned int)ns.st_ino;
-    if (sockev_bpf__load(programs)) {
-        fprintf(stderr, "events: eBPF load: %s\n", strerror(errno));
-        return -1;
-    }
-    programs->links.watch_pipes = bpf_program__attach(programs->progs.watch_pipes);
-    if (!programs->links.watch_pipes) {
-        fprintf(stderr, "events: attach watch_pipes: %s\n", strerror(errno));
-        return -1;
-    }
-    return 0;
-}
-
-void events_set_blockers(const struct sockev_blocker *blockers, unsigned count)
-{
-    programs->bss->blocker_count = 0;
-    memcpy(programs->bss->blockers, blockers, count * sizeof *blockers);
-    __sync_synchronize();
-    programs->bss->blocker_count = count;
-}
-
-void events_set_syn_timeout(unsigned ms)
-{
-    struct timespec tick;
-
-    clock_getres(CLOCK_MONOTONIC_COARSE, &tick); /* what the kernel counts in */
-    syn_timeout_ms = ms;
-    programs->bss->syn_timeout_ticks = (unsigned)((ms * 1000000ULL + tick.tv_nsec - 1) / tick.tv_nsec);
-}
-
-unsigned events_syn_timeout(void)
-{
-    return syn_timeout_ms;
-}
-
 int events_open(const char *cgroup_path, events_fn *fn, void *ctx)
 {
     report = fn;
     report_ctx = ctx;
-    if (load_programs() || attach_to_cgroup(cgroup_path))
+    if (sockprog_load() || sockprog_attach(cgroup_path))
         goto fail;
-    ring = ring_buffer__new(bpf_map__fd(programs->maps.events), on_record, NULL, NULL);
+    ring = ring_buffer__new(bpf_map__fd(sockprog()->maps.events), on_record, NULL, NULL);
     if (!ring) {
         fprintf(stderr, "events: ring buffer: %s\n", strerror(errno));
         goto fail;
     }
-    winpid_use_maps(bpf_map__fd(programs->maps.by_linux_pid), bpf_map__fd(programs->maps.by_windows_pid));
+    winpid_use_map(bpf_map__fd(sockprog()->maps.by_windows_pid));
+    veto_open(bpf_map__fd(sockprog()->maps.questions));
+    patience = timer_open(patience_is_over, NULL);
     return 0;
 fail:
     events_close();
@@ -350,19 +380,31 @@ int events_fd(void)
 void events_drain(void)
 {
     ring_buffer__consume(ring);
-    if (programs->bss->lost_records != lost_reported) {
-        lost_reported = programs->bss->lost_records;
+    if (sockprog()->bss->lost_records != lost_reported) {
+        lost_reported = sockprog()->bss->lost_records;
         fprintf(stderr, "events: %llu records lost, the ring was full\n", lost_reported);
     }
 }
 
+static void ignore(void *context, const struct sock_event *ev)
+{
+    (void)context;
+    (void)ev;
+}
+
 void events_close(void)
 {
-    winpid_use_maps(-1, -1);
+    winpid_use_map(-1);
+    report = ignore;
+    if (patience >= 0) {
+        events_set_asking(false);
+        events_drain(); /* who has asked meanwhile must not stand still for ever */
+        veto_close();
+        timer_close(patience);
+    }
+    patience = -1;
     if (ring)
         ring_buffer__free(ring);
     ring = NULL;
-    if (programs)
-        sockev_bpf__destroy(programs);
-    programs = NULL;
+    sockprog_unload();
 }

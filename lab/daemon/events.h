@@ -19,7 +19,6 @@
  */
 struct sock_event {
     uint8_t event; /* WinDivert's event number, 1 (ESTABLISHED) to 7 (CLOSE) */
-    bool blocked;  /* a SOCKET handle has prevented it */
     bool ipv6;
     bool outbound;
     uint8_t protocol;
@@ -27,8 +26,10 @@ struct sock_event {
     uint32_t local_addr[4], remote_addr[4];
     uint16_t local_port, remote_port;
     uint64_t endpoint, parent_endpoint;
-    int64_t ticks;       /* when it happened, of loop_ticks(); set by whoever takes the event from here */
-    int64_t established; /* DELETED: when the flow was established, of loop_ticks() */
+    int64_t ticks;    /* when it happened, of loop_ticks(); set by whoever takes the event from here */
+    uint64_t flow;    /* ESTABLISHED and DELETED: its number, never 0 */
+    bool closes_port; /* CLOSE: of the port, not of the connection */
+    uint64_t ask;     /* not 0: the operation waits for events_answer with this number */
 };
 
 typedef void events_fn(void *ctx, const struct sock_event *ev);
@@ -49,10 +50,12 @@ int events_fd(void);
 void events_drain(void);
 
 /*
- * These filters prevent binds, connects and datagrams from now on; in order of priority, at most
- * SOCKEV_BLOCKERS. Each event of a prevented operation is reported once.
+ * From now on an operation that can be prevented (binds, connects, the first datagram to an address) waits for an
+ * answer, and its event has a number in `ask`. Whoever is given one answers it, once, also if the event itself is
+ * to be lost; an event that comes again, later, must not ask again. Unanswered it is allowed after some seconds.
  */
-void events_set_blockers(const struct sockev_blocker *blockers, unsigned count);
+void events_set_asking(bool asking);
+void events_answer(uint64_t ask, bool prevented);
 
 /*
  * Connections made from now on send their SYN again after this time (and then after twice as long, and so on); 0:

@@ -4,7 +4,8 @@
 // counted down, per kind and for any kind, so a script decides it and not chance. Late events wait
 // in one line: none overtakes another, also when the delay is made shorter meanwhile, unless they
 // are shuffled: then each is late by a time of its own. An event keeps the time at which it
-// happened, as the driver's timestamp does.
+// happened, as the driver's timestamp does. An operation does not wait for the answer to an event that is
+// lost or late: it is allowed at once.
 #include "fault.h"
 
 #include <stdlib.h>
@@ -129,10 +130,15 @@ void fault_event(void *context, const struct sock_event *event)
 {
     bool of_socket = event->event >= FIRST_OF_SOCKETS;
     int kind = event->event, times = 1;
+    bool lost = lose_one(kind) || (of_socket && lose_one(ANY_KIND));
     struct sock_event timed = *event;
 
     (void)context;
-    if (lose_one(kind) || (of_socket && lose_one(ANY_KIND))) {
+    if (timed.ask && (lost || script.delay_ms || first)) {
+        events_answer(timed.ask, false);
+        timed.ask = 0;
+    }
+    if (lost) {
         counters_add(NULL, COUNT_events_lost, 1);
         return;
     }
@@ -146,6 +152,7 @@ void fault_event(void *context, const struct sock_event *event)
             deliver_late(&timed);
         else
             deliver(deliver_context, &timed);
+        timed.ask = 0;
     }
 }
 

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
-// Theory of operation: every connection starts as a `peer` that has not said what it is. The
-// completions connection comes first and makes the link; the calls connection of the same process
-// joins it. The daemon never waits for a driver: whoever does not take its completions is dropped.
+// Theory of operation: every connection starts as a peer that has not said what it is; its hello makes
+// it the traffic connection, or one that makes calls (calls.c answers them).
+//
+// The daemon never waits for the kernel side. What the traffic connection does not take at once is kept
+// in an outbox. From CONGESTED bytes on no packets are taken from the kernel's queue, which keeps them
+// (capture.c); what else there is to tell, events above all, may fill it up to OUTBOX_MAX. A kernel side
+// for which that is not enough has stopped: it is dropped.
+//
+// A connection that is to end is shut down, which makes it readable, so the event loop ends it: no
+// caller finds it gone in the middle of what it is doing.
 #define _GNU_SOURCE
 #include "link.h"
 
@@ -15,138 +22,156 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "abi.h"
+#include "calls.h"
 #include "loop.h"
+#include "outbox.h"
+#include "records.h"
 
-enum { SEND_BUFFER = 4 << 20 }; // thousands of completions
+enum { SEND_BUFFER = 8 << 20, CONGESTED = 4 << 20, OUTBOX_MAX = 64 << 20, DRAIN_MAX = 4096 };
 
-struct link {
-    struct link *next;
-    int calls, completions; // -1: not there
-    int process;            // Linux pid
-};
+static const struct link_user *user;
+static int listener = -1, traffic = -1;
+static bool ending, draining;
+static struct batch batch;
+static struct outbox outbox;
 
-static struct link *links;
-static int listener = -1;
-static link_request_fn *on_request;
-static link_lost_fn *on_lost;
-
-static void link_free(struct link *link)
+bool link_connected(void)
 {
-    struct link **at = &links;
-
-    while (*at != link)
-        at = &(*at)->next;
-    *at = link->next;
-    on_lost(link);
-    for (int i = 0; i < 2; i++) {
-        int fd = i ? link->calls : link->completions;
-
-        if (fd >= 0) {
-            loop_remove(fd);
-            close(fd);
-        }
-    }
-    free(link);
+    return traffic >= 0 && !ending;
 }
 
-static bool reply_send(int fd, const struct lab_reply *reply)
+bool link_congested(void)
 {
-    return send(fd, reply, sizeof(*reply), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(*reply);
+    return outbox.bytes > CONGESTED;
 }
 
-void link_complete(struct link *link, uint64_t id, uint32_t status, uint32_t information)
+static void end_soon(const char *why)
 {
-    struct lab_reply reply = {.id = id, .status = status, .information = information};
-
-    // A shut-down connection becomes readable, so the loop ends the link: nobody's pointers to
-    // it die in the middle of what the caller is doing.
-    if (!reply_send(link->completions, &reply))
-        shutdown(link->completions, SHUT_RDWR);
+    fprintf(stderr, "link: the kernel side is dropped: %s\n", why);
+    ending = true;
+    shutdown(traffic, SHUT_RDWR);
 }
 
-static void calls_readable(void *context, int fd)
+static void traffic_end(void)
 {
-    struct link *link = context;
-    struct lab_request request;
-    struct lab_reply reply;
-    ssize_t got = recv(fd, &request, sizeof(request), MSG_DONTWAIT);
+    loop_remove(traffic);
+    close(traffic);
+    traffic = -1;
+    ending = false;
+    batch.used = 0;
+    outbox_clear(&outbox);
+    user->lost();
+}
 
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+// False: it has to be tried again later, or never.
+static bool send_message(const void *bytes, size_t length)
+{
+    if (send(traffic, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length)
+        return true;
+    if (errno != EAGAIN && errno != ENOBUFS && errno != EINTR)
+        end_soon(strerror(errno));
+    return false;
+}
+
+void link_flush(void)
+{
+    if (!batch.used)
         return;
-    if (got != sizeof(request)) {
-        link_free(link);
-        return;
+    if (link_connected() && (outbox.first || !send_message(batch.bytes, batch.used)) && !ending) {
+        if (!outbox.first)
+            loop_want_write(traffic, true);
+        if (!outbox_put(&outbox, batch.bytes, batch.used))
+            end_soon("it does not read");
     }
-    reply = (struct lab_reply){.id = request.id};
-    on_request(link, &request, &reply);
-    if ((request.op == LAB_CREATE || request.op == LAB_IOCTL) && !reply_send(fd, &reply))
-        link_free(link);
+    batch.used = 0;
 }
 
-// The driver never writes here after its hello: readable means closed.
-static void completions_readable(void *context, int fd)
+static void traffic_writable(void *context, int fd)
 {
+    bool congested = link_congested();
+
+    (void)context;
+    while (outbox.first && send_message(outbox.first->bytes, outbox.first->length))
+        outbox_drop_first(&outbox);
+    if (!outbox.first || ending)
+        loop_want_write(fd, false);
+    if (congested && !link_congested())
+        user->eased();
+}
+
+void link_put(const void *record, const void *data, uint32_t length)
+{
+    if (!link_connected() || batch_add(&batch, record, data, length))
+        return;
+    link_flush();
+    if (link_connected() && !batch_add(&batch, record, data, length))
+        fputs("link: a record that no message can hold is not sent\n", stderr);
+}
+
+void link_drain(void)
+{
+    static _Alignas(8) uint8_t message[LAB_MESSAGE_MAX];
+
+    if (draining)
+        return;
+    draining = true;
+    for (int i = 0; i < DRAIN_MAX && traffic >= 0; i++) {
+        ssize_t got = recv(traffic, message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            break;
+        if (got <= 0)
+            traffic_end();
+        else if ((size_t)got > sizeof(message))
+            end_soon("a message of its is too long");
+        else
+            user->message(message, (size_t)got);
+    }
+    draining = false;
+}
+
+static void traffic_readable(void *context, int fd)
+{
+    (void)context;
     (void)fd;
-    link_free(context);
+    link_drain();
 }
 
-static int peer_process(int fd)
+// A kernel side that was unloaded and loaded again has closed its old connection before.
+static bool peer_becomes_traffic(int fd)
 {
-    struct ucred peer = {0};
-    socklen_t size = sizeof(peer);
-
-    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-    return peer.pid;
-}
-
-static bool peer_becomes_link(int fd)
-{
-    struct link *link = calloc(1, sizeof(*link));
     int size = SEND_BUFFER;
 
-    if (!link)
+    link_drain();
+    if (traffic >= 0) {
+        fputs("link: a second kernel side is refused\n", stderr);
         return false;
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-    link->calls = -1;
-    link->completions = fd;
-    link->process = peer_process(fd);
-    link->next = links;
-    links = link;
-    loop_add(fd, completions_readable, link);
-    return true;
-}
-
-static bool peer_joins_link(int fd)
-{
-    int process = peer_process(fd);
-
-    for (struct link *link = links; link; link = link->next) {
-        if (link->process == process && link->calls < 0) {
-            link->calls = fd;
-            loop_add(fd, calls_readable, link);
-            return true;
-        }
     }
-    return false;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+    traffic = fd;
+    loop_add(fd, traffic_readable, NULL);
+    loop_on_writable(fd, traffic_writable);
+    user->connected();
+    return true;
 }
 
 static void peer_readable(void *context, int fd)
 {
-    struct lab_request hello;
+    struct lab_head hello;
     bool known = false;
-    ssize_t got;
+    ssize_t got = recv(fd, &hello, sizeof(hello), MSG_DONTWAIT | MSG_TRUNC);
 
     (void)context;
-    got = recv(fd, &hello, sizeof(hello), MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     loop_remove(fd);
-    if (got == sizeof(hello)) {
-        if (hello.op == LAB_HELLO_COMPLETIONS)
-            known = peer_becomes_link(fd);
-        else if (hello.op == LAB_HELLO_CALLS)
-            known = peer_joins_link(fd);
+    if (got == sizeof(hello) && hello.size == sizeof(hello)) {
+        if (hello.type == LAB_HELLO_TRAFFIC)
+            known = peer_becomes_traffic(fd);
+        else if (hello.type == LAB_HELLO_CALLS)
+            known = calls_add(fd);
     }
     if (!known)
         close(fd);
@@ -161,13 +186,14 @@ static void listener_readable(void *context, int fd)
         loop_add(peer, peer_readable, NULL);
 }
 
-void link_listen(link_request_fn *request, link_lost_fn *lost)
+void link_listen(const struct link_user *of)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     socklen_t size = offsetof(struct sockaddr_un, sun_path) + sizeof(LAB_SOCKET_NAME);
 
-    on_request = request;
-    on_lost = lost;
+    user = of;
+    outbox_init(&outbox, OUTBOX_MAX);
+    loop_at_round_end(link_flush);
     memcpy(name.sun_path + 1, LAB_SOCKET_NAME, sizeof(LAB_SOCKET_NAME) - 1);
     listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener < 0 || bind(listener, (struct sockaddr *)&name, size) < 0 || listen(listener, 16) < 0) {
@@ -178,27 +204,9 @@ void link_listen(link_request_fn *request, link_lost_fn *lost)
     loop_add(listener, listener_readable, NULL);
 }
 
-void link_close_all(void)
+void link_close(void)
 {
-    while (links)
-        link_free(links);
+    if (traffic >= 0)
+        traffic_end();
     close(listener);
-}
-
-bool link_read_memory(const struct link *link, uint64_t from, void *to, size_t length)
-{
-    struct iovec local = {to, length};
-    struct iovec remote = {(void *)(uintptr_t)from, length};
-
-    return process_vm_readv(link->process, &local, 1, &remote, 1, 0) == (ssize_t)length;
-}
-
-bool link_write_memory(const struct link *link, uint64_t to, const struct iovec *parts, unsigned count)
-{
-    struct iovec remote = {(void *)(uintptr_t)to, 0};
-
-    for (unsigned i = 0; i < count; i++)
-        remote.iov_len += parts[i].iov_len;
-    return remote.iov_len == 0 ||
-           process_vm_writev(link->process, parts, count, &remote, 1, 0) == (ssize_t)remote.iov_len;
 }

@@ -1,33 +1,38 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
-// The daemon's end of the driver's connections (see protocol.h). One link is one driver instance.
+// The daemon's end of the wire to the kernel side (see ../windows/wire.h). There is one kernel side at a
+// time.
 #ifndef LAB_LINK_H
 #define LAB_LINK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
-#include "protocol.h"
+#include "../windows/wire.h"
 
-struct link;
-
-// Answers a CREATE or IOCTL; sees CLOSE and CANCEL too (their reply is not sent).
-typedef void link_request_fn(struct link *link, const struct lab_request *request, struct lab_reply *reply);
-
-// The driver is gone; none of its requests may be completed any more.
-typedef void link_lost_fn(struct link *link);
+struct link_user {
+    void (*connected)(void);                           // tell it how things are
+    void (*message)(const void *message, size_t size); // records of its, aligned to 8
+    void (*lost)(void);                                // it is gone: nothing it was asked will be answered
+    void (*eased)(void);                               // link_congested() has become false
+};
 
 // Starts listening. Exits with a message if another daemon serves this network namespace.
-void link_listen(link_request_fn *request, link_lost_fn *lost);
-void link_close_all(void);
+void link_listen(const struct link_user *user);
+void link_close(void);
 
-// The final reply of a request that was answered with STATUS_PENDING.
-void link_complete(struct link *link, uint64_t id, uint32_t status, uint32_t information);
+bool link_connected(void);
 
-// Memory of the driver's process, where the requests' buffers are.
-bool link_read_memory(const struct link *link, uint64_t from, void *to, size_t length);
-bool link_write_memory(const struct link *link, uint64_t to, const struct iovec *parts, unsigned count);
+// Adds a record, whose head.size is that of its fixed part, and data to the message in the making. It is
+// sent at the end of the event loop's round, or by link_flush. Without a kernel side it goes nowhere.
+void link_put(const void *record, const void *data, uint32_t length);
+void link_flush(void);
+
+// Takes in, without waiting, all that the kernel side has told.
+void link_drain(void);
+
+// So much is waiting for the kernel side that there should be no more packets for now.
+bool link_congested(void);
 
 #endif

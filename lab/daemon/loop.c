@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
 // Theory of operation: a table indexed by descriptor says who wants to know. A handler may remove
-// any descriptor, its own and others that are ready in the same round; those are skipped.
+// any descriptor, its own and others that are ready in the same round; those are skipped. A descriptor is
+// watched for reading unless paused, and for writing while that is asked for.
 #define _GNU_SOURCE
 #include "loop.h"
 
@@ -14,12 +15,14 @@
 enum { MAX_FDS = 1024, MAX_READY = 32 };
 
 static struct {
-    loop_fn *fn;
+    loop_fn *fn, *writable;
     void *context;
+    bool paused, wants_write;
 } watchers[MAX_FDS];
 
 static int epoll_fd = -1;
 static bool stopping;
+static void (*round_end)(void);
 
 void loop_add(int fd, loop_fn *fn, void *context)
 {
@@ -32,13 +35,62 @@ void loop_add(int fd, loop_fn *fn, void *context)
         exit(1);
     }
     watchers[fd].fn = fn;
+    watchers[fd].writable = NULL;
     watchers[fd].context = context;
+    watchers[fd].paused = watchers[fd].wants_write = false;
 }
 
 void loop_remove(int fd)
 {
     epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
     watchers[fd].fn = NULL;
+}
+
+static void update(int fd)
+{
+    struct epoll_event event = {.data.fd = fd};
+
+    event.events = (watchers[fd].paused ? 0u : EPOLLIN) | (watchers[fd].wants_write ? EPOLLOUT : 0u);
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0) {
+        perror("windivert-labd: epoll");
+        exit(1);
+    }
+}
+
+void loop_pause(int fd, bool paused)
+{
+    if (watchers[fd].paused == paused)
+        return;
+    watchers[fd].paused = paused;
+    update(fd);
+}
+
+void loop_on_writable(int fd, loop_fn *fn)
+{
+    watchers[fd].writable = fn;
+}
+
+void loop_want_write(int fd, bool wanted)
+{
+    if (watchers[fd].wants_write == wanted)
+        return;
+    watchers[fd].wants_write = wanted;
+    update(fd);
+}
+
+void loop_at_round_end(void (*fn)(void))
+{
+    round_end = fn;
+}
+
+static void serve(const struct epoll_event *event)
+{
+    int fd = event->data.fd;
+
+    if (event->events & EPOLLOUT && watchers[fd].fn && watchers[fd].writable)
+        watchers[fd].writable(watchers[fd].context, fd);
+    if (event->events & ~(uint32_t)EPOLLOUT && watchers[fd].fn)
+        watchers[fd].fn(watchers[fd].context, fd);
 }
 
 void loop_run(void)
@@ -52,12 +104,10 @@ void loop_run(void)
             perror("windivert-labd: epoll_wait");
             exit(1);
         }
-        for (int i = 0; i < count; i++) {
-            int fd = ready[i].data.fd;
-
-            if (watchers[fd].fn)
-                watchers[fd].fn(watchers[fd].context, fd);
-        }
+        for (int i = 0; i < count; i++)
+            serve(&ready[i]);
+        if (round_end)
+            round_end();
     }
 }
 

@@ -13,6 +13,16 @@ typedef void loop_fn(void *context, int fd);
 void loop_add(int fd, loop_fn *fn, void *context);
 void loop_remove(int fd);
 
+// Stops and resumes the calls of fn.
+void loop_pause(int fd, bool paused);
+
+// fn is called while the descriptor is writable and loop_want_write has asked for it.
+void loop_on_writable(int fd, loop_fn *fn);
+void loop_want_write(int fd, bool wanted);
+
+// Called after each round of handlers, before the loop waits again.
+void loop_at_round_end(void (*fn)(void));
+
 // Runs until loop_stop.
 void loop_run(void);
 void loop_stop(void);

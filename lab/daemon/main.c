@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
-// windivert-labd: the part of the lab that plays the WinDivert driver.
+// windivert-labd: the network of the lab's kernel side, which is in Wine (../windows).
 //
 // Theory of operation: one thread, one event loop. The packet's way through the files is
-//   capture -> classify (filter) -> queue -> recv ... user mode ... send -> inject
-// Requests of the driver come in by link and go to handle, which answers or calls recv and send.
-// It must run in the network namespace whose traffic it diverts.
+//   capture -> link ... the kernel side, the driver, user mode ... link -> intake -> inject
+// What the kernel side tells of handles and packets, intake takes in for the counters and the audit.
+// It must run in the network namespace whose traffic is diverted.
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,21 +14,22 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "abi.h"
+#include "ale.h"
 #include "capture.h"
-#include "classify.h"
 #include "control.h"
 #include "drvfault.h"
 #include "events.h"
 #include "fault.h"
-#include "handle.h"
+#include "handles.h"
 #include "inject.h"
+#include "intake.h"
 #include "link.h"
 #include "loop.h"
+#include "netem.h"
 #include "netif.h"
 #include "owners.h"
-#include "park.h"
-#include "protocol.h"
-#include "wire.h"
+#include "settings.h"
 
 static void usage(FILE *out)
 {
@@ -38,13 +39,13 @@ static void usage(FILE *out)
           "  --control  where to make the control socket\n"
           "  --queue    NFQUEUE number (0) for TCP; the next one is for all else\n"
           "  --far-end  network namespace of the other host, for conditions between the two\n"
-          "  --marks    print the packet marks (the rules must not queue \"final\")\n",
+          "  --marks    print the mark of packets that the rules must not queue\n",
           out);
 }
 
 static void print_marks(void)
 {
-    printf("final 0x%08x\nout 0x%08x\nin 0x%08x\nclass 0x%08x\n", MARK_FINAL, MARK_OUT, MARK_IN, MARK_CLASS);
+    printf("final 0x%08x\n", MARK_FINAL);
 }
 
 static void events_readable(void *context, int fd)
@@ -59,11 +60,35 @@ static void event_happened(void *context, const struct sock_event *happened)
     struct sock_event event = *happened;
 
     if (event.event >= WD_SOCKET_BIND) {
-        drvfault_strikes(DRVFAULT_PID, WD_SOCKET, &event.pid);
+        drvfault_strikes_pid(WD_SOCKET, &event.pid);
         owners_note(&event);
     }
     fault_event(context, &event);
 }
+
+static void kernel_side_comes(void)
+{
+    settings_push();
+    netif_push();
+    drvfault_push();
+}
+
+static void kernel_side_is_gone(void)
+{
+    handles_forget();
+    ale_handles_changed(true);
+    ale_unanswered();
+    drvfault_lost();
+    capture_release();
+    control_told_all();
+}
+
+static const struct link_user kernel_side = {
+    .connected = kernel_side_comes,
+    .message = intake_message,
+    .lost = kernel_side_is_gone,
+    .eased = capture_resume,
+};
 
 static void signal_readable(void *context, int fd)
 {
@@ -90,13 +115,12 @@ static int serve(const char *cgroup, const char *control, uint16_t queue, const 
     loop_add(signals, signal_readable, NULL);
     netif_open();
     inject_open();
-    handle_init();
-    link_listen(handle_request, handle_link_lost);
-    fault_open(classify_event, NULL);
+    link_listen(&kernel_side);
+    fault_open(ale_tell, NULL);
     if (events_open(cgroup, event_happened, NULL) < 0)
         return 1;
     owners_open();
-    wire_open(far_end);
+    netem_open(far_end);
     loop_add(events_fd(), events_readable, NULL);
     capture_open(queue);
     control_open(control);
@@ -105,15 +129,13 @@ static int serve(const char *cgroup, const char *control, uint16_t queue, const 
 
     loop_run();
 
-    handle_close_all();
-    park_close();
+    link_close();
     control_close();
-    wire_close();
+    netem_close();
     capture_close();
     owners_close();
     events_close();
     fault_close();
-    link_close_all();
     inject_close();
     netif_close();
     close(signals);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
-// Theory of operation: a snapshot of addresses and interface numbers, which is asked for every
-// injected packet. A routing socket tells of changes; the next question then takes a new snapshot.
+// Theory of operation: a snapshot of addresses and interfaces, which is asked for every packet. A routing
+// socket tells of changes; the next question, or the event loop, then takes a new snapshot and tells the
+// kernel side.
 #define _GNU_SOURCE
 #include "netif.h"
 
@@ -20,11 +21,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "link.h"
+#include "loop.h"
+
 enum { MAX_ADDRESSES = 256, MAX_INTERFACES = 64 };
 
 static uint32_t addresses[MAX_ADDRESSES][4];
 static unsigned address_count;
-static uint32_t interfaces[MAX_INTERFACES];
+static uint32_t interfaces[MAX_INTERFACES]; // the first is the loopback interface
+static uint32_t mtus[MAX_INTERFACES];
 static unsigned interface_count;
 static uint32_t loopback_index;
 static int route_fd = -1;
@@ -51,6 +56,26 @@ static void add_address(const struct sockaddr *address)
     address_count++;
 }
 
+static uint32_t mtu_of(const char *name)
+{
+    struct ifreq request = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool known;
+
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+    known = ioctl(fd, SIOCGIFMTU, &request) == 0;
+    close(fd);
+    return known ? (uint32_t)request.ifr_mtu : 0;
+}
+
+static void add_interface(uint32_t index, const char *name)
+{
+    if (interface_count == MAX_INTERFACES)
+        return;
+    interfaces[interface_count] = index;
+    mtus[interface_count++] = mtu_of(name);
+}
+
 static void take_snapshot(void)
 {
     struct if_nameindex *names = if_nameindex();
@@ -64,12 +89,28 @@ static void take_snapshot(void)
         }
         freeifaddrs(list);
     }
+    loopback_index = if_nametoindex("lo");
+    add_interface(loopback_index, "lo");
     for (struct if_nameindex *one = names; one && one->if_index; one++) {
-        if (interface_count < MAX_INTERFACES)
-            interfaces[interface_count++] = one->if_index;
+        if (one->if_index != loopback_index)
+            add_interface(one->if_index, one->if_name);
     }
     if_freenameindex(names);
-    loopback_index = if_nametoindex("lo");
+}
+
+void netif_push(void)
+{
+    struct lab_addresses record = {
+        .head = {LAB_ADDRESSES, sizeof(record)},
+        .interfaces = interface_count,
+        .addresses = address_count,
+    };
+    uint8_t data[sizeof(interfaces) + sizeof(addresses)];
+    size_t first = interface_count * sizeof(interfaces[0]), second = address_count * sizeof(addresses[0]);
+
+    memcpy(data, interfaces, first);
+    memcpy(data + first, addresses, second);
+    link_put(&record, data, (uint32_t)(first + second));
 }
 
 static void refresh(void)
@@ -82,8 +123,17 @@ static void refresh(void)
         changed = true;
         errno = 0;
     }
-    if (changed)
-        take_snapshot();
+    if (!changed)
+        return;
+    take_snapshot();
+    netif_push();
+}
+
+static void route_readable(void *context, int fd)
+{
+    (void)context;
+    (void)fd;
+    refresh();
 }
 
 void netif_open(void)
@@ -99,6 +149,7 @@ void netif_open(void)
         exit(1);
     }
     take_snapshot();
+    loop_add(route_fd, route_readable, NULL);
 }
 
 void netif_close(void)
@@ -125,14 +176,13 @@ bool netif_is_local(const uint32_t address[4])
     return false;
 }
 
-bool netif_index_valid(uint32_t index)
+uint32_t netif_mtu(uint32_t index)
 {
-    refresh();
     for (unsigned i = 0; i < interface_count; i++) {
         if (interfaces[i] == index)
-            return true;
+            return mtus[i];
     }
-    return false;
+    return 0;
 }
 
 uint32_t netif_loopback_index(void)

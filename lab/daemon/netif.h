@@ -13,8 +13,11 @@ void netif_close(void);
 
 bool netif_is_loopback(const uint32_t address[4]); // 127/8 or ::1
 bool netif_is_local(const uint32_t address[4]);    // loopback, or of an interface
-bool netif_index_valid(uint32_t index);
 uint32_t netif_loopback_index(void);
+uint32_t netif_mtu(uint32_t index); // 0: not known
+
+// Tells the kernel side the interfaces and addresses; done without asking when they change.
+void netif_push(void);
 
 // Makes loopback packets at most this long. False: errno says why.
 bool netif_set_loopback_mtu(int mtu);

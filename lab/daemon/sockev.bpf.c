@@ -13,6 +13,9 @@
  * names the pipe's owner, a read by wineserver (which is single-threaded) names the pipe it is
  * serving from now on. The owner's Windows pid lies in the TEB, to which the GS base of every Wine
  * thread points; reading it at that moment puts it into the event, which then outlives its process.
+ *
+ * While somebody may prevent operations, a caller that binds, connects or sends a first datagram is stopped
+ * until the daemon has been told the answer: sockev_veto.bpf.h.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -162,13 +165,31 @@ int BPF_PROG(watch_pipes, struct pt_regs *regs, long id)
     return 0;
 }
 
-/* Begins a record about a socket, owned by whoever asked for the operation being done right now. */
+/* Puts down whoever asked for the operation being done right now. */
+static __always_inline void fill_owner(struct sockev_record *r)
+{
+    struct sockev_process *writer = NULL;
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    u64 *inode;
+
+    r->linux_pid = pid;
+    if (!is_wineserver()) {
+        r->windows_pid = current_windows_pid(bpf_get_current_task_btf());
+        return;
+    }
+    inode = bpf_map_lookup_elem(&served_pipes, &pid);
+    if (inode)
+        writer = bpf_map_lookup_elem(&pipe_writers, inode);
+    if (writer) {
+        r->linux_pid = writer->linux_pid;
+        r->windows_pid = writer->windows_pid;
+    }
+}
+
+/* Begins a record about a socket. */
 static __always_inline struct sockev_record *record_begin(u32 kind, u64 cookie, bool with_owner)
 {
     struct sockev_record *r = bpf_ringbuf_reserve(&events, sizeof *r, 0);
-    struct sockev_process *writer;
-    u32 pid = bpf_get_current_pid_tgid() >> 32;
-    u64 *inode;
 
     if (!r) {
         __sync_fetch_and_add(&lost_records, 1);
@@ -177,85 +198,73 @@ static __always_inline struct sockev_record *record_begin(u32 kind, u64 cookie, 
     __builtin_memset(r, 0, sizeof *r);
     r->kind = kind;
     r->cookie = cookie;
-    if (!with_owner)
-        return r;
-    r->linux_pid = pid;
-    if (!is_wineserver())
-        return r;
-    inode = bpf_map_lookup_elem(&served_pipes, &pid);
-    writer = inode ? bpf_map_lookup_elem(&pipe_writers, inode) : NULL;
-    if (writer) {
-        r->linux_pid = writer->linux_pid;
-        r->windows_pid = writer->windows_pid;
-    }
+    if (with_owner)
+        fill_owner(r);
     return r;
+}
+
+/* A whole record goes to the daemon; false: there was no room. */
+static __always_inline bool record_submit(const struct sockev_record *record)
+{
+    struct sockev_record *r = bpf_ringbuf_reserve(&events, sizeof *r, 0);
+
+    if (!r) {
+        __sync_fetch_and_add(&lost_records, 1);
+        return false;
+    }
+    *r = *record;
+    bpf_ringbuf_submit(r, 0);
+    return true;
 }
 
 #include "sockev_veto.bpf.h"
 
 SEC("cgroup/connect4")
-int veto_connect4(struct bpf_sock_addr *address)
+int see_connect4(struct bpf_sock_addr *address)
 {
-    return allow_connect(address, FAMILY_INET);
+    return allow_connect(address, FAMILY_INET, true);
 }
 
 SEC("cgroup/connect6")
-int veto_connect6(struct bpf_sock_addr *address)
+int see_connect6(struct bpf_sock_addr *address)
 {
-    return allow_connect(address, FAMILY_INET6);
+    return allow_connect(address, FAMILY_INET6, true);
 }
 
 SEC("cgroup/sendmsg4")
-int veto_send4(struct bpf_sock_addr *address)
+int see_send4(struct bpf_sock_addr *address)
 {
-    return allow_connect(address, FAMILY_INET);
+    return allow_connect(address, FAMILY_INET, false);
 }
 
 SEC("cgroup/sendmsg6")
-int veto_send6(struct bpf_sock_addr *address)
+int see_send6(struct bpf_sock_addr *address)
 {
-    return allow_connect(address, FAMILY_INET6);
+    return allow_connect(address, FAMILY_INET6, false);
+}
+
+SEC("cgroup/bind4")
+int keep_port4(struct bpf_sock_addr *address)
+{
+    return keep_port(address);
+}
+
+SEC("cgroup/bind6")
+int keep_port6(struct bpf_sock_addr *address)
+{
+    return keep_port(address);
 }
 
 SEC("cgroup/post_bind4")
-int watch_bind4(struct bpf_sock *sk)
+int see_bind4(struct bpf_sock *sk)
 {
-    struct sockev_record *r;
-
-    if (!allow_bind(sk, FAMILY_INET))
-        return 0;
-    r = record_begin(SOCKEV_BIND, bpf_get_socket_cookie(sk), true);
-
-    if (r) {
-        r->family = FAMILY_INET;
-        r->protocol = sk->protocol;
-        r->local_addr[0] = sk->src_ip4;
-        r->local_port = sk->src_port;
-        bpf_ringbuf_submit(r, 0);
-    }
-    return 1;
+    return allow_bind(sk, FAMILY_INET);
 }
 
 SEC("cgroup/post_bind6")
-int watch_bind6(struct bpf_sock *sk)
+int see_bind6(struct bpf_sock *sk)
 {
-    struct sockev_record *r;
-
-    if (!allow_bind(sk, FAMILY_INET6))
-        return 0;
-    r = record_begin(SOCKEV_BIND, bpf_get_socket_cookie(sk), true);
-
-    if (r) {
-        r->family = FAMILY_INET6;
-        r->protocol = sk->protocol;
-        r->local_addr[0] = sk->src_ip6[0];
-        r->local_addr[1] = sk->src_ip6[1];
-        r->local_addr[2] = sk->src_ip6[2];
-        r->local_addr[3] = sk->src_ip6[3];
-        r->local_port = sk->src_port;
-        bpf_ringbuf_submit(r, 0);
-    }
-    return 1;
+    return allow_bind(sk, FAMILY_INET6);
 }
 
 /* The verifier refuses a context pointer that the compiler has modified; this keeps loads apart. */

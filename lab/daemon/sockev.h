@@ -28,19 +28,22 @@ struct sockev_record {
     unsigned int remote_addr[4];
     unsigned short local_port; /* host order, both */
     unsigned short remote_port;
-    unsigned int blocked; /* 1: a blocker has prevented it */
+    unsigned int reserved;
+    unsigned long long asker; /* thread that waits for the answer (its process << 32); 0: nobody does */
 };
 
 /*
- * A SOCKET handle without SNIFF: its filter, by which the kernel side decides on the spot. Words of
- * an object are those of struct wd_filter_object.
+ * What a stopped thread waits for, by its thread id: written by the kernel side when it asks, answered by the
+ * daemon, which then lets the process go on.
  */
-enum { SOCKEV_BLOCKERS = 8, SOCKEV_TESTS = 255, SOCKEV_TEST_WORDS = 6 };
+enum sockev_answer { SOCKEV_NO_ANSWER, SOCKEV_ALLOWED, SOCKEV_PREVENTED };
 
-struct sockev_blocker {
-    unsigned int matches; /* WD_MATCH_* */
-    unsigned int count;
-    unsigned int tests[SOCKEV_TESTS][SOCKEV_TEST_WORDS];
+struct sockev_question {
+    unsigned long long cookie;
+    unsigned int kind;   /* enum sockev_kind */
+    unsigned int answer; /* enum sockev_answer */
+    unsigned int port;   /* local port at the time, host order */
+    unsigned int reserved;
 };
 
 /* Value of the map from Linux pid to Windows process, and of its inverse. */

@@ -1,194 +1,112 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The veto of SOCKET handles without SNIFF, a part of sockev.bpf.c, which includes it. Their filters are
- * walked here as filter.c does, because the answer is wanted on the spot. What is asked about is the record
- * of the event.
+ * Operations that a SOCKET handle without SNIFF may prevent, a part of sockev.bpf.c, which includes it.
+ *
+ * The answer comes from the WinDivert driver, by way of the daemon, and takes a millisecond or so, and a
+ * program of this kind cannot sleep. So the operation fails with ERESTARTNOINTR, and its thread gets a
+ * SIGSTOP: the process stops on its way out of the system call, without anything having happened. The daemon
+ * puts down the answer and sends SIGCONT, upon which the kernel makes the call again, and here the answer is
+ * found. No processor spins, and whoever asked may be wineserver, which then stands still. A question may be
+ * looked at several times, because SIGCONT is for all threads of a process; what is written in which order:
+ *
+ *   here    stop, look for the answer; there is one: continue
+ *   daemon  write the answer, continue
+ *
+ * Nothing is asked while no such handle is open (`asking`).
+ *
+ * A datagram socket connects, in WinDivert's terms, when it first sends to an address.
  */
 #ifndef LAB_SOCKEV_VETO_H
 #define LAB_SOCKEV_VETO_H
 
-#define FAMILY_BIT(family) ((family) == FAMILY_INET6 ? 0x80u : 0x40u)
-#define KIND_BIT(kind) (0x200u << ((kind)-SOCKEV_BIND))
-#define TARGET_ACCEPT 0x7ffe
+#define ERROR_RESTART_CALL (-513) /* ERESTARTNOINTR, which the kernel keeps to itself */
+#define SIGNAL_CONTINUE 18
+#define SIGNAL_STOP 19
+#define PROTOCOL_UDP 17
+#define FIRST_IMPLICIT_PORT 32768 /* as the kernel's own range for them has it */
+#define IMPLICIT_PORTS 28232
+#define BIND_ATTEMPTS 8
 
-struct sockev_blocker blockers[SOCKEV_BLOCKERS];
-unsigned int blocker_count = 0;
+extern int bpf_send_signal_task(struct task_struct *task, int sig, enum pid_type type, u64 value) __ksym;
 
-struct walk {
-    const struct sockev_record *event;
-    u32 blocker, at;
+unsigned int asking = 0;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, u32);
+    __type(value, struct sockev_question);
+} questions SEC(".maps");
+
+/* sockets that were given a port here, by cookie, and whose BIND nobody has allowed yet */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, u64);
+    __type(value, u32);
+} implicit_binds SEC(".maps");
+
+struct peer {
+    u64 cookie;
+    u32 addr[4];
+    u32 port;
+    u32 reserved;
 };
 
-static __always_inline bool address_is_loopback(const struct sockev_record *r, const u32 *network)
+/* whom datagram sockets have sent to */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 32768);
+    __type(key, struct peer);
+    __type(value, u32);
+} peers SEC(".maps");
+
+static __always_inline struct sockev_question *question_of(u32 thread, u64 cookie, u32 kind)
 {
-    if (r->family == FAMILY_INET)
-        return (bpf_ntohl(network[0]) >> 24) == 127;
-    return !network[0] && !network[1] && !network[2] && network[3] == bpf_htonl(1);
+    struct sockev_question *question = bpf_map_lookup_elem(&questions, &thread);
+
+    return question && question->cookie == cookie && question->kind == kind ? question : NULL;
 }
 
-/* Word `i` of an address as filters see it. */
-static __always_inline u32 address_word(const struct sockev_record *r, const u32 *network, u32 i)
+static __always_inline u32 answer_of(u32 thread, const struct sockev_record *event)
 {
-    if (r->family == FAMILY_INET6)
-        return bpf_ntohl(network[3 - (i & 3)]);
-    return i == 0 ? bpf_ntohl(network[0]) : i == 1 && network[0] ? 0xffff : 0;
+    struct sockev_question *question = question_of(thread, event->cookie, event->kind);
+
+    return question ? question->answer : SOCKEV_NO_ANSWER;
 }
 
-/*
- * Word `i` of the field's value; the numbers are those of field.h. Not static, so that the verifier goes through it
- * once and not at every call; it is part of six programs, and loading must not take long.
- */
-__noinline u32 field_word(const struct sockev_record *r, u32 field, u32 i)
+/* 1: the operation may be done. 0: it is prevented, or will be made again when there is an answer. */
+static __always_inline int ask(struct sockev_record *event)
 {
-    if (!r)
-        return 0;
-    if (field == 61)
-        return address_word(r, r->local_addr, i);
-    if (field == 62)
-        return address_word(r, r->remote_addr, i);
-    if (field == 66)
-        return i == 0 ? (u32)r->cookie : i == 1 ? (u32)(r->cookie >> 32) : 0;
-    if (field == 67 && r->kind == SOCKEV_CONNECT)
-        return i == 0 ? (u32)r->cookie : i == 1 ? (u32)(r->cookie >> 32) : 0;
-    if (i)
-        return 0;
-    switch (field) {
-    case 2: /* outbound: all that can be prevented is */
-        return 1;
-    case 7: /* icmp, tcp, udp, icmpv6 */
-        return r->protocol == 1;
-    case 8:
-        return r->protocol == 6;
-    case 9:
-        return r->protocol == 17;
-    case 10:
-        return r->protocol == 58;
-    case 58:
-        return address_is_loopback(r, r->local_addr) || address_is_loopback(r, r->remote_addr);
-    case 60:
-        return r->windows_pid ? r->windows_pid : 0x40000000u | r->linux_pid;
-    case 63:
-        return r->local_port;
-    case 64:
-        return r->remote_port;
-    case 65:
-        return r->protocol;
-    case 70:
-        return r->kind;
-    default: /* zero, inbound, ip, ipv6; timestamps are not known here */
-        return 0;
+    u64 me = bpf_get_current_pid_tgid();
+    u32 thread = (u32)me, answer;
+    struct sockev_question asked = {.cookie = event->cookie, .kind = event->kind, .port = event->local_port};
+    struct task_struct *task = bpf_get_current_task_btf();
+
+    answer = answer_of(thread, event);
+    if (answer == SOCKEV_NO_ANSWER) {
+        bpf_send_signal_task(task, SIGNAL_STOP, PIDTYPE_PID, 0);
+        answer = answer_of(thread, event); /* anew: an answer is another element of the map */
+        if (answer == SOCKEV_NO_ANSWER && !question_of(thread, event->cookie, event->kind)) {
+            event->asker = me;
+            if (bpf_map_update_elem(&questions, &thread, &asked, BPF_ANY) || !record_submit(event))
+                answer = SOCKEV_ALLOWED;
+        }
+        if (answer == SOCKEV_NO_ANSWER) {
+            bpf_set_retval(ERROR_RESTART_CALL);
+            return 0;
+        }
+        bpf_send_signal_task(task, SIGNAL_CONTINUE, PIDTYPE_TGID, 0);
     }
+    bpf_map_delete_elem(&questions, &thread);
+    return answer == SOCKEV_ALLOWED;
 }
 
-static __always_inline bool field_is_wide(u32 field)
-{
-    return field == 61 || field == 62 || field == 66 || field == 67;
-}
-
-static __always_inline bool order_holds(int order, u32 test)
-{
-    switch (test) {
-    case 0:
-        return order == 0;
-    case 1:
-        return order != 0;
-    case 2:
-        return order < 0;
-    case 3:
-        return order <= 0;
-    case 4:
-        return order > 0;
-    default:
-        return order >= 0;
-    }
-}
-
-static long walk_step(u32 step, struct walk *walk)
-{
-    u32 field, at = walk->at, order_word;
-    const u32 *test;
-    int order = 0;
-
-    (void)step;
-    if (walk->blocker >= SOCKEV_BLOCKERS || at >= SOCKEV_TESTS || at >= blockers[walk->blocker].count)
-        return 1;
-    test = blockers[walk->blocker].tests[at];
-    field = test[0] & 0x7ff;
-    for (int i = 3; i >= 0; i--) {
-        if (i > 0 && !field_is_wide(field))
-            continue;
-        order_word = field_word(walk->event, field, i);
-        if (!order && order_word != test[2 + i])
-            order = order_word < test[2 + i] ? -1 : 1;
-    }
-    walk->at = order_holds(order, test[0] >> 11 & 31) ? test[0] >> 16 : test[1] & 0xffff;
-    return 0;
-}
-
-/* True: some handle prevents this; the record then goes to the daemon as that. */
-__noinline int prevented(const struct sockev_record *r)
-{
-    struct walk walk = {.event = r};
-    u32 needs;
-
-    if (!r)
-        return 0;
-    needs = KIND_BIT(r->kind) | FAMILY_BIT(r->family);
-
-    for (u32 i = 0; i < SOCKEV_BLOCKERS && i < blocker_count; i++) {
-        if ((blockers[i].matches & needs) != needs)
-            continue;
-        walk.blocker = i;
-        walk.at = 0;
-        bpf_loop(SOCKEV_TESTS + 1, walk_step, &walk, 0);
-        if (walk.at == TARGET_ACCEPT)
-            return 1;
-    }
-    return 0;
-}
-
-/* Tells of a prevented operation. */
-static __always_inline void tell_prevented(const struct sockev_record *event)
-{
-    struct sockev_record *r = bpf_ringbuf_reserve(&events, sizeof *r, 0);
-
-    if (!r) {
-        __sync_fetch_and_add(&lost_records, 1);
-        return;
-    }
-    *r = *event;
-    r->blocked = 1;
-    bpf_ringbuf_submit(r, 0);
-}
-
-/* Who asks; as record_begin has it. */
-static __always_inline void fill_owner(struct sockev_record *r)
-{
-    struct sockev_process *writer = NULL;
-    u32 pid = bpf_get_current_pid_tgid() >> 32;
-    u64 *inode;
-
-    r->linux_pid = pid;
-    if (!is_wineserver()) {
-        r->windows_pid = current_windows_pid(bpf_get_current_task_btf());
-        return;
-    }
-    inode = bpf_map_lookup_elem(&served_pipes, &pid);
-    if (inode)
-        writer = bpf_map_lookup_elem(&pipe_writers, inode);
-    if (writer) {
-        r->linux_pid = writer->linux_pid;
-        r->windows_pid = writer->windows_pid;
-    }
-}
-
-/* 0: the bind is prevented. */
+/* An explicit bind, at its end. */
 static __always_inline int allow_bind(struct bpf_sock *sk, u32 family)
 {
     struct sockev_record r = {.kind = SOCKEV_BIND, .family = family};
 
-    if (!blocker_count)
-        return 1;
     r.cookie = bpf_get_socket_cookie(sk);
     r.protocol = sk->protocol;
     r.local_port = sk->src_port;
@@ -201,39 +119,109 @@ static __always_inline int allow_bind(struct bpf_sock *sk, u32 family)
         r.local_addr[3] = sk->src_ip6[3];
     }
     fill_owner(&r);
-    if (!prevented(&r))
-        return 1;
-    tell_prevented(&r);
-    return 0;
+    if (asking)
+        return ask(&r);
+    record_submit(&r);
+    return 1;
 }
 
-/* 0: the connect, or the datagram, is prevented. The local end is known only if the socket is bound. */
-static __always_inline int allow_connect(struct bpf_sock_addr *address, u32 family)
+/* A bind that is made again, to any port: it gets the one that the answer is about. */
+static __always_inline int keep_port(struct bpf_sock_addr *address)
+{
+    struct sockev_question *question;
+
+    if (!asking || address->user_port)
+        return 1;
+    question = question_of((u32)bpf_get_current_pid_tgid(), bpf_get_socket_cookie(address), SOCKEV_BIND);
+    if (question)
+        address->user_port = bpf_htons((u16)question->port);
+    return 1;
+}
+
+/* Gives a socket the port that it would get a moment later, so that it can be asked about. */
+static __always_inline void bind_implicitly(struct bpf_sock_addr *address, u32 family, u64 cookie)
+{
+    u32 port = 0;
+
+    for (int i = 0; i < BIND_ATTEMPTS; i++) {
+        u16 wanted = bpf_htons((u16)(FIRST_IMPLICIT_PORT + bpf_get_prandom_u32() % IMPLICIT_PORTS));
+        struct sockaddr_in any4 = {.sin_family = FAMILY_INET, .sin_port = wanted};
+        struct sockaddr_in6 any6 = {.sin6_family = FAMILY_INET6, .sin6_port = wanted};
+
+        if (!(family == FAMILY_INET ? bpf_bind(address, (struct sockaddr *)&any4, sizeof any4)
+                                    : bpf_bind(address, (struct sockaddr *)&any6, sizeof any6)))
+            break;
+    }
+    bpf_map_update_elem(&implicit_binds, &cookie, &port, BPF_ANY);
+}
+
+static __always_inline void fill_connect(struct sockev_record *r, struct bpf_sock_addr *address, struct bpf_sock *sk)
+{
+    r->protocol = address->protocol;
+    r->remote_port = bpf_ntohs(address->user_port);
+    r->local_port = sk->src_port;
+    if (r->family == FAMILY_INET) {
+        r->remote_addr[0] = address->user_ip4;
+        r->local_addr[0] = sk->src_ip4;
+        return;
+    }
+    r->remote_addr[0] = address->user_ip6[0];
+    r->remote_addr[1] = address->user_ip6[1];
+    r->remote_addr[2] = address->user_ip6[2];
+    r->remote_addr[3] = address->user_ip6[3];
+    r->local_addr[0] = sk->src_ip6[0];
+    r->local_addr[1] = sk->src_ip6[1];
+    r->local_addr[2] = sk->src_ip6[2];
+    r->local_addr[3] = sk->src_ip6[3];
+}
+
+/* BIND comes before CONNECT: 0 if it is prevented, or not yet known. */
+static __always_inline int allow_implicit_bind(const struct sockev_record *connect)
+{
+    struct sockev_record r = *connect;
+
+    if (!bpf_map_lookup_elem(&implicit_binds, &r.cookie))
+        return 1;
+    r.kind = SOCKEV_BIND;
+    r.remote_port = 0;
+    __builtin_memset(r.remote_addr, 0, sizeof r.remote_addr);
+    __builtin_memset(r.local_addr, 0, sizeof r.local_addr);
+    if (!ask(&r))
+        return 0;
+    bpf_map_delete_elem(&implicit_binds, &r.cookie);
+    return 1;
+}
+
+/* A connect (`connects`), or a datagram that says where it goes. TCP's connects are told elsewhere. */
+static __always_inline int allow_connect(struct bpf_sock_addr *address, u32 family, bool connects)
 {
     struct sockev_record r = {.kind = SOCKEV_CONNECT, .family = family};
+    struct bpf_sock *sk = address->sk;
+    bool datagrams = address->protocol == PROTOCOL_UDP;
+    struct peer peer = {0};
+    u32 known = 1;
 
-    if (!blocker_count)
+    if (!sk || (!asking && !datagrams))
         return 1;
     r.cookie = bpf_get_socket_cookie(address);
-    r.protocol = address->protocol;
-    r.remote_port = bpf_ntohs(address->user_port);
-    if (family == FAMILY_INET) {
-        r.remote_addr[0] = address->user_ip4;
-    } else {
-        r.remote_addr[0] = address->user_ip6[0];
-        r.remote_addr[1] = address->user_ip6[1];
-        r.remote_addr[2] = address->user_ip6[2];
-        r.remote_addr[3] = address->user_ip6[3];
-        if (!r.remote_addr[0] && !r.remote_addr[1] && r.remote_addr[2] == bpf_htonl(0xffff)) {
-            r.family = FAMILY_INET; /* IPv4, carried by an IPv6 socket */
-            r.remote_addr[0] = r.remote_addr[3];
-        }
+    if (asking && connects && !sk->src_port)
+        bind_implicitly(address, family, r.cookie);
+    fill_connect(&r, address, sk);
+    if (datagrams) {
+        peer.cookie = r.cookie;
+        __builtin_memcpy(peer.addr, r.remote_addr, sizeof peer.addr);
+        peer.port = r.remote_port;
+        if (bpf_map_lookup_elem(&peers, &peer))
+            return 1;
     }
     fill_owner(&r);
-    if (!prevented(&r))
-        return 1;
-    tell_prevented(&r);
-    return 0;
+    if (!asking)
+        record_submit(&r);
+    else if (!allow_implicit_bind(&r) || !ask(&r))
+        return 0;
+    if (datagrams)
+        bpf_map_update_elem(&peers, &peer, &known, BPF_ANY);
+    return 1;
 }
 
 #endif

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 //
-// Unit tests of filter_wants_others: which filters leave all but TCP in the kernel.
+// Unit tests of wants_others: which filters leave all but TCP in the kernel.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
 
-#include "field.h"
-#include "filter.h"
+#include "wants_others.h"
 
+// Numbers of the filter language.
+enum { ZERO = 0, OUTBOUND = 2, ICMP = 7, TCP = 8, UDP = 9, TCP_DST_PORT = 39, REMOTE_PORT = 64, TCP_PAYLOAD8 = 74 };
 enum { EQ, NEQ, LT, LEQ, GT, GEQ };
 
 #define TEST(f, t, a0, yes, no)                                                                                        \
     {                                                                                                                  \
-        .field = FIELD_##f, .test = (t), .success = (yes), .failure = (no), .arg = { a0 }                              \
+        .field = (f), .test = (t), .success = (yes), .failure = (no), .arg = { a0 }                                    \
     }
 #define WANTS(...)                                                                                                     \
     wants((struct wd_filter_object[]){__VA_ARGS__},                                                                    \
@@ -22,10 +24,10 @@ enum { EQ, NEQ, LT, LEQ, GT, GEQ };
 
 static bool wants(const struct wd_filter_object *objects, size_t count)
 {
-    struct filter filter;
+    struct wants_filter filter = {.count = (unsigned)count};
 
-    assert_true(filter_load(&filter, objects, count * sizeof(*objects), WD_NETWORK));
-    return filter_wants_others(&filter);
+    assert_true(wants_load(&filter, objects, count * sizeof(*objects)));
+    return wants_others(&filter);
 }
 
 static void tcp_alone(void **state)
@@ -50,11 +52,34 @@ static void others_too(void **state)
     assert_true(WANTS(TEST(TCP_DST_PORT, EQ, 80, WD_REJECT, WD_ACCEPT)));
 }
 
+// Objects that are not there, or lead nowhere, are no reason to fall over.
+static void survives_anything(void **state)
+{
+    struct wants_filter filter = {.count = 2};
+    struct wd_filter_object objects[WD_FILTER_MAX] = {0};
+
+    (void)state;
+    assert_false(wants_load(&filter, objects, sizeof(objects[0])));
+    filter.count = WD_FILTER_MAX + 1;
+    assert_false(wants_load(&filter, objects, SIZE_MAX));
+    srand(1);
+    for (int round = 0; round < 2000; round++) {
+        uint8_t *bytes = (uint8_t *)objects;
+
+        for (size_t i = 0; i < sizeof(objects); i++)
+            bytes[i] = (uint8_t)rand();
+        filter.count = (unsigned)(rand() % (WD_FILTER_MAX + 1));
+        assert_true(wants_load(&filter, objects, sizeof(objects)));
+        wants_others(&filter);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tcp_alone),
         cmocka_unit_test(others_too),
+        cmocka_unit_test(survives_anything),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

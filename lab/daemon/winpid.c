@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * See winpid.h. The maps are written by eBPF and may name processes that are gone, whose Linux pid
+ * See winpid.h. The map is written by eBPF and may name processes that are gone, whose Linux pid
  * may belong to somebody else by now; so every answer is checked against the start time in /proc.
  */
 #define _GNU_SOURCE
 #include "winpid.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -20,12 +20,10 @@
 #define STAT_START_FIELD 22
 #define NS_PER_S 1000000000ull
 
-static int linux_map = -1;
 static int windows_map = -1;
 
-void winpid_use_maps(int by_linux_pid, int by_windows_pid)
+void winpid_use_map(int by_windows_pid)
 {
-    linux_map = by_linux_pid;
     windows_map = by_windows_pid;
 }
 
@@ -56,19 +54,6 @@ static bool process_is_current(const struct sockev_process *p, uint64_t ticks)
     return ticks && p->start_ns / (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) == ticks;
 }
 
-uint32_t winpid_of_linux(int linux_pid)
-{
-    struct sockev_process p;
-    uint32_t key = (uint32_t)linux_pid;
-    uint64_t ticks = start_ticks(linux_pid);
-
-    if (!ticks)
-        return 0;
-    if (bpf_map_lookup_elem(linux_map, &key, &p) == 0 && process_is_current(&p, ticks))
-        return p.windows_pid;
-    return WINPID_NATIVE | key;
-}
-
 int winpid_to_linux(uint32_t windows_pid)
 {
     struct sockev_process p;
@@ -79,18 +64,4 @@ int winpid_to_linux(uint32_t windows_pid)
     if (bpf_map_lookup_elem(windows_map, &windows_pid, &p) != 0)
         return -1;
     return process_is_current(&p, start_ticks((int)p.linux_pid)) ? (int)p.linux_pid : -1;
-}
-
-bool winpid_read(int linux_pid, uint64_t addr, void *buf, size_t n)
-{
-    struct iovec local = {buf, n}, remote = {(void *)(uintptr_t)addr, n};
-
-    return process_vm_readv(linux_pid, &local, 1, &remote, 1, 0) == (ssize_t)n;
-}
-
-bool winpid_write(int linux_pid, uint64_t addr, const void *buf, size_t n)
-{
-    struct iovec local = {(void *)(uintptr_t)buf, n}, remote = {(void *)(uintptr_t)addr, n};
-
-    return process_vm_writev(linux_pid, &local, 1, &remote, 1, 0) == (ssize_t)n;
 }

@@ -18,11 +18,19 @@ check_machine() {
 
 check_files() {
     [ -x "$wineserver" ] || lacks "Wine is missing (Debian package wine64)" || return 1
-    [ -x "$labd" ] && [ -e "$lab_build/win/WinDivert64.sys" ] &&
+    [ -x "$labd" ] && [ -e "$lab_build/drivers/wdfldr.sys" ] && [ -e "$lab_build/drivers/fwpkclnt.sys" ] &&
         [ -e "$lab_build/system32/iphlpapi.dll" ] ||
         lacks "the lab is not built (lab/build.sh)" || return 1
     [ -e "$windivert_dir/WinDivert.dll" ] ||
-        lacks "no WinDivert.dll in $windivert_dir (or set WINDIVERT_DIR)" || return 1
+        lacks "no WinDivert.dll in $windivert_dir (make setup, or set WINDIVERT_DIR)" || return 1
+    check_driver "$windivert_dir"
+}
+
+# The driver in that folder is the one that the lab is made for: what is beneath it knows its layouts.
+check_driver() {
+    [ -e "$1/WinDivert64.sys" ] || lacks "no WinDivert64.sys in $1 (make setup, or set WINDIVERT_DIR)" || return 1
+    is_genuine "$1/WinDivert64.sys" "$sys_sha256" ||
+        lacks "$1/WinDivert64.sys is not the driver of WinDivert 2.2.2 x64 (its SHA-256 is not $sys_sha256)"
 }
 
 # The rule and the queue for real, in a namespace that goes with the process.
@@ -30,6 +38,11 @@ check_nfqueue() {
     unshare --net -- iptables-restore 2>/dev/null <<-END || lacks "no NFQUEUE target in iptables" || return 1
 		*mangle
 		-A OUTPUT -p tcp -m mark ! --mark 1 -j NFQUEUE --queue-num 0 --queue-bypass
+		COMMIT
+	END
+    unshare --net -- ip6tables-restore 2>/dev/null <<-END || lacks "no socket match in ip6tables" || return 1
+		*mangle
+		-A PREROUTING -m socket -m mark --mark 1 -j ACCEPT
 		COMMIT
 	END
     check_daemon

@@ -6,6 +6,7 @@ lab_name=${LAB:-wrlab}
 lab_build=$lab_root/build/lab
 lab_state=${LAB_STATE:-/run/windows-redirector-lab}/$lab_name
 
+. "$lab_root/scripts/windivert.sh"
 windivert_dir=${WINDIVERT_DIR:-$lab_root/build/windivert}
 wine=$lab_root/scripts/wine64
 wineserver=/usr/lib/wine/wineserver64

@@ -3,7 +3,8 @@
 # to the daemon. Sourced by lab/lab.
 #
 # Loopback traffic passes OUTPUT and INPUT; only OUTPUT is captured, because Windows shows a loopback
-# packet once, as outbound. Packets the daemon has injected for good carry a mark and are let alone.
+# packet once, as outbound. Packets that the daemon sends have been through all handles; they carry a mark
+# and are let alone.
 #
 # TCP has a queue to itself. The daemon opens the other one when a filter can match something else; until
 # then the kernel lets those packets by. Neighbour discovery and multicast groups (ICMPv6 130 to 137 and
@@ -32,7 +33,11 @@ network_up() {
 	END
     network_limits "$client_ns" && network_limits "$server_ns" || return 1
     network_capture iptables-restore "$mark" "" &&
-        network_capture ip6tables-restore "$mark" "130 131 132 133 134 135 136 137 143"
+        network_capture ip6tables-restore "$mark" "130 131 132 133 134 135 136 137 143" || return 1
+    # A rule that asks for a packet's socket, and matches none: with it, fragments of IPv6 are put together before
+    # they are captured, as those of IPv4 are anyway.
+    nsenter --net="/run/netns/$client_ns" -- \
+        ip6tables -t mangle -A PREROUTING -s ::1/128 -d ::2/128 -m socket -j ACCEPT
 }
 
 # network_capture PROGRAM FINAL-MARK ICMP6-TYPES: the types are let alone.

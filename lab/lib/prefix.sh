@@ -4,7 +4,8 @@
 #
 # A fresh prefix is 700 MB of copies of Wine's own files; links to them instead make it 20 MB. The
 # template never sees the WinDivert service: a prefix remembers a service with the path of its driver
-# file, and a copy would load the wrong one. The copy gets the lab's own system DLLs (iphlpapi/).
+# file, and a copy would load the wrong one. The copy gets the lab's own system DLLs (iphlpapi/) and the kernel
+# modules that the genuine driver asks for (windows/); Wine finds them there whatever the case of the name.
 
 template=$lab_build/prefix-template
 wine_files=/usr/lib/x86_64-linux-gnu/wine/x86_64-windows
@@ -47,7 +48,8 @@ prefix_prepare() {
         fi
     ) 9> "$template.lock" || return 1
     cp -a "$template" "$prefix" &&
-        cp --remove-destination "$lab_build"/system32/*.dll "$prefix/drive_c/windows/system32/"
+        cp --remove-destination "$lab_build"/system32/*.dll "$lab_build"/drivers/*.sys \
+            "$prefix/drive_c/windows/system32/"
 }
 
 # Removes wineserver's directory, whose name Debian's Wine keeps in a file of the prefix.

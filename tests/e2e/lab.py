@@ -15,8 +15,8 @@ PROGRAMS = os.path.join(ROOT, "build", "e2e", os.environ.get("E2E_PRESET", "ming
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else "python3"
 
 # Counters of packets that did not arrive. A scenario names those it expects.
-LOSSES = ("overflow", "timeout", "truncated", "bad_checksum", "inbound_loopback", "inbound_not_local",
-          "loopback_source", "too_big", "unsent", "refused", "capture_lost")
+LOSSES = ("lost_in_queue", "truncated", "bad_checksum", "inbound_loopback", "inbound_not_local",
+          "loopback_source", "outbound_loopback", "too_big", "unsent", "refused", "capture_lost")
 
 CLIENT = {4: ("10.77.0.1", "10.77.0.11"), 6: ("fd77::1", "fd77::11")}
 SERVER = {4: "10.77.0.2", 6: "fd77::2"}

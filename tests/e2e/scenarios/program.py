@@ -112,7 +112,7 @@ def program_run_relays_and_reports(t):
     expect_equal({key: summary[0][key] for key in ("connections", "bytes_up", "bytes_down", "failed", "strangers")},
                  {"connections": 2, "bytes_up": 2 * BYTES, "bytes_down": 2 * BYTES, "failed": 0, "strangers": 0},
                  "the summary")
-    expect_equal(t.lab.handles(), [], "driver handles open afterwards")
+    wait_until(lambda: t.lab.handles() == [], "driver handles closed afterwards")
 
 
 @scenario("S1", families=None, session="own")
@@ -173,7 +173,7 @@ def program_is_told_that_the_socks_proxy_rejects_the_password(t):
         status, _, text = ask(t, "run", "--upstream", "socks5://alice:wrong@10.77.0.2:1080", "--", "probe.exe")
     expect_equal((status, text), (3, "redirector: the upstream socks5://10.77.0.2:1080 rejects the login\n"),
                  "what it says")
-    expect_equal(t.lab.handles(), [], "driver handles open afterwards")
+    wait_until(lambda: t.lab.handles() == [], "driver handles closed afterwards")
 
 
 # ---- whom, and which way
@@ -329,7 +329,7 @@ def doctor_proves_that_this_machine_redirects(t):
     for what in ("IPv4 over loopback", "IPv6 over loopback", "IPv4 by reflection", "IPv6 by reflection"):
         expect_equal((findings[what]["state"], "192.0.2.1" in findings[what]["detail"] or
                       "2001:db8::1" in findings[what]["detail"]), ("ok", True), what)
-    expect_equal(t.lab.handles(), [], "driver handles open afterwards")
+    wait_until(lambda: t.lab.handles() == [], "driver handles closed afterwards")
 
 
 @scenario("S1", families=None, session="own")

@@ -43,7 +43,7 @@ def expect_refused(t, status, word, **config):
     answer = t.agent.call("start", limit=60, client=t.root.pid, proxy=8080, log="Z:" + t.log, level=4, **config)
     expect_equal((answer["result"], answer["status_name"]), (0, status), f"start ({answer['text']})")
     expect(word in answer["text"], f"the text does not say {word!r}", answer["text"])
-    expect_equal(t.lab.handles(), [], "driver handles open after a failed start")
+    wait_until(lambda: t.lab.handles() == [], "driver handles closed after a failed start")
     t.logged("start failed")
     return f"start: {status}, error {answer['os_error']}: {answer['text']}"
 

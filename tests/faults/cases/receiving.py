@@ -72,7 +72,7 @@ def receive_in_pieces(t):
 
 @case("the driver's queue overflows", quick=True)
 def queue_overflows(t):
-    t.expect_losses("overflow")
+    t.expect_losses("lost_in_queue")
     with t.redirected() as session:
         transfer = Transfer(t, session)
         with fault(t, "queue 2"):

@@ -39,7 +39,7 @@ def life(t, at, times):
         expect_equal(started["status_name"], "NO_MEMORY", f"start, with request {at} refused ({started['text']})")
     refused = agent.call("scarcity")
     agent.call("scarce", at=0)
-    expect_equal(t.lab.handles(), [], f"driver handles open, with request {at} refused")
+    wait_until(lambda: t.lab.handles() == [], f"driver handles closed, with request {at} refused")
     agent.call("proxy_close_all", limit=60)
     kept = what_is_kept(agent, before)
     return started["status_name"], refused["first"] if refused["refused"] else "", kept
