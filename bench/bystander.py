@@ -7,7 +7,8 @@ program on the client host, its server is on the other one, at a port that nobod
 import contextlib
 
 from figures import Figure, say
-from scene import CLIENT, SERVER, expect_equal
+from scene import CLIENT, SERVER
+from lab import expect_equal
 
 MEGABYTE = 1 << 20
 SHORTS = 500
@@ -16,7 +17,7 @@ STATES = ("idle", "after", "during")
 
 def of_port(scene, port):
     """(captured, diverted) of all flows from or to this port."""
-    flows = [f for f in scene.lab.ask("flows")["flows"] if port in (f["source_port"], f["destination_port"])]
+    flows = [f for f in scene.lab.flows() if port in (f["source_port"], f["destination_port"])]
     return sum(f["captured"] for f in flows), sum(f["diverted"] for f in flows)
 
 
@@ -80,7 +81,7 @@ def measure(scene, quick):
             for state in STATES:
                 for way, run in WAYS.items():
                     say(f"bystander: {mode}, tree {state}, {way}")
-                    scene.lab.ask("reset")
+                    scene.lab.ctl("reset")
                     with tree_traffic(scene, state):
                         captured, diverted = run(scene, n)
                     matrix[f"{mode}.{state}.{way}"] = {"captured": captured, "diverted": diverted}

@@ -4,7 +4,8 @@ import collections
 import os
 
 from figures import ROOT, Figure, median, say
-from scene import LOOPBACK, SERVER, expect_equal, wait_until
+from scene import LOOPBACK, SERVER
+from lab import expect_equal, linux_pid, on_host, resident_kb, wait_until
 
 BINARIES = os.path.join(ROOT, "build", "mingw-release")
 PER_PROCESS = 1250  # connections of one Windows program
@@ -46,25 +47,6 @@ def start_and_stop(scene, quick):
             median("time.stop_ms", [warm["stop_us"] / 1000 for _, warm in warms], "ms", "<", 50, "stop, idle")], times
 
 
-def linux_pid(actor):
-    """Of a Windows program: its command line names its file of commands."""
-    needle = os.path.basename(actor.commands).encode()
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/cmdline", "rb") as file:
-                words = file.read().split(b"\0")
-        except OSError:
-            continue
-        if len(words) > 1 and words[1].endswith(needle):
-            return int(entry)
-    raise RuntimeError(f"no process has the commands of {actor.name}")
-
-
-def resident_kb(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
-
-
 def memory(scene, quick):
     """The agent's, while connections come and go one after another."""
     count = 1500 if quick else 100_000
@@ -76,7 +58,7 @@ def memory(scene, quick):
         expect_equal(answer["failed"], 0, "connections that failed")
         wait_until(lambda: scene.agent.call("stats")["flows_live"] == 0, "no flow left", 30)
     # Each leaves its port in TIME_WAIT for a minute: there must be enough of them.
-    scene.on_host("client", "sysctl", "-qw", "net.ipv4.ip_local_port_range=10000 65000", "net.ipv4.tcp_tw_reuse=1")
+    on_host("client", "sysctl", "-qw", "net.ipv4.ip_local_port_range=10000 65000", "net.ipv4.tcp_tw_reuse=1")
     with scene.redirected(port):
         run(count // 3 if quick else 60_000)  # each source port has been used
         heap, resident = scene.agent.call("memory")["bytes"], resident_kb(pid)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""The tests' native program (tests/e2e/native.py), and what the benchmarks want of one beside that: many short
+"""The tests' native program (tests/lab/native.py), and what the benchmarks want of one beside that: many short
 connections without a command for each, and an echo that ten thousand connections do not mind.
 
 usage: native.py COMMANDS ANSWERS
@@ -12,7 +12,7 @@ import sys
 import threading
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "e2e"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "lab"))
 import native  # noqa: E402
 
 CHUNK = 64 * 1024

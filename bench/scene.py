@@ -1,47 +1,38 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The lab, and who is in it while something is measured: the tree (one program), the agent, which is also the proxy,
-the bare loop, and native programs on both hosts. Built of what the end-to-end tests use (tests/e2e)."""
+the bare loop, and native programs on both hosts (tests/lab)."""
 import contextlib
 import os
-import sys
 
 from figures import ROOT
 
-E2E = os.path.join(ROOT, "tests", "e2e")
-sys.path.insert(0, E2E)
-import lab  # noqa: E402
-from actors import Actor, Failure, expect, expect_equal, port_of, wait_until  # noqa: E402,F401
+import lab
+from lab import Lab, expect_equal, on_host, wire
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-lab.PROGRAMS = os.path.join(ROOT, "build", "bench", "win")
+NATIVE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "native.py")
+PROGRAMS = os.path.join(ROOT, "build", "bench", "win")
 SERVER, CLIENT, LOOPBACK = lab.SERVER[4], lab.CLIENT[4][0], lab.LOOPBACK[4]
-NETWORK_LAYER = 0
 
 
 class Scene:
     def __init__(self):
-        self.lab = lab.Lab()
-        self.next_port = 20000
+        self.lab = Lab(PROGRAMS)
         self.parts = {}
         self.bare_counts = []  # packets and batches of each time the bare loop ran
 
     def __enter__(self):
-        os.makedirs(os.path.join(ROOT, "build", "e2e"), exist_ok=True)
-        try:
-            self.lab.up()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.lab)
             for host in ("client", "server"):  # no connection learns from the ones before it
-                self.on_host(host, "sysctl", "-qw", "net.ipv4.tcp_no_metrics_save=1")
-        except BaseException:
-            self.lab.down()
-            raise
+                on_host(host, "sysctl", "-qw", "net.ipv4.tcp_no_metrics_save=1")
+            stack.pop_all()
         return self
 
     def __exit__(self, *_):
         self.lab.down()
 
     def free_port(self):
-        self.next_port += 1
-        return self.next_port
+        return self.lab.free_port()
 
     def windows(self, name):
         """A Windows program: "tree", "agent", "bare" or another; it stays."""
@@ -52,9 +43,7 @@ class Scene:
     def native(self, host):
         """A native program on "client" (a bystander, or a proxy) or "server"."""
         if host not in self.parts:
-            actor = Actor(host, self.lab.folder, None)
-            words = ["run", host, "--", lab.PYTHON, os.path.join(HERE, "native.py"), actor.commands, actor.answers_path]
-            self.parts[host] = self.lab._run(actor, words)
+            self.parts[host] = self.lab.native(host, host, NATIVE)
         return self.parts[host]
 
     tree = property(lambda self: self.windows("tree"))
@@ -92,37 +81,23 @@ class Scene:
             self.bare_counts.append((result["packets"], result["batches"]))
 
     def counters(self):
-        return self.lab.ask("counters")
-
-    def on_host(self, host, *words):
-        done = lab.lab_command("run", host, "--", *words)
-        expect_equal(done.returncode, 0, f"{words}: {done.stderr}")
+        return self.lab.counters()
 
     @contextlib.contextmanager
     def loss(self, percent):
         """Loss between the hosts, for each direction alike. Time-outs are short then: with the usual 200 ms, how many
         losses hit the end of a burst would be all that is measured."""
         for host, own in (("client", CLIENT), ("server", SERVER)):
-            self.on_host(host, "ip", "route", "change", "10.77.0.0/24", "dev", "lan", "src", own, "rto_min", "20ms")
-        with self.wire("loss", percent):
+            on_host(host, "ip", "route", "change", "10.77.0.0/24", "dev", "lan", "src", own, "rto_min", "20ms")
+        with wire("loss", percent):
             yield
-
-    @contextlib.contextmanager
-    def wire(self, *words):
-        """Conditions between the hosts, as `lab/lab net` makes them."""
-        done = lab.lab_command("net", *words)
-        expect_equal(done.returncode, 0, f"net {words}: {done.stderr}")
-        try:
-            yield
-        finally:
-            lab.lab_command("net", "clear")
 
     @contextlib.contextmanager
     def small_loopback(self):
         """Loopback carries packets no larger than the wire's, as the redirected connection's are: its two ends are told
         different sizes, and the smaller one counts. Without this the bare loop would carry 64 KiB a packet."""
-        self.on_host("client", "ip", "link", "set", "lo", "mtu", "1500")
+        on_host("client", "ip", "link", "set", "lo", "mtu", "1500")
         try:
             yield
         finally:
-            self.on_host("client", "ip", "link", "set", "lo", "mtu", "65536")
+            on_host("client", "ip", "link", "set", "lo", "mtu", "65536")

@@ -10,7 +10,8 @@ import itertools
 import time
 
 from figures import Figure, median, say
-from scene import CLIENT, LOOPBACK, SERVER, expect_equal
+from scene import CLIENT, LOOPBACK, SERVER
+from lab import expect_equal
 
 MEGABYTE = 1 << 20
 NOWHERE = f"{SERVER}/9"  # where the tree's program thinks it connects to

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* Addresses: the one place of the program that knows how each side writes them down. */
+/* Conversion of addresses between the library, Winsock and text; the rest of the program does not depend on it. */
 #include "address.h"
 
 #include <inttypes.h>
@@ -8,15 +8,17 @@
 
 void address_ip_text(char out[ADDRESS_TEXT_MAX], const redirector_address *address)
 {
-    if (!inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, out, ADDRESS_TEXT_MAX))
+    if (!inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, out, ADDRESS_TEXT_MAX)) {
         snprintf(out, ADDRESS_TEXT_MAX, "?");
+    }
 }
 
 void address_text(char out[ADDRESS_TEXT_MAX], const redirector_address *address)
 {
     char ip[INET6_ADDRSTRLEN + 1];
-    if (!inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, ip, sizeof ip))
+    if (!inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, ip, sizeof ip)) {
         snprintf(ip, sizeof ip, "?");
+    }
     snprintf(out, ADDRESS_TEXT_MAX, address->family == 6 ? "[%s]:%" PRIu32 : "%s:%" PRIu32, ip, address->port);
 }
 

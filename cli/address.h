@@ -13,6 +13,8 @@
 #include <winsock2.h>
 #include <ws2tcpip.h>
 
+enum { PORT_MAX = 65535 };
+
 enum { ADDRESS_TEXT_MAX = 64 }; /**< "[address]:port" and its NUL */
 
 /** The address alone, "10.0.0.2" or "fd00::2". */

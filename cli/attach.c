@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * redirector attach. Roots are the processes given by number, and those that run now under a name given. Programs of
- * that name that start later are taken by the rule of the name. It ends when all of them have ended, or by Ctrl-C.
+ * redirector attach. The roots are the processes given by id, and the running ones whose name matches. Processes with a
+ * matching name that start later are included by the rule of the name. It ends when all have ended, or by Ctrl-C.
  */
 #include "run.h"
 
@@ -16,8 +16,9 @@ static bool open_roots(tree *t, const uint32_t *pids, uint32_t count)
         /* to put it into a job; where that is not allowed, to wait for its end at least */
         HANDLE process = OpenProcess(
             SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SET_QUOTA | PROCESS_TERMINATE, FALSE, pids[i]);
-        if (!process)
+        if (!process) {
             process = OpenProcess(SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pids[i]);
+        }
         if (!process) {
             DWORD error = GetLastError();
             output_message(error == ERROR_ACCESS_DENIED ? "process %u cannot be opened; run as Administrator"
@@ -35,21 +36,23 @@ static bool open_roots(tree *t, const uint32_t *pids, uint32_t count)
     return true;
 }
 
-/* All roots; 0: there are none, and the user has been told. */
+/* All roots; 0: there are none, and a message was shown. */
 static uint32_t find_roots(const options *o, uint32_t pids[OPTIONS_PIDS_MAX])
 {
     process_list list;
     uint32_t count = o->pid_count;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         pids[i] = o->pids[i];
+    }
     if (!processes_read(&list)) {
         output_message("the list of processes cannot be had (error %lu)", GetLastError());
         return 0;
     }
     count = processes_named(&list, o->rules, o->rule_count, pids, count, OPTIONS_PIDS_MAX);
     processes_free(&list);
-    if (!count)
+    if (!count) {
         output_message("no process of that name runs; redirector ps shows what runs");
+    }
     return count;
 }
 

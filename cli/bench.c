@@ -47,7 +47,7 @@ typedef struct bench {
     double results[ROWS][WAYS][ROUNDS];
 } bench;
 
-/* ---- measuring ---- */
+/* ---- measuring */
 
 /* Everything the child does, to this port. False: it failed. */
 static bool run_tasks(bench *b, uint16_t port, way w, int round)
@@ -122,8 +122,9 @@ static bool run_round(bench *b, int round)
         bool ok = w == WAY_PLAIN  ? run_tasks(b, b->server_port, w, round)
                   : w == WAY_BARE ? run_bare(b, round)
                                   : run_redirected(b, round);
-        if (!ok)
+        if (!ok) {
             return false;
+        }
     }
     return true;
 }
@@ -150,7 +151,7 @@ static bool choose_bytes(bench *b)
     return true;
 }
 
-/* ---- telling ---- */
+/* ---- telling */
 
 static int by_value(const void *a, const void *b)
 {
@@ -225,7 +226,7 @@ static void tell_json(const bench *b)
     output_text("}\n");
 }
 
-/* ---- the command ---- */
+/* ---- the command */
 
 static bool read_options(bench *b, wchar_t **argv)
 {
@@ -237,8 +238,9 @@ static bool read_options(bench *b, wchar_t **argv)
             DWORD length = GetFullPathNameW(*++argv, MAX_PATH, full, NULL);
             free(b->windivert_dir);
             b->windivert_dir = length && length < MAX_PATH ? text_utf8(full) : NULL;
-            if (!b->windivert_dir || _snwprintf(b->dll, MAX_PATH, L"%ls\\WinDivert.dll", full) < 0)
+            if (!b->windivert_dir || _snwprintf(b->dll, MAX_PATH, L"%ls\\WinDivert.dll", full) < 0) {
                 return false;
+            }
         } else {
             return false;
         }
@@ -252,19 +254,22 @@ static bool dll_beside_us(bench *b)
     static const wchar_t name[] = L"WinDivert.dll";
     DWORD length = GetModuleFileNameW(NULL, b->dll, MAX_PATH);
     wchar_t *slash = length && length < MAX_PATH ? wcsrchr(b->dll, L'\\') : NULL;
-    if (!slash || (size_t)(slash + 1 - b->dll) + sizeof name / sizeof name[0] > MAX_PATH)
+    if (!slash || (size_t)(slash + 1 - b->dll) + sizeof name / sizeof name[0] > MAX_PATH) {
         return false;
+    }
     memcpy(slash + 1, name, sizeof name);
     return true;
 }
 
 static bool measure(bench *b)
 {
-    if (!choose_bytes(b))
+    if (!choose_bytes(b)) {
         return false;
+    }
     for (int round = 0; round < ROUNDS; round++) {
-        if (!run_round(b, round))
+        if (!run_round(b, round)) {
             return false;
+        }
     }
     return true;
 }
@@ -279,8 +284,9 @@ static DWORD run_bench(bench *b)
     }
     bool ok = measure(b);
     bench_client_end(&b->client);
-    if (!ok)
+    if (!ok) {
         return EXIT_NOT_REDIRECTING;
+    }
     (b->json ? tell_json : tell_table)(b);
     return 0;
 }
@@ -288,8 +294,9 @@ static DWORD run_bench(bench *b)
 DWORD bench_command(wchar_t **arguments)
 {
     static bench b;
-    if (arguments[0] && wcscmp(arguments[0], BENCH_CLIENT_WORD) == 0)
+    if (arguments[0] && wcscmp(arguments[0], BENCH_CLIENT_WORD) == 0) {
         return bench_client_main();
+    }
     if (arguments[0] && wcscmp(arguments[0], L"--help") == 0) {
         output_text(options_help);
         return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * A connection begins with what its client wants (struct wish), except those that are only made and ended. Tasks go
+ * A connection begins with what its client wants (wish), except those that are only made and ended. Tasks go
  * to the child by a pipe and not by a connection: the child's connections are what is redirected.
  */
 #include <winsock2.h>
@@ -13,9 +13,9 @@
 
 enum { CHUNK = 256 * 1024, ACCEPTORS = 4, CONNECTIONS_MAX = 100000 };
 
-struct wish {
+typedef struct wish {
     uint64_t task, bytes;
-};
+} wish;
 
 static uint64_t now_us(void)
 {
@@ -37,8 +37,9 @@ static bool send_bytes(SOCKET s, const char *chunk, uint64_t n)
 {
     while (n) {
         int sent = send(s, chunk, n < CHUNK ? (int)n : CHUNK, 0);
-        if (sent <= 0)
+        if (sent <= 0) {
             return false;
+        }
         n -= (uint64_t)sent;
     }
     return true;
@@ -48,24 +49,27 @@ static bool receive_bytes(SOCKET s, char *chunk, uint64_t n)
 {
     while (n) {
         int got = recv(s, chunk, n < CHUNK ? (int)n : CHUNK, 0);
-        if (got <= 0)
+        if (got <= 0) {
             return false;
+        }
         n -= (uint64_t)got;
     }
     return true;
 }
 
-/* ---- the server ---- */
+/* ---- the server */
 
 static void serve(SOCKET s, char *chunk)
 {
-    struct wish wish;
-    if (!receive_bytes(s, (char *)&wish, sizeof wish))
+    wish wish;
+    if (!receive_bytes(s, (char *)&wish, sizeof wish)) {
         return;
-    if (wish.task == BENCH_DOWNLOAD)
+    }
+    if (wish.task == BENCH_DOWNLOAD) {
         send_bytes(s, chunk, wish.bytes);
-    else if (receive_bytes(s, chunk, wish.bytes))
+    } else if (receive_bytes(s, chunk, wish.bytes)) {
         send_bytes(s, chunk, 1); /* all has arrived */
+    }
 }
 
 static DWORD WINAPI accept_thread(void *listener)
@@ -87,8 +91,9 @@ static SOCKET bound_socket(uint16_t *port)
     int length = sizeof local;
     SOCKET s = WSAStartup(MAKEWORD(2, 2), &data) == 0 ? socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) : INVALID_SOCKET;
     if (s == INVALID_SOCKET || bind(s, (struct sockaddr *)&local, sizeof local) != 0 ||
-        getsockname(s, (struct sockaddr *)&local, &length) != 0)
+        getsockname(s, (struct sockaddr *)&local, &length) != 0) {
         return INVALID_SOCKET;
+    }
     *port = ntohs(local.sin_port);
     return s;
 }
@@ -97,12 +102,14 @@ uint16_t bench_server_open(void)
 {
     uint16_t port;
     SOCKET s = bound_socket(&port);
-    if (s == INVALID_SOCKET || listen(s, SOMAXCONN) != 0)
+    if (s == INVALID_SOCKET || listen(s, SOMAXCONN) != 0) {
         return 0;
+    }
     for (int i = 0; i < ACCEPTORS; i++) {
         HANDLE thread = CreateThread(NULL, 0, accept_thread, (void *)(uintptr_t)s, 0, NULL);
-        if (!thread)
+        if (!thread) {
             return 0;
+        }
         CloseHandle(thread);
     }
     return port;
@@ -114,7 +121,7 @@ uint16_t bench_dead_port(void)
     return bound_socket(&port) == INVALID_SOCKET ? 0 : port;
 }
 
-/* ---- the child, seen from here ---- */
+/* ---- the child, seen from here */
 
 /* A pipe whose one end the child inherits, and the other not. */
 static bool make_pipe(HANDLE *read, HANDLE *write, bool child_reads)
@@ -132,8 +139,9 @@ bool bench_client_start(bench_client *c)
     *c = (bench_client){0};
     DWORD length = GetModuleFileNameW(NULL, program, MAX_PATH);
     if (!length || length == MAX_PATH || !make_pipe(&startup.hStdInput, &c->to, true) ||
-        !make_pipe(&c->from, &startup.hStdOutput, false))
+        !make_pipe(&c->from, &startup.hStdOutput, false)) {
         return false;
+    }
     startup.hStdError = GetStdHandle(STD_ERROR_HANDLE);
     _snwprintf(line, MAX_PATH + 64, L"\"%ls\" bench " BENCH_CLIENT_WORD, program); /* no path has a quote in it */
     bool started = CreateProcessW(program, line, NULL, NULL, TRUE, 0, NULL, NULL, &startup, &process);
@@ -158,30 +166,31 @@ void bench_client_end(bench_client *c)
     CloseHandle(c->process);
 }
 
-struct order {
+typedef struct order {
     uint64_t task, port, n;
-};
+} order;
 
 static bool read_all(HANDLE pipe, void *out, DWORD size)
 {
     char *at = out;
     DWORD got;
     for (; size; size -= got, at += got) {
-        if (!ReadFile(pipe, at, size, &got, NULL) || !got)
+        if (!ReadFile(pipe, at, size, &got, NULL) || !got) {
             return false;
+        }
     }
     return true;
 }
 
 bool bench_client_do(bench_client *c, bench_task task, uint16_t port, uint64_t n, bench_answer *answer)
 {
-    struct order order = {task, port, n};
+    order order = {task, port, n};
     DWORD written;
     return WriteFile(c->to, &order, sizeof order, &written, NULL) && read_all(c->from, answer, sizeof *answer) &&
            answer->total_us > 0;
 }
 
-/* ---- the child, seen from inside ---- */
+/* ---- the child, seen from inside */
 
 static SOCKET connect_to(uint16_t port, uint64_t *us)
 {
@@ -196,18 +205,20 @@ static SOCKET connect_to(uint16_t port, uint64_t *us)
     return s;
 }
 
-static bool transfer(const struct order *order, char *chunk, bench_answer *answer)
+static bool transfer(const order *order, char *chunk, bench_answer *answer)
 {
-    struct wish wish = {order->task, order->n};
+    wish wish = {order->task, order->n};
     SOCKET s = connect_to((uint16_t)order->port, &answer->connect_us);
-    if (s == INVALID_SOCKET)
+    if (s == INVALID_SOCKET) {
         return false;
+    }
     uint64_t began = now_us();
     bool ok = send_bytes(s, (const char *)&wish, sizeof wish);
-    if (order->task == BENCH_DOWNLOAD)
+    if (order->task == BENCH_DOWNLOAD) {
         ok = ok && receive_bytes(s, chunk, order->n);
-    else
+    } else {
         ok = ok && send_bytes(s, chunk, order->n) && receive_bytes(s, chunk, 1);
+    }
     answer->total_us = now_us() - began;
     closesocket(s);
     return ok;
@@ -220,14 +231,15 @@ static int by_size(const void *a, const void *b)
 }
 
 /* Each connection ends before the next one begins: that it does is part of what it costs. */
-static bool make_connections(const struct order *order, char *chunk, bench_answer *answer)
+static bool make_connections(const order *order, char *chunk, bench_answer *answer)
 {
     uint64_t *us = order->n && order->n <= CONNECTIONS_MAX ? calloc((size_t)order->n, sizeof *us) : NULL;
     uint64_t made = 0, began = now_us();
     for (; us && made < order->n; made++) {
         SOCKET s = connect_to((uint16_t)order->port, &us[made]);
-        if (s == INVALID_SOCKET)
+        if (s == INVALID_SOCKET) {
             break;
+        }
         shutdown(s, SD_SEND);
         recv(s, chunk, 1, 0);
         closesocket(s);
@@ -245,21 +257,24 @@ static bool make_connections(const struct order *order, char *chunk, bench_answe
 DWORD bench_client_main(void)
 {
     WSADATA data;
-    struct order order;
+    order order;
     DWORD written;
-    if (WSAStartup(MAKEWORD(2, 2), &data) != 0)
+    if (WSAStartup(MAKEWORD(2, 2), &data) != 0) {
         return 1;
+    }
     char *chunk = calloc(1, CHUNK);
-    if (!chunk)
+    if (!chunk) {
         return 1;
+    }
     while (read_all(GetStdHandle(STD_INPUT_HANDLE), &order, sizeof order)) {
         bench_answer answer = {0};
         bool ok =
             order.task == BENCH_CONNECT ? make_connections(&order, chunk, &answer) : transfer(&order, chunk, &answer);
-        if (!ok)
+        if (!ok) {
             answer.total_us = 0;
-        else if (!answer.total_us)
+        } else if (!answer.total_us) {
             answer.total_us = 1;
+        }
         WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), &answer, sizeof answer, &written, NULL);
     }
     free(chunk);

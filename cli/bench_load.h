@@ -26,7 +26,7 @@ typedef struct bench_client {
 /** Listens on 127.0.0.1, and serves until the process ends. 0: failed, GetLastError() says why. */
 uint16_t bench_server_open(void);
 
-/** A port of 127.0.0.1 that stays taken, and where nobody listens. 0: failed. */
+/** A port of 127.0.0.1 that stays bound, and on which nothing listens. 0: failed. */
 uint16_t bench_dead_port(void);
 
 /** Starts this program again, as a client that waits for tasks. False: failed, GetLastError() says why. */
@@ -36,10 +36,10 @@ void bench_client_end(bench_client *c);
 /** Lets it send or receive `n` bytes over one connection to that port, or make `n` connections. False: it failed. */
 bool bench_client_do(bench_client *c, bench_task task, uint16_t port, uint64_t n, bench_answer *answer);
 
-/** The child's life: does what standard input says, answers on standard output, until the pipe ends. */
+/** Runs the child: executes the tasks of standard input, answers on standard output, until the pipe ends. */
 DWORD bench_client_main(void);
 
-/** The word after "bench" that makes a child of it; nobody types it. */
+/** The word after "bench" that starts the child; not for users. */
 #define BENCH_CLIENT_WORD L"--as-client"
 
 #endif

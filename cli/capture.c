@@ -15,8 +15,8 @@
 #include "tap.h"
 #include "output.h"
 #include "pcapng.h"
+#include "worker.h"
 
-#include <process.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +25,7 @@ enum {
     BEHIND = 700,
     HANDLES = 2,
     SORT_MS = 100,
-    HOLD_MS = 1500, /* a first packet may be held for a second (hold_ms) */
+    HOLD_MS = 1500, /* a first packet may be held for a second (hold_timeout_ms) */
     WAITING_MAX = 64 << 20,
 };
 
@@ -40,7 +40,7 @@ typedef struct packet {
 typedef struct looker {
     capture *capture;
     tap_handle *handle;
-    HANDLE thread;
+    worker worker;
 } looker;
 
 struct capture {
@@ -48,7 +48,7 @@ struct capture {
     pcapng *file;
     capture_flows *flows; /* of the sorting thread alone */
     looker lookers[HANDLES];
-    HANDLE sorting, ending;
+    worker sorter;
     int64_t frequency, start;
     uint64_t start_us;
     SRWLOCK lock; /* guards what follows */
@@ -70,8 +70,9 @@ static void enqueue(capture *c, packet *p)
         return;
     }
     packet *before = c->last;
-    while (before && before->time > p->time)
+    while (before && before->time > p->time) {
         before = before->previous;
+    }
     p->previous = before;
     p->next = before ? before->next : c->first;
     *(p->previous ? &p->previous->next : &c->first) = p;
@@ -80,7 +81,7 @@ static void enqueue(capture *c, packet *p)
     ReleaseSRWLockExclusive(&c->lock);
 }
 
-static unsigned __stdcall looking(void *context)
+static void looking(void *context)
 {
     looker *l = context;
     uint8_t *data = malloc(TAP_PACKET_MAX);
@@ -89,8 +90,9 @@ static unsigned __stdcall looking(void *context)
     while (data && tap_receive(l->handle, data, TAP_PACKET_MAX, &length, &address)) {
         capture_tuple tuple;
         packet *p = capture_read_tuple(data, length, &tuple) ? malloc(sizeof *p + length) : NULL;
-        if (!p)
+        if (!p) {
             continue;
+        }
         p->time = address.time;
         p->length = length;
         p->tuple = tuple;
@@ -98,7 +100,6 @@ static unsigned __stdcall looking(void *context)
         enqueue(l->capture, p);
     }
     free(data);
-    return 0;
 }
 
 /* ---- sorting */
@@ -130,8 +131,9 @@ static void write_packet(capture *c, const packet *p)
 {
     bool outbound;
     const char *process = capture_flows_find(c->flows, &p->tuple, &outbound);
-    if (!process)
+    if (!process) {
         return;
+    }
     uint64_t us = c->start_us + (uint64_t)((double)(p->time - c->start) * 1e6 / (double)c->frequency);
     pcapng_write(c->file, p->data, p->length, us, outbound, process);
 }
@@ -147,12 +149,12 @@ static void sort(capture *c, uint32_t patience_ms)
     }
 }
 
-static unsigned __stdcall sorting(void *context)
+static void sorting(void *context)
 {
     capture *c = context;
-    while (WaitForSingleObject(c->ending, SORT_MS) == WAIT_TIMEOUT)
+    while (worker_pause(&c->sorter, SORT_MS)) {
         sort(c, HOLD_MS);
-    return 0;
+    }
 }
 
 /* ---- life */
@@ -176,13 +178,11 @@ static bool start_threads(capture *c)
         looker *l = &c->lookers[i];
         l->capture = c;
         l->handle = tap_open("tcp", TAP_NETWORK, priorities[i], TAP_SNIFF | TAP_RECEIVE_ONLY);
-        l->thread = l->handle ? (HANDLE)_beginthreadex(NULL, 0, looking, l, 0, NULL) : NULL;
-        if (!l->thread)
+        if (!l->handle || !worker_start(&l->worker, looking, l)) {
             return false;
+        }
     }
-    c->ending = CreateEventW(NULL, TRUE, FALSE, NULL);
-    c->sorting = c->ending ? (HANDLE)_beginthreadex(NULL, 0, sorting, c, 0, NULL) : NULL;
-    return c->sorting != NULL;
+    return worker_start(&c->sorter, sorting, c);
 }
 
 capture *capture_start(redirector *r, const char *path)
@@ -209,33 +209,29 @@ capture *capture_start(redirector *r, const char *path)
 
 void capture_stop(capture *c)
 {
-    if (!c)
+    if (!c) {
         return;
-    if (c->sorting) {
-        SetEvent(c->ending);
-        WaitForSingleObject(c->sorting, INFINITE);
-        CloseHandle(c->sorting);
     }
+    bool sorted = c->sorter.thread != NULL;
+    worker_end(&c->sorter);
     for (int i = 0; i < HANDLES; i++) {
         looker *l = &c->lookers[i];
-        if (l->handle)
-            tap_end(l->handle);
-        if (l->thread) {
-            WaitForSingleObject(l->thread, INFINITE);
-            CloseHandle(l->thread);
-        }
+        tap_end(l->handle);
+        worker_end(&l->worker);
         tap_close(l->handle);
     }
-    if (c->sorting)
+    if (sorted) {
         sort(c, 0);
-    while (c->first)
+    }
+    while (c->first) {
         free(take(c, INT64_MAX));
-    if (c->lost)
+    }
+    if (c->lost) {
         output_message("%llu packets came too fast and are not in the file", (unsigned long long)c->lost);
-    if (c->file && !pcapng_close(c->file))
+    }
+    if (c->file && !pcapng_close(c->file)) {
         output_message("the packets could not all be written; is the disk full?");
-    if (c->ending)
-        CloseHandle(c->ending);
+    }
     capture_flows_free(c->flows);
     free(c);
 }

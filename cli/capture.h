@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file capture.h
- * The packets of the redirected connections, as the programs see them, into a file.
+ * Writes the packets of the redirected connections, as the programs see them, to a file.
  */
 #ifndef CLI_CAPTURE_H
 #define CLI_CAPTURE_H
@@ -10,7 +10,7 @@
 
 typedef struct capture capture;
 
-/** Begins. NULL: the user has been told why. */
+/** Begins. NULL: a message was shown. */
 capture *capture_start(redirector *r, const char *path);
 
 /** Writes what is left and closes the file; the redirector must still run. NULL is fine. */

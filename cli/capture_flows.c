@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* The connections of the capture: the library's list, sorted for searching, with those that have just gone. */
+/* The connections of the capture: the library's list, sorted for searching, with those that have just ended. */
 #include "capture_flows.h"
 
 #include "flow_snapshot.h"
@@ -43,8 +43,9 @@ bool capture_read_tuple(const uint8_t *data, uint32_t length, capture_tuple *tup
     } else {
         return false;
     }
-    if (header + 4 > length)
+    if (header + 4 > length) {
         return false;
+    }
     tuple->source.family = tuple->destination.family = size == 4 ? 4 : 6;
     tuple->source.port = (uint32_t)data[header] << 8 | data[header + 1];
     tuple->destination.port = (uint32_t)data[header + 2] << 8 | data[header + 3];
@@ -81,8 +82,9 @@ static bool update(capture_flows *f, const redirector_flow *flow, ULONGLONG now)
 {
     capture_tuple tuple = {.source = flow->client, .destination = flow->destination};
     known *k = find(f, &tuple);
-    if (!k)
+    if (!k) {
         return false;
+    }
     if (k->pid != flow->pid) {
         k->pid = flow->pid;
         name_process(k);
@@ -96,19 +98,22 @@ static void forget_old(capture_flows *f, ULONGLONG now)
 {
     size_t kept = 0;
     for (size_t i = 0; i < f->count; i++) {
-        if (now - f->rows[i].seen <= KEPT_MS)
+        if (now - f->rows[i].seen <= KEPT_MS) {
             f->rows[kept++] = f->rows[i];
+        }
     }
     f->count = kept;
 }
 
 static bool make_room(capture_flows *f, size_t needed)
 {
-    if (needed <= f->room)
+    if (needed <= f->room) {
         return true;
+    }
     known *larger = realloc(f->rows, 2 * needed * sizeof *larger);
-    if (!larger)
+    if (!larger) {
         return false;
+    }
     f->rows = larger;
     f->room = 2 * needed;
     return true;
@@ -117,12 +122,14 @@ static bool make_room(capture_flows *f, size_t needed)
 static void merge(capture_flows *f, const redirector_flow *flows, uint32_t count)
 {
     ULONGLONG now = GetTickCount64();
-    if (!make_room(f, f->count + count))
+    if (!make_room(f, f->count + count)) {
         return;
+    }
     size_t end = f->count;
     for (uint32_t i = 0; i < count; i++) {
-        if (update(f, &flows[i], now))
+        if (update(f, &flows[i], now)) {
             continue;
+        }
         known *k = &f->rows[end++];
         *k = (known){.tuple = {.source = flows[i].client, .destination = flows[i].destination},
                      .pid = flows[i].pid,
@@ -140,8 +147,9 @@ void capture_flows_refresh(capture_flows *f, redirector *r)
     uint32_t count;
     bool whole; /* those that are missing are found the next time */
     redirector_flow *flows = flow_snapshot(r, &count, &whole);
-    if (flows)
+    if (flows) {
         merge(f, flows, count);
+    }
     free(flows);
 }
 
@@ -150,17 +158,20 @@ const char *capture_flows_find(const capture_flows *f, const capture_tuple *tupl
     capture_tuple back = {.source = tuple->destination, .destination = tuple->source};
     const known *k = find(f, tuple);
     bool from_opener = k != NULL;
-    if (!k)
+    if (!k) {
         k = find(f, &back);
-    if (!k)
+    }
+    if (!k) {
         return NULL;
+    }
     *outbound = from_opener != k->incoming;
     return k->process;
 }
 
 void capture_flows_free(capture_flows *f)
 {
-    if (f)
+    if (f) {
         free(f->rows);
+    }
     free(f);
 }

@@ -18,16 +18,16 @@ typedef struct capture_tuple {
 
 typedef struct capture_flows capture_flows;
 
-/** Reads addresses and ports of a TCP packet. False: it is none. */
+/** Reads addresses and ports of a TCP packet. False: it is no TCP packet. */
 bool capture_read_tuple(const uint8_t *data, uint32_t length, capture_tuple *tuple);
 
 /** NULL: no memory. */
 capture_flows *capture_flows_new(void);
 
-/** Asks the redirector for its connections. Those that have gone stay known for some seconds. */
+/** Reads the redirector's list of connections. Those that have ended stay in the list for some seconds. */
 void capture_flows_refresh(capture_flows *f, redirector *r);
 
-/** The process of the connection, "curl.exe (4711)"; NULL: not one of ours. *outbound: seen from the process. */
+/** The process of the connection, "curl.exe (4711)"; NULL: not redirected. *outbound: seen from the process. */
 const char *capture_flows_find(const capture_flows *f, const capture_tuple *tuple, bool *outbound);
 
 /** NULL is fine. */

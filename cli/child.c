@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The child. A Windows process gets one string, not a list of arguments, and takes it apart by rules of its own: the C
- * runtime by these, cmd.exe by others. So the string that we were given is not taken apart and put together again: what
- * stands behind "--" goes on as it was typed. The search is done here, and not left to CreateProcess, to tell "not
- * found" from "cannot be started", and to see a batch file before Windows hands it to cmd.exe, whose quoting rules are
- * others: there an argument could become a command.
+ * Theory of operation: a Windows process gets its arguments as one string, and parses it by its own rules; those of the
+ * C runtime and of cmd.exe differ. So the command line is not parsed and reassembled: the part after "--" is passed on
+ * as typed. The program is searched here instead of by CreateProcess, to distinguish "not found" from "cannot be
+ * started", and to detect a batch file before Windows passes it to cmd.exe, by whose rules an argument could become a
+ * command.
  */
 #include "child.h"
 
@@ -19,8 +19,9 @@ static wchar_t *search(const wchar_t *name, const wchar_t *extension)
 {
     DWORD size = SearchPathW(NULL, name, extension, 0, NULL, NULL);
     wchar_t *path = size ? malloc(size * sizeof *path) : NULL;
-    if (!path)
+    if (!path) {
         return NULL;
+    }
     DWORD length = SearchPathW(NULL, name, extension, size, path, NULL);
     DWORD attributes = length && length < size ? GetFileAttributesW(path) : INVALID_FILE_ATTRIBUTES;
     if (attributes == INVALID_FILE_ATTRIBUTES || (attributes & FILE_ATTRIBUTE_DIRECTORY)) {
@@ -36,8 +37,9 @@ static wchar_t *search_with_exe_added(const wchar_t *name)
     static const wchar_t exe[] = L".exe";
     size_t length = wcslen(name);
     wchar_t *longer = malloc(length * sizeof *longer + sizeof exe);
-    if (!longer)
+    if (!longer) {
         return NULL;
+    }
     memcpy(longer, name, length * sizeof *name);
     memcpy(longer + length, exe, sizeof exe);
     wchar_t *path = search(longer, NULL);
@@ -56,10 +58,12 @@ DWORD child_find(child *c, const wchar_t *name)
     char shown[512];
     *c = (child){0};
     text_copy_utf8(shown, sizeof shown, name);
-    if (*name)
+    if (*name) {
         c->path = search(name, L".exe");
-    if (*name && !c->path)
+    }
+    if (*name && !c->path) {
         c->path = search_with_exe_added(name);
+    }
     if (!c->path) {
         output_message("program '%s' was not found", shown);
         return EXIT_NOT_FOUND;
@@ -79,8 +83,9 @@ static bool has_windows(const wchar_t *path)
     IMAGE_NT_HEADERS64 nt = {0}; /* up to the subsystem the same in both sizes */
     DWORD got;
     HANDLE file = CreateFileW(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, OPEN_EXISTING, 0, NULL);
-    if (file == INVALID_HANDLE_VALUE)
+    if (file == INVALID_HANDLE_VALUE) {
         return false;
+    }
     bool read = ReadFile(file, &dos, sizeof dos, &got, NULL) && got == sizeof dos &&
                 dos.e_magic == IMAGE_DOS_SIGNATURE &&
                 SetFilePointer(file, dos.e_lfanew, NULL, FILE_BEGIN) != INVALID_SET_FILE_POINTER &&
@@ -101,14 +106,15 @@ static bool is_blank(wchar_t c)
     return c == L' ' || c == L'\t';
 }
 
-/* Behind the argument at `at`, by the rules of the C runtime: a quote that a backslash hides is none. */
+/* Behind the argument at `at`, by the rules of the C runtime: a quote after a backslash does not count. */
 static const wchar_t *skip_argument(const wchar_t *at)
 {
     bool quoted = false;
     size_t backslashes = 0;
     for (; *at && (quoted || !is_blank(*at)); at++) {
-        if (*at == L'"' && backslashes % 2 == 0)
+        if (*at == L'"' && backslashes % 2 == 0) {
             quoted = !quoted;
+        }
         backslashes = *at == L'\\' ? backslashes + 1 : 0;
     }
     return at;
@@ -118,20 +124,25 @@ const wchar_t *child_command_line(const wchar_t *own)
 {
     const wchar_t *at = own;
     bool quoted = false;
-    for (; *at && (quoted || !is_blank(*at)); at++) /* our own name, in which a backslash hides nothing */
+    for (; *at && (quoted || !is_blank(*at)); at++) { /* the program's own name, in which a backslash escapes nothing */
         quoted ^= *at == L'"';
+    }
     for (;;) {
-        while (is_blank(*at))
+        while (is_blank(*at)) {
             at++;
-        if (!*at)
+        }
+        if (!*at) {
             return NULL;
+        }
         const wchar_t *end = skip_argument(at);
         bool found = end - at == 2 && at[0] == L'-' && at[1] == L'-';
         at = end;
-        if (!found)
+        if (!found) {
             continue;
-        while (is_blank(*at))
+        }
+        while (is_blank(*at)) {
             at++;
+        }
         return at;
     }
 }
@@ -146,7 +157,7 @@ DWORD child_start(child *c, const wchar_t *line)
     PROCESS_INFORMATION process;
     wchar_t *copy = _wcsdup(line); /* CreateProcess may write to it */
     DWORD error = ERROR_OUTOFMEMORY;
-    /* Handles are inherited: what our parent meant to pass on reaches the program. Our own are not inheritable. */
+    /* Handles are inherited, so that those of the parent reach the program. This process' own are not inheritable. */
     if (copy && CreateProcessW(c->path, copy, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &startup, &process)) {
         c->process = process.hProcess;
         c->thread = process.hThread;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file child.h
- * The program that redirector starts: found, started suspended, set going.
+ * The program that redirector starts: found, started suspended, resumed.
  */
 #ifndef CLI_CHILD_H
 #define CLI_CHILD_H
@@ -19,16 +19,16 @@ typedef struct child {
     bool resumed; /**< it has run */
 } child;
 
-/** Finds the program `name`. On failure tells the user and returns the exit status; 0 when found. */
+/** Finds the program `name`. On failure shows a message and returns the exit status; 0 when found. */
 DWORD child_find(child *c, const wchar_t *name);
 
-/** Does the found program write to our terminal? Not one with windows, nor one whose output goes elsewhere. */
+/** Whether the program writes to this terminal: not if it has windows, or if its output is redirected. */
 bool child_writes_here(const child *c);
 
 /** Starts the found program with `line` as its command line, suspended. As child_find(). */
 DWORD child_start(child *c, const wchar_t *line);
 
-/** Lets it run. False: Windows refuses. */
+/** Resumes it. False: Windows refuses. */
 bool child_resume(child *c);
 
 /** Ends a program that was never resumed. */
@@ -37,7 +37,7 @@ void child_discard(child *c);
 /** Closes what is open; the program itself goes on. */
 void child_close(child *c);
 
-/** What stands behind the first argument "--" of a command line, as it was typed; NULL: there is none. */
+/** The part after the first argument "--" of a command line, as typed; NULL: there is none. */
 const wchar_t *child_command_line(const wchar_t *own);
 
 #endif

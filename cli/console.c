@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Console events. Windows calls the handler on a thread of its own. For Ctrl-C it only wakes the main thread: the
+ * Theory of operation: Windows calls the handler on a thread of its own. For Ctrl-C it only wakes the main thread: the
  * started program shares the console and gets its own Ctrl-C from there. When the console closes, Windows ends the
  * process as soon as the handler returns, so there it waits until the main thread has cleaned up. The handler has no
  * context argument, hence the file-wide state.
@@ -10,7 +10,7 @@
 #include <limits.h>
 #include <stdatomic.h>
 
-enum { CLOSING_PATIENCE_MS = 4500 }; /* Windows gives 5 s */
+enum { CLOSING_WAIT_MS = 4500 }; /* Windows gives 5 s */
 
 static HANDLE pressed;
 static HANDLE done;
@@ -24,7 +24,7 @@ static BOOL WINAPI on_event(DWORD kind)
     }
     atomic_store(&closing, true);
     ReleaseSemaphore(pressed, 1, NULL);
-    WaitForSingleObject(done, CLOSING_PATIENCE_MS);
+    WaitForSingleObject(done, CLOSING_WAIT_MS);
     return TRUE;
 }
 

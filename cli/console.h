@@ -15,10 +15,10 @@ bool console_watch(void);
 /** A semaphore, released by each Ctrl-C or Ctrl-Break, and when the console closes. */
 HANDLE console_presses(void);
 
-/** True: the console, the session or the machine is going; there are about 4 s left. */
+/** True: the console, the session or the machine is ending; there are about 4 s left. */
 bool console_is_closing(void);
 
-/** Tells a closing console that all is put away; call it last. */
+/** Lets a closing console end the process: everything is cleaned up. Call it last. */
 void console_done(void);
 
 #endif

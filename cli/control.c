@@ -7,7 +7,8 @@
  */
 #include "control.h"
 
-#include <process.h>
+#include "worker.h"
+
 #include <sddl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ enum { CLIENT_MS = 2000, BUFFER = 65536 };
 struct control {
     report *report;
     redirector *redirector;
-    HANDLE pipe, thread, ending, event;
+    HANDLE pipe, event;
+    worker worker;
 };
 
 void control_name(wchar_t out[CONTROL_NAME_MAX], uint32_t pid)
@@ -29,11 +31,13 @@ void control_name(wchar_t out[CONTROL_NAME_MAX], uint32_t pid)
 /* Waits for an operation on the pipe. False: it failed, took too long, or the redirector ends. */
 static bool finish(control *c, OVERLAPPED *overlapped, BOOL done, DWORD patience, DWORD *bytes)
 {
-    if (!done && GetLastError() != ERROR_IO_PENDING)
+    if (!done && GetLastError() != ERROR_IO_PENDING) {
         return GetLastError() == ERROR_PIPE_CONNECTED;
-    HANDLE handles[] = {c->event, c->ending};
-    if (WaitForMultipleObjects(2, handles, FALSE, patience) != WAIT_OBJECT_0)
+    }
+    HANDLE handles[] = {c->event, c->worker.ending};
+    if (WaitForMultipleObjects(2, handles, FALSE, patience) != WAIT_OBJECT_0) {
         CancelIo(c->pipe);
+    }
     return GetOverlappedResult(c->pipe, overlapped, bytes, TRUE);
 }
 
@@ -42,16 +46,19 @@ static void serve_client(control *c)
     char request[CONTROL_REQUEST_MAX + 1];
     DWORD bytes = 0;
     OVERLAPPED overlapped = {.hEvent = c->event};
-    if (!finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), CLIENT_MS, &bytes))
+    if (!finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), CLIENT_MS,
+                &bytes)) {
         return;
+    }
     request[bytes] = '\0';
     char *answer = control_answer(request, c->report, c->redirector);
     size_t length = answer ? strlen(answer) : 0;
     for (size_t sent = 0; sent < length; sent += bytes) {
         DWORD part = length - sent < BUFFER ? (DWORD)(length - sent) : BUFFER;
         overlapped = (OVERLAPPED){.hEvent = c->event};
-        if (!finish(c, &overlapped, WriteFile(c->pipe, answer + sent, part, NULL, &overlapped), CLIENT_MS, &bytes))
+        if (!finish(c, &overlapped, WriteFile(c->pipe, answer + sent, part, NULL, &overlapped), CLIENT_MS, &bytes)) {
             break;
+        }
     }
     free(answer);
     /* a NUL is the end; the client hangs up */
@@ -62,17 +69,17 @@ static void serve_client(control *c)
     }
 }
 
-static unsigned __stdcall serve(void *context)
+static void serve(void *context)
 {
     control *c = context;
-    while (WaitForSingleObject(c->ending, 0) == WAIT_TIMEOUT) {
+    while (worker_pause(&c->worker, 0)) {
         OVERLAPPED overlapped = {.hEvent = c->event};
         DWORD bytes;
-        if (finish(c, &overlapped, ConnectNamedPipe(c->pipe, &overlapped), INFINITE, &bytes))
+        if (finish(c, &overlapped, ConnectNamedPipe(c->pipe, &overlapped), INFINITE, &bytes)) {
             serve_client(c);
+        }
         DisconnectNamedPipe(c->pipe);
     }
-    return 0;
 }
 
 /* Full access for Administrators and for the user whose process this is, none for whoever comes by the network. */
@@ -86,8 +93,9 @@ static SECURITY_DESCRIPTOR *make_access(void)
     DWORD size;
     wchar_t *sid = NULL, text[256];
     PSECURITY_DESCRIPTOR access = NULL;
-    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) {
         return NULL;
+    }
     if (GetTokenInformation(token, TokenUser, &owner, sizeof owner, &size) &&
         ConvertSidToStringSidW(owner.user.User.Sid, &sid)) {
         _snwprintf(text, sizeof text / sizeof text[0], L"D:P(D;;GA;;;NU)(A;;GA;;;BA)(A;;GA;;;SY)(A;;GRGW;;;%ls)", sid);
@@ -115,14 +123,12 @@ static HANDLE open_pipe(void)
 control *control_start(report *report, redirector *r)
 {
     control *c = calloc(1, sizeof *c);
-    if (!c)
+    if (!c) {
         return NULL;
+    }
     *c = (control){.report = report, .redirector = r, .pipe = open_pipe()};
-    c->ending = CreateEventW(NULL, TRUE, FALSE, NULL);
     c->event = CreateEventW(NULL, TRUE, FALSE, NULL);
-    if (c->pipe != INVALID_HANDLE_VALUE && c->ending && c->event)
-        c->thread = (HANDLE)_beginthreadex(NULL, 0, serve, c, 0, NULL);
-    if (!c->thread) {
+    if (c->pipe == INVALID_HANDLE_VALUE || !c->event || !worker_start(&c->worker, serve, c)) {
         control_stop(c);
         return NULL;
     }
@@ -131,18 +137,15 @@ control *control_start(report *report, redirector *r)
 
 void control_stop(control *c)
 {
-    if (!c)
+    if (!c) {
         return;
-    if (c->thread) {
-        SetEvent(c->ending);
-        WaitForSingleObject(c->thread, INFINITE);
-        CloseHandle(c->thread);
     }
-    if (c->pipe != INVALID_HANDLE_VALUE)
+    worker_end(&c->worker);
+    if (c->pipe != INVALID_HANDLE_VALUE) {
         CloseHandle(c->pipe);
-    if (c->ending)
-        CloseHandle(c->ending);
-    if (c->event)
+    }
+    if (c->event) {
         CloseHandle(c->event);
+    }
     free(c);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file control.h
- * The channel on which a running redirector tells "redirector flows" and "redirector stats" what it does.
+ * The channel by which a running redirector answers "redirector flows" and "redirector stats".
  */
 #ifndef CLI_CONTROL_H
 #define CLI_CONTROL_H

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lines one after the other; memory that ran out makes it NULL, and it stays so. */
+/* Text that grows line by line; NULL once memory was exhausted. */
 typedef struct lines {
     char *text;
     size_t used, room;
@@ -23,12 +23,14 @@ static void add_line(lines *l, const char *line)
     if (l->text && l->used + length + 2 > l->room) {
         l->room = 2 * (l->used + length + 2);
         char *larger = realloc(l->text, l->room);
-        if (!larger)
+        if (!larger) {
             free(l->text);
+        }
         l->text = larger;
     }
-    if (!l->text)
+    if (!l->text) {
         return;
+    }
     memcpy(l->text + l->used, line, length);
     l->used += length;
     l->text[l->used++] = '\n';
@@ -64,10 +66,11 @@ static void add_flows(lines *l, bool json, report *report)
         add_line(l, line);
     }
     for (size_t i = 0; i < count && rows[i].outcome == REPORT_OPEN; i++) {
-        if (json)
+        if (json) {
             report_json_connection(line, sizeof line, &rows[i]);
-        else
+        } else {
             text_row(line, sizeof line, &rows[i]);
+        }
         add_line(l, line);
     }
     free(rows);
@@ -76,34 +79,35 @@ static void add_flows(lines *l, bool json, report *report)
 static void add_stats(lines *l, bool json, redirector *r)
 {
     redirector_stats s = {.size = sizeof s};
-    if (redirector_get_stats(r, &s) != REDIRECTOR_OK)
+    if (redirector_get_stats(r, &s) != REDIRECTOR_OK) {
         return;
+    }
     const struct {
         const char *name;
         uint64_t value;
     } counters[] = {
         {"flows_live", s.flows_live},
         {"flows_total", s.flows_total},
-        {"flows_refused", s.flows_refused},
+        {"flow_table_full", s.flow_table_full},
         {"packets_seen", s.packets_seen},
         {"packets_passed", s.packets_passed},
         {"packets_rewritten", s.packets_rewritten},
         {"packets_held", s.packets_held},
         {"packets_dropped", s.packets_dropped},
         {"packets_malformed", s.packets_malformed},
-        {"proxy_missing", s.proxy_missing},
+        {"proxy_not_listening", s.proxy_not_listening},
         {"hold_timeouts", s.hold_timeouts},
-        {"hold_refused", s.hold_refused},
+        {"hold_overflows", s.hold_overflows},
         {"send_errors", s.send_errors},
         {"receive_errors", s.receive_errors},
         {"events_seen", s.events_seen},
         {"lookups_hit", s.lookups_hit},
         {"lookups_missed", s.lookups_missed},
-        {"log_lines_lost", s.log_lines_lost},
+        {"log_lines_dropped", s.log_lines_dropped},
         {"queue_delay_last_us", s.queue_delay_last_us},
         {"queue_delay_max_us", s.queue_delay_max_us},
         {"queue_delay_mean_us", s.queue_delay_mean_us},
-        {"filter_swaps", s.filter_swaps},
+        {"filter_replacements", s.filter_replacements},
         {"watchdog_trips", s.watchdog_trips},
     };
     char line[OUTPUT_LINE_MAX];
@@ -126,9 +130,10 @@ static void add_stats(lines *l, bool json, redirector *r)
 char *control_answer(const char *request, report *report, redirector *r)
 {
     lines l = {.text = calloc(1, 1), .room = 1};
-    if (strcmp(request, "flows json") == 0 || strcmp(request, "flows text") == 0)
+    if (strcmp(request, "flows json") == 0 || strcmp(request, "flows text") == 0) {
         add_flows(&l, request[6] == 'j', report);
-    else if (strcmp(request, "stats json") == 0 || strcmp(request, "stats text") == 0)
+    } else if (strcmp(request, "stats json") == 0 || strcmp(request, "stats text") == 0) {
         add_stats(&l, request[6] == 'j', r);
+    }
     return l.text;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * redirector doctor. A finding is a line: whether it is well, what was looked at, what is so; and where it is not well,
- * a second line that says what to do. First what can be seen by looking, then the proof: connections that really are
- * redirected.
+ * redirector doctor. A finding is a line: whether it is right, what was checked, and the result; if it is not right, a
+ * second line has the advice. First the state of the machine is read; then connections are redirected, as the proof.
  */
 #include "doctor.h"
 
@@ -46,9 +45,10 @@ static DWORD doctor_with_options(options *o)
     doctor_check_driver(o);
     doctor_try_all(o);
     WSACleanup();
-    if (!as_json)
+    if (!as_json) {
         output_result(wrong_count ? "This machine cannot redirect yet: see the lines marked WRONG."
                                   : "This machine can redirect.");
+    }
     return wrong_count ? EXIT_FOUND_WRONG : 0;
 }
 

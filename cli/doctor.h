@@ -30,12 +30,12 @@ void doctor_check_machine(const options *o);
 /* doctor_driver.c */
 void doctor_check_driver(const options *o);
 
-/** Who else has WinDivert handles, while a redirector of ours runs. */
+/** Which other programs have WinDivert handles, while a redirector of this process runs. */
 void doctor_check_users(void);
 
 /* doctor_try.c */
 
-/** Makes real redirected connections, steered in both ways, in both families. */
+/** Makes redirected connections, over loopback and by reflection, in both families. */
 void doctor_try_all(const options *o);
 
 #endif

@@ -10,6 +10,7 @@
 #include "output.h"
 #include "processes.h"
 #include "text.h"
+#include "worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,22 +51,28 @@ static void open_entry(entry *e, DWORD rights)
     SERVICE_STATUS status = {0};
     DWORD size;
     *e = (entry){.manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT)};
-    if (e->manager)
+    if (e->manager) {
         e->service = OpenServiceW(e->manager, service_name, SERVICE_QUERY_CONFIG | SERVICE_QUERY_STATUS | rights);
-    if (!e->service)
+    }
+    if (!e->service) {
         return;
-    if (QueryServiceStatus(e->service, &status))
+    }
+    if (QueryServiceStatus(e->service, &status)) {
         e->running = status.dwCurrentState != SERVICE_STOPPED;
-    if (QueryServiceConfigW(e->service, config, sizeof buffer, &size) && config->lpBinaryPathName)
+    }
+    if (QueryServiceConfigW(e->service, config, sizeof buffer, &size) && config->lpBinaryPathName) {
         find_file(e, config->lpBinaryPathName);
+    }
 }
 
 static void close_entry(entry *e)
 {
-    if (e->service)
+    if (e->service) {
         CloseServiceHandle(e->service);
-    if (e->manager)
+    }
+    if (e->manager) {
         CloseServiceHandle(e->manager);
+    }
 }
 
 /* Stops the driver and removes its entry. 0, or the Windows error. */
@@ -73,15 +80,18 @@ static DWORD remove_entry(const entry *e)
 {
     SERVICE_STATUS status = {0};
     if (e->running && !ControlService(e->service, SERVICE_CONTROL_STOP, &status) &&
-        GetLastError() != ERROR_SERVICE_NOT_ACTIVE)
+        GetLastError() != ERROR_SERVICE_NOT_ACTIVE) {
         return GetLastError();
+    }
     for (int waited = 0; waited < STOP_MS; waited += STEP_MS) { /* Windows has no event for this */
-        if (!QueryServiceStatus(e->service, &status) || status.dwCurrentState == SERVICE_STOPPED)
+        if (!QueryServiceStatus(e->service, &status) || status.dwCurrentState == SERVICE_STOPPED) {
             break;
+        }
         Sleep(STEP_MS);
     }
-    if (DeleteService(e->service) || GetLastError() == ERROR_SERVICE_MARKED_FOR_DELETE)
+    if (DeleteService(e->service) || GetLastError() == ERROR_SERVICE_MARKED_FOR_DELETE) {
         return 0;
+    }
     return GetLastError();
 }
 
@@ -92,33 +102,36 @@ static void clean(void)
     DWORD error = e.service ? remove_entry(&e) : GetLastError();
     char detail[64];
     snprintf(detail, sizeof detail, "error %lu", error);
-    if (!e.service && error == ERROR_SERVICE_DOES_NOT_EXIST)
+    if (!e.service && error == ERROR_SERVICE_DOES_NOT_EXIST) {
         doctor_found(FINDING_OK, "clean", "there is nothing to remove", "");
-    else if (error)
+    } else if (error) {
         doctor_found(FINDING_WRONG, "clean", detail,
                      "the entry could not be removed: end the programs that use WinDivert, run as Administrator, or "
                      "restart Windows");
-    else
+    } else {
         doctor_found(FINDING_OK, "clean", "the driver is stopped and its entry removed", "");
+    }
     close_entry(&e);
 }
 
 void doctor_check_driver(const options *o)
 {
     entry e;
-    if (o->clean)
+    if (o->clean) {
         clean();
+    }
     open_entry(&e, 0);
-    if (!e.service)
+    if (!e.service) {
         doctor_found(FINDING_OK, "WinDivert service", "no entry; the first use makes one", "");
-    else if (e.file_missing)
+    } else if (e.file_missing) {
         doctor_found(FINDING_WRONG, "WinDivert service", e.file,
                      "left behind: the entry points to a file that is gone; remove it: redirector doctor --clean");
-    else if (e.running)
+    } else if (e.running) {
         doctor_found(FINDING_NOTE, "WinDivert service", e.file,
                      "the driver is loaded; if no program below uses it, a crash left it: redirector doctor --clean");
-    else
+    } else {
         doctor_found(FINDING_OK, "WinDivert service", e.file, "");
+    }
     close_entry(&e);
 }
 
@@ -134,36 +147,35 @@ static void name_user(char *out, size_t size, const tap_address *address)
              layer < 4 ? layers[layer] : "?", address->data.reflect.priority);
 }
 
-static DWORD WINAPI end_later(void *handle)
+static void end_later(void *handle)
 {
     Sleep(LISTEN_MS); /* the handles that exist are told at once; there is no mark behind the last */
     tap_end(handle);
-    return 0;
 }
 
 void doctor_check_users(void)
 {
     tap_handle *h = tap_open("true", TAP_REFLECT, 0, TAP_SNIFF | TAP_RECEIVE_ONLY);
-    HANDLE timer = h ? CreateThread(NULL, 0, end_later, h, 0, NULL) : NULL;
+    worker timer = {0};
+    bool asked = h && worker_start(&timer, end_later, h);
     char filter[TAP_PACKET_MAX / 8], shown[400];
     uint32_t length;
     unsigned users = 0;
     tap_address address;
-    while (timer && tap_receive(h, filter, sizeof filter, &length, &address)) {
-        if (address.event != TAP_OPENED || address.data.reflect.pid == GetCurrentProcessId() || users++ >= USERS_MAX)
+    while (asked && tap_receive(h, filter, sizeof filter, &length, &address)) {
+        if (address.event != TAP_OPENED || address.data.reflect.pid == GetCurrentProcessId() || users++ >= USERS_MAX) {
             continue;
+        }
         name_user(shown, sizeof shown, &address);
         doctor_found(FINDING_NOTE, "also uses WinDivert", shown,
                      "it may see or change packets before or after redirector (priority 817); end it if connections go "
                      "astray");
     }
-    if (timer) {
-        WaitForSingleObject(timer, INFINITE);
-        CloseHandle(timer);
-    }
-    if (!timer)
+    worker_end(&timer);
+    if (!asked) {
         doctor_found(FINDING_NOTE, "other WinDivert users", "cannot be asked", "");
-    else if (!users)
+    } else if (!users) {
         doctor_found(FINDING_OK, "other WinDivert users", "none", "");
+    }
     tap_close(h);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* doctor: what can be seen of the machine without the driver. Rights, files, services, firewall. */
+/* doctor: the state of the machine without the driver: rights, files, services, firewall. */
 #include "doctor.h"
 
 #include "text.h"
@@ -29,13 +29,15 @@ static void check_processor(void)
     USHORT process, machine = IMAGE_FILE_MACHINE_AMD64;
     FARPROC found = GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "IsWow64Process2");
     memcpy(&ask, &found, sizeof ask);
-    if (ask)
+    if (ask) {
         ask(GetCurrentProcess(), &process, &machine);
-    if (machine == IMAGE_FILE_MACHINE_ARM64)
+    }
+    if (machine == IMAGE_FILE_MACHINE_ARM64) {
         doctor_found(FINDING_WRONG, "processor", "ARM64",
                      "the WinDivert driver exists for x64 alone: use a machine with an Intel or AMD processor");
-    else
+    } else {
         doctor_found(FINDING_OK, "processor", "x64", "");
+    }
 }
 
 /* ---- files */
@@ -47,13 +49,14 @@ static void check_file(const wchar_t *folder, const char *name)
     _snwprintf(path, sizeof path / sizeof path[0], L"%ls\\%hs", folder, name);
     path[sizeof path / sizeof path[0] - 1] = L'\0';
     text_copy_utf8(shown, sizeof shown, path);
-    if (GetFileAttributesW(path) != INVALID_FILE_ATTRIBUTES)
+    if (GetFileAttributesW(path) != INVALID_FILE_ATTRIBUTES) {
         doctor_found(FINDING_OK, name, shown, "");
-    else
+    } else {
         doctor_found(
             FINDING_WRONG, name, "not found",
             "put WinDivert.dll and WinDivert64.sys of WinDivert 2.2.2 (x64) beside redirector.exe, or name their "
             "folder by --windivert; if they were there, antivirus may have removed them");
+    }
 }
 
 static void check_files(const options *o)
@@ -63,8 +66,9 @@ static void check_files(const options *o)
         MultiByteToWideChar(CP_UTF8, 0, o->windivert_dir, -1, folder, MAX_PATH);
     } else if (GetModuleFileNameW(NULL, folder, MAX_PATH)) {
         wchar_t *base = (wchar_t *)text_base_name(folder);
-        if (base > folder)
+        if (base > folder) {
             base[-1] = L'\0';
+        }
     }
     check_file(folder, "WinDivert.dll");
     check_file(folder, "WinDivert64.sys");
@@ -77,16 +81,19 @@ static void check_filtering(void)
     SERVICE_STATUS status = {0};
     SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
     SC_HANDLE service = manager ? OpenServiceW(manager, L"BFE", SERVICE_QUERY_STATUS) : NULL;
-    if (!service || !QueryServiceStatus(service, &status))
+    if (!service || !QueryServiceStatus(service, &status)) {
         doctor_found(FINDING_NOTE, "Base Filtering Engine", "cannot be asked", "");
-    else if (status.dwCurrentState == SERVICE_RUNNING)
+    } else if (status.dwCurrentState == SERVICE_RUNNING) {
         doctor_found(FINDING_OK, "Base Filtering Engine", "runs", "");
-    else
+    } else {
         doctor_found(FINDING_WRONG, "Base Filtering Engine", "does not run", "start it: sc start BFE");
-    if (service)
+    }
+    if (service) {
         CloseServiceHandle(service);
-    if (manager)
+    }
+    if (manager) {
         CloseServiceHandle(manager);
+    }
 }
 
 static bool firewall_is_on(const wchar_t *profile)
@@ -102,13 +109,14 @@ static void check_firewall(void)
 {
     bool on =
         firewall_is_on(L"StandardProfile") || firewall_is_on(L"PublicProfile") || firewall_is_on(L"DomainProfile");
-    if (on)
+    if (on) {
         doctor_found(
             FINDING_NOTE, "Windows firewall", "on",
             "what runs over loopback needs nothing; for --incoming and --reflect allow redirector.exe (or your "
             "proxy) in it");
-    else
+    } else {
         doctor_found(FINDING_OK, "Windows firewall", "off, or managed by others", "");
+    }
 }
 
 void doctor_check_machine(const options *o)

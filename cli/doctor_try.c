@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * doctor's proof. A second redirector.exe connects to an address where nobody has to be; if this machine can redirect,
- * the connection arrives here, the library tells where it was going, and a word reaches the other side. Nothing leaves
- * the machine: the first packet already is turned round. An address in the networks reserved for documentation is used
- * where there is a route to it, else a neighbour, else loopback, which proves the one way of steering only.
+ * doctor's proof. A second redirector.exe connects to an address at which nothing has to listen; if this machine can
+ * redirect, the connection arrives here, the library has its original destination, and an answer reaches the other
+ * side. Nothing leaves the machine: the SYN is redirected already. The address is one reserved for documentation if
+ * there is a route to it, else a neighbour's, else one of loopback, which proves redirection over loopback only.
  */
 #include "doctor.h"
 
@@ -28,13 +28,15 @@ DWORD doctor_connect_command(wchar_t **arguments)
     struct sockaddr_storage address;
     WSADATA data;
     char text[ADDRESS_TEXT_MAX], got[sizeof word] = "";
-    if (!arguments[0] || !arguments[1] || WSAStartup(MAKEWORD(2, 2), &data) != 0)
+    if (!arguments[0] || !arguments[1] || WSAStartup(MAKEWORD(2, 2), &data) != 0) {
         return EXIT_USAGE;
+    }
     text_copy_utf8(text, sizeof text, arguments[0]);
     to.family = strchr(text, ':') ? 6 : 4;
     to.port = (uint32_t)wcstoul(arguments[1], NULL, 10);
-    if (inet_pton(to.family == 6 ? AF_INET6 : AF_INET, text, to.bytes) != 1)
+    if (inet_pton(to.family == 6 ? AF_INET6 : AF_INET, text, to.bytes) != 1) {
         return EXIT_USAGE;
+    }
     int size = address_to_sockaddr(&to, &address);
     SOCKET s = relay_socket(address.ss_family);
     bool good = connect(s, (struct sockaddr *)&address, size) == 0 &&
@@ -46,15 +48,16 @@ DWORD doctor_connect_command(wchar_t **arguments)
 
 /* ---- where to */
 
-/* Is there a route? Connecting a datagram socket asks just that and sends nothing. */
+/* Whether there is a route: connecting a datagram socket checks that, and sends nothing. */
 static bool reachable(const redirector_address *to)
 {
     struct sockaddr_storage address;
     int size = address_to_sockaddr(to, &address);
     SOCKET s = WSASocketW(address.ss_family, SOCK_DGRAM, IPPROTO_UDP, NULL, 0, WSA_FLAG_NO_HANDLE_INHERIT);
     bool good = s != INVALID_SOCKET && connect(s, (struct sockaddr *)&address, size) == 0;
-    if (s != INVALID_SOCKET)
+    if (s != INVALID_SOCKET) {
         closesocket(s);
+    }
     return good;
 }
 
@@ -82,8 +85,9 @@ static bool find_neighbour(redirector_address *to)
         }
     }
     free(adapters);
-    if (module)
+    if (module) {
         FreeLibrary(module);
+    }
     return found;
 }
 
@@ -95,8 +99,9 @@ static bool find_destination(uint32_t family, redirector_address *to, bool *thro
     inet_pton(family == 6 ? AF_INET6 : AF_INET, family == 6 ? "::1" : "127.0.0.1", loopback.bytes);
     *to = reserved;
     *through = reachable(to) || find_neighbour(to);
-    if (!*through)
+    if (!*through) {
         *to = loopback;
+    }
     return *through || reachable(to);
 }
 
@@ -127,8 +132,9 @@ static bool open_listener(attempt *a)
     int size = address_to_sockaddr(&any, &address);
     a->listener = relay_socket(address.ss_family);
     if (a->listener == INVALID_SOCKET || bind(a->listener, (struct sockaddr *)&address, size) != 0 ||
-        listen(a->listener, 1) != 0 || getsockname(a->listener, (struct sockaddr *)&address, &size) != 0)
+        listen(a->listener, 1) != 0 || getsockname(a->listener, (struct sockaddr *)&address, &size) != 0) {
         return fail(a, "cannot listen");
+    }
     a->port = address_from_sockaddr(&address).port;
     return true;
 }
@@ -139,12 +145,14 @@ static bool start_other(attempt *a)
     wchar_t path[MAX_PATH], line[MAX_PATH + 128];
     char ip[ADDRESS_TEXT_MAX];
     address_ip_text(ip, &a->to);
-    if (!GetModuleFileNameW(NULL, path, MAX_PATH))
+    if (!GetModuleFileNameW(NULL, path, MAX_PATH)) {
         return fail(a, "its own file was not found");
+    }
     _snwprintf(line, sizeof line / sizeof line[0], L"\"%ls\" doctor-connect %hs %u", path, ip, (unsigned)a->to.port);
     if (!CreateProcessW(path, line, NULL, NULL, FALSE, CREATE_SUSPENDED | CREATE_NO_WINDOW, NULL, NULL, &startup,
-                        &a->other))
+                        &a->other)) {
         return fail(a, "cannot start a process");
+    }
     return true;
 }
 
@@ -157,8 +165,9 @@ static bool start_redirecting(attempt *a)
                                 .windivert_dir = a->options->windivert_dir,
                                 .log_path = ""};
     a->error.size = sizeof a->error;
-    if (redirector_start(&config, &a->redirecting, &a->error) != REDIRECTOR_OK)
+    if (redirector_start(&config, &a->redirecting, &a->error) != REDIRECTOR_OK) {
         return fail(a, a->error.text);
+    }
     return true;
 }
 
@@ -173,8 +182,9 @@ static bool meet(attempt *a)
     FD_ZERO(&readable);
     FD_SET(a->listener, &readable);
     ResumeThread(a->other.hThread);
-    if (select(0, &readable, NULL, NULL, &patience) != 1)
+    if (select(0, &readable, NULL, NULL, &patience) != 1) {
         return fail(a, "the connection did not arrive");
+    }
     SOCKET s = accept(a->listener, (struct sockaddr *)&from, &size);
     redirector_address peer = address_from_sockaddr(&from);
     bool known = redirector_lookup(a->redirecting, &peer, &found) == REDIRECTOR_OK;
@@ -183,8 +193,9 @@ static bool meet(attempt *a)
     WaitForSingleObject(a->other.hProcess, PATIENCE_MS);
     GetExitCodeProcess(a->other.hProcess, &status);
     closesocket(s);
-    if (!right)
+    if (!right) {
         return fail(a, "it arrived, but its destination is not known");
+    }
     return status == 0 || fail(a, "it arrived, but the answer did not reach the program");
 }
 
@@ -196,11 +207,12 @@ static void end_attempt(attempt *a)
         CloseHandle(a->other.hThread);
         CloseHandle(a->other.hProcess);
     }
-    if (a->listener != INVALID_SOCKET)
+    if (a->listener != INVALID_SOCKET) {
         closesocket(a->listener);
+    }
 }
 
-/* False: the redirector does not even start, so that more attempts say nothing more. */
+/* False: the redirector does not start, so that further attempts are of no use. */
 static bool try_one(const options *o, uint32_t family, uint32_t flags, bool look_for_users)
 {
     char what[64], to[ADDRESS_TEXT_MAX], detail[ADDRESS_TEXT_MAX + 64];
@@ -217,18 +229,20 @@ static bool try_one(const options *o, uint32_t family, uint32_t flags, bool look
         return true;
     }
     bool good = open_listener(&a) && start_other(&a) && start_redirecting(&a);
-    if (good && look_for_users)
+    if (good && look_for_users) {
         doctor_check_users();
+    }
     good = good && meet(&a);
     snprintf(detail, sizeof detail, "a connection to %s was led here", to);
-    if (good)
+    if (good) {
         doctor_found(FINDING_OK, what, detail, "");
-    else if (a.error.code)
+    } else if (a.error.code) {
         doctor_found(FINDING_WRONG, "start", a.problem, "docs/troubleshooting.md has more on this text");
-    else
+    } else {
         doctor_found(FINDING_WRONG, what, a.problem,
                      flags ? "let redirector.exe through the Windows firewall, or do without --reflect"
                            : "look at the other WinDivert users, antivirus and VPN programs of this machine");
+    }
     bool started = a.redirecting != NULL;
     end_attempt(&a);
     return started;
@@ -240,8 +254,9 @@ void doctor_try_all(const options *o)
     bool first = true;
     for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
         for (uint32_t family = 4; family <= 6; family += 2) {
-            if (!try_one(o, family, ways[way], first))
+            if (!try_one(o, family, ways[way], first)) {
                 return;
+            }
             first = false;
         }
     }

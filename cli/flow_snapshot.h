@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/** @file flow_snapshot.h  The redirected connections that live, as an array. */
+/** @file flow_snapshot.h  The redirected connections that exist now, as an array. */
 #ifndef CLI_FLOW_SNAPSHOT_H
 #define CLI_FLOW_SNAPSHOT_H
 
@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 /**
- * `*count` connections, to be freed by free(); NULL: they cannot be had. `*whole`: these are all; else some that began
- * meanwhile found no room.
+ * `*count` connections, to be freed by free(); NULL: the list cannot be read. `*whole`: it is complete; else some that
+ * began meanwhile are missing.
  */
 redirector_flow *flow_snapshot(redirector *r, uint32_t *count, bool *whole);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* What --help says. docs/cli.md says the same at length; a test compares the two. */
+/* The text of --help. docs/cli.md describes the same in detail; a test compares the two. */
 #include "options.h"
 
 const char options_help[] =
@@ -29,8 +29,8 @@ const char options_help[] =
     "  --incoming-proxy N   the same, to your own proxy; it has to listen on all addresses\n"
     "  --no-outgoing        not what the programs open\n"
     "  --relay-port N       port of the relay (default: one that is free)\n"
-    "  --reflect            steer by swapped addresses instead of over loopback\n"
-    "  --refuse             refuse connections while the proxy does not listen (default: let them pass)\n"
+    "  --reflect            redirect by swapped addresses instead of over loopback\n"
+    "  --fail-closed        refuse connections while the proxy does not listen (default: let them pass)\n"
     "  --block-quic         no UDP to port 443, so that programs with HTTP/3 fall back to TCP\n"
     "what one sees:\n"
     "  --json               a JSON object on a line for each connection that opens or ends; see docs/json.md\n"

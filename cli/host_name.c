@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Host names. A connection goes to an address; the name behind it is in the first thing that most programs send: in
- * TLS the server name extension of the ClientHello (RFC 6066), in HTTP/1 the Host header. Everything here is hostile
- * input: a reader with bounds hands out nothing beyond them, and a name with a character that no host name has is
- * none.
+ * Theory of operation: a connection has an address; the host's name is in the first data that most programs send: in
+ * TLS the server name extension of the ClientHello (RFC 6066), in HTTP/1 the Host header. All of it is untrusted input:
+ * it is read through a reader with bounds, and a name with a character that host names do not have is rejected.
  */
 #include "host_name.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-/* ---- reading within bounds: a reader that ran out stays out */
+/* ---- reading within bounds: a reader that has failed stays failed */
 
 typedef struct reader {
     const uint8_t *at;
     size_t left;
-    bool short_of; /* it was asked for more than there is */
+    bool short_of; /* more was requested than there is */
 } reader;
 
 static uint32_t take_number(reader *r, size_t bytes)
@@ -26,8 +25,9 @@ static uint32_t take_number(reader *r, size_t bytes)
         r->left = 0;
         return 0;
     }
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         number = number << 8 | r->at[i];
+    }
     r->at += bytes;
     r->left -= bytes;
     return number;
@@ -45,13 +45,15 @@ static reader take_part(reader *r, size_t bytes)
 
 static bool copy_name(char name[HOST_NAME_MAX_BYTES], const uint8_t *from, size_t length)
 {
-    if (length == 0 || length >= HOST_NAME_MAX_BYTES)
+    if (length == 0 || length >= HOST_NAME_MAX_BYTES) {
         return false;
+    }
     for (size_t i = 0; i < length; i++) {
         uint8_t c = from[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '-' && c != '_' && c != ':')
+        if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '-' && c != '_' && c != ':') {
             return false;
+        }
         name[i] = (char)c;
     }
     name[length] = '\0';
@@ -71,14 +73,16 @@ static size_t join_records(const uint8_t *data, size_t length, uint8_t out[HELLO
         data += RECORD_HEADER;
         length -= RECORD_HEADER;
         size_t part = size < length ? size : length;
-        if (part > HELLO_MAX - used)
+        if (part > HELLO_MAX - used) {
             part = HELLO_MAX - used;
+        }
         memcpy(out + used, data, part);
         used += part;
         data += part;
         length -= part;
-        if (part < size)
+        if (part < size) {
             break;
+        }
     }
     return used;
 }
@@ -88,13 +92,16 @@ static host_name_result find_in_extensions(reader extensions, char name[HOST_NAM
     while (extensions.left) {
         uint32_t kind = take_number(&extensions, 2);
         reader extension = take_part(&extensions, take_number(&extensions, 2));
-        if (extensions.short_of)
+        if (extensions.short_of) {
             break;
-        if (kind != SERVER_NAME)
+        }
+        if (kind != SERVER_NAME) {
             continue;
+        }
         take_number(&extension, 2); /* the list has one entry in practice */
-        if (take_number(&extension, 1) != HOST)
+        if (take_number(&extension, 1) != HOST) {
             return HOST_NAME_NONE;
+        }
         reader host = take_part(&extension, take_number(&extension, 2));
         return !host.short_of && copy_name(name, host.at, host.left) ? HOST_NAME_FOUND : HOST_NAME_NONE;
     }
@@ -105,17 +112,20 @@ static host_name_result find_in_hello(const uint8_t *data, size_t length, char n
 {
     uint8_t joined[HELLO_MAX];
     reader r = {.at = joined, .left = join_records(data, length, joined)};
-    if (r.left < 4)
+    if (r.left < 4) {
         return HOST_NAME_MORE;
-    if (take_number(&r, 1) != CLIENT_HELLO)
+    }
+    if (take_number(&r, 1) != CLIENT_HELLO) {
         return HOST_NAME_NONE;
+    }
     reader hello = take_part(&r, take_number(&r, 3));
     take_part(&hello, 2 + 32);                 /* version, random */
     take_part(&hello, take_number(&hello, 1)); /* session */
     take_part(&hello, take_number(&hello, 2)); /* cipher suites */
     take_part(&hello, take_number(&hello, 1)); /* compression */
-    if (!hello.left)
+    if (!hello.left) {
         return hello.short_of ? HOST_NAME_MORE : HOST_NAME_NONE;
+    }
     return find_in_extensions(take_part(&hello, take_number(&hello, 2)), name);
 }
 
@@ -127,8 +137,9 @@ static bool looks_like_http(const uint8_t *data, size_t length)
                                           "DELETE ", "OPTIONS ", "PATCH ", "CONNECT "};
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
         size_t size = strlen(methods[i]);
-        if (memcmp(methods[i], data, length < size ? length : size) == 0)
+        if (memcmp(methods[i], data, length < size ? length : size) == 0) {
             return true;
+        }
     }
     return false;
 }
@@ -138,8 +149,9 @@ static const char host_header[] = "host:";
 static bool is_host_header(const uint8_t *line, size_t length)
 {
     for (size_t i = 0; i < sizeof host_header - 1; i++) {
-        if (i == length || (line[i] >= 'A' && line[i] <= 'Z' ? line[i] | 0x20 : line[i]) != host_header[i])
+        if (i == length || (line[i] >= 'A' && line[i] <= 'Z' ? line[i] | 0x20 : line[i]) != host_header[i]) {
             return false;
+        }
     }
     return true;
 }
@@ -148,15 +160,19 @@ static host_name_result find_in_request(const uint8_t *data, size_t length, char
 {
     const uint8_t *line = data, *end = data + length, *line_end;
     for (; (line_end = memchr(line, '\n', (size_t)(end - line))) != NULL; line = line_end + 1) {
-        if (line_end - line <= 1) /* the empty line behind the headers */
+        if (line_end - line <= 1) { /* the empty line behind the headers */
             return HOST_NAME_NONE;
-        if (!is_host_header(line, (size_t)(line_end - line)))
+        }
+        if (!is_host_header(line, (size_t)(line_end - line))) {
             continue;
+        }
         const uint8_t *from = line + sizeof host_header - 1, *to = line_end;
-        while (from < to && (*from == ' ' || *from == '\t'))
+        while (from < to && (*from == ' ' || *from == '\t')) {
             from++;
-        while (to > from && (to[-1] == ' ' || to[-1] == '\r' || to[-1] == '\t'))
+        }
+        while (to > from && (to[-1] == ' ' || to[-1] == '\r' || to[-1] == '\t')) {
             to--;
+        }
         return copy_name(name, from, (size_t)(to - from)) ? HOST_NAME_FOUND : HOST_NAME_NONE;
     }
     return HOST_NAME_MORE;
@@ -164,9 +180,11 @@ static host_name_result find_in_request(const uint8_t *data, size_t length, char
 
 host_name_result host_name_find(const uint8_t *data, size_t length, char name[HOST_NAME_MAX_BYTES])
 {
-    if (length == 0)
+    if (length == 0) {
         return HOST_NAME_MORE;
-    if (data[0] == HANDSHAKE)
+    }
+    if (data[0] == HANDSHAKE) {
         return find_in_hello(data, length, name);
+    }
     return looks_like_http(data, length) ? find_in_request(data, length, name) : HOST_NAME_NONE;
 }

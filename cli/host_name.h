@@ -13,8 +13,8 @@ enum { HOST_NAME_MAX_BYTES = 256 };
 
 typedef enum host_name_result {
     HOST_NAME_FOUND,
-    HOST_NAME_NONE, /**< and none will come */
-    HOST_NAME_MORE, /**< more bytes may tell */
+    HOST_NAME_NONE, /**< there is no name */
+    HOST_NAME_MORE, /**< not complete: more bytes are needed */
 } host_name_result;
 
 /** Finds the name in a TLS ClientHello (SNI) or in a request of HTTP/1 (Host). `name` gets letters, digits, '.', '-',

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* JSON, as far as it is more than printf: strings that strangers made, and times. */
+/* The parts of JSON that printf does not provide: untrusted strings, and times. */
 #include "json.h"
 
 #include "text.h"
@@ -24,8 +24,9 @@ void json_string(char *out, size_t size, const wchar_t *text)
             end += snprintf(end, LONGEST, "\\u%04x", (unsigned)units[0]);
             continue;
         }
-        if (IS_SURROGATE_PAIR(units[0], *text))
+        if (IS_SURROGATE_PAIR(units[0], *text)) {
             units[1] = *text++;
+        }
         text_copy_utf8(end, 5, units);
         end += strlen(end);
     }

@@ -12,8 +12,8 @@
 
 enum { JSON_TIME_MAX = 32 };
 
-/** A JSON string, quotes included, cut where `out` ends; null for an empty one. Hostile characters are escaped, so that
- * nothing is lost and nothing raw reaches a terminal. */
+/** A JSON string with its quotes, truncated to fit; null for an empty one. Control characters are escaped, so that no
+ * information is lost and none reaches a terminal. */
 void json_string(char *out, size_t size, const wchar_t *text);
 
 /** The same of UTF-8. */

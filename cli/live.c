@@ -6,7 +6,8 @@
  */
 #include "live.h"
 
-#include <process.h>
+#include "worker.h"
+
 #include <stdlib.h>
 #include <windows.h>
 
@@ -20,7 +21,8 @@ enum {
 
 struct live {
     report *report;
-    HANDLE before, screen, thread, ending;
+    HANDLE before, screen;
+    worker worker;
     report_connection rows[HEIGHT_MAX];
     COORD size;
 };
@@ -50,8 +52,9 @@ static void fit(live *l)
     }
     size.X = size.X < WIDTH_MAX ? size.X : WIDTH_MAX;
     size.Y = size.Y < HEIGHT_MAX ? size.Y : HEIGHT_MAX;
-    if (size.X != l->size.X || size.Y != l->size.Y)
+    if (size.X != l->size.X || size.Y != l->size.Y) {
         SetConsoleScreenBufferSize(l->screen, size);
+    }
     l->size = size;
 }
 
@@ -82,23 +85,23 @@ static void draw(live *l)
     live_format_heading(line, width);
     draw_line(l, 2, line, BRIGHT);
     for (size_t i = 0; i < room; i++) {
-        if (i < count)
+        if (i < count) {
             live_format_row(line, width, &l->rows[i]);
-        else
+        } else {
             wmemset(line, L' ', width);
+        }
         draw_line(l, 3 + (int)i, line, i < count ? colour_of(&l->rows[i]) : NORMAL);
     }
     live_format_foot(line, width, totals.live > room ? (size_t)totals.live - room : 0);
     draw_line(l, l->size.Y - 1, line, DIM);
 }
 
-static unsigned __stdcall drawing(void *context)
+static void drawing(void *context)
 {
     live *l = context;
     do {
         draw(l);
-    } while (WaitForSingleObject(l->ending, REFRESH_MS) == WAIT_TIMEOUT);
-    return 0;
+    } while (worker_pause(&l->worker, REFRESH_MS));
 }
 
 /* Some terminals show what the buffer before had only where it had something. */
@@ -106,26 +109,28 @@ static void wipe(live *l)
 {
     wchar_t blank[WIDTH_MAX + 1];
     wmemset(blank, L' ', WIDTH_MAX);
-    for (int y = 0; y < l->size.Y; y++)
+    for (int y = 0; y < l->size.Y; y++) {
         draw_line(l, y, blank, NORMAL);
+    }
 }
 
 live *live_start(report *report)
 {
     static const CONSOLE_CURSOR_INFO hidden = {.dwSize = 1, .bVisible = FALSE};
     live *l = calloc(1, sizeof *l);
-    if (!l)
+    if (!l) {
         return NULL;
+    }
     l->report = report;
     l->before = GetStdHandle(STD_ERROR_HANDLE);
     l->screen = CreateConsoleScreenBuffer(GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
                                           CONSOLE_TEXTMODE_BUFFER, NULL);
-    l->ending = CreateEventW(NULL, TRUE, FALSE, NULL);
-    if (l->screen != INVALID_HANDLE_VALUE && l->ending && SetConsoleActiveScreenBuffer(l->screen)) {
+    bool ready = l->screen != INVALID_HANDLE_VALUE && SetConsoleActiveScreenBuffer(l->screen);
+    if (ready) {
         SetConsoleCursorInfo(l->screen, &hidden);
-        l->thread = (HANDLE)_beginthreadex(NULL, 0, drawing, l, 0, NULL);
+        ready = worker_start(&l->worker, drawing, l);
     }
-    if (!l->thread) {
+    if (!ready) {
         live_stop(l);
         return NULL;
     }
@@ -134,18 +139,14 @@ live *live_start(report *report)
 
 void live_stop(live *l)
 {
-    if (!l)
+    if (!l) {
         return;
-    if (l->thread) {
-        SetEvent(l->ending);
-        WaitForSingleObject(l->thread, INFINITE);
-        CloseHandle(l->thread);
     }
+    worker_end(&l->worker);
     wipe(l);
     SetConsoleActiveScreenBuffer(l->before);
-    if (l->screen != INVALID_HANDLE_VALUE)
+    if (l->screen != INVALID_HANDLE_VALUE) {
         CloseHandle(l->screen);
-    if (l->ending)
-        CloseHandle(l->ending);
+    }
     free(l);
 }

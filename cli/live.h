@@ -14,13 +14,13 @@
 
 typedef struct live live;
 
-/** Is standard error a terminal? */
+/** Whether standard error is a terminal. */
 bool live_possible(void);
 
-/** Takes the terminal. NULL: it cannot be had, and nothing has changed. */
+/** Takes over the terminal. NULL: it is not possible, and nothing has changed. */
 live *live_start(report *report);
 
-/** Gives the terminal back as it was. NULL is fine. */
+/** Restores the terminal. NULL is fine. */
 void live_stop(live *l);
 
 /* live_format.c: the lines, exactly `width` characters and a NUL; each character takes one place. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Lines of the live list. They fit the window whatever its width: the destination gets what the other columns leave,
- * and where that is too little the least telling columns go. A console cell holds one narrow character, so wide ones
- * are shown as '?'.
+ * Lines of the live list. They fit a window of any width: the destination gets the width that the other columns leave,
+ * and where that is too little the least important columns are omitted. A console cell holds one narrow character, so
+ * wide ones are shown as '?'.
  */
 #include "live.h"
 
@@ -44,12 +44,13 @@ static void format_bytes(char out[CELL_MAX], uint64_t bytes)
 static void format_age(char out[CELL_MAX], uint64_t us)
 {
     unsigned long long s = us / 1000000;
-    if (s < 60)
+    if (s < 60) {
         snprintf(out, CELL_MAX, "%llus", s);
-    else if (s < 3600)
+    } else if (s < 3600) {
         snprintf(out, CELL_MAX, "%llum%02llus", s / 60, s % 60);
-    else
+    } else {
         snprintf(out, CELL_MAX, "%lluh%02llum", s / 3600, s / 60 % 60);
+    }
 }
 
 static void format_cell(char out[CELL_MAX], int column, const report_connection *c)
@@ -62,8 +63,9 @@ static void format_cell(char out[CELL_MAX], int column, const report_connection 
         snprintf(out, CELL_MAX, "%" PRIu32, c->pid);
         break;
     case DESTINATION:
-        if (c->incoming)
+        if (c->incoming) {
             memcpy(out, "<- ", 4);
+        }
         report_where(c->incoming ? out + 3 : out, CELL_MAX - 3, c);
         break;
     case STATE:
@@ -96,16 +98,19 @@ static void put(wchar_t *out, size_t width, const char *utf8, bool right)
     wide[length] = L'\0';
     text_defuse(wide);
     for (size_t i = 0; i < length; i++) {
-        if (wide[i] >= 0xDC00 && wide[i] <= 0xDFFF) /* the second half of a pair */
+        if (wide[i] >= 0xDC00 && wide[i] <= 0xDFFF) { /* the second half of a pair */
             continue;
+        }
         wide[count++] = is_wide(wide[i]) ? L'?' : wide[i];
     }
     size_t shown = count < width ? count : width, blanks = width - shown;
-    for (size_t i = 0; i < width; i++)
+    for (size_t i = 0; i < width; i++) {
         out[i] = L' ';
+    }
     memcpy(out + (right ? blanks : 0), wide, shown * sizeof *wide);
-    if (count > width && width)
+    if (count > width && width) {
         out[width - 1] = L'~';
+    }
     out[width] = L'\0';
 }
 
@@ -119,8 +124,9 @@ static void share(unsigned widths[COLUMNS], size_t width)
             used += widths[i] ? widths[i] + 2 : 0;
         }
         widths[DESTINATION] = used + DESTINATION_MIN <= width ? (unsigned)(width - used) : DESTINATION_MIN;
-        if (used + DESTINATION_MIN <= width || limit == 0)
+        if (used + DESTINATION_MIN <= width || limit == 0) {
             return;
+        }
     }
 }
 
@@ -132,20 +138,23 @@ static void put_line(wchar_t *out, size_t width, const report_connection *c)
     size_t at = 0;
     for (int i = 0; i < COLUMNS && at < width; i++) {
         char cell[CELL_MAX];
-        if (!widths[i])
+        if (!widths[i]) {
             continue;
-        if (c)
+        }
+        if (c) {
             format_cell(cell, i, c);
-        else
+        } else {
             snprintf(cell, sizeof cell, "%s", columns[i].heading);
+        }
         size_t room = width - at < widths[i] ? width - at : widths[i];
         put(out + at, room, cell, columns[i].right);
         at += room;
         out[at] = at < width ? L' ' : L'\0';
         at += 2;
     }
-    for (size_t i = 0; i < width; i++) /* put() has ended each cell */
+    for (size_t i = 0; i < width; i++) { /* put() has ended each cell */
         out[i] = out[i] ? out[i] : L' ';
+    }
     out[width] = L'\0';
 }
 
@@ -173,9 +182,10 @@ void live_format_totals(wchar_t *out, size_t width, const report_totals *t)
 void live_format_foot(wchar_t *out, size_t width, size_t hidden)
 {
     char text[CELL_MAX];
-    if (hidden)
+    if (hidden) {
         snprintf(text, sizeof text, "%zu more   Ctrl-C ends", hidden);
-    else
+    } else {
         snprintf(text, sizeof text, "Ctrl-C ends");
+    }
     put(out, width, text, false);
 }

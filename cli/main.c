@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * redirector.exe: finds the command and hands over. Each command is a file of its own, with a function that takes the
+ * redirector.exe: finds the command and calls it. Each command is a file of its own, with a function that takes the
  * arguments after the command's name and returns the exit status.
  *
  *   options, help            what the user wants
- *   run, attach              whom: child, processes, tree
- *   session                  one time of redirecting, up in order and down in reverse:
- *     relay, upstream          the local proxy, and what it goes on through
+ *   run, attach              the processes: child, processes, tree
+ *   session                  redirection from start to end, set up in order and undone in reverse:
+ *     relay, upstream          the local proxy, and the proxies that it connects through
  *     report                   every connection: lines (report_text, report_json), live list (live),
  *                              control channel (control), file of packets (capture)
  *     watch                    fills the report where the proxy is the user's own
- *     quic                     keeps programs to TCP
+ *     quic                     makes programs use TCP
  *   ps, query, doctor        the other commands
- *   console                  Ctrl-C and its like
- *   output                   every line that a person sees
+ *   console                  Ctrl-C and other console events
+ *   output                   every line that is shown
  */
 #include "control.h"
 #include "doctor.h"
@@ -59,8 +59,9 @@ int wmain(int argc, wchar_t **argv)
         return 0;
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (wcscmp(argv[1], commands[i].name) == 0)
+        if (wcscmp(argv[1], commands[i].name) == 0) {
             return (int)commands[i].execute(argv + 2);
+        }
     }
     char name[512];
     text_copy_utf8(name, sizeof name, argv[1]);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Options. One table says which options there are, whose they are, and how each takes its value; "--option value" and
- * "--option=value" mean the same. Only what stands before "--" is ours: everything after it belongs to the program,
- * dashes included.
+ * Theory of operation: one table has the options, the commands that accept them, and their kinds of value; "--option
+ * value" and "--option=value" mean the same. Only arguments before "--" are options: everything after it belongs to the
+ * program, dashes included.
  */
 #include "options.h"
 
+#include "address.h"
 #include "output.h"
 #include "text.h"
 
@@ -28,7 +29,7 @@ typedef enum option_id {
     OPTION_NO_OUTGOING,
     OPTION_RELAY_PORT,
     OPTION_REFLECT,
-    OPTION_REFUSE,
+    OPTION_FAIL_CLOSED,
     OPTION_BLOCK_QUIC,
     OPTION_PCAP,
     OPTION_WINDIVERT,
@@ -46,8 +47,8 @@ enum {
 typedef struct option_kind {
     const wchar_t *name;
     option_id id;
-    unsigned commands; /* command_id: whose it is */
-    const char *value; /* what it takes, as a person would say it; NULL: no value */
+    unsigned commands; /* command_id: the commands that accept it */
+    const char *value; /* what its value is, for messages; NULL: no value */
 } option_kind;
 
 static const char a_port[] = "a port, 1 to 65535";
@@ -67,7 +68,7 @@ static const option_kind option_kinds[] = {
     {L"--no-outgoing", OPTION_NO_OUTGOING, REDIRECTING, NULL},
     {L"--relay-port", OPTION_RELAY_PORT, REDIRECTING, a_port},
     {L"--reflect", OPTION_REFLECT, REDIRECTING, NULL},
-    {L"--refuse", OPTION_REFUSE, REDIRECTING, NULL},
+    {L"--fail-closed", OPTION_FAIL_CLOSED, REDIRECTING, NULL},
     {L"--block-quic", OPTION_BLOCK_QUIC, REDIRECTING, NULL},
     {L"--pcap", OPTION_PCAP, REDIRECTING, "a file"},
     {L"--windivert", OPTION_WINDIVERT, REDIRECTING | COMMAND_DOCTOR, "a folder"},
@@ -100,8 +101,9 @@ static const option_kind *find_option(const wchar_t *argument, const wchar_t **v
     *value = equals ? equals + 1 : NULL;
     for (size_t i = 0; i < sizeof option_kinds / sizeof option_kinds[0]; i++) {
         const option_kind *kind = &option_kinds[i];
-        if (wcslen(kind->name) == length && wcsncmp(kind->name, argument, length) == 0)
+        if (wcslen(kind->name) == length && wcsncmp(kind->name, argument, length) == 0) {
             return kind;
+        }
     }
     return NULL;
 }
@@ -115,7 +117,7 @@ static bool set_string(char **to, char *value)
     return value != NULL;
 }
 
-/* The library wants an absolute path: what is meant is the user's current folder, whatever it is later. */
+/* Made absolute now: the current folder may change. */
 static char *absolute_path(const wchar_t *path)
 {
     DWORD size = GetFullPathNameW(path, 0, NULL, NULL);
@@ -123,8 +125,9 @@ static char *absolute_path(const wchar_t *path)
     char *utf8 = NULL;
     if (full) {
         DWORD length = GetFullPathNameW(path, size, full, NULL);
-        if (length && length < size)
+        if (length && length < size) {
             utf8 = text_utf8(full);
+        }
     }
     free(full);
     return utf8;
@@ -154,8 +157,9 @@ static bool read_number(const wchar_t *text, uint32_t most, uint32_t *number)
     uint64_t value = 0;
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the options with a number have got a value */
     for (const wchar_t *at = text; *at; at++) {
-        if (*at < L'0' || *at > L'9' || (value = value * 10 + (uint64_t)(*at - L'0')) > most)
+        if (*at < L'0' || *at > L'9' || (value = value * 10 + (uint64_t)(*at - L'0')) > most) {
             return false;
+        }
     }
     *number = (uint32_t)value;
     return value != 0;
@@ -169,14 +173,16 @@ static bool add_pid(options *o, const wchar_t *value)
 static bool add_rule(options *o, uint32_t include, const wchar_t *value)
 {
     redirector_rule *rule = &o->rules[o->rule_count];
-    if (o->rule_count == OPTIONS_RULES_MAX || wcslen(value) > 512)
+    if (o->rule_count == OPTIONS_RULES_MAX || wcslen(value) > 512) {
         return false;
+    }
     *rule = (redirector_rule){.include = include};
     if (include || !read_number(value, UINT32_MAX, &rule->pid)) {
         rule->pid = 0;
         rule->pattern = text_utf8(value);
-        if (!rule->pattern)
+        if (!rule->pattern) {
             return false;
+        }
     }
     o->rule_count++;
     return true;
@@ -187,8 +193,9 @@ static options_result add_upstream(options *o, const wchar_t *value)
     char *text = text_utf8(value);
     const char *complaint = text ? upstream_add(&o->upstreams, text) : "out of memory";
     free(text);
-    if (!complaint)
+    if (!complaint) {
         return OPTIONS_OK;
+    }
     output_message("the proxy after --upstream is not right: %s; see redirector --help", complaint);
     return OPTIONS_WRONG;
 }
@@ -204,7 +211,7 @@ static void set_switch(options *o, option_id id)
         [OPTION_INCOMING] = &o->incoming,
         [OPTION_NO_OUTGOING] = &o->no_outgoing,
         [OPTION_REFLECT] = &o->reflect,
-        [OPTION_REFUSE] = &o->refuse,
+        [OPTION_FAIL_CLOSED] = &o->fail_closed,
         [OPTION_BLOCK_QUIC] = &o->block_quic,
         [OPTION_CLEAN] = &o->clean,
     };
@@ -227,13 +234,13 @@ static options_result apply(options *o, const option_kind *kind, const wchar_t *
     case OPTION_UPSTREAM:
         return add_upstream(o, value);
     case OPTION_PROXY_PORT:
-        good = read_number(value, 65535, &o->proxy_port);
+        good = read_number(value, PORT_MAX, &o->proxy_port);
         break;
     case OPTION_INCOMING_PROXY:
-        good = read_number(value, 65535, &o->incoming_proxy);
+        good = read_number(value, PORT_MAX, &o->incoming_proxy);
         break;
     case OPTION_RELAY_PORT:
-        good = read_number(value, 65535, &o->relay_port);
+        good = read_number(value, PORT_MAX, &o->relay_port);
         break;
     case OPTION_PCAP:
         good = set_string(&o->pcap_path, text_utf8(value));
@@ -253,37 +260,47 @@ static options_result apply(options *o, const option_kind *kind, const wchar_t *
     return good ? OPTIONS_OK : wrong_value(kind);
 }
 
-/* What contradicts itself; NULL: nothing. */
+/* The contradiction between options; NULL: there is none. */
 static const char *contradiction(const options *o)
 {
-    if (o->json + o->plain + o->live > 1)
+    if (o->json + o->plain + o->live > 1) {
         return "--json, --plain and --live exclude one another";
-    if (o->incoming && o->incoming_proxy)
+    }
+    if (o->incoming && o->incoming_proxy) {
         return "--incoming is for the relay, --incoming-proxy for your own proxy: give one of them";
-    if (o->no_outgoing && !o->incoming && !o->incoming_proxy)
+    }
+    if (o->no_outgoing && !o->incoming && !o->incoming_proxy) {
         return "--no-outgoing needs --incoming or --incoming-proxy: nothing would be redirected";
-    if (o->no_outgoing && o->proxy_port)
+    }
+    if (o->no_outgoing && o->proxy_port) {
         return "--no-outgoing and --proxy-port exclude one another";
-    if (o->proxy_port && (o->upstreams.count || o->relay_port))
+    }
+    if (o->proxy_port && (o->upstreams.count || o->relay_port)) {
         return "--proxy-port takes the place of the relay, so --upstream and --relay-port have no meaning with it";
+    }
     return NULL;
 }
 
-/* What a command needs beyond its options. */
+/* The arguments that a command requires. */
 static options_result check(const options *o)
 {
     const char *complaint = contradiction(o);
-    if (!complaint && o->command == COMMAND_RUN && (!o->program || !*o->program))
+    if (!complaint && o->command == COMMAND_RUN && (!o->program || !*o->program)) {
         complaint = "no program given; usage: redirector run [options] -- program [arguments]";
+    }
     bool named = false;
-    for (uint32_t i = 0; i < o->rule_count; i++)
+    for (uint32_t i = 0; i < o->rule_count; i++) {
         named |= o->rules[i].include != 0;
-    if (!complaint && o->command == COMMAND_ATTACH && !o->pid_count && !named)
+    }
+    if (!complaint && o->command == COMMAND_ATTACH && !o->pid_count && !named) {
         complaint = "attach needs --pid or --name; redirector ps shows what runs";
-    if (!complaint && (o->command & ASKING) && o->pid_count > 1)
+    }
+    if (!complaint && (o->command & ASKING) && o->pid_count > 1) {
         complaint = "one --pid is enough: that of the redirector";
-    if (complaint)
+    }
+    if (complaint) {
         output_message("%s", complaint);
+    }
     return complaint ? OPTIONS_WRONG : OPTIONS_OK;
 }
 
@@ -295,34 +312,42 @@ options_result options_read(command_id command, wchar_t **argv, options *o)
             o->program = argv + 1;
             break;
         }
-        if (wcsncmp(*argv, L"-", 1) != 0)
+        if (wcsncmp(*argv, L"-", 1) != 0) {
             return wrong("'", *argv,
                          command == COMMAND_RUN ? "' is no option; put -- before the program"
                                                 : "' is no option; see redirector --help");
+        }
         const wchar_t *value;
         const option_kind *kind = find_option(*argv, &value);
-        if (!kind)
+        if (!kind) {
             return wrong("there is no option '", *argv, "'; see redirector --help");
-        if (!(kind->commands & command))
+        }
+        if (!(kind->commands & command)) {
             return wrong("", kind->name, " is not an option of this command; see redirector --help");
-        if (!kind->value && value)
+        }
+        if (!kind->value && value) {
             return wrong("", kind->name, " takes no value");
-        if (kind->value && !value && argv[1])
+        }
+        if (kind->value && !value && argv[1]) {
             value = *++argv;
+        }
         /* a value that looks like an option is a forgotten value: "--log --json" */
-        if (kind->value && (!value || !*value || wcsncmp(value, L"--", 2) == 0))
+        if (kind->value && (!value || !*value || wcsncmp(value, L"--", 2) == 0)) {
             return wrong_value(kind);
+        }
         options_result result = apply(o, kind, value);
-        if (result != OPTIONS_OK)
+        if (result != OPTIONS_OK) {
             return result;
+        }
     }
     return check(o);
 }
 
 void options_free(options *o)
 {
-    for (uint32_t i = 0; i < o->rule_count; i++)
+    for (uint32_t i = 0; i < o->rule_count; i++) {
         free((char *)o->rules[i].pattern);
+    }
     SecureZeroMemory(&o->upstreams, sizeof o->upstreams);
     free(o->windivert_dir);
     free(o->log_path);

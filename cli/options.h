@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file options.h
- * The command line, and what --help says about it.
+ * The command line, and the text of --help.
  */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <wchar.h>
 
-/** Exit statuses of our own; every other one is the started program's. */
+/** Exit statuses of redirector itself; every other one is the started program's. */
 enum exit_status {
     EXIT_FOUND_WRONG = 1, /* doctor: something is not as it should be; flows, stats: no redirector runs */
     EXIT_USAGE = 2,
@@ -42,7 +42,7 @@ typedef struct options {
     redirector_rule rules[OPTIONS_RULES_MAX]; /**< in the order given: --name includes, --exclude excludes */
     uint32_t rule_count;
     upstream_list upstreams;
-    bool incoming, no_outgoing, refuse, reflect, block_quic, clean;
+    bool incoming, no_outgoing, fail_closed, reflect, block_quic, clean;
     uint32_t proxy_port, incoming_proxy, relay_port; /**< 0: not given */
     uint32_t log_level;                              /**< redirector_log_level */
     char *windivert_dir;                             /**< UTF-8, absolute; NULL: not given */
@@ -53,7 +53,7 @@ typedef struct options {
 typedef enum options_result {
     OPTIONS_OK,
     OPTIONS_HELP,
-    OPTIONS_WRONG, /**< the user has been told why */
+    OPTIONS_WRONG, /**< a message was shown */
 } options_result;
 
 extern const char options_help[]; /* help.c */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Output. A line leaves by one system call, so that lines of several writers (the started program shares standard error
- * with us) do not mix within a line. A console gets UTF-16, which it shows right whatever its code page; a file or a
- * pipe gets UTF-8. Every line is defused here, the one place that none can go around.
+ * Theory of operation: a line is written by one system call, so that lines of several writers (the started program
+ * shares standard error with this one) do not mix. A console gets UTF-16, which it shows correctly with any code page;
+ * a file or a pipe gets UTF-8. Control characters are replaced here, because all output passes through this file.
  */
 #include "output.h"
 
@@ -24,8 +24,9 @@ static void write_wide(HANDLE handle, const wchar_t *wide)
     }
     char utf8[3 * OUTPUT_LINE_MAX + 3]; /* a UTF-16 unit takes at most 3 bytes */
     int size = WideCharToMultiByte(CP_UTF8, 0, wide, -1, utf8, sizeof utf8, NULL, NULL);
-    if (size > 1)
+    if (size > 1) {
         WriteFile(handle, utf8, (DWORD)size - 1, &written, NULL);
+    }
 }
 
 static void write_line(DWORD where, const char *utf8)

@@ -7,23 +7,26 @@
  */
 #include "pass_loop.h"
 
+#include "worker.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { RECEIVES = 4, PACKETS = 64, BUFFER = 128 * 1024, ADDRESS = 80, PRIORITY = 817, SHUTDOWN_RECV = 1 };
 
-struct receive {
+typedef struct pending_receive {
     OVERLAPPED overlapped;
     uint8_t *data;
     uint8_t addresses[PACKETS * ADDRESS]; /* nobody looks into them here */
     UINT address_bytes;
-};
+} pending_receive;
 
 struct pass_loop {
     HMODULE dll;
-    HANDLE handle, thread;
-    struct receive receives[RECEIVES];
+    HANDLE handle;
+    worker worker;
+    pending_receive receives[RECEIVES];
     uint8_t *memory;
     pass_loop_counts counts;
     HANDLE (*open)(const char *filter, int layer, INT16 priority, UINT64 flags);
@@ -46,14 +49,15 @@ static bool load(pass_loop *l, const wchar_t *path)
     l->dll = LoadLibraryW(path);
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         FARPROC call = l->dll ? GetProcAddress(l->dll, calls[i].name) : NULL;
-        if (!call)
+        if (!call) {
             return false;
+        }
         memcpy(calls[i].to, &call, sizeof call);
     }
     return true;
 }
 
-static bool post(pass_loop *l, struct receive *r)
+static bool post(pass_loop *l, pending_receive *r)
 {
     r->overlapped = (OVERLAPPED){.hEvent = r->overlapped.hEvent};
     r->address_bytes = sizeof r->addresses;
@@ -62,24 +66,28 @@ static bool post(pass_loop *l, struct receive *r)
 }
 
 /* Until the handle is shut down and empty. What a thread has outstanding is cancelled with it, so this one posts. */
-static DWORD WINAPI pass(void *argument)
+static void pass(void *context)
 {
-    pass_loop *l = argument;
+    pass_loop *l = context;
     for (int i = 0; i < RECEIVES; i++) {
-        if (!post(l, &l->receives[i]))
-            return 1;
+        if (!post(l, &l->receives[i])) {
+            return;
+        }
     }
     for (int head = 0;; head = (head + 1) % RECEIVES) {
-        struct receive *r = &l->receives[head];
+        pending_receive *r = &l->receives[head];
         DWORD bytes;
-        if (!GetOverlappedResult(l->handle, &r->overlapped, &bytes, TRUE))
-            return 0;
+        if (!GetOverlappedResult(l->handle, &r->overlapped, &bytes, TRUE)) {
+            return;
+        }
         l->counts.packets += r->address_bytes / ADDRESS;
         l->counts.batches++;
-        if (!l->send(l->handle, r->data, bytes, NULL, 0, r->addresses, r->address_bytes, NULL))
+        if (!l->send(l->handle, r->data, bytes, NULL, 0, r->addresses, r->address_bytes, NULL)) {
             l->counts.send_errors++;
-        if (!post(l, r))
-            return 0;
+        }
+        if (!post(l, r)) {
+            return;
+        }
     }
 }
 
@@ -89,24 +97,29 @@ static bool make_receives(pass_loop *l)
     for (size_t i = 0; l->memory && i < RECEIVES; i++) {
         l->receives[i].data = l->memory + i * BUFFER;
         l->receives[i].overlapped.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
-        if (!l->receives[i].overlapped.hEvent)
+        if (!l->receives[i].overlapped.hEvent) {
             return false;
+        }
     }
     return l->memory != NULL;
 }
 
 static void release(pass_loop *l)
 {
-    if (l->handle && l->handle != INVALID_HANDLE_VALUE)
+    if (l->handle && l->handle != INVALID_HANDLE_VALUE) {
         l->close(l->handle);
-    for (int i = 0; i < RECEIVES; i++) {
-        if (l->receives[i].overlapped.hEvent)
-            CloseHandle(l->receives[i].overlapped.hEvent);
     }
-    if (l->memory)
+    for (int i = 0; i < RECEIVES; i++) {
+        if (l->receives[i].overlapped.hEvent) {
+            CloseHandle(l->receives[i].overlapped.hEvent);
+        }
+    }
+    if (l->memory) {
         VirtualFree(l->memory, 0, MEM_RELEASE);
-    if (l->dll)
+    }
+    if (l->dll) {
         FreeLibrary(l->dll);
+    }
     free(l);
 }
 
@@ -123,26 +136,25 @@ pass_loop *pass_loop_open(const wchar_t *dll, const char *filter)
         l->handle = l->open(filter, 0, PRIORITY, 0);
         ready = l->handle != INVALID_HANDLE_VALUE;
     }
-    for (int i = 0; ready && i < 3; i++)
+    for (int i = 0; ready && i < 3; i++) {
         l->set(l->handle, i, most[i]);
-    if (ready)
-        l->thread = CreateThread(NULL, 0, pass, l, 0, NULL);
-    if (!l->thread) {
+    }
+    if (!ready || !worker_start(&l->worker, pass, l)) {
         DWORD why = GetLastError();
         release(l);
         SetLastError(why);
         return NULL;
     }
-    SetThreadPriority(l->thread, THREAD_PRIORITY_HIGHEST);
+    SetThreadPriority(l->worker.thread, THREAD_PRIORITY_HIGHEST);
     return l;
 }
 
 void pass_loop_close(pass_loop *l, pass_loop_counts *counts)
 {
     l->shutdown(l->handle, SHUTDOWN_RECV);
-    WaitForSingleObject(l->thread, INFINITE);
-    CloseHandle(l->thread);
-    if (counts)
+    worker_end(&l->worker);
+    if (counts) {
         *counts = l->counts;
+    }
     release(l);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file pass_loop.h
- * The bare loop: takes packets from the driver and gives them back, and does nothing else. It is what any program that
- * works by WinDivert pays at least, and what redirection is measured against (redirector bench, and bench/ in the lab).
+ * The bare loop: receives packets from the driver and sends them back, and does nothing else. It is the least that any
+ * program with WinDivert costs, and the baseline of the benchmarks (redirector bench, and bench/ in the lab).
  */
 #ifndef CLI_PASS_LOOP_H
 #define CLI_PASS_LOOP_H

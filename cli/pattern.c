@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Wildcards, with the meaning that the library gives them in its rules (windows_redirector.h). On a mismatch the last
- * '*' takes one character more; those before it never have to, so the work is at most length times length.
+ * Theory of operation: wildcards mean the same as in the library's rules (windows_redirector.h). On a mismatch the last
+ * '*' is extended by one character; earlier ones never need to be, so the work is at most length times length.
  */
 #include "pattern.h"
 
@@ -9,8 +9,9 @@
 
 static char folded(char c)
 {
-    if (c >= 'A' && c <= 'Z')
+    if (c >= 'A' && c <= 'Z') {
         return (char)(c - 'A' + 'a');
+    }
     return c == '/' ? '\\' : c;
 }
 
@@ -18,8 +19,9 @@ static char folded(char c)
 static const char *next(const char *text)
 {
     text++;
-    while (((unsigned char)*text & 0xC0) == 0x80)
+    while (((unsigned char)*text & 0xC0) == 0x80) {
         text++;
+    }
     return text;
 }
 
@@ -43,8 +45,9 @@ bool pattern_matches(const char *pattern, const char *text)
             return false;
         }
     }
-    while (*pattern == '*')
+    while (*pattern == '*') {
         pattern++;
+    }
     return !*pattern;
 }
 
@@ -53,8 +56,9 @@ bool pattern_matches_program(const char *pattern, const char *path)
     if (!strpbrk(pattern, "/\\")) {
         const char *name = path;
         for (const char *at = path; *at; at++) {
-            if (*at == '\\' || *at == '/')
+            if (*at == '\\' || *at == '/') {
                 name = at + 1;
+            }
         }
         path = name;
     }

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-/** Does the whole of `text` match? Both UTF-8. */
+/** Whether the whole of `text` matches. Both UTF-8. */
 bool pattern_matches(const char *pattern, const char *text);
 
 /** Of a pattern for programs: with a slash in it it means the full path, else the file name, as in the library. */

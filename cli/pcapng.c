@@ -41,8 +41,10 @@ struct pcapng {
 static void flush(pcapng *p)
 {
     DWORD written;
-    if (p->used && !p->failed && (!WriteFile(p->file, p->buffer, (DWORD)p->used, &written, NULL) || written != p->used))
+    if (p->used && !p->failed &&
+        (!WriteFile(p->file, p->buffer, (DWORD)p->used, &written, NULL) || written != p->used)) {
         p->failed = true;
+    }
     p->used = 0;
 }
 
@@ -52,8 +54,9 @@ static void put(pcapng *p, const void *data, size_t size)
 {
     memcpy(p->block + p->size, data, size);
     p->size += size;
-    while (p->size % 4)
+    while (p->size % 4) {
         p->block[p->size++] = 0;
+    }
 }
 
 static void put32(pcapng *p, uint32_t value)
@@ -80,8 +83,9 @@ static void end_block(pcapng *p)
     uint32_t length = (uint32_t)p->size + 4;
     put32(p, length);
     memcpy(p->block + 4, &length, sizeof length);
-    if (p->used + p->size > BUFFER)
+    if (p->used + p->size > BUFFER) {
         flush(p);
+    }
     memcpy(p->buffer + p->used, p->block, p->size);
     p->used += p->size;
 }
@@ -108,10 +112,11 @@ pcapng *pcapng_open(const char *path)
 {
     pcapng *p = calloc(1, sizeof *p);
     wchar_t *wide = text_wide(path);
-    if (p && wide)
+    if (p && wide) {
         p->file = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ, NULL, CREATE_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
-    else
+    } else {
         SetLastError(ERROR_OUTOFMEMORY);
+    }
     free(wide);
     if (!p || !p->file || p->file == INVALID_HANDLE_VALUE) {
         free(p);
@@ -124,8 +129,9 @@ pcapng *pcapng_open(const char *path)
 bool pcapng_write(pcapng *p, const void *packet, uint32_t length, uint64_t time_us, bool outbound, const char *comment)
 {
     uint32_t flags = outbound ? 2 : 1;
-    if (length > PACKET_MAX)
+    if (length > PACKET_MAX) {
         return !p->failed;
+    }
     begin_block(p, ENHANCED_PACKET);
     put32(p, 0); /* interface */
     put32(p, (uint32_t)(time_us >> 32));

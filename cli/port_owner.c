@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Owners of ports, from the system's TCP table. iphlpapi.dll is loaded from the system folder when it is needed, like
- * the library does it: the program imports only what every process has anyway.
+ * Owners of ports, from the system's TCP and UDP tables. As in the library, iphlpapi.dll is loaded from the system
+ * folder when it is needed, so that the program imports only DLLs that every process has.
  */
 #include "port_owner.h"
 
@@ -38,11 +38,13 @@ static void *read_table(get_table_fn *get_table, ULONG family, int kind)
     for (int i = 0; i < ATTEMPTS; i++) {
         void *table = malloc(size);
         DWORD error = table ? get_table(table, &size, FALSE, family, kind, 0) : ERROR_OUTOFMEMORY;
-        if (error == NO_ERROR)
+        if (error == NO_ERROR) {
             return table;
+        }
         free(table);
-        if (error != ERROR_INSUFFICIENT_BUFFER)
+        if (error != ERROR_INSUFFICIENT_BUFFER) {
             break;
+        }
     }
     return NULL;
 }
@@ -59,8 +61,9 @@ static uint32_t find(const uint8_t *table, const struct shape *shape, uint32_t p
     DWORD count = table ? number_at(table) : 0;
     for (DWORD i = 0; i < count; i++) {
         const uint8_t *row = table + sizeof(DWORD) + i * shape->row; /* rows are of DWORDs: nothing lies between */
-        if (ntohs((uint16_t)number_at(row + shape->port)) == port)
+        if (ntohs((uint16_t)number_at(row + shape->port)) == port) {
             return number_at(row + shape->owner);
+        }
     }
     return PORT_NOBODY;
 }
@@ -78,7 +81,8 @@ uint32_t port_owner(enum port_kind kind, uint32_t port)
         owner = find(table, shape, port);
         free(table);
     }
-    if (module)
+    if (module) {
         FreeLibrary(module);
+    }
     return owner;
 }

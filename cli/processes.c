@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * A snapshot of the processes. Windows remembers of a process the number of its parent, and gives that number to
- * another process when the parent has ended; so a parent counts only if it is older than its child.
+ * Theory of operation: a process keeps the pid of its parent, and Windows reuses that pid when the parent has ended; so
+ * a parent is accepted only if it is older than its child.
  */
 #include "processes.h"
 
@@ -18,12 +18,15 @@ void processes_look(process_row *row)
     DWORD size = sizeof path / sizeof path[0];
     FILETIME created, ended, kernel, user;
     HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, row->pid);
-    if (!process)
+    if (!process) {
         return;
-    if (GetProcessTimes(process, &created, &ended, &kernel, &user))
+    }
+    if (GetProcessTimes(process, &created, &ended, &kernel, &user)) {
         row->created = (uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime;
-    if (QueryFullProcessImageNameW(process, 0, path, &size))
+    }
+    if (QueryFullProcessImageNameW(process, 0, path, &size)) {
         text_copy_utf8(row->path, sizeof row->path, path);
+    }
     CloseHandle(process);
 }
 
@@ -38,8 +41,9 @@ static void check_parents(process_list *list)
     for (size_t i = 0; i < list->count; i++) {
         process_row *row = &list->rows[i];
         const process_row *parent = processes_find(list, row->parent);
-        if (!parent || parent == row || (row->created && parent->created > row->created))
+        if (!parent || parent == row || (row->created && parent->created > row->created)) {
             row->parent = 0;
+        }
     }
 }
 
@@ -50,15 +54,17 @@ bool processes_read(process_list *list)
     PROCESSENTRY32W entry = {.dwSize = sizeof entry};
     *list = (process_list){0};
     HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
-    if (snapshot == INVALID_HANDLE_VALUE)
+    if (snapshot == INVALID_HANDLE_VALUE) {
         return false;
+    }
     for (BOOL more = Process32FirstW(snapshot, &entry); more && whole; more = Process32NextW(snapshot, &entry)) {
         if (list->count == room) {
             room = room ? 2 * room : 256;
             process_row *larger = realloc(list->rows, room * sizeof *larger);
             whole = larger != NULL;
-            if (!whole)
+            if (!whole) {
                 break;
+            }
             list->rows = larger;
         }
         process_row *row = &list->rows[list->count++];
@@ -106,8 +112,9 @@ bool processes_judge(const process_row *row, const redirector_rule *rules, uint3
 static bool contains(const uint32_t *pids, uint32_t count, uint32_t pid)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (pids[i] == pid)
+        if (pids[i] == pid) {
             return true;
+        }
     }
     return false;
 }
@@ -116,8 +123,9 @@ bool processes_descends(const process_list *list, uint32_t pid, const uint32_t *
 {
     const process_row *row = processes_find(list, pid);
     for (size_t steps = 0; row && steps <= list->count; steps++) { /* equal creation times could make a circle */
-        if (contains(roots, root_count, row->pid))
+        if (contains(roots, root_count, row->pid)) {
             return true;
+        }
         row = row->parent ? processes_find(list, row->parent) : NULL;
     }
     return false;
@@ -130,8 +138,9 @@ uint32_t processes_named(const process_list *list, const redirector_rule *rules,
         const redirector_rule *rule;
         uint32_t pid = list->rows[i].pid;
         if (pid != GetCurrentProcessId() && !contains(pids, count, pid) &&
-            processes_judge(&list->rows[i], rules, rule_count, false, &rule))
+            processes_judge(&list->rows[i], rules, rule_count, false, &rule)) {
             pids[count++] = pid;
+        }
     }
     return count;
 }

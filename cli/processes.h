@@ -14,9 +14,9 @@
 
 typedef struct process_row {
     uint32_t pid;
-    uint32_t parent;  /**< 0: it has none that runs: a parent that is younger is none */
-    uint64_t created; /**< FILETIME; 0: not to be had, as of protected processes */
-    char path[1024];  /**< UTF-8; the file name alone where the path is not to be had */
+    uint32_t parent;  /**< 0: none that runs; a younger process does not count */
+    uint64_t created; /**< FILETIME; 0: not readable, as for protected processes */
+    char path[1024];  /**< UTF-8; the file name alone if the path is not readable */
 } process_row;
 
 typedef struct process_list {
@@ -35,15 +35,17 @@ void processes_look(process_row *row);
 /** NULL: it does not run. */
 const process_row *processes_find(const process_list *list, uint32_t pid);
 
-/** What rules say of a process that starts out as `redirected`: the last that matches wins. *rule: it, or NULL. */
+/**
+ * Applies the rules to a process that is `redirected` or not: the last that matches decides. *rule: that one, or NULL.
+ */
 bool processes_judge(const process_row *row, const redirector_rule *rules, uint32_t count, bool redirected,
                      const redirector_rule **rule);
 
-/** Is `pid` one of `roots`, or a descendant of one, as far as the parents still run? */
+/** Whether `pid` is one of `roots`, or a descendant of one by parents that still run. */
 bool processes_descends(const process_list *list, uint32_t pid, const uint32_t *roots, uint32_t root_count);
 
-/** Appends the processes, but our own, that an include rule names and no later rule excludes. Returns how many there
- * are then, at most `max`. */
+/** Appends the processes, except this one, that an include rule matches and no later rule excludes. Returns their
+ * number then, at most `max`. */
 uint32_t processes_named(const process_list *list, const redirector_rule *rules, uint32_t rule_count, uint32_t *pids,
                          uint32_t count, uint32_t max);
 

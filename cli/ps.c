@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * redirector ps: the processes as a tree, and what "attach" with the same options would do to each, and why. It sees
- * what a snapshot shows: a descendant whose parent has ended already stands for itself here, while a redirector that
- * was there in time would know it.
+ * redirector ps: the processes as a tree, and whether "attach" with the same options would redirect each, and why. It
+ * uses a snapshot: a descendant whose parent has ended has no parent here, while a redirector that was started before
+ * would know it.
  */
 #include "ps.h"
 
@@ -28,13 +28,14 @@ typedef struct printer {
 static bool is_root(const printer *p, uint32_t pid)
 {
     for (uint32_t i = 0; i < p->root_count; i++) {
-        if (p->roots[i] == pid)
+        if (p->roots[i] == pid) {
             return true;
+        }
     }
     return false;
 }
 
-/* Would it be redirected? The reason is empty where nothing speaks of it. */
+/* Whether it would be redirected. The reason is empty if no root or rule matches. */
 static bool judge(const printer *p, const process_row *row, char reason[REASON_MAX])
 {
     const redirector_rule *rule;
@@ -49,16 +50,17 @@ static bool judge(const printer *p, const process_row *row, char reason[REASON_M
         snprintf(reason, REASON_MAX, "redirector itself");
         return false;
     }
-    if (rule && rule->pattern)
+    if (rule && rule->pattern) {
         snprintf(reason, REASON_MAX, "%s %s", rule->include ? "--name" : "--exclude", rule->pattern);
-    else if (rule)
+    } else if (rule) {
         snprintf(reason, REASON_MAX, "--exclude %" PRIu32, rule->pid);
-    else if (is_root(p, row->pid))
+    } else if (is_root(p, row->pid)) {
         snprintf(reason, REASON_MAX, "--pid %" PRIu32, row->pid);
-    else if (member)
+    } else if (member) {
         snprintf(reason, REASON_MAX, "started by %" PRIu32, row->parent);
-    else
+    } else {
         reason[0] = '\0';
+    }
     return redirected;
 }
 
@@ -79,8 +81,9 @@ static const char *base_name(const char *path)
 {
     const char *base = path;
     for (; *path; path++) {
-        if (*path == '\\' || *path == '/')
+        if (*path == '\\' || *path == '/') {
             base = path + 1;
+        }
     }
     return base;
 }
@@ -96,21 +99,24 @@ static void print_text(const printer *p, const process_row *row, unsigned depth)
              : *reason  ? "no"
                         : "",
              reason);
-    for (size_t end = strlen(line); end && line[end - 1] == ' ';)
+    for (size_t end = strlen(line); end && line[end - 1] == ' ';) {
         line[--end] = '\0';
+    }
     output_result(line);
 }
 
 /* A process, then its children; the list has no circles, because a parent is older than its child. */
 static void print_branch(const printer *p, const process_row *row, unsigned depth)
 {
-    if (p->options->json)
+    if (p->options->json) {
         print_json(p, row);
-    else
+    } else {
         print_text(p, row, depth);
+    }
     for (size_t i = 0; i < p->list.count && depth < p->list.count; i++) {
-        if (row->pid && p->list.rows[i].parent == row->pid)
+        if (row->pid && p->list.rows[i].parent == row->pid) {
             print_branch(p, &p->list.rows[i], depth + 1);
+        }
     }
 }
 
@@ -123,8 +129,9 @@ static DWORD ps_with_options(options *o)
     }
     for (; p.root_count < o->pid_count; p.root_count++) {
         p.roots[p.root_count] = o->pids[p.root_count];
-        if (!processes_find(&p.list, o->pids[p.root_count]))
+        if (!processes_find(&p.list, o->pids[p.root_count])) {
             output_message("there is no process %" PRIu32, o->pids[p.root_count]);
+        }
     }
     p.root_count = processes_named(&p.list, o->rules, o->rule_count, p.roots, p.root_count, OPTIONS_PIDS_MAX);
     if (!o->json) {
@@ -133,8 +140,9 @@ static DWORD ps_with_options(options *o)
         output_result(line);
     }
     for (size_t i = 0; i < p.list.count; i++) {
-        if (!p.list.rows[i].parent)
+        if (!p.list.rows[i].parent) {
             print_branch(&p, &p.list.rows[i], 0);
+        }
     }
     processes_free(&p.list);
     return 0;

@@ -14,8 +14,8 @@
 #include "output.h"
 #include "port_owner.h"
 #include "processes.h"
+#include "worker.h"
 
-#include <process.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -29,12 +29,12 @@ struct quic {
     const redirector_rule *rules;
     uint32_t rule_count;
     tap_handle *events, *packets;
-    HANDLE event_thread, packet_thread;
+    worker event_worker, packet_worker;
     atomic_uint owners[PORTS]; /* pid; 0: not known */
     atomic_uint verdicts[PORTS];
 };
 
-static unsigned __stdcall follow_events(void *context)
+static void follow_events(void *context)
 {
     quic *q = context;
     uint32_t length;
@@ -44,7 +44,6 @@ static unsigned __stdcall follow_events(void *context)
         atomic_store(&q->owners[port], address.event == TAP_BIND ? address.data.socket.pid : 0);
         atomic_store(&q->verdicts[port], UNKNOWN);
     }
-    return 0;
 }
 
 static verdict judge(const quic *q, uint32_t pid)
@@ -52,8 +51,9 @@ static verdict judge(const quic *q, uint32_t pid)
     const redirector_rule *rule;
     process_row row = {.pid = pid};
     bool member = tree_has(q->tree, pid);
-    if (!pid)
+    if (!pid) {
         return UNKNOWN;
+    }
     processes_look(&row);
     return processes_judge(&row, q->rules, q->rule_count, member, &rule) ? DROPS : PASSES;
 }
@@ -70,26 +70,27 @@ static bool drops(quic *q, const uint8_t *data, uint32_t length)
     verdict known = (verdict)atomic_load(&q->verdicts[port]);
     if (known == UNKNOWN) {
         uint32_t owner = atomic_load(&q->owners[port]);
-        if (!owner)
+        if (!owner) {
             owner = port_owner(PORT_UDP, port);
+        }
         known = judge(q, owner);
         atomic_store(&q->verdicts[port], known);
     }
     return known == DROPS;
 }
 
-static unsigned __stdcall follow_packets(void *context)
+static void follow_packets(void *context)
 {
     quic *q = context;
     uint8_t *data = malloc(TAP_PACKET_MAX);
     uint32_t length;
     tap_address address;
     while (data && tap_receive(q->packets, data, TAP_PACKET_MAX, &length, &address)) {
-        if (!drops(q, data, length))
+        if (!drops(q, data, length)) {
             tap_send(q->packets, data, length, &address);
+        }
     }
     free(data);
-    return 0;
 }
 
 quic *quic_start(const tree *t, const redirector_rule *rules, uint32_t rule_count)
@@ -104,14 +105,11 @@ quic *quic_start(const tree *t, const redirector_rule *rules, uint32_t rule_coun
     q->rule_count = rule_count;
     q->events =
         tap_open("udp and (event == BIND or event == CLOSE)", TAP_SOCKET, PRIORITY, TAP_SNIFF | TAP_RECEIVE_ONLY);
-    if (q->events)
-        q->event_thread = (HANDLE)_beginthreadex(NULL, 0, follow_events, q, 0, NULL);
     /* last: from here on packets wait for us */
-    if (q->event_thread)
+    if (q->events && worker_start(&q->event_worker, follow_events, q)) {
         q->packets = tap_open("outbound and udp.DstPort == 443", TAP_NETWORK, PRIORITY, 0);
-    if (q->packets)
-        q->packet_thread = (HANDLE)_beginthreadex(NULL, 0, follow_packets, q, 0, NULL);
-    if (!q->packet_thread) {
+    }
+    if (!q->packets || !worker_start(&q->packet_worker, follow_packets, q)) {
         output_message("QUIC cannot be blocked (error %lu)", GetLastError());
         quic_stop(q);
         return NULL;
@@ -119,22 +117,19 @@ quic *quic_start(const tree *t, const redirector_rule *rules, uint32_t rule_coun
     return q;
 }
 
-static void end(tap_handle *handle, HANDLE thread)
+static void end(tap_handle *handle, worker *w)
 {
-    if (handle)
-        tap_end(handle);
-    if (thread) {
-        WaitForSingleObject(thread, INFINITE);
-        CloseHandle(thread);
-    }
+    tap_end(handle);
+    worker_end(w);
     tap_close(handle);
 }
 
 void quic_stop(quic *q)
 {
-    if (!q)
+    if (!q) {
         return;
-    end(q->packets, q->packet_thread);
-    end(q->events, q->event_thread);
+    }
+    end(q->packets, &q->packet_worker);
+    end(q->events, &q->event_worker);
     free(q);
 }

@@ -14,7 +14,7 @@
 typedef struct quic quic;
 
 /** Begins to drop what the processes of the tree, as the rules refine it, send by UDP to port 443. A redirector must
- * run. NULL: the user has been told why. `t` and `rules` must outlive it. */
+ * run. NULL: a message was shown. `t` and `rules` must outlive it. */
 quic *quic_start(const tree *t, const redirector_rule *rules, uint32_t rule_count);
 
 /** NULL is fine. */

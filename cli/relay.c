@@ -12,8 +12,8 @@
 #include "address.h"
 #include "relay_conn.h"
 #include "relay_listen.h"
+#include "worker.h"
 
-#include <process.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -39,7 +39,7 @@ struct relay {
     relay_listener listeners[LISTENERS];
     relay_accept accepts[LISTENERS][ACCEPTS];
     uint16_t port, incoming_port;
-    HANDLE thread;
+    worker worker;
     HANDLE idle;          /* set while no connection is live */
     atomic_uint accepted; /* connections so far */
     bool stopping;
@@ -51,17 +51,21 @@ static DWORD listen_all(relay *r, const relay_config *config)
 {
     static const int families[LISTENERS] = {AF_INET, AF_INET6, AF_INET, AF_INET6};
     DWORD error = 0;
-    for (int i = 0; i < LISTENERS; i++)
-        r->listeners[i].family = families[i];
-    r->port = config->port;
-    if (config->outgoing)
-        error = relay_listen(&r->listeners[OUT4], &r->port, config->everywhere, r->host.port);
-    /* What comes in keeps its addresses, so it arrives wherever the program listens. */
-    if (config->incoming && !error)
-        error = relay_listen(&r->listeners[IN4], &r->incoming_port, true, r->host.port);
     for (int i = 0; i < LISTENERS; i++) {
-        if (r->listeners[i].connect_ex)
+        r->listeners[i].family = families[i];
+    }
+    r->port = config->port;
+    if (config->outgoing) {
+        error = relay_listen(&r->listeners[OUT4], &r->port, config->everywhere, r->host.port);
+    }
+    /* What comes in keeps its addresses, so it arrives wherever the program listens. */
+    if (config->incoming && !error) {
+        error = relay_listen(&r->listeners[IN4], &r->incoming_port, true, r->host.port);
+    }
+    for (int i = 0; i < LISTENERS; i++) {
+        if (r->listeners[i].connect_ex) {
             r->host.connect_ex[families[i] == AF_INET6] = r->listeners[i].connect_ex;
+        }
     }
     return error;
 }
@@ -75,8 +79,9 @@ relay *relay_open(const relay_config *config, uint32_t *error)
         free(r);
         return NULL;
     }
-    for (int i = 0; i < LISTENERS; i++)
+    for (int i = 0; i < LISTENERS; i++) {
         r->listeners[i].socket = INVALID_SOCKET;
+    }
     r->host.report = config->report;
     r->host.upstreams = config->upstreams;
     r->host.port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
@@ -107,14 +112,16 @@ static bool arm(relay_accept *a)
     enum { ADDRESS_SIZE = sizeof a->addresses / 2 };
     DWORD bytes;
     a->socket = relay_socket(a->listener->family);
-    if (a->socket == INVALID_SOCKET)
+    if (a->socket == INVALID_SOCKET) {
         return false;
+    }
     a->op = (relay_op){.kind = RELAY_ACCEPT, .socket = a->listener->socket, .owner = a};
     a->op.pending = a->listener->accept_ex(a->listener->socket, a->socket, a->addresses, 0, ADDRESS_SIZE, ADDRESS_SIZE,
                                            &bytes, &a->op.overlapped) ||
                     WSAGetLastError() == WSA_IO_PENDING;
-    if (!a->op.pending)
+    if (!a->op.pending) {
         closesocket(a->socket);
+    }
     return a->op.pending;
 }
 
@@ -123,13 +130,15 @@ static bool arm_all(relay *r)
 {
     bool all = true;
     for (int l = 0; l < LISTENERS; l++) {
-        if (r->listeners[l].socket == INVALID_SOCKET)
+        if (r->listeners[l].socket == INVALID_SOCKET) {
             continue;
+        }
         for (int i = 0; i < ACCEPTS; i++) {
             relay_accept *a = &r->accepts[l][i];
             a->listener = &r->listeners[l];
-            if (!a->op.pending)
+            if (!a->op.pending) {
                 all = arm(a) && all;
+            }
         }
     }
     return all;
@@ -170,21 +179,24 @@ static void on_completion(relay *r, const OVERLAPPED_ENTRY *entry)
     relay_op *op = CONTAINING_RECORD(entry->lpOverlapped, relay_op, overlapped);
     /* The port gives a general status; Winsock translates it to its own codes, even for a socket closed meanwhile. */
     DWORD bytes = 0, flags, error = 0;
-    if (entry->Internal != 0 && !WSAGetOverlappedResult(op->socket, &op->overlapped, &bytes, FALSE, &flags))
+    if (entry->Internal != 0 && !WSAGetOverlappedResult(op->socket, &op->overlapped, &bytes, FALSE, &flags)) {
         error = (DWORD)WSAGetLastError();
+    }
     bytes = entry->dwNumberOfBytesTransferred;
     op->pending = false;
-    if (op->kind == RELAY_ACCEPT)
+    if (op->kind == RELAY_ACCEPT) {
         on_accepted(r, op->owner, error);
-    else
+    } else {
         relay_conn_complete(op->owner, op, bytes, error);
+    }
 }
 
 static bool accepts_pending(const relay *r)
 {
     for (int i = 0; i < LISTENERS * ACCEPTS; i++) {
-        if (r->accepts[i / ACCEPTS][i % ACCEPTS].op.pending)
+        if (r->accepts[i / ACCEPTS][i % ACCEPTS].op.pending) {
             return true;
+        }
     }
     return false;
 }
@@ -193,31 +205,36 @@ static void take_completions(relay *r, DWORD patience_ms)
 {
     OVERLAPPED_ENTRY entries[COMPLETIONS];
     ULONG count = 0;
-    if (!GetQueuedCompletionStatusEx(r->host.port, entries, COMPLETIONS, &count, patience_ms, FALSE))
+    if (!GetQueuedCompletionStatusEx(r->host.port, entries, COMPLETIONS, &count, patience_ms, FALSE)) {
         return;
-    for (ULONG i = 0; i < count; i++)
+    }
+    for (ULONG i = 0; i < count; i++) {
         on_completion(r, &entries[i]);
-    if (r->host.first)
+    }
+    if (r->host.first) {
         ResetEvent(r->idle);
-    else
+    } else {
         SetEvent(r->idle);
+    }
 }
 
-static unsigned __stdcall serve(void *context)
+static void serve(void *context)
 {
     relay *r = context;
-    while (!r->stopping)
+    while (!r->stopping) {
         take_completions(r, arm_all(r) ? INFINITE : REARM_MS);
+    }
 
     for (int i = 0; i < LISTENERS; i++) {
-        if (r->listeners[i].socket != INVALID_SOCKET)
+        if (r->listeners[i].socket != INVALID_SOCKET) {
             CancelIoEx((HANDLE)r->listeners[i].socket, NULL);
+        }
         relay_listen_close(&r->listeners[i]);
     }
     relay_conn_stop_all(&r->host);
-    while (r->host.first || accepts_pending(r))
+    while (r->host.first || accepts_pending(r)) {
         take_completions(r, INFINITE);
-    return 0;
+    }
 }
 
 /* ---- from outside */
@@ -225,38 +242,43 @@ static unsigned __stdcall serve(void *context)
 bool relay_start(relay *r, redirector *redirector, uint32_t *error)
 {
     r->redirector = redirector;
-    r->thread = (HANDLE)_beginthreadex(NULL, 0, serve, r, 0, NULL);
-    *error = r->thread ? 0 : ERROR_OUTOFMEMORY;
-    return r->thread != NULL;
+    bool started = worker_start(&r->worker, serve, r);
+    *error = started ? 0 : ERROR_OUTOFMEMORY;
+    return started;
 }
 
 bool relay_wait_idle(relay *r, void *until)
 {
     HANDLE handles[] = {until, r->idle};
     for (;;) {
-        if (WaitForMultipleObjects(2, handles, FALSE, INFINITE) == WAIT_OBJECT_0)
+        if (WaitForMultipleObjects(2, handles, FALSE, INFINITE) == WAIT_OBJECT_0) {
             return false;
+        }
         unsigned before = atomic_load(&r->accepted);
-        if (WaitForSingleObject(until, IDLE_MS) == WAIT_OBJECT_0)
+        if (WaitForSingleObject(until, IDLE_MS) == WAIT_OBJECT_0) {
             return false;
-        if (before == atomic_load(&r->accepted) && WaitForSingleObject(r->idle, 0) == WAIT_OBJECT_0)
+        }
+        if (before == atomic_load(&r->accepted) && WaitForSingleObject(r->idle, 0) == WAIT_OBJECT_0) {
             return true;
+        }
     }
 }
 
 void relay_close(relay *r)
 {
-    if (r->thread) {
+    if (r->worker.thread) {
         PostQueuedCompletionStatus(r->host.port, 0, 0, NULL);
-        WaitForSingleObject(r->thread, INFINITE);
-        CloseHandle(r->thread);
     }
-    for (int i = 0; i < LISTENERS; i++)
+    worker_end(&r->worker);
+    for (int i = 0; i < LISTENERS; i++) {
         relay_listen_close(&r->listeners[i]);
-    if (r->host.port)
+    }
+    if (r->host.port) {
         CloseHandle(r->host.port);
-    if (r->idle)
+    }
+    if (r->idle) {
         CloseHandle(r->idle);
+    }
     free(r);
     WSACleanup();
 }

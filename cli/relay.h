@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file relay.h
- * The built-in proxy: accepts what the redirector sends its way, and passes it on to where it was going.
+ * The built-in proxy: accepts redirected connections, and relays them to their original destinations.
  */
 #ifndef CLI_RELAY_H
 #define CLI_RELAY_H
@@ -20,7 +20,7 @@ typedef struct relay_config {
     const upstream_list *upstreams; /**< must outlive the relay */
     bool outgoing;                  /**< listen for what the tree opens */
     bool incoming;                  /**< listen for what comes to the tree */
-    bool everywhere;                /**< outgoing: listen on all addresses, as steering by reflection needs it */
+    bool everywhere;                /**< outgoing: listen on all addresses, as reflection requires it */
     uint16_t port;                  /**< to listen on for outgoing; 0: any that is free */
 } relay_config;
 
@@ -32,7 +32,7 @@ relay *relay_open(const relay_config *config, uint32_t *error);
 uint16_t relay_port(const relay *r);
 uint16_t relay_incoming_port(const relay *r);
 
-/** Begins to serve, asking `redirector` about each peer. False: Windows error in *error. */
+/** Begins to serve, looking up each peer at `redirector`. False: Windows error in *error. */
 bool relay_start(relay *r, redirector *redirector, uint32_t *error);
 
 /** Waits until no connection has been live for a moment. False: the Windows handle `until` was signalled first. */

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * One relayed connection: two sockets and two halves.
+ * Theory of operation: a relayed connection has two sockets and two halves.
  *
  *   program ── client socket ──[ up ]──→ server socket ── original destination
  *                            ←─[down]──
  *
- * Each half has one buffer and at most one operation under way: receive, then send all of it, then receive again. That
- * is the whole of back-pressure: what the slow side does not take is not read from the fast one, and memory per
+ * Each half has one buffer and at most one operation under way: receive, then send all of it, then receive again. So
+ * there is back-pressure: data that the slow side does not accept is not read from the fast one, and the memory per
  * connection is fixed. A half that receives the end of data shuts down sending on its other side and is done; when both
- * are done the connection is closed. So each direction ends for itself, as between two programs without a relay.
+ * are done the connection is closed. So each direction ends by itself, as between two programs without a relay.
  *
- * The up half starts before the server answers: the first that the program sends waits in the buffer, and a program
- * that gives up before it sends anything is noticed.
+ * The up half starts before the server answers: the program's first data waits in the buffer, and a program that closes
+ * before it sends anything is detected.
  *
- * How the way to the server is opened is told in relay_connect.c.
+ * relay_connect.c opens the connection to the server.
  *
  * Any error ends both halves with RST at both ends. Then the connection only waits for its operations to come back
  * (their memory is its memory), reports itself and is freed.
@@ -33,8 +33,9 @@ SOCKET relay_socket(int family)
 
 void relay_reset(SOCKET socket)
 {
-    if (socket == INVALID_SOCKET)
+    if (socket == INVALID_SOCKET) {
         return;
+    }
     struct linger now = {.l_onoff = 1, .l_linger = 0};
     setsockopt(socket, SOL_SOCKET, SO_LINGER, (const char *)&now, sizeof now);
     closesocket(socket);
@@ -44,30 +45,35 @@ void relay_reset(SOCKET socket)
 
 static void free_if_over(relay_conn *conn)
 {
-    if (conn->state != CLOSING || conn->halves[UP].op.pending || conn->halves[DOWN].op.pending)
+    if (conn->state != CLOSING || conn->halves[UP].op.pending || conn->halves[DOWN].op.pending) {
         return;
+    }
     relay_host *host = conn->host;
     report_end(host->report, conn->entry, conn->outcome, conn->os_error);
     free(conn->heard);
-    if (conn->next)
+    if (conn->next) {
         conn->next->previous = conn->previous;
-    if (conn->previous)
+    }
+    if (conn->previous) {
         conn->previous->next = conn->next;
-    else
+    } else {
         host->first = conn->next;
+    }
     free(conn);
 }
 
 void relay_conn_abort(relay_conn *conn, report_outcome outcome, DWORD error)
 {
-    if (conn->state == CLOSING)
+    if (conn->state == CLOSING) {
         return;
+    }
     conn->state = CLOSING;
     conn->outcome = outcome;
     conn->os_error = error;
     for (int i = 0; i < 2; i++) {
-        if (conn->sockets[i] != INVALID_SOCKET)
+        if (conn->sockets[i] != INVALID_SOCKET) {
             CancelIoEx((HANDLE)conn->sockets[i], NULL);
+        }
         relay_reset(conn->sockets[i]);
         conn->sockets[i] = INVALID_SOCKET;
     }
@@ -122,8 +128,9 @@ void relay_conn_receive(relay_conn *conn, int direction)
     WSABUF buffer = {.len = HALF_BUFFER - h->length, .buf = h->buffer + h->length};
     DWORD flags = 0, error;
     relay_op *op = relay_conn_prepare(conn, h, RELAY_RECV, side);
-    if (!relay_conn_started(op, WSARecv(op->socket, &buffer, 1, NULL, &flags, &op->overlapped, NULL) == 0, &error))
+    if (!relay_conn_started(op, WSARecv(op->socket, &buffer, 1, NULL, &flags, &op->overlapped, NULL) == 0, &error)) {
         abort_relaying(conn, side, error);
+    }
 }
 
 void relay_conn_send(relay_conn *conn, int direction, int side)
@@ -132,8 +139,9 @@ void relay_conn_send(relay_conn *conn, int direction, int side)
     WSABUF buffer = {.len = h->length - h->sent, .buf = h->buffer + h->sent};
     DWORD error;
     relay_op *op = relay_conn_prepare(conn, h, RELAY_SEND, side);
-    if (!relay_conn_started(op, WSASend(op->socket, &buffer, 1, NULL, 0, &op->overlapped, NULL) == 0, &error))
+    if (!relay_conn_started(op, WSASend(op->socket, &buffer, 1, NULL, 0, &op->overlapped, NULL) == 0, &error)) {
         abort_relaying(conn, side, error);
+    }
 }
 
 static void receive_anew(relay_conn *conn, int direction)
@@ -151,44 +159,49 @@ static void send_rest(relay_conn *conn, int direction)
 static void end_half(relay_conn *conn, int direction)
 {
     int side = direction == UP ? SERVER : CLIENT;
-    if (shutdown(conn->sockets[side], SD_SEND) != 0)
+    if (shutdown(conn->sockets[side], SD_SEND) != 0) {
         abort_relaying(conn, side, (DWORD)WSAGetLastError());
-    else if (conn->halves[UP].ended && conn->halves[DOWN].ended)
+    } else if (conn->halves[UP].ended && conn->halves[DOWN].ended) {
         close_both(conn);
+    }
 }
 
 /* Passes on what is in the buffer: data, or the end of it. */
 static void pass_on(relay_conn *conn, int direction)
 {
     half *h = &conn->halves[direction];
-    if (h->ended)
+    if (h->ended) {
         end_half(conn, direction);
-    else
+    } else {
         send_rest(conn, direction);
+    }
 }
 
 void relay_conn_relay(relay_conn *conn)
 {
     conn->state = RELAYING;
     conn->relaying = true;
-    if (conn->halves[DOWN].length)
+    if (conn->halves[DOWN].length) {
         send_rest(conn, DOWN);
-    else
+    } else {
         relay_conn_receive(conn, DOWN);
-    if (conn->state == RELAYING && !conn->halves[UP].op.pending)
+    }
+    if (conn->state == RELAYING && !conn->halves[UP].op.pending) {
         pass_on(conn, UP);
+    }
 }
 
 /*
  * Wine reports a reset that came between two receives as the end of data. Sending nothing tells them apart: it does
  * nothing on a half-closed connection, and fails on a reset one. It would fail too where sending is shut down, or stand
- * behind a send that is under way; there the end of data is taken for what it says.
+ * behind a send that is under way; there the end of data is taken as such.
  */
 static bool is_reset(const relay_conn *conn, int side)
 {
     const half *back = &conn->halves[side == CLIENT ? DOWN : UP]; /* what sends on this socket */
-    if (back->ended || (back->op.pending && back->op.kind == RELAY_SEND))
+    if (back->ended || (back->op.pending && back->op.kind == RELAY_SEND)) {
         return false;
+    }
     return send(conn->sockets[side], "", 0, 0) != 0 && WSAGetLastError() != WSAEWOULDBLOCK;
 }
 
@@ -196,18 +209,21 @@ static void on_received(relay_conn *conn, int direction, DWORD bytes, DWORD erro
 {
     half *h = &conn->halves[direction];
     int side = direction == UP ? CLIENT : SERVER;
-    if (!error && bytes == 0 && is_reset(conn, side))
+    if (!error && bytes == 0 && is_reset(conn, side)) {
         error = WSAECONNRESET;
+    }
     if (error) {
         abort_relaying(conn, side, error);
         return;
     }
     h->length = bytes;
     h->ended = bytes == 0;
-    if (direction == UP)
+    if (direction == UP) {
         relay_name_heard(conn, h->buffer, bytes);
-    if (conn->state == RELAYING)
+    }
+    if (conn->state == RELAYING) {
         pass_on(conn, direction);
+    }
 }
 
 static void on_sent(relay_conn *conn, int direction, DWORD bytes, DWORD error)
@@ -218,31 +234,34 @@ static void on_sent(relay_conn *conn, int direction, DWORD bytes, DWORD error)
         return;
     }
     h->sent += bytes;
-    if (h->sent < h->length)
+    if (h->sent < h->length) {
         send_rest(conn, direction);
-    else
+    } else {
         receive_anew(conn, direction);
+    }
 }
 
 void relay_conn_complete(relay_conn *conn, relay_op *op, DWORD bytes, DWORD error)
 {
     int direction = op == &conn->halves[UP].op ? UP : DOWN;
     bool talking = conn->state == TALKING && direction == DOWN;
-    if (op->kind == RELAY_SEND && !error && conn->relaying) /* also while closing: it has been sent */
+    if (op->kind == RELAY_SEND && !error && conn->relaying) { /* also while closing: it has been sent */
         report_bytes(conn->entry, direction == UP ? bytes : 0, direction == DOWN ? bytes : 0);
+    }
     if (conn->state != CLOSING) {
-        if (op->kind == RELAY_CONNECT && error)
+        if (op->kind == RELAY_CONNECT && error) {
             relay_connect_failed(conn, error);
-        else if (op->kind == RELAY_CONNECT)
+        } else if (op->kind == RELAY_CONNECT) {
             relay_connected(conn);
-        else if (op->kind == RELAY_RECV && talking)
+        } else if (op->kind == RELAY_RECV && talking) {
             relay_talk_received(conn, bytes, error);
-        else if (op->kind == RELAY_RECV)
+        } else if (op->kind == RELAY_RECV) {
             on_received(conn, direction, bytes, error);
-        else if (talking)
+        } else if (talking) {
             relay_talk_sent(conn, bytes, error);
-        else
+        } else {
             on_sent(conn, direction, bytes, error);
+        }
     }
     free_if_over(conn);
 }
@@ -255,15 +274,18 @@ static report_entry *begin_report(relay_conn *conn, const redirector_address *pe
     char program[3 * 260];
     report_connection about = {
         .pid = destination->pid, .incoming = destination->incoming != 0, .destination = destination->destination};
-    if (about.incoming)
+    if (about.incoming) {
         about.peer = *peer;
+    }
     /* now, because at the end the process may be gone */
     text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
     text_copy_utf8(program, sizeof program, about.process);
-    if (!about.incoming)
+    if (!about.incoming) {
         conn->via = upstream_choose(conn->host->upstreams, program, &about.destination);
-    if (conn->via)
+    }
+    if (conn->via) {
         snprintf(about.upstream, sizeof about.upstream, "%s", conn->via->name);
+    }
     return report_begin(conn->host->report, &about);
 }
 
@@ -286,18 +308,20 @@ void relay_conn_open(relay_host *host, SOCKET client, const redirector_address *
     conn->destination = destination->destination;
     conn->name_wanted = !destination->incoming;
     conn->next = host->first;
-    if (conn->next)
+    if (conn->next) {
         conn->next->previous = conn;
+    }
     host->first = conn;
 
     DWORD error;
     relay_set_up_socket(client);
-    if (!CreateIoCompletionPort((HANDLE)client, host->port, 0, 0))
+    if (!CreateIoCompletionPort((HANDLE)client, host->port, 0, 0)) {
         relay_conn_abort(conn, REPORT_FAILED, GetLastError());
-    else if (!relay_connect(conn, &error))
+    } else if (!relay_connect(conn, &error)) {
         relay_connect_failed(conn, error);
-    else
+    } else {
         relay_conn_receive(conn, UP);
+    }
     free_if_over(conn);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file relay_conn.h
- * One relayed connection, and the little that it needs of its relay. Everything here runs on the relay's one thread.
+ * One relayed connection, and what it needs of its relay. Everything here runs on the relay's one thread.
  */
 #ifndef CLI_RELAY_CONN_H
 #define CLI_RELAY_CONN_H
@@ -30,7 +30,7 @@ typedef struct relay_op {
     void *owner;   /**< the relay_accept or the relay_conn */
 } relay_op;
 
-/** What a connection sees of the relay it belongs to. */
+/** The part of its relay that a connection uses. */
 typedef struct relay_host {
     HANDLE port; /**< the completion port */
     report *report;
@@ -39,7 +39,7 @@ typedef struct relay_host {
     relay_conn *first;            /**< all live connections */
 } relay_host;
 
-/** Takes over `client`, whom `peer` opened, and connects to `destination`. Owns the socket whatever happens. */
+/** Takes over `client`, a connection from `peer`, and connects to `destination`. Owns the socket whatever happens. */
 void relay_conn_open(relay_host *host, SOCKET client, const redirector_address *peer,
                      const redirector_destination *destination);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
- * @file relay_conn_internal.h
- * What the files of a relayed connection share: relay_conn.c moves the bytes, relay_connect.c opens the way.
+ * @file relay_conn_internal.h What the files of a relayed connection share: relay_conn.c moves the bytes,
+ * relay_connect.c connects to the destination.
  */
 #ifndef CLI_RELAY_CONN_INTERNAL_H
 #define CLI_RELAY_CONN_INTERNAL_H
@@ -35,7 +35,7 @@ struct relay_conn {
     report_outcome outcome;
     uint32_t os_error;
     bool name_wanted; /* the host's name is not known yet, and may still come */
-    uint8_t *heard;   /* what was heard without telling the name; NULL: nothing yet */
+    uint8_t *heard;   /* data received so far without a name; NULL: none */
     size_t heard_size;
 };
 
@@ -54,7 +54,7 @@ void relay_conn_send(relay_conn *conn, int direction, int side);
 
 void relay_conn_abort(relay_conn *conn, report_outcome outcome, DWORD error);
 
-/* The way to the destination is open; the down half's buffer may hold its first bytes. */
+/* The destination is connected; the down half's buffer may hold its first bytes. */
 void relay_conn_relay(relay_conn *conn);
 
 /* relay_connect.c */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The way to the destination: directly, or through an upstream proxy that has to be talked into it first. Until the way
- * is open the down half has nothing to relay, so its buffer and its operation carry connecting and talking.
+ * Theory of operation: connects to the destination directly, or through an upstream proxy by its protocol. Until then
+ * the down half has nothing to relay, so its buffer and its operation are used for connecting and for that protocol.
  */
 #include "relay_conn_internal.h"
 
@@ -11,7 +11,7 @@
 #define SO_REUSE_UNICASTPORT 0x3007
 #endif
 
-/* Overlapped operations do not care, but nothing else on the relay's one thread may wait for a peer. */
+/* Overlapped operations do not need it, but no other call on the relay's one thread may wait for a peer. */
 void relay_set_up_socket(SOCKET s)
 {
     BOOL on = TRUE;

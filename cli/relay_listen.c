@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* Listening. The redirector takes one port for both families; a machine without IPv6 has nothing of it to redirect. */
+/*
+ * Listening. The redirector takes one port for both families; without IPv6, the machine has nothing to redirect there.
+ */
 #include "relay_listen.h"
 
 enum { PORT_ATTEMPTS = 64 }; /* to find a port that is free in both families */
 
 void relay_listen_close(relay_listener *l)
 {
-    if (l->socket != INVALID_SOCKET)
+    if (l->socket != INVALID_SOCKET) {
         closesocket(l->socket);
+    }
     l->socket = INVALID_SOCKET;
 }
 
@@ -24,14 +27,17 @@ static uint16_t bind_one(relay_listener *l, uint16_t port, bool everywhere)
     int size = l->family == AF_INET ? (int)sizeof v4 : (int)sizeof v6;
     BOOL on = TRUE;
     l->socket = relay_socket(l->family);
-    if (l->socket == INVALID_SOCKET)
+    if (l->socket == INVALID_SOCKET) {
         return 0;
+    }
     /* else another program could bind the same port and take connections away from us */
     setsockopt(l->socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (const char *)&on, sizeof on);
-    if (l->family == AF_INET6) /* IPv4 has a socket of its own */
+    if (l->family == AF_INET6) { /* IPv4 has a socket of its own */
         setsockopt(l->socket, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&on, sizeof on);
-    if (bind(l->socket, address, size) != 0 || getsockname(l->socket, address, &size) != 0)
+    }
+    if (bind(l->socket, address, size) != 0 || getsockname(l->socket, address, &size) != 0) {
         return 0;
+    }
     return ntohs(l->family == AF_INET ? v4.sin_port : v6.sin6_port);
 }
 
@@ -41,14 +47,17 @@ static DWORD bind_both(relay_listener pair[2], uint16_t *port, bool everywhere)
     DWORD error = 0;
     for (int attempt = 0; attempt < (wanted ? 1 : PORT_ATTEMPTS); attempt++) {
         *port = bind_one(&pair[0], wanted, everywhere);
-        if (!*port)
+        if (!*port) {
             return (DWORD)WSAGetLastError();
-        if (bind_one(&pair[1], *port, everywhere))
+        }
+        if (bind_one(&pair[1], *port, everywhere)) {
             return 0;
+        }
         error = (DWORD)WSAGetLastError();
         relay_listen_close(&pair[1]);
-        if (error == WSAEAFNOSUPPORT || error == WSAEADDRNOTAVAIL)
+        if (error == WSAEAFNOSUPPORT || error == WSAEADDRNOTAVAIL) {
             return 0;
+        }
         relay_listen_close(&pair[0]);
     }
     return error;
@@ -63,18 +72,21 @@ static bool load_extension(SOCKET s, GUID id, void *function)
 
 static DWORD prepare(relay_listener *l, HANDLE completion_port)
 {
-    if (l->socket == INVALID_SOCKET)
+    if (l->socket == INVALID_SOCKET) {
         return 0;
+    }
     if (!load_extension(l->socket, (GUID)WSAID_ACCEPTEX, &l->accept_ex) ||
-        !load_extension(l->socket, (GUID)WSAID_CONNECTEX, &l->connect_ex) || listen(l->socket, SOMAXCONN) != 0)
+        !load_extension(l->socket, (GUID)WSAID_CONNECTEX, &l->connect_ex) || listen(l->socket, SOMAXCONN) != 0) {
         return (DWORD)WSAGetLastError();
+    }
     return CreateIoCompletionPort((HANDLE)l->socket, completion_port, 0, 0) ? 0 : GetLastError();
 }
 
 DWORD relay_listen(relay_listener pair[2], uint16_t *port, bool everywhere, HANDLE completion_port)
 {
     DWORD error = bind_both(pair, port, everywhere);
-    for (int i = 0; i < 2 && !error; i++)
+    for (int i = 0; i < 2 && !error; i++) {
         error = prepare(&pair[i], completion_port);
+    }
     return error;
 }

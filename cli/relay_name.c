@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The name of a connection's host, from what the program sends first. Mostly the first piece tells it; where it is cut
- * (a long ClientHello comes in two) the pieces are joined, up to a size beyond which no name will come.
+ * Theory of operation: the host's name is in the first data that the program sends. Usually the first segment has it;
+ * if it is incomplete (a long ClientHello comes in two), segments are joined, up to the size within which a name must
+ * be.
  */
 #include "relay_conn_internal.h"
 
@@ -16,8 +17,9 @@ void relay_name_heard(relay_conn *conn, const char *data, size_t size)
 {
     const uint8_t *all = (const uint8_t *)data;
     char name[HOST_NAME_MAX_BYTES];
-    if (!conn->name_wanted)
+    if (!conn->name_wanted) {
         return;
+    }
     if (conn->heard) {
         size = size < HEARD_MAX - conn->heard_size ? size : HEARD_MAX - conn->heard_size;
         memcpy(conn->heard + conn->heard_size, data, size);
@@ -25,8 +27,9 @@ void relay_name_heard(relay_conn *conn, const char *data, size_t size)
         all = conn->heard;
     }
     host_name_result result = host_name_find(all, size, name);
-    if (result == HOST_NAME_FOUND)
+    if (result == HOST_NAME_FOUND) {
         report_host(conn->host->report, conn->entry, name);
+    }
     if (result == HOST_NAME_MORE && !conn->heard && size < HEARD_MAX) {
         conn->heard = malloc(HEARD_MAX);
         if (conn->heard) {

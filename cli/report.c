@@ -10,8 +10,8 @@
 #include "report.h"
 
 #include "output.h"
+#include "worker.h"
 
-#include <process.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ typedef struct line {
 
 struct report {
     report_view view;
-    HANDLE thread;
+    worker worker;
     SRWLOCK lock; /* guards what follows */
     CONDITION_VARIABLE changed;
     report_entry *live;
@@ -66,42 +66,45 @@ const char *report_outcome_text(report_outcome outcome)
 static line *take(report *r)
 {
     AcquireSRWLockExclusive(&r->lock);
-    while (!r->first && !r->closing)
+    while (!r->first && !r->closing) {
         SleepConditionVariableSRW(&r->changed, &r->lock, INFINITE, 0);
+    }
     line *l = r->first;
     if (l) {
         r->first = l->next;
-        if (!r->first)
+        if (!r->first) {
             r->last = &r->first;
+        }
         r->queued--;
     }
     ReleaseSRWLockExclusive(&r->lock);
     return l;
 }
 
-static unsigned __stdcall write_lines(void *context)
+static void write_lines(void *context)
 {
     report *r = context;
     char text[OUTPUT_LINE_MAX];
     for (line *l = take(r); l; l = take(r)) {
-        if (r->view == REPORT_JSON)
+        if (r->view == REPORT_JSON) {
             report_json_connection(text, sizeof text, &l->connection);
-        else
+        } else {
             report_text_connection(text, sizeof text, &l->connection);
+        }
         output_line(text);
         free(l);
     }
-    return 0;
 }
 
 /* Under the lock. */
 static void queue_line(report *r, const report_connection *connection)
 {
-    if (r->view == REPORT_QUIET)
+    if (r->view == REPORT_QUIET) {
         return;
+    }
     line *l = r->queued < QUEUE_MAX ? malloc(sizeof *l) : NULL;
     if (!l) {
-        r->totals.lines_lost++;
+        r->totals.lines_dropped++;
         return;
     }
     *l = (line){.connection = *connection};
@@ -114,14 +117,14 @@ static void queue_line(report *r, const report_connection *connection)
 report *report_open(report_view view)
 {
     report *r = calloc(1, sizeof *r);
-    if (!r)
+    if (!r) {
         return NULL;
+    }
     r->view = view;
     r->last = &r->first;
     InitializeSRWLock(&r->lock);
     InitializeConditionVariable(&r->changed);
-    r->thread = (HANDLE)_beginthreadex(NULL, 0, write_lines, r, 0, NULL);
-    if (!r->thread) {
+    if (!worker_start(&r->worker, write_lines, r)) {
         free(r);
         return NULL;
     }
@@ -148,16 +151,18 @@ static report_connection look_at(report_entry *entry)
 report_entry *report_begin(report *r, const report_connection *about)
 {
     report_entry *entry = calloc(1, sizeof *entry);
-    if (!entry)
+    if (!entry) {
         return NULL;
+    }
     entry->connection = *about;
     entry->connection.outcome = REPORT_OPEN;
     QueryPerformanceCounter(&entry->started);
     AcquireSRWLockExclusive(&r->lock);
     entry->connection.number = ++r->begun;
     entry->next = r->live;
-    if (entry->next)
+    if (entry->next) {
         entry->next->previous = entry;
+    }
     r->live = entry;
     r->totals.live++;
     if (r->view == REPORT_JSON) {
@@ -184,12 +189,14 @@ void report_host(report *r, report_entry *entry, const char *host)
 void report_end(report *r, report_entry *entry, report_outcome outcome, uint32_t os_error)
 {
     AcquireSRWLockExclusive(&r->lock);
-    if (entry->next)
+    if (entry->next) {
         entry->next->previous = entry->previous;
-    if (entry->previous)
+    }
+    if (entry->previous) {
         entry->previous->next = entry->next;
-    else
+    } else {
         r->live = entry->next;
+    }
     report_connection c = look_at(entry);
     c.outcome = outcome;
     c.os_error = os_error;
@@ -207,7 +214,7 @@ void report_end(report *r, report_entry *entry, report_outcome outcome, uint32_t
 void report_stranger(report *r)
 {
     AcquireSRWLockExclusive(&r->lock);
-    r->totals.strangers++;
+    r->totals.unknown_peers++;
     ReleaseSRWLockExclusive(&r->lock);
 }
 
@@ -219,12 +226,14 @@ size_t report_snapshot(report *r, report_connection *rows, size_t max, report_to
     for (report_entry *entry = r->live; entry; entry = entry->next) {
         totals->bytes_up += atomic_load(&entry->bytes_up);
         totals->bytes_down += atomic_load(&entry->bytes_down);
-        if (count < max)
+        if (count < max) {
             rows[count++] = look_at(entry);
+        }
     }
     uint64_t ended = r->totals.connections;
-    for (uint64_t i = 0; i < ended && i < REMEMBERED && count < max; i++)
+    for (uint64_t i = 0; i < ended && i < REMEMBERED && count < max; i++) {
         rows[count++] = r->ended[(ended - 1 - i) % REMEMBERED];
+    }
     ReleaseSRWLockShared(&r->lock);
     return count;
 }
@@ -235,15 +244,15 @@ void report_close(report *r, bool summary)
     r->closing = true;
     ReleaseSRWLockExclusive(&r->lock);
     WakeConditionVariable(&r->changed);
-    WaitForSingleObject(r->thread, INFINITE);
-    CloseHandle(r->thread);
+    worker_end(&r->worker);
 
     if (summary) {
         char text[OUTPUT_LINE_MAX];
-        if (r->view == REPORT_JSON)
+        if (r->view == REPORT_JSON) {
             report_json_summary(text, sizeof text, &r->totals);
-        else
+        } else {
             report_text_summary(text, sizeof text, &r->totals);
+        }
         output_line(text);
     }
     free(r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file report.h
- * What is known of the connections: those that live, those that have ended, totals. Lines for whoever reads them.
+ * The relayed connections: the live ones, the ended ones, totals; and the lines about them.
  */
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
@@ -60,15 +60,15 @@ typedef struct report_totals {
     uint64_t bytes_up;
     uint64_t bytes_down;
     uint64_t failed;
-    uint64_t strangers;  /**< connections to the relay that are nobody's */
-    uint64_t lines_lost; /**< connections without a line, because the output could not keep up */
+    uint64_t unknown_peers; /**< connections to the relay that are not redirected ones */
+    uint64_t lines_dropped; /**< connections without a line, because the output could not keep up */
     uint64_t live;
 } report_totals;
 
 typedef enum report_view {
     REPORT_TEXT, /**< a line for each connection */
     REPORT_JSON,
-    REPORT_QUIET, /**< no lines: somebody else shows them */
+    REPORT_QUIET, /**< no lines: they are shown elsewhere */
 } report_view;
 
 typedef struct report report;
@@ -77,15 +77,15 @@ typedef struct report_entry report_entry;
 /** NULL: no memory or no thread. */
 report *report_open(report_view view);
 
-/** A connection begins; what `about` says of its number, time and bytes does not count. NULL: no memory. Any thread. */
+/** A connection begins; the number, times and bytes in `about` are ignored. NULL: no memory. Any thread. */
 report_entry *report_begin(report *r, const report_connection *about);
 
-/** It has moved bytes; it has a name; it is over (the entry is no longer the caller's). Never wait for the output. */
+/** Bytes were relayed; the name is known; it has ended (the entry is freed). They never wait for the output. */
 void report_bytes(report_entry *entry, uint64_t up, uint64_t down);
 void report_host(report *r, report_entry *entry, const char *host);
 void report_end(report *r, report_entry *entry, report_outcome outcome, uint32_t os_error);
 
-/** Counts a stranger. Any thread. */
+/** Counts a connection that is not redirected. Any thread. */
 void report_stranger(report *r);
 
 /**

@@ -26,8 +26,9 @@ void report_json_connection(char *out, size_t size, const report_connection *c)
     }
     if (c->outcome != REPORT_OPEN) {
         int used = snprintf(end, sizeof end, ",\"outcome\":\"%s\"", report_outcome_text(c->outcome));
-        if (c->os_error)
+        if (c->os_error) {
             snprintf(end + used, sizeof end - (size_t)used, ",\"os_error\":%" PRIu32, c->os_error);
+        }
     }
     snprintf(out, size,
              "{\"type\":\"%s\",\"time\":\"%s\",\"number\":%" PRIu64 ",\"process\":%s,\"pid\":%" PRIu32
@@ -42,6 +43,6 @@ void report_json_summary(char *out, size_t size, const report_totals *t)
 {
     snprintf(out, size,
              "{\"type\":\"summary\",\"connections\":%" PRIu64 ",\"bytes_up\":%" PRIu64 ",\"bytes_down\":%" PRIu64
-             ",\"failed\":%" PRIu64 ",\"strangers\":%" PRIu64 ",\"lines_lost\":%" PRIu64 "}",
-             t->connections, t->bytes_up, t->bytes_down, t->failed, t->strangers, t->lines_lost);
+             ",\"failed\":%" PRIu64 ",\"unknown_peers\":%" PRIu64 ",\"lines_dropped\":%" PRIu64 "}",
+             t->connections, t->bytes_up, t->bytes_down, t->failed, t->unknown_peers, t->lines_dropped);
 }

@@ -14,12 +14,14 @@ void report_where(char *out, size_t size, const report_connection *c)
     char address[ADDRESS_TEXT_MAX];
     if (*c->host && !c->incoming) {
         bool has_port = false; /* a Host header may name the port, too */
-        for (const char *at = c->host; *at; at++)
+        for (const char *at = c->host; *at; at++) {
             has_port |= *at == ':';
-        if (has_port)
+        }
+        if (has_port) {
             snprintf(out, size, "%s", c->host);
-        else
+        } else {
             snprintf(out, size, "%s:%" PRIu32, c->host, c->destination.port);
+        }
         return;
     }
     address_text(address, &c->destination);
@@ -37,12 +39,15 @@ void report_text_connection(char *out, size_t size, const report_connection *c)
     snprintf(process, sizeof process, "%s(%" PRIu32 ")", name, c->pid);
     address_text(destination, &c->destination);
     int used = 0;
-    if (c->os_error)
+    if (c->os_error) {
         used += snprintf(more, sizeof more, " (error %" PRIu32 ")", c->os_error);
-    if (*c->host)
+    }
+    if (*c->host) {
         used += snprintf(more + used, sizeof more - (size_t)used, "  %s", c->host);
-    if (*c->upstream)
+    }
+    if (*c->upstream) {
         used += snprintf(more + used, sizeof more - (size_t)used, "  via %s", c->upstream);
+    }
     if (c->incoming) {
         char peer[ADDRESS_TEXT_MAX];
         address_text(peer, &c->peer);
@@ -61,11 +66,12 @@ static const char *plural(uint64_t count)
 void report_text_summary(char *out, size_t size, const report_totals *t)
 {
     char lost[64] = "";
-    if (t->lines_lost)
-        snprintf(lost, sizeof lost, ", %" PRIu64 " not shown (output too slow)", t->lines_lost);
+    if (t->lines_dropped) {
+        snprintf(lost, sizeof lost, ", %" PRIu64 " not shown (output too slow)", t->lines_dropped);
+    }
     snprintf(out, size,
              "redirector: %" PRIu64 " connection%s, %" PRIu64 " byte%s up, %" PRIu64 " byte%s down, %" PRIu64
-             " failed, %" PRIu64 " stranger%s%s",
+             " failed, %" PRIu64 " unknown peer%s%s",
              t->connections, plural(t->connections), t->bytes_up, plural(t->bytes_up), t->bytes_down,
-             plural(t->bytes_down), t->failed, t->strangers, plural(t->strangers), lost);
+             plural(t->bytes_down), t->failed, t->unknown_peers, plural(t->unknown_peers), lost);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * redirector run. The program is started suspended, so that the redirector is ready before its first instruction; then
- * it is waited for, and for all that it started.
+ * redirector waits for it and for all its descendants.
  */
 #include "run.h"
 
@@ -12,9 +12,9 @@
 #include "session.h"
 
 enum {
-    TWICE_MS = 2000, /* two Ctrl-C within this mean redirector, one means the program */
+    TWICE_MS = 2000, /* two Ctrl-C within this time end redirector, one is for the program */
     HINT_MS = 1000,  /* a program that a Ctrl-C ends is gone by then */
-    CHECK_MS = 500,  /* how often is looked whether redirecting goes on */
+    CHECK_MS = 500,  /* how often the redirector's state is checked */
 };
 
 /* Waits for the program. False: the user wants redirector to end first. *interrupted: there was a Ctrl-C. */
@@ -29,15 +29,17 @@ static bool wait_for_program(const child *c, session *s, bool *interrupted)
         case WAIT_OBJECT_0:
             return true;
         case WAIT_OBJECT_0 + 1:
-            if (console_is_closing() || (*interrupted && GetTickCount64() - pressed_at <= TWICE_MS))
+            if (console_is_closing() || (*interrupted && GetTickCount64() - pressed_at <= TWICE_MS)) {
                 return false;
+            }
             pressed_at = GetTickCount64();
             *interrupted = true;
             break;
         case WAIT_TIMEOUT:
             session_check(s);
-            if (!*interrupted || hinted)
+            if (!*interrupted || hinted) {
                 break;
+            }
             hinted = true;
             output_message("the program goes on, and so does redirector; Ctrl-C twice ends redirector alone");
             break;
@@ -52,11 +54,13 @@ static DWORD see_it_through(const child *c, session *s)
 {
     bool interrupted = false;
     DWORD status = EXIT_INTERRUPTED;
-    if (!wait_for_program(c, s, &interrupted))
+    if (!wait_for_program(c, s, &interrupted)) {
         return status;
+    }
     GetExitCodeProcess(c->process, &status);
-    if (!interrupted)
+    if (!interrupted) {
         session_wait(s, true);
+    }
     return status;
 }
 
@@ -85,8 +89,9 @@ static DWORD run_with_options(options *o)
     HANDLE root;
     tree t = {.count = 0};
     DWORD status = child_find(&c, o->program[0]);
-    if (status)
+    if (status) {
         return status;
+    }
     session *s = session_open(o, !child_writes_here(&c), &status);
     if (s) {
         status = child_start(&c, child_command_line(GetCommandLineW()));
@@ -95,7 +100,7 @@ static DWORD run_with_options(options *o)
             tree_add(&t, root);
             status = redirect(s, &c, &t);
         }
-        session_close(s, c.resumed); /* nothing to sum up of a program that never ran */
+        session_close(s, c.resumed); /* no summary for a program that never ran */
     }
     tree_close(&t);
     child_close(&c);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * A session. The order is the point: the relay listens before the redirector starts, because the redirector leads
- * nothing to a port that nobody listens on; what only looks (live list, control channel, packets) comes after it; and
- * all of it is undone in reverse, the relay first of what the redirector serves, because it asks it about peers.
+ * Theory of operation: the order matters. The relay listens before the redirector starts, because the redirector does
+ * not redirect to a port on which nothing listens. The observers (live list, control channel, packets) start after it.
+ * All of it is undone in reverse; the relay ends before the redirector, because it looks up its peers there.
  */
 #include "session.h"
 
@@ -21,14 +21,14 @@
 #include <string.h>
 
 enum {
-    ALIVE_MS = 100, /* how often is looked whether the tree still lives */
+    ALIVE_MS = 100, /* how often the tree is checked */
     HINT_MS = 1000, /* most of a program's processes end with it */
 };
 
 struct session {
     options *options;
     report *report;
-    relay *relay; /* NULL: all goes to proxies of the user's own */
+    relay *relay; /* NULL: the user's own proxies are used */
     redirector *redirecting;
     watch *watch;
     control *control;
@@ -36,34 +36,37 @@ struct session {
     quic *quic;
     capture *capture;
     const tree *tree;
-    uint32_t agent; /* 0: we are */
+    uint32_t agent; /* 0: this process */
     bool wants_live;
-    bool failed; /* redirecting has ended by itself, and the user knows */
+    bool failed; /* redirecting has ended by itself, and a message was shown */
 };
 
 /* ---- before the programs */
 
-/* Who listens on the user's proxy's port. 0: nobody; the user has been told. */
+/* The process that listens on the user's proxy's port. 0: none, and a message was shown. */
 static uint32_t find_proxy(uint32_t port)
 {
     uint32_t owner = port_owner(PORT_TCP_LISTENER, port);
-    if (owner == PORT_NOBODY)
+    if (owner == PORT_NOBODY) {
         output_message("nothing listens on port %u; start your proxy first", port);
+    }
     return owner;
 }
 
 /*
- * The user's proxies. What they open must not come back to them: for outgoing a rule sees to that, whoever the proxy
- * is; for incoming, where its connection has to reach the program, it must be the agent.
+ * The user's proxies. Their own connections must not be redirected to them: for outgoing ones a rule excludes the
+ * proxy; for incoming ones, where its connection has to reach the program, the proxy must be the agent.
  */
 static bool find_proxies(session *s)
 {
     options *o = s->options;
     uint32_t owner = 0;
-    if (o->proxy_port && !(owner = find_proxy(o->proxy_port)))
+    if (o->proxy_port && !(owner = find_proxy(o->proxy_port))) {
         return false;
-    if (o->incoming_proxy && !(s->agent = find_proxy(o->incoming_proxy)))
+    }
+    if (o->incoming_proxy && !(s->agent = find_proxy(o->incoming_proxy))) {
         return false;
+    }
     if (owner && owner != GetCurrentProcessId()) {
         if (o->rule_count == OPTIONS_RULES_MAX) {
             output_message("there are too many --name and --exclude");
@@ -84,21 +87,24 @@ static bool open_relay(session *s)
                            .incoming = o->incoming,
                            .everywhere = o->reflect,
                            .port = (uint16_t)o->relay_port};
-    if (!config.outgoing && !config.incoming)
+    if (!config.outgoing && !config.incoming) {
         return true;
+    }
     s->relay = relay_open(&config, &error);
-    if (!s->relay && o->relay_port && (error == WSAEADDRINUSE || error == WSAEACCES))
+    if (!s->relay && o->relay_port && (error == WSAEADDRINUSE || error == WSAEACCES)) {
         output_message("port %u is in use; choose another --relay-port, or none", o->relay_port);
-    else if (!s->relay)
+    } else if (!s->relay) {
         output_message("the relay cannot listen on 127.0.0.1 and [::1] (error %u)", error);
+    }
     return s->relay != NULL;
 }
 
 static report_view choose_view(session *s, bool quiet_terminal)
 {
     const options *o = s->options;
-    if (o->json)
+    if (o->json) {
         return REPORT_JSON;
+    }
     s->wants_live = o->live || (!o->plain && quiet_terminal && live_possible());
     if (s->wants_live && !live_possible()) {
         output_message("--live needs a terminal; showing lines instead");
@@ -110,8 +116,9 @@ static report_view choose_view(session *s, bool quiet_terminal)
 static bool prepare(session *s)
 {
     const char *unknown = upstream_resolve(&s->options->upstreams);
-    if (unknown)
+    if (unknown) {
         output_message("the upstream's host '%s' was not found", unknown);
+    }
     return !unknown && upstream_try_all(&s->options->upstreams) && find_proxies(s) && open_relay(s);
 }
 
@@ -120,8 +127,9 @@ session *session_open(options *o, bool quiet_terminal, DWORD *status)
     WSADATA data;
     session *s = calloc(1, sizeof *s);
     *status = EXIT_NOT_REDIRECTING;
-    if (o->json)
+    if (o->json) {
         output_messages_as_json();
+    }
     if (s) {
         s->options = o;
         s->report = console_watch() ? report_open(choose_view(s, quiet_terminal)) : NULL;
@@ -153,7 +161,7 @@ static DWORD start_redirecting(session *s, const uint32_t *roots, uint32_t count
                       : o->proxy_port ? o->proxy_port
                                       : relay_port(s->relay),
         .incoming_port = o->incoming ? relay_incoming_port(s->relay) : o->incoming_proxy,
-        .flags = (o->refuse ? REDIRECTOR_REFUSE : 0u) | (o->reflect ? REDIRECTOR_REFLECT : 0u),
+        .flags = (o->fail_closed ? REDIRECTOR_FAIL_CLOSED : 0u) | (o->reflect ? REDIRECTOR_REFLECT : 0u),
         .log_level = o->log_level,
         .rule_count = o->rule_count,
         .rules = o->rule_count ? o->rules : NULL,
@@ -173,19 +181,23 @@ static DWORD start_redirecting(session *s, const uint32_t *roots, uint32_t count
     return 0;
 }
 
-/* What looks on. What the user asked for has to work; the rest may fail in silence. */
+/* The observers. Those that the user requested must start; the others may fail silently. */
 static bool start_looking(session *s, const tree *t)
 {
     const options *o = s->options;
-    if (o->proxy_port || o->incoming_proxy)
+    if (o->proxy_port || o->incoming_proxy) {
         s->watch = watch_start(s->redirecting, s->report, o->proxy_port != 0, o->incoming_proxy != 0);
-    if (o->pcap_path && !(s->capture = capture_start(s->redirecting, o->pcap_path)))
+    }
+    if (o->pcap_path && !(s->capture = capture_start(s->redirecting, o->pcap_path))) {
         return false;
-    if (o->block_quic && !(s->quic = quic_start(t, o->rules, o->rule_count)))
+    }
+    if (o->block_quic && !(s->quic = quic_start(t, o->rules, o->rule_count))) {
         return false;
+    }
     s->control = control_start(s->report, s->redirecting);
-    if (s->wants_live)
+    if (s->wants_live) {
         s->live = live_start(s->report);
+    }
     return true;
 }
 
@@ -193,19 +205,22 @@ DWORD session_start(session *s, const tree *t)
 {
     uint32_t roots[TREE_ROOTS_MAX];
     s->tree = t;
-    for (uint32_t i = 0; i < t->count; i++)
+    for (uint32_t i = 0; i < t->count; i++) {
         roots[i] = GetProcessId(t->roots[i].process);
+    }
     DWORD status = start_redirecting(s, roots, t->count);
-    if (!status && !start_looking(s, t))
+    if (!status && !start_looking(s, t)) {
         status = EXIT_NOT_REDIRECTING;
+    }
     return status;
 }
 
 void session_check(session *s)
 {
     redirector_error why = {.size = sizeof why};
-    if (s->failed || redirector_get_state(s->redirecting, &why) != REDIRECTOR_FAILED)
+    if (s->failed || redirector_get_state(s->redirecting, &why) != REDIRECTOR_FAILED) {
         return;
+    }
     s->failed = true;
     output_message("redirecting has ended by itself, connections pass directly: %s", why.text);
 }
@@ -220,8 +235,9 @@ bool session_wait(session *s, bool left_behind)
                            alive, alive == 1 ? "" : "es", alive == 1 ? "s" : "", alive == 1 ? "is" : "are");
             left_behind = false;
         }
-        if (WaitForSingleObject(console_presses(), ALIVE_MS) == WAIT_OBJECT_0)
+        if (WaitForSingleObject(console_presses(), ALIVE_MS) == WAIT_OBJECT_0) {
             return false;
+        }
         session_check(s);
     }
     return !s->relay || relay_wait_idle(s->relay, console_presses());
@@ -229,13 +245,15 @@ bool session_wait(session *s, bool left_behind)
 
 void session_close(session *s, bool summary)
 {
-    if (!s)
+    if (!s) {
         return;
+    }
     control_stop(s->control);
     watch_stop(s->watch);
-    if (s->relay)
+    if (s->relay) {
         relay_close(s->relay);
-    capture_stop(s->capture); /* it asks the redirector whose packets it holds */
+    }
+    capture_stop(s->capture); /* it looks up the owners of its packets at the redirector */
     quic_stop(s->quic);
     live_stop(s->live);
     redirector_free(s->redirecting);

@@ -34,13 +34,16 @@ static bool open_handle(tap_handle *h, const char *filter, enum tap_layer layer,
     if (!GetModuleHandleExW(0, L"WinDivert.dll", &h->module) || !find_function(h, "WinDivertOpen", &open) ||
         !find_function(h, "WinDivertSetParam", &set) || !find_function(h, "WinDivertRecv", &h->receive) ||
         !find_function(h, "WinDivertSend", &h->send) || !find_function(h, "WinDivertShutdown", &h->shutdown) ||
-        !find_function(h, "WinDivertClose", &h->close))
+        !find_function(h, "WinDivertClose", &h->close)) {
         return false;
+    }
     h->handle = open(filter, (int)layer, priority, flags);
-    if (!h->handle) /* out of memory */
+    if (!h->handle) { /* out of memory */
         h->handle = INVALID_HANDLE_VALUE;
-    if (h->handle == INVALID_HANDLE_VALUE)
+    }
+    if (h->handle == INVALID_HANDLE_VALUE) {
         return false;
+    }
     set(h->handle, QUEUE_LENGTH, 16384); /* the largest there are: what overflows is lost without a trace */
     set(h->handle, QUEUE_TIME, 16000);
     set(h->handle, QUEUE_SIZE, 32u << 20);
@@ -50,8 +53,9 @@ static bool open_handle(tap_handle *h, const char *filter, enum tap_layer layer,
 tap_handle *tap_open(const char *filter, enum tap_layer layer, int16_t priority, uint64_t flags)
 {
     tap_handle *h = calloc(1, sizeof *h);
-    if (!h)
+    if (!h) {
         return NULL;
+    }
     h->handle = INVALID_HANDLE_VALUE;
     if (!open_handle(h, filter, layer, priority, flags)) {
         DWORD error = GetLastError();
@@ -66,8 +70,9 @@ bool tap_receive(tap_handle *h, void *packet, uint32_t size, uint32_t *length, t
 {
     unsigned got = 0;
     while (!h->receive(h->handle, packet, size, &got, address)) {
-        if (GetLastError() != ERROR_INSUFFICIENT_BUFFER) /* that one was cut; the others are not */
+        if (GetLastError() != ERROR_INSUFFICIENT_BUFFER) { /* that one was cut; the others are not */
             return false;
+        }
     }
     *length = got;
     return true;
@@ -80,16 +85,21 @@ void tap_send(tap_handle *h, const void *packet, uint32_t length, const tap_addr
 
 void tap_end(tap_handle *h)
 {
-    h->shutdown(h->handle, SHUT_RECEIVE);
+    if (h) {
+        h->shutdown(h->handle, SHUT_RECEIVE);
+    }
 }
 
 void tap_close(tap_handle *h)
 {
-    if (!h)
+    if (!h) {
         return;
-    if (h->handle != INVALID_HANDLE_VALUE)
+    }
+    if (h->handle != INVALID_HANDLE_VALUE) {
         h->close(h->handle);
-    if (h->module)
+    }
+    if (h->module) {
         FreeLibrary(h->module);
+    }
     free(h);
 }

@@ -57,7 +57,7 @@ bool tap_receive(tap_handle *h, void *packet, uint32_t size, uint32_t *length, t
 /** Lets a packet go on. */
 void tap_send(tap_handle *h, const void *packet, uint32_t length, const tap_address *address);
 
-/** No new packets; wakes whoever receives. Any thread. */
+/** No new packets; wakes whoever receives. Any thread. NULL is fine. */
 void tap_end(tap_handle *h);
 
 /** NULL is fine. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Text. Names of programs and files come from whoever made them: such a name may hold escape sequences that repaint a
- * terminal, or direction overrides that make one name look like another. All of these lie in the Basic Multilingual
- * Plane, so single UTF-16 units can be judged one by one.
+ * Theory of operation: names of programs and files are untrusted: they may contain escape sequences for a terminal, or
+ * direction overrides that make one name look like another. All of these are in the Basic Multilingual Plane, so that
+ * UTF-16 units can be checked one by one.
  */
 #include "text.h"
 
@@ -12,8 +12,9 @@
 char *text_utf8(const wchar_t *wide)
 {
     int size = WideCharToMultiByte(CP_UTF8, 0, wide, -1, NULL, 0, NULL, NULL);
-    if (size <= 0)
+    if (size <= 0) {
         return NULL;
+    }
     char *utf8 = malloc((size_t)size);
     if (utf8 && WideCharToMultiByte(CP_UTF8, 0, wide, -1, utf8, size, NULL, NULL) <= 0) {
         free(utf8);
@@ -26,8 +27,9 @@ wchar_t *text_wide(const char *utf8)
 {
     int size = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, utf8, -1, NULL, 0);
     wchar_t *wide = size > 0 ? malloc((size_t)size * sizeof *wide) : NULL;
-    if (wide)
+    if (wide) {
         MultiByteToWideChar(CP_UTF8, 0, utf8, -1, wide, size);
+    }
     return wide;
 }
 
@@ -48,10 +50,12 @@ void text_copy_utf8(char *out, size_t size, const wchar_t *wide)
         int units = is_high_surrogate(wide[0]) && is_low_surrogate(wide[1]) ? 2 : 1;
         char bytes[4];
         int count = WideCharToMultiByte(CP_UTF8, 0, wide, units, bytes, sizeof bytes, NULL, NULL);
-        if (count <= 0 || used + (size_t)count >= size)
+        if (count <= 0 || used + (size_t)count >= size) {
             break;
-        for (int i = 0; i < count; i++)
+        }
+        for (int i = 0; i < count; i++) {
             out[used++] = bytes[i];
+        }
         wide += units;
     }
     out[used] = '\0';
@@ -68,8 +72,9 @@ bool text_is_hostile(wchar_t unit)
 void text_defuse(wchar_t *wide)
 {
     for (; *wide; wide++) {
-        if (text_is_hostile(*wide))
+        if (text_is_hostile(*wide)) {
             *wide = 0xFFFD;
+        }
     }
 }
 
@@ -77,8 +82,9 @@ const wchar_t *text_base_name(const wchar_t *path)
 {
     const wchar_t *base = path;
     for (; *path; path++) {
-        if (*path == L'\\' || *path == L'/')
+        if (*path == L'\\' || *path == L'/') {
             base = path + 1;
+        }
     }
     return base;
 }
@@ -89,8 +95,9 @@ void text_process_name(wchar_t *out, size_t units, uint32_t pid)
     DWORD size = sizeof path / sizeof path[0];
     HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
     *out = L'\0';
-    if (!process)
+    if (!process) {
         return;
+    }
     if (QueryFullProcessImageNameW(process, 0, path, &size)) {
         wcsncpy(out, text_base_name(path), units - 1);
         out[units - 1] = L'\0';

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file tree.h
- * Whether anybody of the redirected trees still lives.
+ * Whether any process of the redirected trees still runs.
  */
 #ifndef CLI_TREE_H
 #define CLI_TREE_H
@@ -24,10 +24,10 @@ typedef struct tree {
 /** Adds a root and its descendants that run. `process` becomes the tree's. False: there are too many. */
 bool tree_add(tree *t, HANDLE process);
 
-/** How many processes live. */
+/** Number of processes that run. */
 uint32_t tree_alive(const tree *t);
 
-/** Is `pid` one of them? */
+/** Whether `pid` is one of them. */
 bool tree_has(const tree *t, uint32_t pid);
 
 /** Closes what is open; the processes go on. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Which proxy a connection takes. Rules are patterns over texts that the user sees anyway: the program's name, the
- * destination's address, and address and port together. The last rule that matches wins, as in the library.
+ * Theory of operation: the proxy of a connection is chosen by rules: patterns for the program's name, the destination's
+ * address, or its address and port. The last rule that matches decides, as in the library.
  */
 #include "upstream.h"
 
@@ -23,8 +23,9 @@ static const struct scheme {
 
 static bool copy(char *out, size_t size, const char *from, size_t length)
 {
-    if (length >= size)
+    if (length >= size) {
         return false;
+    }
     memcpy(out, from, length);
     out[length] = '\0';
     return true;
@@ -32,8 +33,9 @@ static bool copy(char *out, size_t size, const char *from, size_t length)
 
 static int hex_digit(char c)
 {
-    if (c >= '0' && c <= '9')
+    if (c >= '0' && c <= '9') {
         return c - '0';
+    }
     c = (char)(c | 0x20);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
@@ -47,13 +49,15 @@ static bool copy_decoded(char *out, size_t size, const char *from, size_t length
         if (c == '%') {
             int high = i + 2 < length ? hex_digit(from[i + 1]) : -1;
             int low = i + 2 < length ? hex_digit(from[i + 2]) : -1;
-            if (high < 0 || low < 0 || (high | low) == 0)
+            if (high < 0 || low < 0 || (high | low) == 0) {
                 return false;
+            }
             c = high << 4 | low;
             i += 2;
         }
-        if (used + 1 >= size)
+        if (used + 1 >= size) {
             return false;
+        }
         out[used++] = (char)c;
     }
     out[used] = '\0';
@@ -65,16 +69,19 @@ static const char *read_login(upstream *u, const char *text, const char *at)
 {
     const char *colon = memchr(text, ':', (size_t)(at - text));
     const char *user_end = colon ? colon : at;
-    if (user_end == text || !copy_decoded(u->user, sizeof u->user, text, (size_t)(user_end - text)))
+    if (user_end == text || !copy_decoded(u->user, sizeof u->user, text, (size_t)(user_end - text))) {
         return "its user name is not right";
-    if (colon)
+    }
+    if (colon) {
         return copy_decoded(u->password, sizeof u->password, colon + 1, (size_t)(at - colon - 1))
                    ? NULL
                    : "its password is not right";
-    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment */
+    }
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the environment is not changed */
     const char *secret = getenv("REDIRECTOR_UPSTREAM_PASSWORD");
-    if (!secret || !copy(u->password, sizeof u->password, secret, strlen(secret)))
+    if (!secret || !copy(u->password, sizeof u->password, secret, strlen(secret))) {
         return "its password is missing, here and in REDIRECTOR_UPSTREAM_PASSWORD";
+    }
     return NULL;
 }
 
@@ -82,27 +89,31 @@ static const char *read_login(upstream *u, const char *text, const char *at)
 static const char *read_host(upstream *u, const char *text)
 {
     size_t length = strlen(text);
-    if (length && text[length - 1] == '/')
+    if (length && text[length - 1] == '/') {
         length--;
+    }
     const char *end = text + length, *host = text, *host_end, *colon;
     if (*text == '[') {
         host = text + 1;
         host_end = memchr(text, ']', length);
         colon = host_end ? host_end + 1 : NULL;
-        if (!host_end || (colon != end && *colon != ':'))
+        if (!host_end || (colon != end && *colon != ':')) {
             return "its address is not right";
+        }
     } else {
         colon = memchr(text, ':', length);
         host_end = colon ? colon : end;
     }
     if (host_end == host || !copy(u->host, sizeof u->host, host, (size_t)(host_end - host)) ||
-        strpbrk(u->host, "/ \t@"))
+        strpbrk(u->host, "/ \t@")) {
         return "its host is missing or not right";
+    }
     if (colon && colon != end) {
         char *rest;
         unsigned long port = strtoul(colon + 1, &rest, 10);
-        if (rest != end || colon[1] < '0' || colon[1] > '9' || port < 1 || port > 65535)
+        if (rest != end || colon[1] < '0' || colon[1] > '9' || port < 1 || port > PORT_MAX) {
             return "its port is not right";
+        }
         u->port = (uint32_t)port;
     }
     return NULL;
@@ -110,18 +121,21 @@ static const char *read_host(upstream *u, const char *text)
 
 static const char *read_url(upstream *u, const char *url)
 {
-    if (strcmp(url, "direct") == 0)
+    if (strcmp(url, "direct") == 0) {
         return NULL;
+    }
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         size_t length = strlen(schemes[i].text);
-        if (strncmp(url, schemes[i].text, length) != 0)
+        if (strncmp(url, schemes[i].text, length) != 0) {
             continue;
+        }
         u->kind = schemes[i].kind;
         u->port = schemes[i].port;
         const char *rest = url + length, *at = strrchr(rest, '@');
         const char *wrong = at ? read_login(u, rest, at) : NULL;
-        if (!wrong)
+        if (!wrong) {
             wrong = read_host(u, at ? at + 1 : rest);
+        }
         bool v6 = strchr(u->host, ':') != NULL;
         snprintf(u->name, sizeof u->name, "%s%s%s%s:%u", schemes[i].text, v6 ? "[" : "", u->host, v6 ? "]" : "",
                  (unsigned)u->port);
@@ -132,20 +146,23 @@ static const char *read_url(upstream *u, const char *url)
 
 const char *upstream_add(upstream_list *list, const char *text)
 {
-    if (list->count == UPSTREAM_RULES_MAX)
+    if (list->count == UPSTREAM_RULES_MAX) {
         return "there are too many of them";
+    }
     upstream *u = &list->entries[list->count];
     *u = (upstream){.kind = UPSTREAM_DIRECT, .name = "direct"};
     /* a "=" behind "//" is part of a password */
     const char *slashes = strstr(text, "//"), *equals = strchr(text, '=');
     if (equals && (!slashes || equals < slashes)) {
-        if (equals == text || !copy(u->whom, sizeof u->whom, text, (size_t)(equals - text)))
+        if (equals == text || !copy(u->whom, sizeof u->whom, text, (size_t)(equals - text))) {
             return "the pattern before '=' is empty or too long";
+        }
         text = equals + 1;
     }
     const char *wrong = read_url(u, text);
-    if (!wrong)
+    if (!wrong) {
         list->count++;
+    }
     return wrong;
 }
 
@@ -154,10 +171,12 @@ const char *upstream_resolve(upstream_list *list)
     for (uint32_t i = 0; i < list->count; i++) {
         upstream *u = &list->entries[i];
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-        if (u->kind == UPSTREAM_DIRECT)
+        if (u->kind == UPSTREAM_DIRECT) {
             continue;
-        if (getaddrinfo(u->host, NULL, &hints, &found) != 0 || !found)
+        }
+        if (getaddrinfo(u->host, NULL, &hints, &found) != 0 || !found) {
             return u->host;
+        }
         struct sockaddr_storage address = {0};
         memcpy(&address, found->ai_addr, found->ai_addrlen);
         u->address = address_from_sockaddr(&address);
@@ -175,8 +194,9 @@ const upstream *upstream_choose(const upstream_list *list, const char *program, 
     for (uint32_t i = list->count; i-- > 0;) {
         const upstream *u = &list->entries[i];
         if (!*u->whom || pattern_matches(u->whom, program) || pattern_matches(u->whom, ip) ||
-            pattern_matches(u->whom, both))
+            pattern_matches(u->whom, both)) {
             return u->kind == UPSTREAM_DIRECT ? NULL : u;
+        }
     }
     return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file upstream.h
- * Proxies that the relay goes on to: which connection takes which, and what to say to them.
+ * Proxies that the relay connects through: which connection uses which, and their protocols.
  */
 #ifndef CLI_UPSTREAM_H
 #define CLI_UPSTREAM_H
@@ -21,7 +21,7 @@ typedef enum upstream_kind { UPSTREAM_DIRECT, UPSTREAM_SOCKS5, UPSTREAM_HTTP } u
 /** One proxy, or none at all (UPSTREAM_DIRECT). */
 typedef struct upstream {
     upstream_kind kind;
-    char whom[256]; /**< pattern: the connections it is for; empty: all */
+    char whom[256]; /**< pattern of the connections that use it; empty: all */
     char host[256]; /**< as given */
     char name[300]; /**< for people, "socks5://host:port"; never with a password */
     uint32_t port;
@@ -43,17 +43,17 @@ const char *upstream_resolve(upstream_list *list);
 /** The one for a connection: the last whose pattern matches its program or its destination; NULL: direct. */
 const upstream *upstream_choose(const upstream_list *list, const char *program, const redirector_address *destination);
 
-/** A conversation with a proxy that makes it connect somewhere. Pure: the caller moves the bytes. */
+/** The protocol with a proxy that makes it connect to a destination. Without I/O: the caller moves the bytes. */
 typedef struct upstream_talk {
     const upstream *to;
-    const redirector_address *destination; /**< NULL: only as far as the login, to see that it would do */
+    const redirector_address *destination; /**< NULL: only as far as the login, as a check */
     enum { TALK_GREETING, TALK_LOGIN, TALK_REQUEST } step;
     enum upstream_failure {
         UPSTREAM_OK,
-        UPSTREAM_NOT_A_PROXY, /**< it speaks something else, or closes */
+        UPSTREAM_NOT_A_PROXY, /**< it uses another protocol, or closes */
         UPSTREAM_NO_LOGIN,    /**< it rejects user and password, or wants some and there are none */
         UPSTREAM_FORBIDS,     /**< it may not go there */
-        UPSTREAM_NO_WAY,      /**< it finds no way there, or nobody answers */
+        UPSTREAM_NO_WAY,      /**< it has no route, or the destination does not answer */
         UPSTREAM_REFUSED,     /**< the destination refuses */
     } failure;
 } upstream_talk;
@@ -74,7 +74,7 @@ upstream_next upstream_feed(upstream_talk *talk, char *buffer, uint32_t *length)
 /** What a failure means, for people. */
 const char *upstream_failure_text(enum upstream_failure failure);
 
-/** Connects to each proxy and goes as far as its login. True: all would do. False: the user has been told. Blocks. */
+/** Connects to each proxy and logs in. True: all work. False: a message was shown. Blocks. */
 bool upstream_try_all(const upstream_list *list);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * What is said to an upstream proxy: SOCKS5 (RFC 1928) with a login by user and password (RFC 1929), and CONNECT of
- * HTTP/1.1 (RFC 9110, section 9.3.6) with Basic authentication. A message may come in any number of pieces, and what
- * comes behind the last one is the destination's first data already.
+ * Theory of operation: the protocols of upstream proxies are SOCKS5 (RFC 1928) with a login by user and password (RFC
+ * 1929), and CONNECT of HTTP/1.1 (RFC 9110, section 9.3.6) with Basic authentication. A message may come in any number
+ * of pieces, and data after the last one is already the destination's.
  */
 #include "upstream.h"
 
@@ -73,14 +73,18 @@ static uint32_t put_string(char *out, const char *text)
 
 static upstream_next socks_greeted(upstream_talk *talk, char *buffer, uint32_t *length)
 {
-    if (*length < 2)
+    if (*length < 2) {
         return UPSTREAM_RECEIVE;
-    if (buffer[0] != VERSION)
+    }
+    if (buffer[0] != VERSION) {
         return fail(talk, UPSTREAM_NOT_A_PROXY);
-    if (buffer[1] == NO_LOGIN)
+    }
+    if (buffer[1] == NO_LOGIN) {
         return socks_request(talk, buffer, length);
-    if (buffer[1] != USER_AND_PASSWORD || !*talk->to->user)
+    }
+    if (buffer[1] != USER_AND_PASSWORD || !*talk->to->user) {
         return fail(talk, UPSTREAM_NO_LOGIN);
+    }
     buffer[0] = LOGIN_VERSION;
     *length = 1;
     *length += put_string(buffer + *length, talk->to->user);
@@ -91,10 +95,12 @@ static upstream_next socks_greeted(upstream_talk *talk, char *buffer, uint32_t *
 
 static upstream_next socks_logged_in(upstream_talk *talk, char *buffer, uint32_t *length)
 {
-    if (*length < 2)
+    if (*length < 2) {
         return UPSTREAM_RECEIVE;
-    if (buffer[1] != 0)
+    }
+    if (buffer[1] != 0) {
         return fail(talk, UPSTREAM_NO_LOGIN);
+    }
     return socks_request(talk, buffer, length);
 }
 
@@ -115,13 +121,16 @@ static enum upstream_failure socks_failure(uint8_t reply)
 static upstream_next socks_connected(upstream_talk *talk, char *buffer, uint32_t *length)
 {
     uint32_t size;
-    if (*length < 5)
+    if (*length < 5) {
         return UPSTREAM_RECEIVE;
-    if (buffer[0] != VERSION)
+    }
+    if (buffer[0] != VERSION) {
         return fail(talk, UPSTREAM_NOT_A_PROXY);
+    }
     enum upstream_failure failure = socks_failure((uint8_t)buffer[1]);
-    if (failure)
+    if (failure) {
         return fail(talk, failure);
+    }
     switch (buffer[3]) { /* the address it is bound to; its length is all that matters */
     case IPV4:
         size = 4 + 4 + 2;
@@ -135,8 +144,9 @@ static upstream_next socks_connected(upstream_talk *talk, char *buffer, uint32_t
     default:
         return fail(talk, UPSTREAM_NOT_A_PROXY);
     }
-    if (*length < size)
+    if (*length < size) {
         return UPSTREAM_RECEIVE;
+    }
     drop(buffer, length, size);
     return UPSTREAM_DONE;
 }
@@ -181,21 +191,25 @@ static upstream_next http_request(upstream_talk *talk, char *buffer, uint32_t *l
 
 static enum upstream_failure http_failure(const char *status)
 {
-    if (status[0] == '2')
+    if (status[0] == '2') {
         return UPSTREAM_OK;
-    if (strncmp(status, "407", 3) == 0 || strncmp(status, "401", 3) == 0) /* tinyproxy says 401 */
+    }
+    if (strncmp(status, "407", 3) == 0 || strncmp(status, "401", 3) == 0) { /* tinyproxy answers 401 */
         return UPSTREAM_NO_LOGIN;
-    if (status[0] == '4')
+    }
+    if (status[0] == '4') {
         return UPSTREAM_FORBIDS;
+    }
     return status[0] == '5' ? UPSTREAM_NO_WAY : UPSTREAM_NOT_A_PROXY;
 }
 
-/* Behind the empty line; NULL: it has not come yet. */
+/* The position after the empty line; NULL: it has not arrived yet. */
 static const char *header_end(const char *buffer, uint32_t length)
 {
     for (uint32_t i = 3; i < length; i++) {
-        if (memcmp(buffer + i - 3, "\r\n\r\n", 4) == 0)
+        if (memcmp(buffer + i - 3, "\r\n\r\n", 4) == 0) {
             return buffer + i + 1;
+        }
     }
     return NULL;
 }
@@ -204,14 +218,17 @@ static upstream_next http_answered(upstream_talk *talk, char *buffer, uint32_t *
 {
     static const char version[] = "HTTP/1.";
     uint32_t known = *length < sizeof version - 1 ? *length : sizeof version - 1;
-    if (memcmp(buffer, version, known) != 0)
+    if (memcmp(buffer, version, known) != 0) {
         return fail(talk, UPSTREAM_NOT_A_PROXY);
+    }
     const char *end = header_end(buffer, *length);
-    if (!end)
+    if (!end) {
         return *length < UPSTREAM_MESSAGE_MAX ? UPSTREAM_RECEIVE : fail(talk, UPSTREAM_NOT_A_PROXY);
+    }
     enum upstream_failure failure = buffer[8] == ' ' ? http_failure(buffer + 9) : UPSTREAM_NOT_A_PROXY;
-    if (failure)
+    if (failure) {
         return fail(talk, failure);
+    }
     drop(buffer, length, (uint32_t)(end - buffer));
     return UPSTREAM_DONE;
 }
@@ -222,8 +239,9 @@ upstream_next upstream_begin(upstream_talk *talk, char *buffer, uint32_t *length
 {
     talk->step = TALK_GREETING;
     talk->failure = UPSTREAM_OK;
-    if (talk->to->kind == UPSTREAM_HTTP)
+    if (talk->to->kind == UPSTREAM_HTTP) {
         return http_request(talk, buffer, length);
+    }
     buffer[0] = VERSION;
     buffer[1] = *talk->to->user ? 2 : 1; /* how many ways we offer */
     buffer[2] = NO_LOGIN;
@@ -234,8 +252,9 @@ upstream_next upstream_begin(upstream_talk *talk, char *buffer, uint32_t *length
 
 upstream_next upstream_feed(upstream_talk *talk, char *buffer, uint32_t *length)
 {
-    if (talk->to->kind == UPSTREAM_HTTP)
+    if (talk->to->kind == UPSTREAM_HTTP) {
         return http_answered(talk, buffer, length);
+    }
     switch (talk->step) {
     case TALK_GREETING:
         return socks_greeted(talk, buffer, length);

@@ -8,8 +8,8 @@
 #include "address.h"
 #include "flow_snapshot.h"
 #include "text.h"
+#include "worker.h"
 
-#include <process.h>
 #include <stdlib.h>
 #include <windows.h>
 
@@ -25,15 +25,16 @@ struct watch {
     redirector *redirector;
     report *report;
     bool wanted[2]; /* by redirector_flow_kind */
-    HANDLE thread, ending;
+    worker worker;
     uint64_t looks;
     watched *known[PORTS]; /* by the peer's port: the library sees to it that one port is one connection */
 };
 
 static void end(watch *w, uint32_t port, report_outcome outcome)
 {
-    if (w->known[port]->entry)
+    if (w->known[port]->entry) {
         report_end(w->report, w->known[port]->entry, outcome, 0);
+    }
     free(w->known[port]);
     w->known[port] = NULL;
 }
@@ -47,12 +48,14 @@ static bool same(const redirector_flow *now, const redirector_flow *before)
 static watched *begin(watch *w, const redirector_flow *flow)
 {
     watched *one = calloc(1, sizeof *one);
-    if (!one)
+    if (!one) {
         return NULL;
+    }
     report_connection about = {
         .pid = flow->pid, .incoming = flow->kind == REDIRECTOR_FLOW_INCOMING, .destination = flow->destination};
-    if (about.incoming)
+    if (about.incoming) {
         about.peer = flow->client;
+    }
     text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
     one->entry = report_begin(w->report, &about);
     return one;
@@ -61,15 +64,19 @@ static watched *begin(watch *w, const redirector_flow *flow)
 static void update(watch *w, const redirector_flow *flow)
 {
     uint32_t port = flow->peer.port % PORTS;
-    if (w->known[port] && !same(flow, &w->known[port]->flow))
+    if (w->known[port] && !same(flow, &w->known[port]->flow)) {
         end(w, port, REPORT_CLOSED);
-    if (!w->known[port])
+    }
+    if (!w->known[port]) {
         w->known[port] = begin(w, flow);
+    }
     watched *one = w->known[port];
-    if (!one)
+    if (!one) {
         return;
-    if (one->entry)
+    }
+    if (one->entry) {
         report_bytes(one->entry, flow->bytes_up - one->flow.bytes_up, flow->bytes_down - one->flow.bytes_down);
+    }
     one->flow = *flow;
     one->look = w->looks;
     if (one->entry && flow->state == REDIRECTOR_FLOW_CLOSING) {
@@ -83,46 +90,48 @@ static void look(watch *w)
     uint32_t count;
     bool whole;
     redirector_flow *flows = flow_snapshot(w->redirector, &count, &whole);
-    if (!flows)
+    if (!flows) {
         return;
+    }
     w->looks++;
     for (uint32_t i = 0; i < count; i++) {
-        if (w->wanted[flows[i].kind == REDIRECTOR_FLOW_INCOMING])
+        if (w->wanted[flows[i].kind == REDIRECTOR_FLOW_INCOMING]) {
             update(w, &flows[i]);
+        }
     }
     for (uint32_t port = 0; port < PORTS && whole; port++) {
-        if (w->known[port] && w->known[port]->look != w->looks)
+        if (w->known[port] && w->known[port]->look != w->looks) {
             end(w, port, REPORT_CLOSED);
+        }
     }
     free(flows);
 }
 
-static unsigned __stdcall watching(void *context)
+static void watching(void *context)
 {
     watch *w = context;
     do {
         look(w);
-    } while (WaitForSingleObject(w->ending, WATCH_MS) == WAIT_TIMEOUT);
+    } while (worker_pause(&w->worker, WATCH_MS));
     look(w);
     for (uint32_t port = 0; port < PORTS; port++) {
-        if (w->known[port])
+        if (w->known[port]) {
             end(w, port, REPORT_STOPPED);
+        }
     }
-    return 0;
 }
 
 watch *watch_start(redirector *r, report *report, bool outgoing, bool incoming)
 {
     watch *w = calloc(1, sizeof *w);
-    if (!w)
+    if (!w) {
         return NULL;
+    }
     w->redirector = r;
     w->report = report;
     w->wanted[REDIRECTOR_FLOW_OUTGOING] = outgoing;
     w->wanted[REDIRECTOR_FLOW_INCOMING] = incoming;
-    w->ending = CreateEventW(NULL, TRUE, FALSE, NULL);
-    w->thread = w->ending ? (HANDLE)_beginthreadex(NULL, 0, watching, w, 0, NULL) : NULL;
-    if (!w->thread) {
+    if (!worker_start(&w->worker, watching, w)) {
         watch_stop(w);
         return NULL;
     }
@@ -131,14 +140,9 @@ watch *watch_start(redirector *r, report *report, bool outgoing, bool incoming)
 
 void watch_stop(watch *w)
 {
-    if (!w)
+    if (!w) {
         return;
-    if (w->thread) {
-        SetEvent(w->ending);
-        WaitForSingleObject(w->thread, INFINITE);
-        CloseHandle(w->thread);
     }
-    if (w->ending)
-        CloseHandle(w->ending);
+    worker_end(&w->worker);
     free(w);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file watch.h
- * Fills the report where the proxy is not our relay: from the library's list of connections.
+ * Fills the report from the library's list of connections, if the proxy is the user's own.
  */
 #ifndef CLI_WATCH_H
 #define CLI_WATCH_H
@@ -14,7 +14,7 @@ typedef struct watch watch;
 /** Watches connections of the kinds wanted. NULL: no memory or no thread. */
 watch *watch_start(redirector *r, report *report, bool outgoing, bool incoming);
 
-/** Looks a last time and ends. NULL is fine. The redirector must still run. */
+/** Reads the list a last time and ends. NULL is fine. The redirector must still run. */
 void watch_stop(watch *w);
 
 #endif

@@ -15,7 +15,7 @@ target_compile_options(redirector_flags INTERFACE
     "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")
 
 if(RESTLESS)
-    target_compile_definitions(redirector_flags INTERFACE COVER_RESTLESS) # src/engine/cover.c
+    target_compile_definitions(redirector_flags INTERFACE CAPTURE_RESTLESS) # src/engine/capture_plan.c
 endif()
 
 if(SANITIZE)

@@ -8,6 +8,10 @@ add_library(engine STATIC ${ENGINE_SOURCES} src/windows/divert_meta.c)
 target_link_libraries(engine PUBLIC redirector_flags)
 target_compile_options(engine PUBLIC -Wno-unknown-warning-option -Wno-missing-prototypes)
 
+add_library(world STATIC tests/world/world.c) # the host that the targets give to the engine
+target_include_directories(world PUBLIC tests/world)
+target_link_libraries(world PUBLIC engine)
+
 file(GLOB fuzz_targets CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/fuzz/*.c")
 foreach(source IN LISTS fuzz_targets)
     cmake_path(GET source STEM name)
@@ -15,7 +19,7 @@ foreach(source IN LISTS fuzz_targets)
     target_include_directories(fuzz_${name} PRIVATE tests/unit)
     target_compile_definitions(fuzz_${name} PRIVATE _GNU_SOURCE)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
-    target_link_libraries(fuzz_${name} PRIVATE engine cmocka)
+    target_link_libraries(fuzz_${name} PRIVATE world cmocka)
 endforeach()
 
 # The references in these are slow and have nothing to find: only what is under test guides the fuzzer. (In the others

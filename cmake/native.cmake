@@ -7,6 +7,10 @@ find_package(cmocka REQUIRED)
 add_library(engine STATIC ${ENGINE_SOURCES})
 target_link_libraries(engine PUBLIC redirector_flags)
 
+add_library(world STATIC tests/world/world.c) # the host that the tests give to the engine
+target_include_directories(world PUBLIC tests/world)
+target_link_libraries(world PUBLIC engine)
+
 file(GLOB unit_tests CONFIGURE_DEPENDS
     "${PROJECT_SOURCE_DIR}/tests/unit/test_*.c" "${PROJECT_SOURCE_DIR}/tests/property/test_*.c")
 foreach(source IN LISTS unit_tests)
@@ -14,7 +18,7 @@ foreach(source IN LISTS unit_tests)
     add_executable(${name} ${source})
     target_include_directories(${name} PRIVATE tests/unit)
     target_compile_definitions(${name} PRIVATE _GNU_SOURCE) # tests may use all of Linux; the engine is plain C11
-    target_link_libraries(${name} PRIVATE engine cmocka)
+    target_link_libraries(${name} PRIVATE world cmocka)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT 120)
 

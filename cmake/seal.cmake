@@ -3,7 +3,7 @@
 #   cmake -DARCHIVE=lib.a -DNM=... -DOBJCOPY=... -P seal.cmake
 #
 # Puts `wredir_` before the name of everything in the archive that is not part of the interface, so that a
-# program may have a log_open() of its own.
+# program may have a log_open() of its own. Names that are local to one object file are left out: no linker needs them.
 
 set(PUBLIC "^(redirector_.*|wredir_.*|start_redirector|stop_redirector|get_destination|delete_destination|free_windest)$")
 
@@ -21,5 +21,5 @@ foreach(SYMBOL IN LISTS SYMBOLS)
     endif()
 endforeach()
 file(WRITE "${ARCHIVE}.renamed" "${RENAMED}")
-execute_process(COMMAND "${OBJCOPY}" --enable-deterministic-archives "--redefine-syms=${ARCHIVE}.renamed" "${ARCHIVE}"
+execute_process(COMMAND "${OBJCOPY}" --enable-deterministic-archives --discard-all "--redefine-syms=${ARCHIVE}.renamed" "${ARCHIVE}"
     COMMAND_ERROR_IS_FATAL ANY)

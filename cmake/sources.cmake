@@ -3,25 +3,28 @@
 # The one list of the library's sources. Every build (DLL, archive, native engine, sanitizers) takes its files here.
 
 # Pure C, no operating system: built for Windows and, under sanitizers, for Linux.
-set(ENGINE_SOURCES
+set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/state.h
+    src/engine/port_set.c
+    src/engine/tuple_map.c
     src/engine/packet.c
     src/engine/checksum.c
     src/engine/rewrite.c
-    src/engine/tuple_map.c
     src/engine/flow.c
-    src/engine/destinations.c
-    src/engine/pending.c
-    src/engine/process_tree.c
-    src/engine/owner.c
-    src/engine/steering.c
-    src/engine/connection.c
-    src/engine/reset.c
-    src/engine/listeners.c
+    src/engine/capture_plan.c
     src/engine/rules.c
-    src/engine/port_set.c
-    src/engine/cover.c
-    src/engine/coverage.c
+    src/engine/process_tree.c
+    src/engine/destinations.c
+    src/engine/listeners.c
+    src/engine/pending.c
+    src/engine/reset.c
     src/engine/flow_list.c
+    src/engine/policy.c
+    src/engine/translate.c
+    src/engine/sockets.c
+    src/engine/redirect.c
+    src/engine/held.c
+    src/engine/capture_needs.c
+    src/engine/connection.c
     src/engine/engine.c
 )
 
@@ -46,12 +49,14 @@ set(WINDOWS_SOURCES
     src/log_file.c
     src/error.c
     src/service.c
+    src/statistics.c
     src/roots.c
     src/request.c
     src/flows.c
     src/queue_delay.c
+    src/host.c
     src/loop.c
-    src/diversion.c
+    src/packet_handles.c
     src/watchdog.c
     src/config.c
     src/ffi.c
@@ -109,13 +114,14 @@ set(CLI_SOURCES
     cli/upstream_try.c
     cli/flow_snapshot.c
     cli/watch.c
+    cli/worker.c
 )
 
 # engine_as_one(<target>): the packet's way through the engine, compiled as one file, so that what is called for each packet
 # is inlined: a third fewer instructions. The native test builds compile the files one by one.
 function(engine_as_one target)
     get_target_property(sources ${target} SOURCES)
-    list(FILTER sources INCLUDE REGEX "src/engine/(packet|checksum|rewrite|tuple_map|flow|engine)[.]c$")
+    list(FILTER sources INCLUDE REGEX "src/engine/(packet|checksum|rewrite|tuple_map|flow|translate|engine)[.]c$")
     set_source_files_properties(${sources} PROPERTIES UNITY_GROUP engine)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
 endfunction()

@@ -18,9 +18,8 @@ Everything here is counted; `problems` holds a line for each thing that is not a
 import re
 from urllib.parse import urlsplit
 
-# Counters of the lab for packets that Windows would have refused or lost.
-LOSSES = ("lost_in_queue", "truncated", "bad_checksum", "inbound_loopback", "inbound_not_local", "loopback_source", "outbound_loopback",
-          "too_big", "unsent", "refused", "capture_lost")
+from lab import LOSSES
+
 MIN_OVERLAP = 4  # requests of the bystander that must lie between the first and the last redirected request
 
 
@@ -194,7 +193,7 @@ class Verdict:
             return
         summary, stats = summary[0], summary[0]["stats"]
         told = (summary["connections"], summary["found"], summary["failed"], stats["FlowsTotal"], stats["LookupsHit"],
-                stats["LookupsMissed"], stats["SendErrors"], stats["FlowsRefused"])
+                stats["LookupsMissed"], stats["SendErrors"], stats["FlowTableFull"])
         n = len(self.plan)
         if told != (n, n, 0, n, n, 0, 0, 0):
             self.problem("agent: connections, found, failed, flows, lookups hit and missed, send errors, refused are %s",

@@ -38,23 +38,26 @@ struct record {
 static int url_parse(const char *text, struct url *url)
 {
     const char *host = text + strlen("http://"), *end, *after;
-    if (strncmp(text, "http://", strlen("http://")) != 0)
+    if (strncmp(text, "http://", strlen("http://")) != 0) {
         return 0;
+    }
     if (*host == '[') {
         end = strchr(++host, ']');
         after = end ? end + 1 : NULL;
     } else {
         end = after = host + strcspn(host, ":/");
     }
-    if (!end || (size_t)(end - host) >= sizeof(url->host))
+    if (!end || (size_t)(end - host) >= sizeof(url->host)) {
         return 0;
+    }
     memcpy(url->host, host, (size_t)(end - host));
     url->host[end - host] = 0;
     strcpy(url->port, "80");
     if (*after == ':') {
         size_t digits = strspn(++after, "0123456789");
-        if (digits == 0 || digits >= sizeof(url->port))
+        if (digits == 0 || digits >= sizeof(url->port)) {
             return 0;
+        }
         memcpy(url->port, after, digits);
         url->port[digits] = 0;
         after += digits;
@@ -67,10 +70,11 @@ static int url_parse(const char *text, struct url *url)
 static void endpoint_text(const struct sockaddr *address, int length, char text[TEXT])
 {
     char host[NI_MAXHOST], port[NI_MAXSERV];
-    if (getnameinfo(address, length, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    if (getnameinfo(address, length, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
         strcpy(text, "?");
-    else
+    } else {
         snprintf(text, TEXT, address->sa_family == AF_INET6 ? "[%.200s]:%.10s" : "%.200s:%.10s", host, port);
+    }
 }
 
 static int failed(struct record *record, const char *what)
@@ -85,19 +89,23 @@ static int connect_to(SOCKET *out, const struct url *url, struct record *record)
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *address;
     struct sockaddr_storage end;
     int length = sizeof(end);
-    if (getaddrinfo(url->host, url->port, &hints, &address) != 0)
+    if (getaddrinfo(url->host, url->port, &hints, &address) != 0) {
         return failed(record, "getaddrinfo");
+    }
     *out = socket(address->ai_family, SOCK_STREAM, IPPROTO_TCP);
     int connected = *out != INVALID_SOCKET && connect(*out, address->ai_addr, (int)address->ai_addrlen) == 0;
     freeaddrinfo(address);
-    if (!connected)
+    if (!connected) {
         return failed(record, "connect");
-    if (getsockname(*out, (struct sockaddr *)&end, &length) != 0)
+    }
+    if (getsockname(*out, (struct sockaddr *)&end, &length) != 0) {
         return failed(record, "getsockname");
+    }
     endpoint_text((struct sockaddr *)&end, length, record->local);
     length = sizeof(end);
-    if (getpeername(*out, (struct sockaddr *)&end, &length) != 0)
+    if (getpeername(*out, (struct sockaddr *)&end, &length) != 0) {
         return failed(record, "getpeername");
+    }
     endpoint_text((struct sockaddr *)&end, length, record->remote);
     return 1;
 }
@@ -109,8 +117,9 @@ static int send_request(SOCKET s, const char *name, const struct url *url, struc
                           "GET %s HTTP/1.1\r\nHost: demo\r\nUser-Agent: %s\r\nX-Request-Id: %s\r\n\r\n", url->path,
                           name, record->id);
     for (int sent = 0, n; sent < length; sent += n) {
-        if ((n = send(s, request + sent, length - sent, 0)) <= 0)
+        if ((n = send(s, request + sent, length - sent, 0)) <= 0) {
             return failed(record, "send");
+        }
     }
     return 1;
 }
@@ -121,8 +130,9 @@ static int read_head(SOCKET s, char head[HEAD + 1], size_t *head_length, size_t 
     *total = 0;
     for (;;) {
         int n = recv(s, head + *total, (int)(HEAD - *total), 0);
-        if (n <= 0)
+        if (n <= 0) {
             return failed(record, "recv of the head");
+        }
         *total += (size_t)n;
         head[*total] = 0;
         const char *end = strstr(head, "\r\n\r\n");
@@ -137,23 +147,28 @@ static int read_response(SOCKET s, BCRYPT_HASH_HANDLE hash, struct record *recor
 {
     char buffer[HEAD + 1];
     size_t head, have;
-    if (!read_head(s, buffer, &head, &have, record))
+    if (!read_head(s, buffer, &head, &have, record)) {
         return 0;
+    }
     const char *length_text = strstr(buffer, "\r\nContent-Length: ");
-    if (!length_text || sscanf(buffer, "HTTP/1.1 %d", &record->status) != 1)
+    if (!length_text || sscanf(buffer, "HTTP/1.1 %d", &record->status) != 1) {
         return failed(record, "the head has no length or no status");
+    }
     size_t length = strtoul(length_text + strlen("\r\nContent-Length: "), NULL, 10);
     const char *data = buffer + head;
     size_t part = have - head;
     for (;;) {
-        if (BCryptHashData(hash, (PUCHAR)data, (ULONG)part, 0) != 0)
+        if (BCryptHashData(hash, (PUCHAR)data, (ULONG)part, 0) != 0) {
             return failed(record, "BCryptHashData");
+        }
         record->bytes += part;
-        if (record->bytes >= length)
+        if (record->bytes >= length) {
             return 1;
+        }
         int n = recv(s, buffer, HEAD, 0);
-        if (n <= 0)
+        if (n <= 0) {
             return failed(record, "recv of the body");
+        }
         data = buffer;
         part = (size_t)n;
     }
@@ -166,20 +181,25 @@ static int fetch(const char *name, BCRYPT_ALG_HANDLE sha256, struct record *reco
     BCRYPT_HASH_HANDLE hash = NULL;
     UCHAR digest[32];
     int good = 0;
-    if (!url_parse(record->url, &url))
+    if (!url_parse(record->url, &url)) {
         failed(record, "this is no URL");
-    else if (BCryptCreateHash(sha256, &hash, NULL, 0, NULL, 0, 0) != 0)
+    } else if (BCryptCreateHash(sha256, &hash, NULL, 0, NULL, 0, 0) != 0) {
         failed(record, "BCryptCreateHash");
-    else
+    } else {
         good = connect_to(&s, &url, record) && send_request(s, name, &url, record) && read_response(s, hash, record);
-    if (good && BCryptFinishHash(hash, digest, sizeof(digest), 0) != 0)
+    }
+    if (good && BCryptFinishHash(hash, digest, sizeof(digest), 0) != 0) {
         good = failed(record, "BCryptFinishHash");
-    for (size_t i = 0; good && i < sizeof(digest); i++)
+    }
+    for (size_t i = 0; good && i < sizeof(digest); i++) {
         snprintf(record->sha256 + 2 * i, 3, "%02x", digest[i]);
-    if (hash)
+    }
+    if (hash) {
         BCryptDestroyHash(hash);
-    if (s != INVALID_SOCKET)
+    }
+    if (s != INVALID_SOCKET) {
         closesocket(s);
+    }
     return good;
 }
 
@@ -201,8 +221,9 @@ static void record_write(FILE *out, const struct record *r)
         "\"bytes\":%lu,\"sha256\":\"%s\",\"error\":\"",
         r->id, GetCurrentProcessId(), program_name(path), r->url, r->local, r->remote, r->status,
         (unsigned long)r->bytes, r->sha256);
-    if (r->error)
+    if (r->error) {
         fprintf(out, "%s (%d)", r->error, r->error_code);
+    }
     fprintf(out, "\"}\n");
 }
 

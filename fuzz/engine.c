@@ -2,38 +2,33 @@
 /*
  * The whole engine in a hostile world: packets with any flags, numbers and metadata, raw bytes, events in any order and
  * of any content, processes that come, go and give their pid away, listeners, rules, deletions, a TCP table that lies,
- * a driver whose filter cannot be replaced, and stop. Against the model of world.h.
+ * a driver whose filter cannot be replaced, and stop. Against the model of engine_model.h.
  *
  * What must hold after each step: a packet passes as it was, byte for byte, or is translated as its connection was from
  * its first SYN on, or is held, or dropped by a stated rule; what is held leaves once, in time (O2); no flow is lost,
  * and none outlives its end (L1); a lookup finds exactly the live ones (L2, O3); the counters add up (S6).
  */
-#include "world.h"
+#include "engine_model.h"
 
 #include "windows/divert.h"
 
 enum { STEPS_MAX = 400, TICK_MS = 250 };
 
-static uint64_t counter(const _Atomic uint64_t *c)
-{
-    return atomic_load(c);
-}
-
-#define COUNTED(name) counter(&engine_counters(w.engine)->name)
+#define COUNTED(name) ((uint64_t)atomic_load(&engine_counters(world.engine)->name))
 
 static struct tuple any_tuple(void)
 {
-    uint32_t which = rng_below(&w.r, 256), family = which & 1;
+    uint32_t which = rng_below(&model.r, 256), family = which & 1;
     const char *src = addresses[family][which >> 1 & 3], *dst = addresses[family][which >> 3 & 3];
-    uint32_t both = rng_below(&w.r, 64);
+    uint32_t both = rng_below(&model.r, 64);
     return tuple_of(src, ports[both & 7], dst, ports[both >> 3]);
 }
 
 /* One that the engine has met, or any. */
 static struct tuple likely_tuple(void)
 {
-    uint32_t which = rng_below(&w.r, 128);
-    const struct known *k = &w.known[which >> 2 & 7];
+    uint32_t which = rng_below(&model.r, 128);
+    const struct known *k = &model.known[which >> 2 & 7];
     if (which >> 5 == 0 || !k->used) {
         return any_tuple();
     }
@@ -44,7 +39,7 @@ static uint32_t anyone_waits(void)
 {
     uint32_t n = 0;
     for (int i = 0; i < WAITING_MAX; i++) {
-        n += w.waiting[i].used;
+        n += model.waiting[i].used;
     }
     return n;
 }
@@ -52,13 +47,13 @@ static uint32_t anyone_waits(void)
 static void check_lookups(void)
 {
     for (int i = 0; i < KNOWN_MAX; i++) {
-        const struct known *k = &w.known[i];
+        const struct known *k = &model.known[i];
         struct destination d;
         if (!k->used) {
             continue;
         }
-        bool found = destinations_find(engine_destinations(w.engine), be16_to_host(k->steered.src_port), &d);
-        MUST(found == (k->announced && !k->deleted && !w.stopped));
+        bool found = destinations_find(engine_destinations(world.engine), be16_to_host(k->steered.src_port), &d);
+        MUST(found == (k->announced && !k->deleted && !model.stopped));
         MUST(!found || (d.pid == k->pid && d.port == be16_to_host(k->original.dst_port) &&
                         d.family == k->original.family && ip_addr_equal(&d.address, &k->original.dst)));
     }
@@ -67,10 +62,11 @@ static void check_lookups(void)
 static void check_always(void)
 {
     uint32_t held = anyone_waits();
-    MUST(!w.news && !(w.stopped && held));
-    MUST(COUNTED(packets_seen) == w.sent);
-    MUST(w.sent == COUNTED(packets_passed) + COUNTED(packets_rewritten) + COUNTED(packets_dropped) + held);
-    MUST(COUNTED(flows_live) == w.live);
+    MUST(!model.announced && !(model.stopped && held));
+    MUST(COUNTED(packets_seen) == model.sent);
+    MUST(model.sent == COUNTED(packets_passed) + COUNTED(packets_rewritten) + COUNTED(packets_dropped) + held);
+    MUST(COUNTED(flows_live) == model.live);
+    MUST(!world.warned || world.warned_of.family == FAMILY_IP4 || world.warned_of.family == FAMILY_IP6);
     check_lookups();
 }
 
@@ -78,10 +74,10 @@ static void hold(const struct packet *p, const struct made *before)
 {
     struct waiting *slot = NULL;
     for (int i = 0; !slot && i < WAITING_MAX; i++) {
-        slot = w.waiting[i].used ? NULL : &w.waiting[i];
+        slot = model.waiting[i].used ? NULL : &model.waiting[i];
     }
     MUST(slot);
-    *slot = (struct waiting){true, p->tuple, before->meta, p->seq, before->length, w.now, {0}};
+    *slot = (struct waiting){true, p->tuple, before->meta, p->seq, before->length, world.now, {0}};
     memcpy(slot->bytes, before->bytes, before->length);
 }
 
@@ -104,7 +100,7 @@ static void check_first_syn(enum verdict verdict, const struct packet *p, const 
         learn(&p->tuple, &steered, p->seq);
         break;
     case VERDICT_DROP:
-        MUST(again || (w.config.refuse && w.rsts == rsts + 1));
+        MUST(again || (model.config.fail_closed && model.rsts == rsts + 1));
         break;
     case VERDICT_PASS:
         break;
@@ -117,14 +113,14 @@ static void check_packet(enum verdict verdict, const struct packet *p, const str
     enum leg leg;
     struct known *k = known_by(&p->tuple, &leg);
     bool first = (p->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
-    if (k && !w.reset) {
+    if (k && !model.reset) {
         struct tuple want = leg == LEG_FORWARD ? k->steered : tuple_reversed(&k->original), is = tuple_in(after);
-        MUST(!(first && leg == LEG_FORWARD && p->seq != k->isn) || w.stopped);
+        MUST(!(first && leg == LEG_FORWARD && p->seq != k->isn) || model.stopped);
         MUST(verdict == VERDICT_REWRITE && tuple_equal(&is, &want));
         live_on(k, leg, p->flags);
     } else if (k) { /* stop has reset it: what still comes of it is dropped */
         MUST(verdict == VERDICT_DROP);
-    } else if (first && !w.stopped) {
+    } else if (first && !model.stopped) {
         check_first_syn(verdict, p, before, after, rsts);
     } else {
         MUST(verdict == VERDICT_PASS);
@@ -146,12 +142,12 @@ static void sends(const uint8_t *bytes, uint32_t length, struct packet_meta meta
     forget_direct_ones();
     struct known *k = tcp ? known_by(&p.tuple, &leg) : NULL;
     if (k && leg == LEG_FORWARD && (p.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && p.seq != k->isn) {
-        w.syn = p.tuple; /* a new connection on an old tuple (L1) */
-        k->used = k->announced && !w.reset;
+        model.syn = p.tuple; /* a new connection on an old tuple (L1) */
+        k->used = k->announced && !model.reset;
     }
-    uint32_t rsts = w.rsts;
-    w.sent++;
-    enum verdict verdict = engine_packet(w.engine, &meta, data, length, w.now);
+    uint32_t rsts = model.rsts;
+    model.sent++;
+    enum verdict verdict = engine_packet(world.engine, &meta, data, length, world.now);
     forget_direct_ones();
     memcpy(after.bytes, data, length);
     after.meta = meta;
@@ -172,9 +168,9 @@ static void sends(const uint8_t *bytes, uint32_t length, struct packet_meta meta
 
 static struct packet_meta any_meta(void)
 {
-    uint32_t bits = rng_below(&w.r, 256);
+    uint32_t bits = rng_below(&model.r, 256);
     return (struct packet_meta){
-        .timestamp = EARLY + (bits & 32 ? 0 : ++w.clock),
+        .timestamp = EARLY + (bits & 32 ? 0 : ++world.clock),
         .if_index = bits & 64 ? 7 : 8,
         .outbound = !(bits & 1),
         .loopback = bits & 2,
@@ -190,7 +186,7 @@ static void step_segment(void)
                                      TCP_FIN | TCP_ACK, TCP_RST | TCP_ACK, TCP_RST,           TCP_SYN | TCP_FIN};
     static const uint32_t numbers[4] = {100, 101, 0xffffffff, 0x80000000};
     static struct made m;
-    uint32_t how = rng_below(&w.r, 256);
+    uint32_t how = rng_below(&model.r, 256);
     struct segment s = {
         .tuple = likely_tuple(),
         .flags = kinds[how & 7],
@@ -206,80 +202,80 @@ static void step_segment(void)
 static void step_raw(void)
 {
     uint8_t bytes[BYTES_MAX];
-    uint32_t length = rng_below(&w.r, 120);
-    rng_fill(&w.r, bytes, length);
+    uint32_t length = rng_below(&model.r, 120);
+    rng_fill(&model.r, bytes, length);
     sends(bytes, length, any_meta());
 }
 
 static void step_event(void)
 {
-    uint32_t how = rng_below(&w.r, 256);
+    uint32_t how = rng_below(&model.r, 256);
     struct socket_event event = {
         .kind = how & 4 ? (enum socket_event_kind)(how >> 3 & 3) + 1 : SOCKET_CONNECT,
-        .pid = pids[rng_below(&w.r, 8)],
+        .pid = pids[rng_below(&model.r, 8)],
         .timestamp = how >> 5 == 0   ? 0
                      : how >> 5 == 1 ? EARLY
-                                     : EARLY + ++w.clock,
+                                     : EARLY + ++world.clock,
         .tuple = likely_tuple(),
-        .loopback = how & 1,
     };
     if (event.kind == SOCKET_LISTEN || (event.kind == SOCKET_CLOSE && how & 2)) {
         memset(&event.tuple.dst, 0, sizeof event.tuple.dst);
         event.tuple.dst_port.wire = 0;
     }
-    engine_event(w.engine, &event, w.now);
+    engine_event(world.engine, &event, world.now);
 }
 
 static void step_raw_event(void)
 {
     struct divert_address a;
     struct socket_event event;
-    rng_fill(&w.r, &a, sizeof a);
+    rng_fill(&model.r, &a, sizeof a);
     a.layer = DIVERT_LAYER_SOCKET;
     a.event = 3 + a.event % 5;
     a.socket.protocol = 6;
     if (divert_socket_event(&a, &event)) {
-        engine_event(w.engine, &event, w.now);
+        engine_event(world.engine, &event, world.now);
     }
 }
 
 static void step_time(void)
 {
-    uint32_t how = rng_below(&w.r, 256);
+    uint32_t how = rng_below(&model.r, 256);
     uint32_t ms = how < 128 ? how : how < 250 ? (how - 128) * 100 : 35000;
-    w.now += anyone_waits() && ms > TICK_MS ? TICK_MS : ms;
-    w.ticking = true;
-    engine_tick(w.engine, w.now);
-    for (int i = 0; i < KNOWN_MAX && !w.stopped; i++) {
-        MUST(!w.known[i].announced || (w.known[i].over > w.now && w.known[i].missed < LOST_LOOKS));
+    world.now += anyone_waits() && ms > TICK_MS ? TICK_MS : ms;
+    model.ticking = true;
+    engine_tick(world.engine, world.now);
+    for (int i = 0; i < KNOWN_MAX && !model.stopped; i++) {
+        MUST(!model.known[i].announced || (model.known[i].over > world.now && model.known[i].missed < LOST_SCANS));
     }
     forget_direct_ones();
-    w.ticking = false;
+    model.ticking = false;
     for (int i = 0; i < WAITING_MAX; i++) { /* O2: nothing is held for ever */
-        MUST(!w.waiting[i].used || w.now - w.waiting[i].since < w.config.hold_ms + COVER_MS + TICK_MS);
+        MUST(!model.waiting[i].used ||
+             world.now - model.waiting[i].since < model.config.hold_timeout_ms + FILTER_WAIT_MS + TICK_MS);
     }
-    MUST(w.stopped || engine_next_tick_ms(w.engine, w.now) <= TICK_MS);
-    if (!w.stopped) {
+    MUST(model.stopped || engine_next_tick_ms(world.engine, world.now) <= TICK_MS);
+    if (!model.stopped) {
         replace_filter();
     }
 }
 
 static void step_process(void)
 {
-    uint32_t how = rng_below(&w.r, 256);
-    struct process_facts *p = &w.processes[how & 7];
+    uint32_t how = rng_below(&model.r, 256);
+    struct process_facts *p = &world.processes[how & 7];
     struct process_id id = {pids[how & 7], p->self.pid ? p->self.created : 0};
     switch (how >> 3 & 3) {
     case 0:
-        engine_process(w.engine, id);
+        engine_process(world.engine, id);
         break;
     case 1:
-        engine_process_exited(w.engine, id, w.now);
+        engine_process_exited(world.engine, id, world.now);
         break;
     case 2: /* its pid goes to another process, a child of anyone */
-        p->self = (struct process_id){pids[how & 7], w.now + how};
-        p->parent = w.processes[how >> 5].self;
-        p->in_tree = rng_below(&w.r, 4) == 0;
+        p->self = (struct process_id){pids[how & 7], world.now + how};
+        p->parent = world.processes[how >> 5].self;
+        p->in_tree = rng_below(&model.r, 4) == 0;
         break;
     case 3:
         p->self.pid = 0;
@@ -289,59 +285,57 @@ static void step_process(void)
 
 static void step_tables(void)
 {
-    uint32_t how = rng_below(&w.r, 256);
-    uint32_t *count = how & 1 ? &w.listener_count : &w.socket_count;
-    struct tuple *rows = how & 1 ? w.listeners : w.sockets;
-    w.tables_fail = (how & 6) == 6;
-    if (how & 8 && *count < SOCKETS_MAX) {
-        rows[*count] = likely_tuple();
+    uint32_t how = rng_below(&model.r, 256);
+    struct world_table *t = how & 1 ? &world.listening : &world.connected;
+    world.listening.fails = world.connected.fails = (how & 6) == 6;
+    if (how & 8 && t->count < SOCKETS_MAX) {
+        struct tuple row = likely_tuple();
         if (how & 1) {
-            memset(&rows[*count].dst, 0, sizeof rows->dst);
-            rows[*count].dst_port.wire = 0;
-            w.listener_pids[*count] = pids[how >> 5];
+            memset(&row.dst, 0, sizeof row.dst);
+            row.dst_port.wire = 0;
         }
-        ++*count;
-    } else if (*count) {
-        rows[how >> 4 & 7] = rows[--*count];
+        world_row_add(t, &row, how & 1 ? pids[how >> 5] : 0);
+    } else if (t->count) {
+        t->rows[how >> 4 & 7] = t->rows[--t->count];
     }
     if (how & 16) {
-        engine_look_at_listeners(w.engine, w.now);
+        engine_scan_listeners(world.engine, world.now);
     }
 }
 
 static void step_rules(void)
 {
     static const char *const patterns[4] = {"p1004.exe", "*tools*", "p2*", NULL};
-    uint32_t how = rng_below(&w.r, 256);
+    uint32_t how = rng_below(&model.r, 256);
     struct rules *rules = how & 3 ? rules_new() : NULL;
     for (uint32_t i = 0; i < (how & 3); i++, how >>= 3) {
         MUST(rules_add(rules, how & 4, patterns[how >> 3 & 3], patterns[how >> 3 & 3] ? 0 : pids[how >> 5 & 7]));
     }
-    engine_set_rules(w.engine, rules);
+    engine_set_rules(world.engine, rules);
 }
 
 static void step_delete(void)
 {
-    struct known *k = &w.known[rng_below(&w.r, 8)];
-    if (k->used && !w.stopped) {
+    struct known *k = &model.known[rng_below(&model.r, 8)];
+    if (k->used && !model.stopped) {
         uint16_t port = be16_to_host(k->steered.src_port);
         bool there = k->announced && !k->deleted;
-        MUST(destinations_delete(engine_destinations(w.engine), port, NULL, NULL) == there);
+        MUST(destinations_delete(engine_destinations(world.engine), port, NULL, NULL) == there);
         k->deleted = true;
     }
 }
 
 static void step_stop(void)
 {
-    if (rng_below(&w.r, 8) || w.stopped) {
+    if (rng_below(&model.r, 8) || model.stopped) {
         return;
     }
-    bool reset = rng_below(&w.r, 2);
-    w.stopped = true;
-    w.reset = reset;
-    engine_stop(w.engine, reset, w.now);
+    bool reset = rng_below(&model.r, 2);
+    model.stopped = true;
+    model.reset = reset;
+    engine_stop(world.engine, reset, world.now);
     forget_direct_ones();
-    MUST(w.live == 0);
+    MUST(model.live == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -355,12 +349,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     assertions_abort();
     begin(data, size);
-    for (int i = 0; i < STEPS_MAX && !rng_dry(&w.r); i++) {
-        uint32_t which = rng_below(&w.r, 256);
-        memset(&w.syn, 0, sizeof w.syn);
+    for (int i = 0; i < STEPS_MAX && !rng_dry(&model.r); i++) {
+        uint32_t which = rng_below(&model.r, 256);
+        memset(&model.syn, 0, sizeof model.syn);
         (which == 255 ? step_stop : which >= 224 ? step_time : steps[which & 15])();
         check_always();
     }
-    engine_free(w.engine);
+    engine_free(world.engine);
     return 0;
 }

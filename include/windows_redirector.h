@@ -3,24 +3,27 @@
  * @file windows_redirector.h
  * The one public header of windows-redirector.
  *
- * Two interfaces share this header:
+ * Theory of operation: two interfaces share this header:
  *
- *  1. the five classic calls (start_redirector ... free_windest), one instance per process, easy to reach by cgo;
- *  2. the extended calls (prefix redirector_), instance based, with configuration, errors as text and statistics.
+ *  1. the five classic calls (start_redirector ... free_windest): one instance per process, easy to reach by cgo;
+ *  2. the extended calls (prefix redirector_): any number of instances, with configuration, errors as text, and
+ *     statistics.
  *
  * The classic calls are thin wrappers over the extended ones.
  *
  * Conventions that hold for every call, unless the call says otherwise:
  *
  *  - Threads: any call may be made from any thread at any time. No state is kept per thread.
- *  - Blocking: only start, stop, new rules and the list of connections block; their bounds are stated with them.
- *  - Ownership: the caller owns what he passes in; the library copies what it needs before it returns. The library never
- *    hands out memory that the caller must free, except the opaque `redirector` of redirector_start().
- *  - Numbers are in host byte order. Addresses in `redirector_address` are in network order, as on the wire.
+ *  - Blocking: a call blocks only if its description says so, and states the bound.
+ *  - Ownership: arguments belong to the caller; the library copies what it needs before it returns. The library never
+ *    returns memory that the caller must free, except the `redirector` of redirector_start().
+ *  - Byte order: numbers, ports included, are in host byte order. The bytes of `redirector_address` are in network byte
+ *    order, as on the wire.
  *  - Strings are UTF-8 and end with NUL.
- *  - A structure that begins with `size` may grow at its end. The sizes it has had are accepted, all others refused.
+ *  - Structures that begin with `size` may grow at their end. The library accepts the sizes they have had and refuses
+ *    all others.
  *  - A call that refuses its arguments (REDIRECTOR_INVALID_ARGUMENT) has no effect.
- *  - The library prints nothing, never ends the process, and creates no file but its log.
+ *  - The library prints nothing, never ends the process, and creates no file except its log.
  */
 #ifndef WINDOWS_REDIRECTOR_H
 #define WINDOWS_REDIRECTOR_H
@@ -32,7 +35,7 @@
 #elif defined(_WIN32) && defined(REDIRECTOR_USE_DLL)
 #define REDIRECTOR_API __declspec(dllimport)
 #else
-#define REDIRECTOR_API /* static archive: nothing to say */
+#define REDIRECTOR_API /* static archive */
 #endif
 
 #ifdef __cplusplus
@@ -44,109 +47,119 @@ extern "C" {
 #define REDIRECTOR_VERSION_PATCH 0
 #define REDIRECTOR_VERSION_STRING "0.1.0"
 
+/* The declarations below are laid out by hand: tables with a comment beside each row. */
+/* clang-format off */
+
 /*
- * ------------------------------------------------------------------ the classic calls (this ABI is fixed) ---------
+ * ---- the classic calls (this ABI is fixed) ----
  */
 
-/** Where a connection was going before it was redirected. */
+/** Original destination of a redirected connection. Numbers are in host byte order. */
 typedef struct WinDest {
-    uint32_t ip_version; /**< 4 or 6; 0: no such mapping, and every other field is 0 too */
-    uint32_t dest_ip4;   /**< host order: 10.0.0.2 is 0x0A000002; 0 for IPv6 */
-    uint32_t
-        dest_ip6[4];     /**< [0] most significant, each host order: 2001:db8::1 is {0x20010DB8, 0, 0, 1}; 0 for IPv4 */
-    uint32_t dest_port;  /**< host order, 1..65535 */
-    uint32_t kernel_pid; /**< process that opened the connection (outgoing) or owns the listener (incoming) */
+    uint32_t ip_version;  /**< 4 or 6; 0: no such mapping, and all other fields are 0 */
+    uint32_t dest_ip4;    /**< 10.0.0.2 is 0x0A000002; 0 for IPv6 */
+    uint32_t dest_ip6[4]; /**< most significant word first: 2001:db8::1 is {0x20010DB8, 0, 0, 1}; all 0 for IPv4 */
+    uint32_t dest_port;   /**< 1 to 65535 */
+    uint32_t kernel_pid;  /**< process that opened the connection (outgoing) or owns the listener (incoming) */
 } WinDest;
 
 /**
  * Starts redirecting the TCP connections of a process and of all its descendants, present and future.
  *
- * @param client_pid      root of the process tree
+ * @param client_pid      root of the process tree; must exist
  * @param agent_pid       process that runs the proxies; its own connections are never redirected. 0: the calling
- * process
- * @param proxy_port      port on which the agent accepts outgoing connections, on 127.0.0.1 and [::1]; 0: outgoing off
- * @param incoming_proxy  port on which the agent accepts connections to the tree's own listeners; 0: incoming off
- * @return 1: redirecting; 0: nothing was started and nothing stays open: see redirector_last_error()
+ *                        process
+ * @param proxy_port      port, 1 to 65535, on which the agent accepts outgoing connections, on 127.0.0.1 and [::1].
+ *                        0: outgoing connections are not redirected
+ * @param incoming_proxy  port, 1 to 65535, on which the agent accepts connections to the tree's own listeners.
+ *                        0: incoming connections are not redirected
+ * @return 1: redirecting; 0: nothing was started and nothing stays open, see redirector_last_error()
  *
- * Returns when driver, filter and tables are ready. Blocks for the time that Windows takes to load the driver.
- * Since: 0.1
+ * Returns when the driver, its filter and the tables are ready. Blocks while Windows loads the driver. Since: 0.1
  */
 REDIRECTOR_API uint32_t start_redirector(uint32_t client_pid, uint32_t agent_pid, uint32_t proxy_port,
                                          uint32_t incoming_proxy);
 
 /**
- * Stops what start_redirector() started. Redirected connections are reset at both ends; all others are left alone.
+ * Stops what start_redirector() started. Redirected connections are reset at both ends; others are not affected.
  *
- * @return 1: nothing is redirected any more (also when nothing was); 0: the engine did not end within its time, and
- * its
- *         driver handles were closed by force, so that traffic flows all the same
+ * @return 1: nothing is redirected any more (also when nothing was); 0: the engine did not end in time, and its driver
+ *         handles were closed by force, so that traffic flows all the same
  *
- * Bounded: at most 1 s. Idempotent. start_redirector() works again at once. Since: 0.1
+ * Blocks for at most 1 s. Idempotent. start_redirector() works again at once. Since: 0.1
  */
 REDIRECTOR_API uint32_t stop_redirector(void);
 
 /**
- * Original destination of the connection that reached the proxy from this source port.
+ * Finds the original destination of the connection that reached the proxy from a source port.
  *
- * @param src_port  the peer's port as the proxy sees it, host order
- * @return the destination; ip_version 0 when there is no such connection
+ * @param src_port  the peer's port as the proxy sees it, 1 to 65535
+ * @return the destination; ip_version is 0 if there is no such connection. It owns no memory
  *
- * Never blocks. Nothing in the result needs freeing. Since: 0.1
+ * Never blocks. Since: 0.1
  */
 REDIRECTOR_API WinDest get_destination(uint32_t src_port);
 
 /**
  * Removes a mapping for good. The connection itself goes on.
  *
- * @return 1: removed; 0: there was none. Never blocks. Since: 0.1
+ * @param src_port  the peer's port as the proxy sees it, 1 to 65535
+ * @return 1: removed; 0: there was none
+ *
+ * Never blocks. Since: 0.1
  */
 REDIRECTOR_API uint32_t delete_destination(uint32_t src_port);
 
-/** Does nothing: a WinDest owns no memory. Kept for programs written against the original library. Since: 0.1 */
+/**
+ * Does nothing, because a WinDest owns no memory. Kept for programs written against the original library.
+ *
+ * @param dest  what get_destination() returned
+ *
+ * Since: 0.1
+ */
 REDIRECTOR_API void free_windest(WinDest dest);
 
 /*
- * ------------------------------------------------------------------ errors ----------------------------------------
+ * ---- errors ----
  */
 
 /**
- * Every status the library can return: name, number, and what it says to a person (what to do included).
+ * Every status that the library can return: name, number, text (what happened and what to do).
  * The numbers are part of the ABI and never change.
  */
-/* clang-format off */
-#define REDIRECTOR_STATUS_LIST(X)                                                                                        \
-    X(OK,                  0, "success")                                                                                 \
-    X(INVALID_ARGUMENT,    1, "an argument is not valid")                                                                \
-    X(PORT_INVALID,        2, "a port number is above 65535; use 1 to 65535, or 0 for off")                              \
-    X(NO_PORT,             3, "both ports are 0, so there is nothing to redirect; give a proxy port")                    \
-    X(NO_SUCH_PROCESS,     4, "no such process; check the process id")                                                   \
-    X(PROCESS_DENIED,      5, "the process cannot be opened; run as Administrator")                                      \
-    X(ALREADY_RUNNING,     6, "the redirector is already running in this process; stop it first")                        \
-    X(NOT_RUNNING,         7, "the redirector is not running; start it first")                                           \
-    X(NOT_FOUND,           8, "there is no such connection")                                                             \
-    X(NOT_ELEVATED,        9, "administrator rights are needed; run the program as Administrator")                       \
-    X(DLL_NOT_FOUND,      10, "WinDivert.dll was not found; put WinDivert.dll and WinDivert64.sys beside the program, "  \
-                              "or name their folder")                                                                    \
-    X(DLL_VERSION,        11, "this WinDivert.dll is not version 2.2; use the files of WinDivert 2.2.2 (x64)")           \
-    X(DRIVER_NOT_FOUND,   12, "WinDivert64.sys was not found; put it beside WinDivert.dll, and if an earlier copy was "  \
-                              "moved or deleted, run 'sc stop WinDivert' first")                                         \
-    X(DRIVER_BLOCKED,     13, "Windows refused to load the WinDivert driver (policy, antivirus or memory integrity); "   \
-                              "allow WinDivert64.sys there")                                                             \
-    X(DRIVER_SIGNATURE,   14, "Windows does not accept the signature of WinDivert64.sys; use the original file of "      \
-                              "WinDivert 2.2.2")                                                                         \
-    X(DRIVER_CONFLICT,    15, "another version of the WinDivert driver is loaded; stop the program that uses it, then "  \
-                              "run 'sc stop WinDivert'")                                                                 \
-    X(DRIVER_SERVICE,     16, "the WinDivert service could not be started; run 'sc stop WinDivert', wait, and try again")\
-    X(FILTERING_STOPPED,  17, "the Base Filtering Engine service is not running; start it with 'sc start BFE'")          \
-    X(DRIVER_FAILED,      18, "the WinDivert driver reported an error")                                                  \
-    X(NO_MEMORY,          19, "out of memory")                                                                           \
-    X(LOG_FAILED,         20, "the log file cannot be written; check its path")                                          \
-    X(UNSUPPORTED,        21, "not supported by this version")                                                           \
-    X(STOPPED_BY_FORCE,   22, "the engine did not stop in time; its driver handles were closed by force")                \
-    X(INTERNAL,           23, "internal error; please report it with the log")                                           \
-    X(ENGINE_STALLED,     24, "the engine made no progress for 2 s, so its driver handles were closed and traffic flows "\
-                              "directly; stop it and start it again")
-/* clang-format on */
+#define REDIRECTOR_STATUS_LIST(X)                                                                                      \
+    X(OK,                  0, "success")                                                                               \
+    X(INVALID_ARGUMENT,    1, "an argument is not valid")                                                              \
+    X(PORT_INVALID,        2, "a port number is above 65535; use 1 to 65535, or 0 for off")                            \
+    X(NO_PORT,             3, "both ports are 0, so there is nothing to redirect; give a proxy port")                  \
+    X(NO_SUCH_PROCESS,     4, "no such process; check the process id")                                                 \
+    X(PROCESS_DENIED,      5, "the process cannot be opened; run as Administrator")                                    \
+    X(ALREADY_RUNNING,     6, "the redirector is already running in this process; stop it first")                      \
+    X(NOT_RUNNING,         7, "the redirector is not running; start it first")                                         \
+    X(NOT_FOUND,           8, "there is no such connection")                                                           \
+    X(NOT_ELEVATED,        9, "administrator rights are needed; run the program as Administrator")                     \
+    X(DLL_NOT_FOUND,      10, "WinDivert.dll was not found; put WinDivert.dll and WinDivert64.sys beside the program, "\
+                              "or name their folder")                                                                  \
+    X(DLL_VERSION,        11, "this WinDivert.dll is not version 2.2; use the files of WinDivert 2.2.2 (x64)")         \
+    X(DRIVER_NOT_FOUND,   12, "WinDivert64.sys was not found; put it beside WinDivert.dll, and if an earlier copy was "\
+                              "moved or deleted, run 'sc stop WinDivert' first")                                       \
+    X(DRIVER_BLOCKED,     13, "Windows refused to load the WinDivert driver (policy, antivirus or memory integrity); " \
+                              "allow WinDivert64.sys there")                                                           \
+    X(DRIVER_SIGNATURE,   14, "Windows does not accept the signature of WinDivert64.sys; use the original file of "    \
+                              "WinDivert 2.2.2")                                                                       \
+    X(DRIVER_CONFLICT,    15, "another version of the WinDivert driver is loaded; stop the program that uses it, then "\
+                              "run 'sc stop WinDivert'")                                                               \
+    X(DRIVER_SERVICE,     16, "the WinDivert service could not be started; run 'sc stop WinDivert', wait, and try "    \
+                              "again")                                                                                 \
+    X(BFE_NOT_RUNNING,    17, "the Base Filtering Engine service is not running; start it with 'sc start BFE'")        \
+    X(DRIVER_FAILED,      18, "the WinDivert driver reported an error")                                                \
+    X(NO_MEMORY,          19, "out of memory")                                                                         \
+    X(LOG_FAILED,         20, "the log file cannot be written; check its path")                                        \
+    X(UNSUPPORTED,        21, "not supported by this version")                                                         \
+    X(STOPPED_BY_FORCE,   22, "the engine did not stop in time; its driver handles were closed by force")              \
+    X(INTERNAL,           23, "internal error; please report it with the log")                                         \
+    X(ENGINE_STALLED,     24, "the engine made no progress for 2 s, so its driver handles were closed and traffic "    \
+                              "flows directly; stop it and start it again")
 
 typedef enum redirector_status {
 #define REDIRECTOR_STATUS_ENUM(name, number, text) REDIRECTOR_##name = (number),
@@ -154,7 +167,7 @@ typedef enum redirector_status {
 #undef REDIRECTOR_STATUS_ENUM
 } redirector_status;
 
-/** What went wrong, for a program and for a person. Set `size` to sizeof(redirector_error) before the call. */
+/** An error, for a program and for a person. Set `size` before the call. */
 typedef struct redirector_error {
     uint32_t size;     /**< in: sizeof(redirector_error) */
     uint32_t code;     /**< a redirector_status */
@@ -163,176 +176,227 @@ typedef struct redirector_error {
 } redirector_error;
 
 /**
- * Why the last start_redirector() or stop_redirector() of this process failed.
+ * Says why the last start_redirector() or stop_redirector() of this process failed.
  *
- * @param error  out; may not be NULL. code is REDIRECTOR_OK when the last such call succeeded
- * @return REDIRECTOR_OK, or REDIRECTOR_INVALID_ARGUMENT (NULL or unknown size). Never blocks for long. Since: 0.1
+ * @param error  out; must not be NULL. Its code is REDIRECTOR_OK if the last such call succeeded
+ * @return REDIRECTOR_OK, or REDIRECTOR_INVALID_ARGUMENT (NULL or unknown size)
+ *
+ * Never blocks. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_last_error(redirector_error *error);
 
-/** Name of a status, "NO_SUCH_PROCESS"; "UNKNOWN" for a number that is none. Static memory. Since: 0.1 */
+/**
+ * Gives the name of a status, for instance "NO_SUCH_PROCESS".
+ *
+ * @param status  a redirector_status
+ * @return the name in static memory; "UNKNOWN" for a number that is not in the list
+ *
+ * Never blocks. Since: 0.1
+ */
 REDIRECTOR_API const char *redirector_status_name(uint32_t status);
 
-/** Version of the library that is running, "0.1.0". Static memory. Since: 0.1 */
+/**
+ * Gives the version of the library that is running, for instance "0.1.0".
+ *
+ * @return the version in static memory
+ *
+ * Never blocks. Since: 0.1
+ */
 REDIRECTOR_API const char *redirector_version(void);
 
 /*
- * ------------------------------------------------------------------ the extended calls ----------------------------
+ * ---- the extended calls ----
  */
 
-/** A running redirector. Opaque; comes from redirector_start(), goes by redirector_free(). */
+/** A redirector. Opaque; created by redirector_start(), destroyed by redirector_free(). */
 typedef struct redirector redirector;
 
 enum redirector_log_level {
-    REDIRECTOR_LOG_DEFAULT =
-        0, /**< environment WINDOWS_REDIRECTOR_LOG_LEVEL (off, error, warn, info, debug), else info */
-    REDIRECTOR_LOG_OFF = 1,
-    REDIRECTOR_LOG_ERROR = 2,
-    REDIRECTOR_LOG_WARN = 3,
-    REDIRECTOR_LOG_INFO = 4, /**< one line per connection */
-    REDIRECTOR_LOG_DEBUG = 5,
+    REDIRECTOR_LOG_DEFAULT = 0, /**< that of the environment variable WINDOWS_REDIRECTOR_LOG_LEVEL (off, error, warn,
+                                     info, debug), else info */
+    REDIRECTOR_LOG_OFF     = 1,
+    REDIRECTOR_LOG_ERROR   = 2,
+    REDIRECTOR_LOG_WARN    = 3,
+    REDIRECTOR_LOG_INFO    = 4, /**< one line per connection */
+    REDIRECTOR_LOG_DEBUG   = 5,
 };
 
 /**
- * Receives each log line (no line end). Called on the library's log thread, one call at a time, never after
- * redirector_stop() has returned. Must not call redirector_stop().
+ * Receives each log line. Must not call redirector_stop() or redirector_free().
+ *
+ * @param context  log_context of the configuration
+ * @param level    redirector_log_level of the line
+ * @param line     the line without its line end; valid during the call only
+ *
+ * Called on the library's log thread, one call at a time, never after redirector_stop() has returned.
  */
 typedef void redirector_log_fn(void *context, uint32_t level, const char *line);
 
 enum redirector_flags {
-    REDIRECTOR_LEAVE_FLOWS = 1u << 0, /**< on stop, do not reset the redirected connections (they then hang or break) */
-    REDIRECTOR_REFLECT = 1u << 1, /**< steer by swapped addresses, injected inbound, instead of over loopback: the proxy
-                                           sees the original server's address as its peer and must listen on all
-                                           addresses (0.0.0.0 and [::]), and the Windows firewall must let it */
-    REDIRECTOR_REFUSE = 1u << 2,  /**< refuse connections while nothing listens on the proxy's port, instead of letting
-                                           them pass directly */
-    /** The roots themselves are left alone, only their descendants are redirected; rules can still include a root. */
-    REDIRECTOR_DESCENDANTS_ONLY = 1u << 3,
-    /** Stop also has Windows unload the WinDivert driver, if no program uses it any more: until then, or a reboot, Windows
+    /** Stop does not reset the redirected connections; they then hang or break. */
+    REDIRECTOR_KEEP_FLOWS_ON_STOP = 1u << 0,
+
+    /** Redirects by swapping the addresses and injecting the packets inbound, instead of over loopback. The proxy then
+     *  sees the original server's address as its peer, must listen on all addresses (0.0.0.0 and [::]), and the Windows
+     *  firewall must permit it. */
+    REDIRECTOR_REFLECT            = 1u << 1,
+
+    /** Connections are refused while nothing listens on the proxy's port, instead of passing unredirected. */
+    REDIRECTOR_FAIL_CLOSED        = 1u << 2,
+
+    /** The roots themselves are not redirected, only their descendants; rules can still include a root. */
+    REDIRECTOR_DESCENDANTS_ONLY   = 1u << 3,
+
+    /** Stop also has Windows unload the WinDivert driver, if no other program uses it: until then, or a reboot, Windows
      *  holds WinDivert64.sys, so that it cannot be replaced or deleted. Takes a quarter of a second at most. */
-    REDIRECTOR_UNLOAD_DRIVER = 1u << 4,
+    REDIRECTOR_UNLOAD_DRIVER      = 1u << 4,
 };
 
 /**
- * A rule that refines the process tree. A process starts out as what the tree says of it; each rule that matches it has
- * its say, and the last one wins. Rules apply to new connections only.
+ * A rule that refines the process tree. Rules are applied in order to what the tree says of a process, and the last one
+ * that matches decides. Rules apply to new connections only.
  */
 typedef struct redirector_rule {
-    uint32_t include; /**< 1: redirect the processes that match; 0: leave them alone */
-    uint32_t pid;     /**< whichever process has it, if pattern is NULL; else 0 */
-    const char
-        *pattern; /**< 1 to 512 bytes. With a slash or backslash in it, it is matched against the full path of the
-                              program, else against its file name. '*': any characters, '?': one character; ASCII letters
-                              match in either case, slashes in either direction. NULL: by pid */
+    uint32_t include;    /**< 1: redirect the processes that match; 0: do not redirect them */
+    uint32_t pid;        /**< process id to match, if pattern is NULL; else 0 */
+    const char *pattern; /**< 1 to 512 bytes. With a slash or backslash in it, it is matched against the full path of
+                              the program, else against its file name. '*': any characters, '?': one character; ASCII
+                              letters match in either case, slashes in either direction. NULL: match by pid */
 } redirector_rule;
 
 /**
- * What to redirect and how. Zero it, set `size`, fill in what you need: 0 is a sensible default everywhere else.
- * Fields are only ever added at the end; a program that was built with an earlier header sets that header's size, and
- * the fields that it does not know count as 0.
+ * What to redirect and how. Zero it, set `size`, and fill in what is needed: 0 is a sensible default for all other
+ * fields. Fields are only ever added at the end; a program that was built with an earlier header sets that header's
+ * size, and the fields that it does not know count as 0.
  */
 typedef struct redirector_config {
     uint32_t size;                /**< sizeof(redirector_config) */
     uint32_t client_pid;          /**< root of the process tree; must exist. 0: the roots are all in `roots` */
     uint32_t agent_pid;           /**< process that runs the proxy; 0: the calling process */
-    uint32_t proxy_port;          /**< host order, 1..65535; 0: outgoing off */
-    uint32_t incoming_port;       /**< host order, 1..65535; 0: incoming off */
+    uint32_t proxy_port;          /**< 1 to 65535; 0: outgoing connections are not redirected */
+    uint32_t incoming_port;       /**< 1 to 65535; 0: incoming connections are not redirected */
     uint32_t flags;               /**< redirector_flags; unknown bits are refused */
-    uint32_t hold_ms;             /**< how long a first packet waits for its owner to be known; 0: 50; at most 1000 */
+    uint32_t hold_timeout_ms;     /**< how long a SYN is held until its owner is known, in milliseconds: 1 to 1000;
+                                       0: 50 */
     uint32_t log_level;           /**< redirector_log_level */
-    uint32_t look_ms;             /**< how often the TCP table is looked at for connections whose ends have vanished;
-                                    0: 30000; 100 to 600000 */
-    uint32_t rule_count;          /**< at most 256 */
-    const redirector_rule *rules; /**< rule_count of them; NULL: none */
+    uint32_t scan_interval_ms;    /**< how often the TCP table is scanned for redirected connections that no longer
+                                       exist, in milliseconds: 100 to 600000; 0: 30000 */
+    uint32_t rule_count;          /**< number of rules, 0 to 256 */
+    const redirector_rule *rules; /**< rule_count rules; NULL: none */
     const char *windivert_dir;    /**< folder of WinDivert.dll, absolute; NULL: the folder of the running program */
-    const char *log_path;      /**< NULL: environment WINDOWS_REDIRECTOR_LOG, else windows_redirector.log in the current
-                                    folder; "": no log file */
-    redirector_log_fn *log_fn; /**< also receives each line; NULL: none */
-    void *log_context;         /**< handed to log_fn */
-    const uint32_t *roots; /**< root_count further roots, which all must exist. The agent may be one: its descendants
-                                are redirected then, itself it never is. NULL: none */
-    uint32_t root_count;   /**< at most 64 */
-    uint32_t reserved;     /**< 0 */
+    const char *log_path;         /**< log file; "": none; NULL: that of the environment variable
+                                       WINDOWS_REDIRECTOR_LOG, else windows_redirector.log in the current folder */
+    redirector_log_fn *log_fn;    /**< receives each line, too; NULL: none */
+    void *log_context;            /**< passed to log_fn */
+    const uint32_t *roots;        /**< root_count further roots, which must all exist; NULL: none. The agent may be one:
+                                       then its descendants are redirected, but never the agent */
+    uint32_t root_count;          /**< number of roots, 0 to 64 */
+    uint32_t reserved;            /**< 0 */
 } redirector_config;
 
 /**
- * Starts a redirector.
+ * Starts a redirector. Several may run in one process.
  *
- * @param config  what to do; copied
- * @param out     the redirector; free it with redirector_free()
- * @param error   what went wrong, or NULL
+ * @param config  what to redirect and how; copied
+ * @param out     out: the redirector, to be freed with redirector_free()
+ * @param error   out: what went wrong; may be NULL
  * @return REDIRECTOR_OK, or the error (also in *error); then *out is NULL and nothing stays open
  *
- * Returns when driver, filter and tables are ready. Several redirectors may run in one process. Since: 0.1
+ * Returns when the driver, its filter and the tables are ready. Blocks while Windows loads the driver. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_start(const redirector_config *config, redirector **out, redirector_error *error);
 
 /**
- * Stops a redirector: redirected connections are reset at both ends (unless REDIRECTOR_LEAVE_FLOWS), driver handles
- * closed, threads joined. Bounded: at most 1 s. Idempotent. The object stays valid for lookups (which miss) and
- * statistics until redirector_free().
+ * Stops a redirector: redirected connections are reset at both ends (unless REDIRECTOR_KEEP_FLOWS_ON_STOP), driver
+ * handles closed, threads joined. The object stays valid for lookups (which find nothing) and statistics until
+ * redirector_free().
  *
- * @return REDIRECTOR_OK or REDIRECTOR_STOPPED_BY_FORCE. Since: 0.1
+ * @param r  the redirector
+ * @return REDIRECTOR_OK; REDIRECTOR_STOPPED_BY_FORCE (the engine did not end in time); REDIRECTOR_INVALID_ARGUMENT
+ *         (NULL)
+ *
+ * Blocks for at most 1 s. Idempotent. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_stop(redirector *r);
 
 enum redirector_state {
     REDIRECTOR_RUNNING = 1, /**< new connections are redirected */
     REDIRECTOR_STOPPED = 2, /**< redirector_stop() was called */
-    REDIRECTOR_FAILED = 3,  /**< redirection has ended by itself: all traffic goes where it was meant to go. Stop it,
-                                 then start another */
+    REDIRECTOR_FAILED  = 3, /**< redirection has ended by itself, and all traffic goes to its original destination. Stop
+                                 this redirector, then start another */
 };
 
 /**
- * Whether a redirector still redirects.
+ * Says whether a redirector still redirects.
  *
- * @param why  why it has failed (code REDIRECTOR_OK: it has not), also after it was stopped; or NULL
- * @return a redirector_state; 0 if r is NULL or why->size is unknown. Never blocks for long. Since: 0.1
+ * @param r    the redirector
+ * @param why  out: why it has failed, also after it was stopped; code REDIRECTOR_OK: it has not. May be NULL
+ * @return a redirector_state; 0 if r is NULL or why->size is unknown
+ *
+ * Never blocks. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_get_state(redirector *r, redirector_error *why);
 
-/** Stops, if need be, and frees. No other call may use `r` during or after it. NULL is fine. Since: 0.1 */
+/**
+ * Stops a redirector, if it was not stopped, and frees it.
+ *
+ * @param r  the redirector; no other call may use it during or after this one. NULL: nothing happens
+ *
+ * Blocks as redirector_stop() does. Since: 0.1
+ */
 REDIRECTOR_API void redirector_free(redirector *r);
 
 /** An IP address and a port. */
 typedef struct redirector_address {
     uint32_t family;   /**< 4 or 6 */
-    uint32_t port;     /**< host order */
-    uint8_t bytes[16]; /**< network order; IPv4: the first 4 bytes, the rest 0 */
+    uint32_t port;     /**< host byte order, 1 to 65535 */
+    uint8_t bytes[16]; /**< network byte order; IPv4: the first 4 bytes, the rest is 0 */
 } redirector_address;
 
-/** One redirected connection, as the proxy may ask for it. Set `size` before the call. */
+/** Original destination of a redirected connection. Set `size` before the call. */
 typedef struct redirector_destination {
-    uint32_t size;     /**< in: sizeof(redirector_destination) */
-    uint32_t pid;      /**< process that opened the connection (outgoing) or owns the listener (incoming) */
-    uint32_t incoming; /**< 1: the connection came to a listener of the tree; 0: the tree opened it */
-    uint32_t reserved; /**< 0 */
+    uint32_t size;                  /**< in: sizeof(redirector_destination) */
+    uint32_t pid;                   /**< process that opened the connection, or owns the listener (incoming) */
+    uint32_t incoming;              /**< 1: the connection came to a listener of the tree; 0: the tree opened it */
+    uint32_t reserved;              /**< 0 */
     redirector_address destination; /**< where it was going */
 } redirector_destination;
 
 /**
- * Original destination of a connection, by its peer address as the proxy sees it (getpeername, net.Conn.RemoteAddr).
+ * Finds the original destination of a connection by its peer address as the proxy sees it (getpeername,
+ * net.Conn.RemoteAddr).
  *
- * @param peer  family 4 or 6 and port must be right; a peer with address 0 (unspecified) is found by family and port
- * alone
- * @param out   the destination
- * @return REDIRECTOR_OK, REDIRECTOR_NOT_FOUND (a stranger, or the connection is over), REDIRECTOR_INVALID_ARGUMENT
+ * @param r     the redirector
+ * @param peer  the peer's address; if its bytes are all 0 (unspecified), family and port alone are compared
+ * @param out   out: the destination
+ * @return REDIRECTOR_OK; REDIRECTOR_NOT_FOUND (not a redirected connection, or one that has ended);
+ *         REDIRECTOR_INVALID_ARGUMENT (NULL, unknown size, no such family, or a port outside 1 to 65535)
  *
  * Never blocks. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redirector_destination *out);
 
 /**
- * Removes the mapping of a peer for good; its connection goes on. REDIRECTOR_OK or as redirector_lookup(). Since: 0.1
+ * Removes the mapping of a peer for good. The connection itself goes on.
+ *
+ * @param r     the redirector
+ * @param peer  the peer's address, as for redirector_lookup()
+ * @return REDIRECTOR_OK, REDIRECTOR_NOT_FOUND or REDIRECTOR_INVALID_ARGUMENT, as redirector_lookup()
+ *
+ * Never blocks. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_forget(redirector *r, const redirector_address *peer);
 
 /**
- * Replaces the rules while running. Returns when the engine has taken them over: milliseconds, at most 1 s.
+ * Replaces the rules of a running redirector.
  *
- * @param rules  `count` of them; copied. NULL with count 0: no rules
+ * @param r      the redirector
+ * @param rules  `count` rules; copied. NULL with count 0: no rules
+ * @param count  number of rules, 0 to 256
  * @return REDIRECTOR_OK; REDIRECTOR_INVALID_ARGUMENT or REDIRECTOR_NO_MEMORY (the former rules stay);
- *         REDIRECTOR_NOT_RUNNING. Since: 0.1
+ *         REDIRECTOR_NOT_RUNNING
+ *
+ * Returns when the engine uses them. Blocks for milliseconds, at most 1 s. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count);
 
@@ -342,45 +406,48 @@ enum redirector_flow_kind {
 };
 
 enum redirector_flow_state {
-    REDIRECTOR_FLOW_OPENING = 1, /**< its first packet is not answered yet */
-    REDIRECTOR_FLOW_OPEN = 2,    /**< established, half-closed included */
+    REDIRECTOR_FLOW_OPENING = 1, /**< its SYN is not answered yet */
+    REDIRECTOR_FLOW_OPEN    = 2, /**< established, half-closed included */
     REDIRECTOR_FLOW_CLOSING = 3, /**< reset, or closed by both ends; its last packets are still translated */
 };
 
 /**
- * A redirected connection that lives. "Up" is the way from the end that opened it to the end that accepted it. Bytes are
- * those of the stream, what is sent again counting once; packets are all packets.
+ * A redirected connection that exists now. "Up" is the direction from the end that opened it to the end that accepted
+ * it. Bytes are those of the stream, so that retransmissions count once; packets are all packets. Set `size` in the
+ * first element of an array before the call.
  */
 typedef struct redirector_flow {
-    uint32_t size; /**< in, in the first element of the array: sizeof(redirector_flow); out: the same in each element */
-    uint32_t pid;  /**< process that opened the connection (outgoing) or owns the listener (incoming) */
-    uint32_t kind; /**< redirector_flow_kind */
+    uint32_t size;                  /**< in, first element: sizeof(redirector_flow); out: the same in each element */
+    uint32_t pid;                   /**< process that opened the connection, or owns the listener (incoming) */
+    uint32_t kind;                  /**< redirector_flow_kind */
     uint32_t state;                 /**< redirector_flow_state */
-    redirector_address client;      /**< the end that opened it, as it sees itself */
+    redirector_address client;      /**< the end that opened it, as that end sees itself */
     redirector_address destination; /**< where it was going */
-    redirector_address peer; /**< the peer that the proxy sees; redirector_lookup() and redirector_forget() take it */
+    redirector_address peer;        /**< the peer that the proxy sees, as redirector_lookup() takes it */
     uint64_t bytes_up;
     uint64_t bytes_down;
     uint64_t packets_up;
     uint64_t packets_down;
-    uint64_t opened_ms; /**< when it was opened: milliseconds since 1970-01-01 UTC, by the clock as it is set now */
-    uint64_t age_ms;    /**< how long ago that was; not affected by changes of the clock */
+    uint64_t opened_ms;             /**< when it was opened: milliseconds since 1970-01-01 UTC, by the clock as it is
+                                         set now */
+    uint64_t age_ms;                /**< milliseconds since then; not affected by changes of the clock */
 } redirector_flow;
 
 /**
- * Lists the redirected connections that live.
+ * Lists the redirected connections that exist now, in no particular order.
  *
- * @param flows     array of `capacity` elements, the caller's; flows[0].size must be sizeof(redirector_flow). NULL with
- *                  capacity 0: only counts
- * @param capacity  how many there is room for
- * @param total     out: how many there are. The first min(capacity, total) elements are filled in, in no particular
- *                  order; the others stay as they are
- * @return REDIRECTOR_OK, also when not all found room; REDIRECTOR_INVALID_ARGUMENT (nothing is written);
+ * @param r         the redirector
+ * @param flows     array of `capacity` elements; flows[0].size must be sizeof(redirector_flow). NULL with capacity 0:
+ *                  only count
+ * @param capacity  number of elements of the array
+ * @param total     out: number of connections. The first min(capacity, total) elements are filled in; the others stay
+ *                  as they are
+ * @return REDIRECTOR_OK, also if the array was too small; REDIRECTOR_INVALID_ARGUMENT (nothing is written);
  *         REDIRECTOR_NO_MEMORY or REDIRECTOR_NOT_RUNNING (stopped, or the engine does not answer): then *total is 0
  *
- * The engine's thread copies them in small portions between packets, so that traffic is not held up: each element is
- * consistent in itself, but a connection that begins or ends during the call may be in the list or not. Blocks for
- * milliseconds, at most 1 s for each portion. Since: 0.1
+ * The engine copies them in small portions between packets, so that traffic is not delayed: each element is consistent
+ * in itself, but a connection that begins or ends during the call may be in the list or not. Blocks for milliseconds,
+ * at most 1 s for each portion. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_list_flows(redirector *r, redirector_flow *flows, uint32_t capacity,
                                               uint32_t *total);
@@ -390,36 +457,49 @@ REDIRECTOR_API uint32_t redirector_list_flows(redirector *r, redirector_flow *fl
  * than that is filled in.
  */
 typedef struct redirector_stats {
-    uint32_t size;              /**< in: sizeof(redirector_stats) */
-    uint32_t flows_live;        /**< redirected connections at this moment */
-    uint64_t flows_total;       /**< connections redirected since the start */
-    uint64_t flows_refused;     /**< connections that passed because the table was full */
-    uint64_t packets_seen;      /**< packets that the driver handed over */
-    uint64_t packets_passed;    /**< sent on as they came */
-    uint64_t packets_rewritten; /**< sent on with other addresses */
-    uint64_t packets_held;      /**< first packets that waited for their owner */
-    uint64_t packets_dropped; /**< dropped by a stated rule (a retransmission of a held packet, a flow reset by stop) */
-    uint64_t packets_malformed; /**< not understood, and therefore passed */
-    uint64_t proxy_missing; /**< connections that passed or were refused because nothing listened on the proxy's port */
-    uint64_t hold_timeouts; /**< held packets whose owner stayed unknown; they passed */
-    uint64_t hold_refused;  /**< first packets that passed because too many were held already */
-    uint64_t send_errors;   /**< packets that the driver refused to send */
-    uint64_t receive_errors; /**< receives that failed; the next ones were tried all the same */
-    uint64_t events_seen;    /**< socket events from the driver */
-    uint64_t lookups_hit;    /**< lookups that found a connection */
-    uint64_t lookups_missed; /**< lookups that found none */
-    uint64_t log_lines_lost; /**< log lines dropped because the log could not keep up */
-    /* How long packets waited in the driver's queue, from its time stamp until the engine took them, microseconds: */
-    uint64_t queue_delay_last_us; /**< the oldest packet of the latest batch */
+    uint32_t size;                /**< in: sizeof(redirector_stats) */
+    uint32_t flows_live;          /**< redirected connections that exist now */
+    uint64_t flows_total;         /**< connections redirected since the start */
+    uint64_t flow_table_full;     /**< connections that passed unredirected because the table was full */
+    uint64_t packets_seen;        /**< packets received from the driver */
+    uint64_t packets_passed;      /**< packets sent on unchanged */
+    uint64_t packets_rewritten;   /**< packets sent on with other addresses */
+    uint64_t packets_held;        /**< SYNs that were held until their owner was known */
+    uint64_t packets_dropped;     /**< packets dropped on purpose: retransmissions of a held SYN, connections reset by
+                                       stop */
+    uint64_t packets_malformed;   /**< packets that could not be parsed, and therefore passed */
+    uint64_t proxy_not_listening; /**< connections that passed or were refused because nothing listened on the proxy's
+                                       port */
+    uint64_t hold_timeouts;       /**< held SYNs that passed because their owner was not known in time */
+    uint64_t hold_overflows;      /**< SYNs that passed because too many were held already */
+    uint64_t send_errors;         /**< packets that the driver refused to send */
+    uint64_t receive_errors;      /**< receives that failed; receiving went on all the same */
+    uint64_t events_seen;         /**< socket events received from the driver */
+    uint64_t lookups_hit;         /**< lookups that found a connection */
+    uint64_t lookups_missed;      /**< lookups that found none */
+    uint64_t log_lines_dropped;   /**< log lines dropped because the log could not keep up */
+    /* Time that packets waited in the driver's queue, from its time stamp until the engine took them, microseconds: */
+    uint64_t queue_delay_last_us; /**< of the oldest packet of the latest batch */
     uint64_t queue_delay_max_us;  /**< the longest since the start */
     uint64_t queue_delay_mean_us; /**< the mean of all packets since the start */
-    uint64_t cover_waits;         /**< first packets that waited until the driver's filter covered their port */
-    uint64_t filter_swaps;        /**< how often the driver's filter was replaced by one for other ports */
-    uint64_t watchdog_trips; /**< how often the watchdog closed the driver's handles: the engine made no progress */
+    uint64_t capture_waits;       /**< SYNs that were held until the driver's filter captured their port */
+    uint64_t filter_replacements; /**< times that the driver's filter was replaced by one for other ports */
+    uint64_t watchdog_trips;      /**< times that the watchdog closed the driver's handles, because the engine made no
+                                       progress */
 } redirector_stats;
 
-/** Fills in the counters. REDIRECTOR_OK or REDIRECTOR_INVALID_ARGUMENT. Never blocks. Since: 0.1 */
+/**
+ * Reads the counters.
+ *
+ * @param r      the redirector, also after it was stopped
+ * @param stats  out: the counters
+ * @return REDIRECTOR_OK, or REDIRECTOR_INVALID_ARGUMENT (NULL or unknown size)
+ *
+ * Blocks only while another call is in redirector_stop(). Since: 0.1
+ */
 REDIRECTOR_API uint32_t redirector_get_stats(redirector *r, redirector_stats *stats);
+
+/* clang-format on */
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
 # The archive for Keploy, build/mingw-release/keploy/libwindows_redirector.a (or that of the build folder given): what
-# it exports, whether it links as Keploy links it (cgo, the same link line and prototypes), and all modes at work, in a
+# it exports, whether it links as Keploy links it (cgo, the same link line and prototypes), and whether all modes work, in a
 # lab of its own (lab/lab). Prints a line per test and ends "N passed, N failed".
 set -u
 
@@ -10,6 +10,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 archive=${1:-$root/build/mingw-release}/keploy/libwindows_redirector.a
 # shellcheck source=../lab/lib/suite.sh
 . "$root/lab/lib/suite.sh" kep
+# shellcheck source=../tests/lab/checks.sh
+. "$root/tests/lab/checks.sh"
 
 [ -f "$archive" ] || give_up "$archive is missing; build the CMake preset mingw-release"
 need_lab
@@ -24,28 +26,14 @@ printf 'module keploytest\n\ngo 1.19\n' >"$work/program/go.mod"
 raise_lab
 cp "$work/keploy_test.exe" "$stage/"
 
-# To a file, not a pipe: Wine's background services inherit the output and would keep a pipe open.
-timeout 180 "$root/lab/lab" wine keploy_test.exe >"$work/out" 2>&1 </dev/null
-status=$?
-
-passed=$(grep -c '^ok ' "$work/out")
-failed=$(grep -c '^FAIL ' "$work/out")
-if ! tr -d '\r' <"$work/out" | tail -1 | grep -qx "$passed passed, $failed failed"; then
-    sed 's/^/    /' "$work/out" | tail -40
-    echo "FAIL ended with status $status"
-    failed=$((failed + 1))
-fi
-tr -d '\r' <"$work/out" | grep -E '^(ok|FAIL) '
-
-ok() { passed=$((passed + 1)); echo "ok $1"; }
-fail() { failed=$((failed + 1)); echo "FAIL $1"; }
+windows_checks 180 keploy_test.exe
 
 # With debug on, the log has a line where a connection begins; without, only where it ends.
 if [ "$(grep -c 'redirected$' "$stage/windows_redirector.log")" = 5 ]; then
-    ok "debug: the log tells of each connection's beginning, and only in the run with debug on"
+    ok "debug: the log has each connection's beginning, and only in the run with debug on"
 else
-    fail "debug: $(grep -c 'redirected$' "$stage/windows_redirector.log") lines in the log, not 5"
-    sed 's/^/    /' "$stage/windows_redirector.log" | tail -30
+    fail "debug: $(grep -c 'redirected$' "$stage/windows_redirector.log") lines in the log, not 5" \
+        "$stage/windows_redirector.log"
 fi
 starts=$(x86_64-w64-mingw32-nm --defined-only "$archive" 2>/dev/null | grep -c ' T start_redirector$')
 if [ "$starts" = 1 ]; then
@@ -64,6 +52,4 @@ if LC_ALL=C x86_64-w64-mingw32-nm "$archive" 2>/dev/null | grep -qE ' U __imp_(W
 else
     ok "the archive asks the linker for neither WinDivert nor iphlpapi"
 fi
-
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+closing_count

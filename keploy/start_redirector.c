@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * start_redirector() as Keploy calls it: six arguments, the last two being what it is about and how much to log.
+ * Theory of operation: start_redirector() as Keploy calls it has six arguments; the last two are the mode and whether to
+ * log more.
  *
- * This file stands in for src/classic_start.c in an archive of its own; everything else in there is the same. So the
- * public header's four-argument declaration must not be seen here under its name.
+ * This file replaces src/classic_start.c in a separate archive; all else is the same. The public header's declaration
+ * with four arguments is hidden here under another name.
  */
 #define start_redirector start_redirector_of_the_header
 #include "classic.h"
@@ -17,8 +18,8 @@ unsigned int start_redirector(unsigned int client_pid, unsigned int agent_pid, u
                               unsigned int incoming_proxy, unsigned int mode, unsigned int debug);
 
 /*
- * The client is Keploy's own process, which starts the program under test: it is a root, but itself not redirected. So
- * is the agent, because programs can be its descendants, too.
+ * The client is Keploy's own process, which starts the program under test: it is a root, but is not redirected itself.
+ * The agent is another such root, because programs can be its descendants, too.
  */
 unsigned int start_redirector(unsigned int client_pid, unsigned int agent_pid, unsigned int proxy_port,
                               unsigned int incoming_proxy, unsigned int mode, unsigned int debug)

@@ -99,7 +99,7 @@ build_client() {
         "$root/demo/winsock_fetch.c" -static -lws2_32 -lbcrypt
 }
 
-# The programs beside the package's own, in the lab; the driver is the lab's.
+# The programs beside the package's own, in the lab.
 stage_programs() {
     stage=$("$lab" path)/win/package
     cp -r "$package/bin" "$stage" && cp "$programs"/*.exe "$stage" &&

@@ -83,7 +83,10 @@ step "layout of ${#c_files[@]} C files" clang-format --dry-run -Werror "${c_file
 step "clang-tidy on the library, the program and the fuzz targets" check_tidy
 step "cppcheck on the library" check_cppcheck
 step "gcc -fanalyzer on the library" check_analyzer
+step "the order of the engine's files" scripts/check_engine_order.py
 step "the tests that SECURITY.md names" scripts/check_security_tests.py
+step "rule codes, and the tests of each rule" scripts/check_rules.py
+step "links, limits and status codes in documents" scripts/check_docs.py
 step "shellcheck of ${#scripts[@]} scripts" shellcheck -x -S warning -P SCRIPTDIR -P lab/lib "${scripts[@]}"
 step "GitHub workflows" packaging/lint_workflows.sh
 step "gofmt" check_gofmt

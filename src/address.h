@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/** @file address.h  Addresses as the engine has them, and as the public header has them. */
+/** @file address.h  Converts the engine's addresses to those of the public header. */
 #ifndef ADDRESS_H
 #define ADDRESS_H
 

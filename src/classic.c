@@ -2,8 +2,8 @@
 /*
  * The classic calls, and the one process-wide instance behind them.
  *
- * Starting and stopping take turns under `turn`. Lookups only take `pointer_lock`, and only for as long as they read
- * one entry, so that neither a slow start nor a stop keeps them waiting, and no instance goes away under them.
+ * Theory of operation: `lifecycle_lock` serializes start and stop. Lookups only take `pointer_lock`, and only while
+ * they read one entry: they never wait for a start or a stop, and the instance is not freed while a lookup uses it.
  */
 #include "classic.h"
 
@@ -12,10 +12,8 @@
 
 #include <windows.h>
 
-enum { PORT_MAX = 65535 };
-
 static struct {
-    SRWLOCK turn, pointer_lock;
+    SRWLOCK lifecycle_lock, pointer_lock;
     redirector *instance;
     redirector_error last_error; /* under pointer_lock */
 } classic = {SRWLOCK_INIT, SRWLOCK_INIT, NULL, {.size = sizeof(redirector_error)}};
@@ -32,7 +30,7 @@ uint32_t classic_start(const redirector_config *config)
 {
     redirector_error error = {.size = sizeof error};
     error_clear(&error);
-    AcquireSRWLockExclusive(&classic.turn);
+    AcquireSRWLockExclusive(&classic.lifecycle_lock);
     redirector *instance = classic.instance;
     if (instance) {
         error_set(&error, REDIRECTOR_ALREADY_RUNNING, 0, NULL);
@@ -40,7 +38,7 @@ uint32_t classic_start(const redirector_config *config)
         redirector_start(config, &instance, &error);
     }
     classic_set(instance, &error);
-    ReleaseSRWLockExclusive(&classic.turn);
+    ReleaseSRWLockExclusive(&classic.lifecycle_lock);
     return error.code == REDIRECTOR_OK;
 }
 
@@ -48,9 +46,9 @@ uint32_t classic_refuse(redirector_status status, const char *detail)
 {
     redirector_error error = {.size = sizeof error};
     error_set(&error, status, 0, detail);
-    AcquireSRWLockExclusive(&classic.turn);
+    AcquireSRWLockExclusive(&classic.lifecycle_lock);
     classic_set(classic.instance, &error);
-    ReleaseSRWLockExclusive(&classic.turn);
+    ReleaseSRWLockExclusive(&classic.lifecycle_lock);
     return 0;
 }
 
@@ -58,7 +56,7 @@ uint32_t stop_redirector(void)
 {
     redirector_error error = {.size = sizeof error};
     error_clear(&error);
-    AcquireSRWLockExclusive(&classic.turn);
+    AcquireSRWLockExclusive(&classic.lifecycle_lock);
     redirector *instance = classic.instance;
     classic_set(NULL, &error); /* lookups miss from here on */
     if (instance && redirector_stop(instance) != REDIRECTOR_OK) {
@@ -66,7 +64,7 @@ uint32_t stop_redirector(void)
         classic_set(NULL, &error);
     }
     redirector_free(instance);
-    ReleaseSRWLockExclusive(&classic.turn);
+    ReleaseSRWLockExclusive(&classic.lifecycle_lock);
     return error.code == REDIRECTOR_OK;
 }
 

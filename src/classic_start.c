@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* start_redirector() as the public header has it. In a file of its own, because Keploy's archive has another. */
+/* start_redirector() as the public header declares it, in a file of its own: Keploy's archive replaces this file. */
 #include "classic.h"
 
 uint32_t start_redirector(uint32_t client_pid, uint32_t agent_pid, uint32_t proxy_port, uint32_t incoming_proxy)

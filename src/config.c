@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: a structure that begins with its size grows at its end. A program that was built with an earlier
- * header hands in an earlier size; it is copied as far as it goes, over zeroes, and 0 is the default of every field. A
- * size that never was is an error of the caller, or a library older than the program: both had better know.
+ * header passes an earlier size; that many bytes are copied over zeroes, and 0 is the default of every field. Any other
+ * size is refused: it is an error of the caller, or the program is newer than the library.
  */
 #include "config.h"
+
+#include "engine/types.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <windows.h>
 
-enum { PORT_MAX = 65535, HOLD_MS_MAX = 1000, LOOK_MS_MIN = 100, LOOK_MS_MAX = 600000, ROOTS_MAX = 64 };
+enum { HOLD_TIMEOUT_MS_MAX = 1000, SCAN_INTERVAL_MS_MIN = 100, SCAN_INTERVAL_MS_MAX = 600000, ROOTS_MAX = 64 };
 
 static redirector_status invalid(char detail[CONFIG_DETAIL_SIZE], const char *text)
 {
@@ -21,7 +23,7 @@ static redirector_status invalid(char detail[CONFIG_DETAIL_SIZE], const char *te
 
 static redirector_status check_numbers(const redirector_config *c, char detail[CONFIG_DETAIL_SIZE])
 {
-    const uint32_t known_flags = REDIRECTOR_LEAVE_FLOWS | REDIRECTOR_REFLECT | REDIRECTOR_REFUSE |
+    const uint32_t known_flags = REDIRECTOR_KEEP_FLOWS_ON_STOP | REDIRECTOR_REFLECT | REDIRECTOR_FAIL_CLOSED |
                                  REDIRECTOR_DESCENDANTS_ONLY | REDIRECTOR_UNLOAD_DRIVER;
     if (c->proxy_port > PORT_MAX || c->incoming_port > PORT_MAX) {
         return REDIRECTOR_PORT_INVALID;
@@ -32,14 +34,15 @@ static redirector_status check_numbers(const redirector_config *c, char detail[C
     if (c->flags & ~known_flags) {
         return invalid(detail, "unknown flags");
     }
-    if (c->hold_ms > HOLD_MS_MAX) {
-        return invalid(detail, "hold_ms is above 1000");
+    if (c->hold_timeout_ms > HOLD_TIMEOUT_MS_MAX) {
+        return invalid(detail, "hold_timeout_ms is above 1000");
     }
     if (c->log_level > REDIRECTOR_LOG_DEBUG) {
         return invalid(detail, "no such log level");
     }
-    if (c->look_ms && (c->look_ms < LOOK_MS_MIN || c->look_ms > LOOK_MS_MAX)) {
-        return invalid(detail, "look_ms is not within 100 to 600000");
+    if (c->scan_interval_ms &&
+        (c->scan_interval_ms < SCAN_INTERVAL_MS_MIN || c->scan_interval_ms > SCAN_INTERVAL_MS_MAX)) {
+        return invalid(detail, "scan_interval_ms is not within 100 to 600000");
     }
     if (c->root_count > ROOTS_MAX) {
         return invalid(detail, "more than 64 roots");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/** @file config.h  The caller's configuration and rules: checked, and turned into the library's own. */
+/** @file config.h  Checks the caller's configuration and rules, and copies them into the library's own. */
 #ifndef CONFIG_H
 #define CONFIG_H
 
@@ -9,8 +9,8 @@
 enum { CONFIG_DETAIL_SIZE = 120 };
 
 /**
- * Copies the configuration, whatever size of it the caller knows, with defaults filled in where they are the same for
- * all. Not OK: `detail` says which argument is wrong, if the status does not.
+ * Copies a configuration of any published size, and fills in the agent's default. Not OK: `detail` says which argument
+ * is wrong, unless the status does.
  */
 redirector_status config_take(const redirector_config *in, redirector_config *out, char detail[CONFIG_DETAIL_SIZE]);
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Error texts: "<what the status says>: <detail> (Windows error 5: Access is denied)".
+ * Theory of operation: an error text is "<text of the status>: <detail> (Windows error 5: Access is denied)".
  *
- * The field is short and a detail may be a path of 32767 characters, so the detail is what gets cut: the advice at
- * the front and the number at the end are what a person needs. Windows' own text comes in the user's language,
- * hence the number beside it.
+ * The field is short and a detail may be a path of 32767 characters. So the detail is truncated, and the advice before
+ * it and the number after it are kept. The number is there because Windows' own text is in the user's language.
  */
 #include "error.h"
 
@@ -17,7 +16,7 @@
 
 enum { FIELD_SIZE = sizeof((redirector_error *)0)->text };
 
-/* Room stays for a detail and the number. */
+/* This leaves room for a detail and the number. */
 #define STATUS_FITS(name, number, text) static_assert(sizeof(text) < FIELD_SIZE - 100, #name);
 REDIRECTOR_STATUS_LIST(STATUS_FITS)
 #undef STATUS_FITS

@@ -22,8 +22,8 @@ redirector_status error_status(uint32_t os_error, redirector_status otherwise);
 void error_clear(redirector_error *error);
 
 /**
- * Copies as much as the caller's structure holds; false when `to` is NULL or its size is none we know. `from` may be
- * NULL: only checks.
+ * Copies an error to the caller's structure; false when `to` is NULL or its size is unknown. `from` NULL: only
+ * checks.
  */
 bool error_copy(redirector_error *to, const redirector_error *from);
 

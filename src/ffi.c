@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The extended calls: they check what they are given, convert it, and hand it to the service.
+ * Theory of operation: the extended calls check their arguments, convert them, and call the service.
  */
 #include "address.h"
 #include "config.h"
 #include "engine/destinations.h"
 #include "service.h"
+#include "statistics.h"
 
 #include <stddef.h>
 #include <stdio.h>
 
-enum { PORT_MAX = 65535 };
-
-/* ---- checks and conversions ---- */
+/* ---- checks and conversions */
 
 /* false: not an address. `peer` becomes a tuple whose src is the peer. */
 static bool peer_from_public(const redirector_address *a, struct tuple *peer)
@@ -25,7 +24,7 @@ static bool peer_from_public(const redirector_address *a, struct tuple *peer)
     return true;
 }
 
-/* ---- the extended calls ---- */
+/* ---- the extended calls */
 
 uint32_t redirector_start(const redirector_config *config, redirector **out, redirector_error *error)
 {
@@ -40,7 +39,7 @@ uint32_t redirector_start(const redirector_config *config, redirector **out, red
         snprintf(detail, sizeof detail, "`out` is NULL");
     }
     if (status == REDIRECTOR_OK && error && !error_copy(error, NULL)) {
-        status = REDIRECTOR_INVALID_ARGUMENT; /* and nowhere to say more */
+        status = REDIRECTOR_INVALID_ARGUMENT; /* and there is no place for a text */
     }
     if (status == REDIRECTOR_OK) {
         status = config_take_rules(copy.rules, copy.rule_count, &rules, detail);
@@ -135,7 +134,7 @@ uint32_t redirector_get_stats(redirector *r, redirector_stats *stats)
         return REDIRECTOR_INVALID_ARGUMENT;
     }
     redirector_stats all = {.size = stats->size};
-    service_stats(r, &all);
+    statistics_read(r, &all);
     memcpy(stats, &all, stats->size);
     return REDIRECTOR_OK;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The list of live connections: portions of the flow table, copied on the engine's thread between two batches of
- * packets, and turned into what the public header promises on the caller's.
+ * Theory of operation: the list of connections is read in portions of the flow table, which are copied on the engine's
+ * thread between two batches of packets, and converted to the public structure on the caller's thread.
  */
 #include "address.h"
-#include "engine/flow_list.h"
-#include "service_internal.h"
+#include "host.h"
 
 #include <stdlib.h>
 
@@ -14,16 +13,16 @@ struct portion {
     struct flow_view flows[FLOW_LIST_SLOTS];
 };
 
-/* What is the same for all of one list. */
+/* The same for all connections of one list. */
 struct listing {
     uint64_t now_ms;      /* on the engine's clock */
-    uint64_t now_unix_ms; /* the same moment on that of people */
+    uint64_t now_unix_ms; /* the same moment as Unix time */
 };
 
 static void copy_portion(redirector *r, void *context)
 {
     struct portion *p = context;
-    p->next = flow_list(r->engine, p->from, p->flows, &p->count);
+    p->next = engine_list_flows(r->engine, p->from, p->flows, &p->count);
 }
 
 static uint64_t unix_now_ms(void)
@@ -40,7 +39,7 @@ static redirector_flow flow_to_public(const struct flow_view *f, const struct li
                                       [FLOW_OPEN] = REDIRECTOR_FLOW_OPEN,
                                       [FLOW_CLOSING] = REDIRECTOR_FLOW_CLOSING};
     const struct tuple *t = &f->original;
-    uint64_t age_ms = l->now_ms > f->opened_ms ? l->now_ms - f->opened_ms : 0; /* it can be younger than the list */
+    uint64_t age_ms = l->now_ms > f->opened_ms ? l->now_ms - f->opened_ms : 0; /* it can have begun after `now_ms` */
     return (redirector_flow){
         .size = sizeof(redirector_flow),
         .pid = f->pid,
@@ -60,7 +59,7 @@ static redirector_flow flow_to_public(const struct flow_view *f, const struct li
 
 redirector_status service_list_flows(redirector *r, redirector_flow *out, uint32_t capacity, uint32_t *total)
 {
-    struct listing listing = {loop_now_ms(), unix_now_ms()};
+    struct listing listing = {host_now_ms(), unix_now_ms()};
     struct portion *p = malloc(sizeof *p);
     *total = 0;
     if (!p) {

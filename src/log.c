@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The log: a bounded ring of lines with many writers, and a thread that empties it.
+ * Theory of operation: the log is a bounded ring of lines with many writers, and a thread that empties it.
  *
- *   log_line() ──→ slot (sequence says whose turn it is) ──→ writer thread ──→ file, callback
+ *   log_line() ──→ slot (its sequence number gives its state) ──→ writer thread ──→ file, callback
  *
- * A slot is free for the writer at position p when its sequence is p, filled when it is p + 1; emptied, it becomes
- * p + LOG_RING_LINES, the turn of the next round. So writers need one compare-and-swap to get a slot and never
- * wait: for each other, for the thread, or for the disk (S5). A full ring costs the line, and a count.
+ * The slot of position p is free when its sequence is p, and filled when it is p + 1; emptying it sets p +
+ * LOG_RING_LINES, which is free for the next round. So writers claim a slot with one compare-and-swap and never wait:
+ * not for each other, the thread, or the disk (S5). When the ring is full, the line is dropped and counted.
  *
- * The thread sleeps on an event. Setting an event is a system call, so writers do it only when the thread has said
- * that it is about to sleep.
+ * The thread sleeps on an event. Setting an event is a system call, so writers set it only when the thread has
+ * announced that it is about to sleep.
  */
 #include "log.h"
 
@@ -35,15 +35,15 @@ struct slot {
     char text[LOG_LINE_MAX];
 };
 
-/* Who may call the callback: log_close() ends it for good, whatever the thread is doing. */
+/* Whether the callback may be called: log_close() forbids it for good, whatever the thread is doing. */
 enum callback_state { CALLBACK_IDLE, CALLBACK_RUNNING, CALLBACK_OVER };
 
 struct log {
     struct slot ring[LOG_RING_LINES];
-    _Atomic uint32_t tail;  /* next position to fill */
-    uint32_t head;          /* next position to empty; the thread's */
-    _Atomic uint64_t lost;  /* lines */
-    uint64_t lost_reported; /* the thread's */
+    _Atomic uint32_t tail;     /* next position to fill */
+    uint32_t head;             /* next position to empty; the thread's */
+    _Atomic uint64_t dropped;  /* lines */
+    uint64_t dropped_reported; /* the thread's */
     uint32_t level;
     struct log_file *file; /* NULL: none */
     redirector_log_fn *fn; /* NULL: none */
@@ -51,7 +51,7 @@ struct log {
     _Atomic int callback;
     _Atomic bool sleeping; /* the thread is about to wait for `bell` */
     _Atomic bool closing;
-    _Atomic int owners; /* log_close() and the thread; the last one frees */
+    _Atomic int owners; /* log_close() and the thread; the last to release it frees it */
     HANDLE bell;
     HANDLE thread;
     char batch[BATCH_BYTES]; /* lines on their way to the file */
@@ -61,7 +61,7 @@ struct log {
 
 static const char *const level_names[] = {"", "", "ERROR", "WARN ", "INFO ", "DEBUG"};
 
-/* ---- the thread ---- */
+/* ---- the thread */
 
 static void release(struct log *log)
 {
@@ -88,7 +88,7 @@ static size_t format_stamp(char *out, size_t size, const FILETIME *time, uint32_
 static void flush(struct log *log)
 {
     if (log->batch_bytes && !log_file_write(log->file, log->batch, log->batch_bytes)) {
-        atomic_fetch_add(&log->lost, log->batch_lines);
+        atomic_fetch_add(&log->dropped, log->batch_lines);
     }
     log->batch_bytes = 0;
     log->batch_lines = 0;
@@ -138,16 +138,17 @@ static bool drain(struct log *log)
     return log->head != begin;
 }
 
-/* Says how many lines are missing. A file that still cannot be written gets the note later. */
-static void report_lost(struct log *log)
+/* Logs how many lines were dropped; later, while the file cannot be written. */
+static void report_dropped(struct log *log)
 {
-    uint64_t lost = atomic_load(&log->lost);
-    if (lost == log->lost_reported) {
+    uint64_t dropped = atomic_load(&log->dropped);
+    if (dropped == log->dropped_reported) {
         return;
     }
     struct slot note = {.level = REDIRECTOR_LOG_WARN};
     GetSystemTimePreciseAsFileTime(&note.time);
-    snprintf(note.text, sizeof note.text, "log lines lost: %llu", (unsigned long long)(lost - log->lost_reported));
+    snprintf(note.text, sizeof note.text, "log lines dropped: %llu",
+             (unsigned long long)(dropped - log->dropped_reported));
     if (log->file) {
         char line[STAMP_MAX + LOG_LINE_MAX];
         size_t length = format_stamp(line, STAMP_MAX, &note.time, note.level);
@@ -156,7 +157,7 @@ static void report_lost(struct log *log)
             return;
         }
     }
-    log->lost_reported = lost;
+    log->dropped_reported = dropped;
     call_back(log, note.level, note.text);
 }
 
@@ -167,7 +168,7 @@ static DWORD WINAPI writer(void *argument)
         bool closing = atomic_load(&log->closing); /* read first: what was queued before it was set is drained */
         bool drained = drain(log);
         if (drained) {
-            report_lost(log);
+            report_dropped(log);
         }
         if (closing) {
             break;
@@ -177,18 +178,18 @@ static DWORD WINAPI writer(void *argument)
         }
         atomic_store(&log->sleeping, true);
         uint32_t sequence = atomic_load(&log->ring[log->head % LOG_RING_LINES].sequence);
-        if (sequence == log->head + 1 || atomic_load(&log->closing)) { /* a line came before the flag was seen */
+        if (sequence == log->head + 1 || atomic_load(&log->closing)) { /* a line was queued before the flag was set */
             atomic_store(&log->sleeping, false);
         } else {
             WaitForSingleObject(log->bell, INFINITE);
         }
     }
-    report_lost(log);
+    report_dropped(log);
     release(log);
     return 0;
 }
 
-/* ---- opening and closing ---- */
+/* ---- opening and closing */
 
 /* Value of an environment variable in UTF-8, to be freed; NULL when it is not set. */
 static char *environment(const wchar_t *name)
@@ -264,7 +265,7 @@ struct log *log_open(const char *path, uint32_t level, redirector_log_fn *fn, vo
     log->fn = fn;
     log->context = context;
     log->level = level == REDIRECTOR_LOG_DEFAULT ? level_from_environment() : level;
-    if (log->level == REDIRECTOR_LOG_OFF) { /* no file either: nobody wants to see an empty one */
+    if (log->level == REDIRECTOR_LOG_OFF) { /* nor a file, which would stay empty */
         return log;
     }
     if (!open_file(log, path, error)) {
@@ -290,7 +291,7 @@ void log_close(struct log *log)
         atomic_store(&log->closing, true);
         SetEvent(log->bell);
         if (WaitForSingleObject(thread, CLOSE_MS) != WAIT_OBJECT_0) {
-            /* The thread hangs in the file or in the callback. It keeps what it needs, its code included. */
+            /* The thread hangs in the file or in the callback. What it uses stays, its code included. */
             HMODULE self;
             GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
                                (LPCWSTR)(void *)writer, &self);
@@ -301,7 +302,7 @@ void log_close(struct log *log)
     release(log);
 }
 
-/* ---- writing ---- */
+/* ---- writing */
 
 bool log_wants(const struct log *log, uint32_t level)
 {
@@ -334,7 +335,7 @@ void log_line(struct log *log, uint32_t level, const char *format, ...)
     }
     struct slot *slot = claim_slot(log, &position);
     if (!slot) {
-        atomic_fetch_add(&log->lost, 1);
+        atomic_fetch_add(&log->dropped, 1);
         return;
     }
     va_list arguments;
@@ -352,7 +353,7 @@ void log_line(struct log *log, uint32_t level, const char *format, ...)
     }
 }
 
-uint64_t log_lines_lost(const struct log *log)
+uint64_t log_lines_dropped(const struct log *log)
 {
-    return log ? atomic_load(&log->lost) : 0;
+    return log ? atomic_load(&log->dropped) : 0;
 }

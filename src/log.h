@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file log.h
- * The log: lines are put into a bounded ring and written by a thread of their own, so that writing never blocks the
- * packet path (S5). When the ring is full, lines are dropped and counted; the count is logged when there is room
- * again.
+ * The log: lines are put into a bounded ring and written by a separate thread, so that logging never blocks the packet
+ * path (S5). When the ring is full, lines are dropped and counted; the count is logged when there is room again.
  *
  * File: opened for append, shared (several redirectors may write to one file); never through a link (a reparse point,
  * or a file with more than one name, is refused, S7); rotated to "<path>.1" at LOG_FILE_MAX. Level off: no file. A log
- * that cannot be written later on (disk full) never disturbs anything else.
+ * that can no longer be written (disk full) affects nothing else.
  */
 #ifndef LOG_H
 #define LOG_H
@@ -28,12 +27,12 @@ struct log;
 struct log *log_open(const char *path, uint32_t level, redirector_log_fn *fn, void *context, redirector_error *error);
 
 /**
- * Writes what is in the ring, ends the thread, closes the file. NULL is fine. Bounded: gives up on a file that hangs
- * after 200 ms.
+ * Writes what is in the ring, ends the thread, closes the file. NULL is fine. Takes at most 200 ms: a file that hangs
+ * is left to the thread.
  */
 void log_close(struct log *log);
 
-/** Whether a line of this level would be written: ask before costly formatting. */
+/** Whether a line of this level would be written; checked before costly formatting. */
 bool log_wants(const struct log *log, uint32_t level);
 
 /**
@@ -42,6 +41,7 @@ bool log_wants(const struct log *log, uint32_t level);
  */
 void log_line(struct log *log, uint32_t level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-uint64_t log_lines_lost(const struct log *log);
+/** Lines that were dropped or could not be written. Any thread; 0 for NULL. */
+uint64_t log_lines_dropped(const struct log *log);
 
 #endif

@@ -2,14 +2,14 @@
 /*
  * The log's file.
  *
- * An elevated program that appends to a file at a predictable path can be led, by a link put there, to write to a
- * file of a stranger's choice (S7). So the file is opened itself, never what a reparse point stands for, and after
- * the open it is made sure that it is a plain file with one name. A path that comes from the environment deserves less
- * trust still: an elevated program takes its environment from the user's registry, where any program of that user can
- * write. There a file must be new, empty or a log already, or it is left alone.
+ * Theory of operation: when an elevated program appends to a file at a predictable path, another program can put a link
+ * there and so choose the file that is written (S7). So the open never follows a reparse point, and the opened file is
+ * then checked to be a regular file with one name. A path from the environment is trusted less: an elevated program
+ * gets its environment from the user's registry, which any program of that user can write. A file at such a path must
+ * be new, empty or already a log, or it is refused.
  *
- * Several redirectors may write to one file: each write appends as a whole, and all of them let the others rename
- * it. Who finds the file too large looks whether the path already leads to a new one before he renames it.
+ * Several redirectors may write to one file: each write appends as a whole, and all of them open it so that the others
+ * can rename it. A redirector that finds the file too large reopens the path first, in case another has renamed it.
  */
 #include "log_file.h"
 
@@ -46,7 +46,7 @@ static bool is_a_log(HANDLE handle)
     return size == 0 || size == sizeof begin;
 }
 
-/* Why a file that could be opened is not written to; NULL: it is fine. */
+/* Why an opened file must not be written to; NULL: it may be. */
 static const char *refusal(HANDLE handle, bool only_a_log)
 {
     BY_HANDLE_FILE_INFORMATION info;
@@ -73,7 +73,7 @@ static bool open_handle(struct log_file *file, uint32_t *os_error, const char **
 {
     *os_error = ERROR_SUCCESS;
     *reason = NULL;
-    /* Anonymous: should the path lead to somebody's pipe, he does not get to act in our name. */
+    /* Anonymous: if the path is a pipe, its server cannot impersonate this process. */
     DWORD flags = FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT | SECURITY_ANONYMOUS;
     DWORD access = FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE | (file->only_a_log ? FILE_READ_DATA : 0);
     file->handle = CreateFileW(file->path, access, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
@@ -156,20 +156,20 @@ static bool reopen(struct log_file *file)
     return open_handle(file, &os_error, &reason);
 }
 
-/* Makes sure of an open file with room in it. */
+/* Ensures that the file is open and has room. */
 static bool make_room(struct log_file *file)
 {
     if (file->handle != INVALID_HANDLE_VALUE && !is_full(file)) {
         return true;
     }
-    if (!reopen(file)) { /* now it is the file at the path, which another redirector may have begun anew */
+    if (!reopen(file)) { /* the file at the path may be a new one, made by another redirector */
         return false;
     }
     if (!is_full(file)) {
         return true;
     }
     if (!MoveFileExW(file->path, file->rotated_path, MOVEFILE_REPLACE_EXISTING)) {
-        return false; /* bounded all the same: nothing is written until it can be moved */
+        return false; /* nothing is written until it can be renamed, so that its size stays bounded */
     }
     return reopen(file);
 }

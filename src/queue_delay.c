@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Theory of operation: the driver stamps each packet as it queues it, on the clock of QueryPerformanceCounter. A batch
- * leaves the queue as a whole, so one reading of that clock serves all its packets, and what is added up for them is
- * written once. Ticks become microseconds only when somebody asks.
+ * Theory of operation: the driver stamps each packet when it queues it, with the clock of QueryPerformanceCounter. A
+ * batch leaves the queue as a whole, so one reading of that clock serves all its packets, and their sum is written
+ * once. Ticks are converted to microseconds only on reading.
  */
 #include "queue_delay.h"
 

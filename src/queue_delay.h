@@ -15,7 +15,7 @@ struct queue_delay {
     _Atomic uint64_t last, max, sum, packets;
 };
 
-/** A batch that was taken at `now`. A time stamp that lies ahead counts as no delay. */
+/** Adds a batch that was taken at `now`. A time stamp after `now` counts as no delay. */
 void queue_delay_note(struct queue_delay *d, const struct divert_batch *batch, int64_t now);
 
 struct queue_delay_us {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Theory of operation: the engine belongs to its thread, and nothing in it is locked. Who wants something of it leaves
- * a request, wakes the thread, and waits. The request is on the asker's stack, so he must never leave while the thread
- * has it: it is in either's hands, and whoever swaps the pointer to NULL takes it. If the asker runs out of patience he
- * takes it back; if it is gone, the thread has it in hand, and done in a moment.
+ * Theory of operation: the engine belongs to its thread, and nothing in it is locked. Another thread that needs
+ * something of it stores a request, wakes the engine's thread, and waits. The request is on the requester's stack, so
+ * request_make() must not return while the engine's thread uses it. Ownership passes by the pointer: the thread that
+ * swaps it to NULL owns the request. After TIMEOUT_MS the requester tries to take it back; if it is gone, the engine's
+ * thread is executing it, and the requester waits for that to end.
  */
 #include "service_internal.h"
 
-enum { PATIENCE_MS = 1000 };
+enum { TIMEOUT_MS = 1000 };
 
 struct request {
     request_fn *run;
@@ -25,9 +26,9 @@ bool request_make(redirector *r, request_fn *run, void *context)
     atomic_store(&r->request, &request);
     SetEvent(r->wake);
     HANDLE ends[] = {request.done, r->thread};
-    WaitForMultipleObjects(2, ends, FALSE, PATIENCE_MS);
-    struct request *left = &request;
-    bool taken = !atomic_compare_exchange_strong(&r->request, &left, NULL);
+    WaitForMultipleObjects(2, ends, FALSE, TIMEOUT_MS);
+    struct request *expected = &request;
+    bool taken = !atomic_compare_exchange_strong(&r->request, &expected, NULL);
     if (taken) {
         WaitForSingleObject(request.done, INFINITE);
     }

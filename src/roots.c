@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: every process that the configuration names is identified by pid and creation time before the
+ * driver is opened, so that a wrong pid is an error of the start and has no effect.
+ */
 #include "roots.h"
 
 #include <stdio.h>

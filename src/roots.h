@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/** @file roots.h  Who is meant: the roots of the tree and the agent, identified before anything is opened (I5). */
+/** @file roots.h  The roots of the process tree and the agent, identified before anything is opened (I5). */
 #ifndef ROOTS_H
 #define ROOTS_H
 

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Theory of operation: start builds the parts in the order in which they depend on each other, and unwinds them in
- * reverse when one cannot be had. The socket layer is opened before the packet layer, so that no SYN is diverted
- * whose event was missed; processes and listeners that exist already are looked at after that, so that none falls
- * between.
+ * Theory of operation: start creates the parts in the order of their dependencies, and destroys them in reverse order
+ * when one fails. The socket layer is opened before the packet layer, so that no SYN is captured whose event was
+ * missed. Existing processes and listeners are read after the socket layer is open, so that none is missed in between.
  */
-#include "service_internal.h"
-
+#include "host.h"
 #include "roots.h"
+#include "statistics.h"
 
 #include <stdio.h>
 
-enum { PRIORITY = 817 }; /* of the socket layer's handle; see diversion.c */
-
 /*
- * Events are not free: each wakes the engine's thread. A CLOSE matters where it leaves nobody to listen: on the proxy's port,
- * and with incoming on anywhere. (A listener of the agent's elsewhere stays known until the next look, or until somebody else
- * listens there; meanwhile a connection to it finds nobody, whichever way it goes.)
+ * Each event wakes the engine's thread, so only those are requested that matter. A CLOSE matters if it ends a listener
+ * on the proxy's port, or with incoming connections on any port. (Another listener of the agent stays known until the
+ * next scan, or until another process listens there; a connection to it is refused meanwhile, redirected or not.)
  */
 static struct divert_ring *open_events(redirector *r, const redirector_config *config, redirector_error *error)
 {
@@ -26,7 +23,7 @@ static struct divert_ring *open_events(redirector *r, const redirector_config *c
     }
     snprintf(filter, sizeof filter,
              "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and remotePort == 0%s))", port);
-    return divert_open(r->api, filter, DIVERT_LAYER_SOCKET, PRIORITY, error);
+    return divert_open(r->api, filter, DIVERT_LAYER_SOCKET, DIVERT_PRIORITY_EVENTS, error);
 }
 
 enum { STOP_WAIT_MS = 850, STOP_FORCE_WAIT_MS = 100 }; /* together less than the second that is promised (S2) */
@@ -34,7 +31,7 @@ enum { STOP_WAIT_MS = 850, STOP_FORCE_WAIT_MS = 100 }; /* together less than the
 static void unwind(redirector *r)
 {
     watchdog_stop(r);
-    diversion_close(&r->diversion);
+    packet_handles_close(&r->packets);
     divert_close(r->events);
     process_job_close(r->job);
     tcptable_close(r->tcptable);
@@ -79,13 +76,13 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
         .proxy_port = (uint16_t)config->proxy_port,
         .incoming_port = (uint16_t)config->incoming_port,
         .reflect = config->flags & REDIRECTOR_REFLECT,
-        .refuse = config->flags & REDIRECTOR_REFUSE,
-        .look_ms = config->look_ms ? config->look_ms : ENGINE_LOOK_MS_DEFAULT,
-        .hold_ms = config->hold_ms ? config->hold_ms : ENGINE_HOLD_MS_DEFAULT,
+        .fail_closed = config->flags & REDIRECTOR_FAIL_CLOSED,
+        .scan_interval_ms = config->scan_interval_ms ? config->scan_interval_ms : ENGINE_SCAN_INTERVAL_MS_DEFAULT,
+        .hold_timeout_ms = config->hold_timeout_ms ? config->hold_timeout_ms : ENGINE_HOLD_TIMEOUT_MS_DEFAULT,
         .max_flows = ENGINE_FLOWS_DEFAULT,
         .seed = random_seed(r),
     };
-    struct engine_host host = loop_engine_host(r);
+    struct engine_host host = host_of(r);
     r->engine = engine_new(&engine, &host);
     r->tcptable = tcptable_open();
     r->wake = CreateEventW(NULL, FALSE, FALSE, NULL);
@@ -94,7 +91,7 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
         return false;
     }
     for (uint32_t i = 0; config->flags & REDIRECTOR_DESCENDANTS_ONLY && i < roots->count; i++) {
-        engine_spare_root(r->engine, roots->all[i]);
+        engine_exclude_root(r->engine, roots->all[i]);
     }
     engine_set_rules(r->engine, *rules);
     *rules = NULL;
@@ -116,12 +113,12 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     if (!r->job) {
         return false;
     }
-    loop_take_process_news(r);
-    engine_look_at_listeners(r->engine, loop_now_ms());
-    const struct cover *cover = engine_cover_wanted(r->engine, loop_now_ms());
-    bool ok = diversion_open(&r->diversion, r->api, cover, (uint16_t)config->proxy_port,
-                             (uint16_t)config->incoming_port, error);
-    engine_cover_replaced(r->engine, ok, loop_now_ms());
+    host_take_process_events(r);
+    engine_scan_listeners(r->engine, host_now_ms());
+    const struct capture_set *wanted = engine_capture_wanted(r->engine, host_now_ms());
+    bool ok = packet_handles_open(&r->packets, r->api, wanted, (uint16_t)config->proxy_port,
+                                  (uint16_t)config->incoming_port, error);
+    engine_capture_replaced(r->engine, ok, host_now_ms());
     return ok;
 }
 
@@ -136,7 +133,7 @@ static bool end_thread(redirector *r)
     if (WaitForSingleObject(r->thread, STOP_WAIT_MS) == WAIT_OBJECT_0) {
         return true;
     }
-    diversion_abandon(&r->diversion);
+    packet_handles_abandon(&r->packets);
     divert_abandon(r->events);
     r->forced = true;
     return WaitForSingleObject(r->thread, STOP_FORCE_WAIT_MS) == WAIT_OBJECT_0;
@@ -149,7 +146,8 @@ static bool start_thread(redirector *r, redirector_error *error)
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
         return false;
     }
-    SetThreadPriority(r->thread, THREAD_PRIORITY_HIGHEST); /* everybody's packets wait for this thread */
+    SetThreadPriority(r->thread,
+                      THREAD_PRIORITY_HIGHEST); /* the captured packets of all programs wait for this thread */
     if (!watchdog_start(r)) {
         end_thread(r);
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
@@ -195,12 +193,10 @@ redirector *service_start(const redirector_config *config, struct rules *rules, 
     return r;
 }
 
-static void fill_counters(redirector *r, redirector_stats *out);
-
 static void log_summary(redirector *r)
 {
     redirector_stats s;
-    fill_counters(r, &s);
+    statistics_counters(r, &s);
     log_line(r->log, REDIRECTOR_LOG_INFO,
              "stopped: %llu connections redirected, %llu packets seen, %llu passed, %llu rewritten, %llu dropped",
              (unsigned long long)s.flows_total, (unsigned long long)s.packets_seen,
@@ -242,7 +238,7 @@ bool service_stop(redirector *r)
         if (end_thread(r)) {
             log_summary(r);
             unwind(r);
-            r->log_lines_lost = log_lines_lost(r->log);
+            r->log_lines_dropped = log_lines_dropped(r->log);
             log_close(r->log);
             r->log = NULL;
         }
@@ -257,7 +253,7 @@ void service_free(redirector *r)
     service_stop(r);
     if (WaitForSingleObject(r->thread, 0) == WAIT_OBJECT_0) {
         destroy(r);
-    } /* else its thread still runs: leaking it beats pulling its memory away */
+    } /* else its thread still runs, and its memory is leaked */
 }
 
 static void take_rules(redirector *r, void *rules)
@@ -291,50 +287,4 @@ bool service_lookup(redirector *r, uint16_t port, const struct tuple *peer, stru
 bool service_forget(redirector *r, uint16_t port, const struct tuple *peer)
 {
     return destinations_delete(engine_destinations(r->engine), port, peer ? peer_matches : NULL, peer);
-}
-
-static void fill_queue_delay(const redirector *r, redirector_stats *out)
-{
-    LARGE_INTEGER frequency;
-    QueryPerformanceFrequency(&frequency);
-    struct queue_delay_us us = queue_delay_read(&r->queue_delay, (uint64_t)frequency.QuadPart);
-    out->queue_delay_last_us = us.last;
-    out->queue_delay_max_us = us.max;
-    out->queue_delay_mean_us = us.mean;
-}
-
-static void fill_counters(redirector *r, redirector_stats *out)
-{
-    const struct engine_counters *c = engine_counters(r->engine);
-#define LOAD(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
-    out->flows_live = (uint32_t)LOAD(c->flows_live);
-    out->flows_total = LOAD(c->flows_total);
-    out->flows_refused = LOAD(c->flows_refused);
-    out->packets_seen = LOAD(c->packets_seen);
-    out->packets_passed = LOAD(c->packets_passed);
-    out->packets_rewritten = LOAD(c->packets_rewritten);
-    out->packets_held = LOAD(c->packets_held);
-    out->packets_dropped = LOAD(c->packets_dropped);
-    out->packets_malformed = LOAD(c->packets_malformed);
-    out->proxy_missing = LOAD(c->proxy_missing);
-    out->hold_timeouts = LOAD(c->hold_timeouts);
-    out->hold_refused = LOAD(c->hold_refused);
-    out->events_seen = LOAD(c->events_seen);
-    out->send_errors = LOAD(r->send_errors);
-    out->receive_errors = LOAD(r->receive_errors);
-    out->lookups_hit = LOAD(r->lookups_hit);
-    out->lookups_missed = LOAD(r->lookups_missed);
-    out->cover_waits = LOAD(c->cover_waits);
-    out->filter_swaps = LOAD(c->filter_swaps);
-    out->watchdog_trips = LOAD(r->watchdog_trips);
-#undef LOAD
-    fill_queue_delay(r, out);
-}
-
-void service_stats(redirector *r, redirector_stats *out)
-{
-    fill_counters(r, out);
-    AcquireSRWLockShared(&r->stop_lock);
-    out->log_lines_lost = r->log ? log_lines_lost(r->log) : r->log_lines_lost;
-    ReleaseSRWLockShared(&r->stop_lock);
 }

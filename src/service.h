@@ -21,10 +21,12 @@ redirector *service_start(const redirector_config *config, struct rules *rules, 
 /** Replaces the rules, which it takes over in any case. false: the redirector does not run. */
 bool service_set_rules(redirector *r, struct rules *rules);
 
-/** REDIRECTOR_RUNNING, _STOPPED or _FAILED, and why it failed (code 0: it did not), if `why` is not NULL. Any thread. */
+/**
+ * REDIRECTOR_RUNNING, _STOPPED or _FAILED, and why it failed (code 0: it did not), if `why` is not NULL. Any thread.
+ */
 uint32_t service_state(redirector *r, redirector_error *why);
 
-/** Fills in what finds room, and says how many there are. OK, NO_MEMORY or NOT_RUNNING. */
+/** Fills in as many as there is room for, and *total. OK, NO_MEMORY or NOT_RUNNING. */
 redirector_status service_list_flows(redirector *r, redirector_flow *out, uint32_t capacity, uint32_t *total);
 
 /**
@@ -41,7 +43,5 @@ void service_free(redirector *r);
  */
 bool service_lookup(redirector *r, uint16_t port, const struct tuple *peer, struct destination *out);
 bool service_forget(redirector *r, uint16_t port, const struct tuple *peer);
-
-void service_stats(redirector *r, redirector_stats *out);
 
 #endif

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/** @file service_internal.h  What service.c (life) and loop.c (the engine's thread) share. */
+/**
+ * @file service_internal.h
+ * Shared by service.c (start and stop), loop.c (the engine's thread) and host.c (what the engine asks for).
+ */
 #ifndef SERVICE_INTERNAL_H
 #define SERVICE_INTERNAL_H
 
-#include "diversion.h"
 #include "engine/engine.h"
 #include "log.h"
+#include "packet_handles.h"
 #include "queue_delay.h"
 #include "service.h"
 #include "windows/divert.h"
@@ -27,13 +30,16 @@ struct outbox {
 typedef void request_fn(redirector *r, void *context);
 struct request;
 
+/** Counters that the engine does not have; names as in redirector_stats. */
+#define SERVICE_COUNTERS(X) X(send_errors) X(receive_errors) X(lookups_hit) X(lookups_missed) X(watchdog_trips)
+
 struct redirector {
     /* Set by service_start(), constant afterwards. */
     uint32_t flags;
     struct log *log;
     struct divert_api *api;
-    struct diversion diversion; /* the packet layer's handles */
-    struct divert_ring *events; /* SOCKET: sniffs */
+    struct packet_handles packets; /* the packet layer's handles */
+    struct divert_ring *events;    /* SOCKET: sniffs */
     struct process_job *job;
     struct tcptable *tcptable;
     struct engine *engine;
@@ -44,12 +50,12 @@ struct redirector {
     /* Shared. */
     atomic_bool stop_requested;
     _Atomic uint32_t progress; /* goes up with each round of the engine's thread, and each batch */
-    _Atomic uint64_t watchdog_trips;
     SRWLOCK failure_lock;
     redirector_error failure; /* why it has failed; code 0: it has not */
     _Atomic(struct request *) request;
-    _Atomic uint64_t send_errors, receive_errors;
-    _Atomic uint64_t lookups_hit, lookups_missed;
+#define COUNTER(name) _Atomic uint64_t name;
+    SERVICE_COUNTERS(COUNTER)
+#undef COUNTER
 
     struct queue_delay queue_delay;
 
@@ -58,33 +64,22 @@ struct redirector {
     /* Under the lock, as are the pointers above from service_stop() on. */
     SRWLOCK stop_lock;
     bool stopped, forced;
-    uint64_t log_lines_lost; /* once the log is closed */
+    uint64_t log_lines_dropped; /* once the log is closed */
 
     /* The engine's thread only. */
-    uint64_t news_ms; /* when process news were taken */
+    uint64_t process_events_ms; /* when process events were taken */
     struct outbox outbox;
 };
 
 /** The engine's thread. Ends after stop_requested, with the driver drained. */
 DWORD WINAPI loop_thread(void *redirector_pointer);
 
-/** What the engine asks of the loop. */
-struct engine_host loop_engine_host(redirector *r);
-
-/**
- * Hands process news to the engine: wherever it is about to judge a process id by what it knows, and now and then. Not for
- * each packet: it is a system call.
- */
-void loop_take_process_news(redirector *r);
-
-uint64_t loop_now_ms(void);
-
-/** Takes note that redirection has ended by itself, and logs it. Only the first reason counts. Any thread. */
+/** Records that redirection has ended by itself, and logs it. Only the first reason counts. Any thread. */
 void service_fail(redirector *r, redirector_status status, uint32_t os_error, const char *detail);
 
 /**
- * Watches over the engine's thread (S3): when it makes no progress for two seconds, the driver's handles are closed, so that
- * the machine's traffic flows. Ends by watchdog_stop(), or with the engine's thread.
+ * Watches over the engine's thread (S3): when it makes no progress for two seconds, the driver's handles are closed, so
+ * that the machine's traffic flows. Ends by watchdog_stop(), or with the engine's thread.
  */
 bool watchdog_start(redirector *r);
 void watchdog_stop(redirector *r);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * A driver handle that nobody reads holds back the traffic of the whole machine for as long as it is open. So somebody has
- * to close it when the engine's thread hangs: in the driver, in a system call, or because a debugger or a bug has stopped
- * it. Only a thread that still runs can do that; where the whole process is suspended, nothing of it can.
+ * Theory of operation: a driver handle that is not read blocks the captured traffic of the whole machine while it is
+ * open. So it has to be closed when the engine's thread hangs: in the driver, in a system call, or stopped by a
+ * debugger or a bug. A second thread does that. If the whole process is suspended, it cannot.
  */
 #include "service_internal.h"
 
-enum { LOOK_MS = 400, LOOKS = 5 }; /* two seconds, by looks: a machine that slept has not looked */
+/* Two seconds, counted in checks: while the machine sleeps, none is made. */
+enum { CHECK_MS = 400, CHECKS = 5 };
 
 static void trip(redirector *r)
 {
     atomic_fetch_add(&r->watchdog_trips, 1);
-    diversion_abandon(&r->diversion);
+    packet_handles_abandon(&r->packets);
     divert_abandon(r->events);
     service_fail(r, REDIRECTOR_ENGINE_STALLED, 0, NULL);
 }
@@ -21,12 +22,12 @@ static DWORD WINAPI watchdog_thread(void *redirector_pointer)
     redirector *r = redirector_pointer;
     HANDLE ends[] = {r->watchdog_end, r->thread};
     uint32_t seen = atomic_load(&r->progress);
-    int looks = 0;
-    while (WaitForMultipleObjects(2, ends, FALSE, LOOK_MS) == WAIT_TIMEOUT) {
+    int stalled = 0;
+    while (WaitForMultipleObjects(2, ends, FALSE, CHECK_MS) == WAIT_TIMEOUT) {
         uint32_t now = atomic_load(&r->progress);
-        looks = now == seen ? looks + 1 : 0;
+        stalled = now == seen ? stalled + 1 : 0;
         seen = now;
-        if (looks == LOOKS) {
+        if (stalled == CHECKS) {
             trip(r);
             return 0;
         }
@@ -48,7 +49,7 @@ void watchdog_stop(redirector *r)
 {
     if (r->watchdog) {
         SetEvent(r->watchdog_end);
-        WaitForSingleObject(r->watchdog, INFINITE); /* it never waits for long */
+        WaitForSingleObject(r->watchdog, INFINITE); /* bounded: it blocks in nothing else */
         CloseHandle(r->watchdog);
     }
     if (r->watchdog_end) {

@@ -65,7 +65,7 @@ static void one_packet(struct traffic *t, const struct shape *s, uint32_t round)
 {
     struct tuple tuple = tuple_for(t, s->what, round * STRIDE % t->flows);
     traffic_make(t, &tuple, TCP_ACK, s->payload, s->offloaded);
-    enum verdict verdict = engine_packet(t->engine, &t->meta, t->packet, t->length, t->now_ms);
+    enum verdict verdict = engine_packet(t->world.engine, &t->meta, t->packet, t->length, t->world.now);
     if (verdict != (s->what < FORWARD ? VERDICT_PASS : VERDICT_REWRITE)) {
         fprintf(stderr, "bench_engine: verdict %d of a %s\n", verdict, names[s->what]);
         exit(1);
@@ -108,7 +108,7 @@ static void time_shape(struct traffic *t, const struct shape *s)
         for (uint32_t i = 0; i < TIME_ROUNDS; i++) {
             memcpy(t->packet, kept[i % FLIGHT], HEADERS);
             t->meta = metas[i % FLIGHT];
-            engine_packet(t->engine, &t->meta, t->packet, t->length, t->now_ms);
+            engine_packet(t->world.engine, &t->meta, t->packet, t->length, t->world.now);
         }
         double ns = elapsed_ns(&began) / TIME_ROUNDS;
         best = ns < best ? ns : best;
@@ -126,9 +126,9 @@ static void count_syn(struct traffic *t, uint32_t pid, const char *what)
         tuple.src_port = be16_from_host((uint16_t)(1 + i)); /* below FIRST_PORT: no flow has it */
         struct socket_event event = traffic_connect(t, i, pid);
         event.tuple = tuple;
-        engine_event(t->engine, &event, t->now_ms);
+        engine_event(t->world.engine, &event, t->world.now);
         traffic_make(t, &tuple, TCP_SYN, 0, false);
-        enum verdict verdict = engine_packet(t->engine, &t->meta, t->packet, t->length, t->now_ms);
+        enum verdict verdict = engine_packet(t->world.engine, &t->meta, t->packet, t->length, t->world.now);
         if (verdict != (pid == ROOT ? VERDICT_REWRITE : VERDICT_PASS)) {
             fprintf(stderr, "bench_engine: verdict %d of a SYN of process %u\n", verdict, pid);
             exit(1);
@@ -188,11 +188,11 @@ static void live_and_die(struct traffic *t, uint32_t i)
     forward = traffic_forward(t, i);
     reply = traffic_reply(t, i);
     traffic_make(t, &forward, TCP_FIN | TCP_ACK, 0, false);
-    engine_packet(t->engine, &t->meta, t->packet, t->length, t->now_ms);
+    engine_packet(t->world.engine, &t->meta, t->packet, t->length, t->world.now);
     traffic_make(t, &reply, TCP_FIN | TCP_ACK, 0, false);
-    engine_packet(t->engine, &t->meta, t->packet, t->length, t->now_ms);
-    t->now_ms += 100; /* ten a second, so that a hundred linger at any time */
-    engine_tick(t->engine, t->now_ms);
+    engine_packet(t->world.engine, &t->meta, t->packet, t->length, t->world.now);
+    t->world.now += 100; /* ten a second, so that a hundred linger at any time */
+    engine_tick(t->world.engine, t->world.now);
 }
 
 static void measure_memory(void)

@@ -6,68 +6,32 @@
 
 #define SEED 0x5eed0123456789abull /* fixed, so that every run counts the same */
 
-static bool host_process_facts(void *context, uint32_t pid, struct process_facts *out)
-{
-    (void)context;
-    *out = (struct process_facts){.self = {pid, 100}, .parent = {4, 1}};
-    return true;
-}
-
-static uint32_t host_socket_owner(void *context, const struct tuple *tuple)
-{
-    (void)context;
-    (void)tuple;
-    return 0;
-}
-
-static void host_inject(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length)
-{
-    (void)context;
-    (void)meta;
-    (void)data;
-    (void)length;
-}
-
-/* The driver's filter is whatever the engine wants it to be, at once. */
-static void replace_filter(struct traffic *t)
-{
-    if (engine_cover_wanted(t->engine, t->now_ms)) {
-        engine_cover_replaced(t->engine, true, t->now_ms);
-    }
-}
-
 void traffic_open(struct traffic *t, uint32_t family)
 {
     struct engine_config config = {
         .agent_pid = AGENT,
         .proxy_port = PROXY_PORT,
-        .hold_ms = ENGINE_HOLD_MS_DEFAULT,
-        .look_ms = ENGINE_LOOK_MS_DEFAULT,
+        .hold_timeout_ms = ENGINE_HOLD_TIMEOUT_MS_DEFAULT,
+        .scan_interval_ms = ENGINE_SCAN_INTERVAL_MS_DEFAULT,
         .max_flows = ENGINE_FLOWS_DEFAULT,
         .seed = SEED,
     };
-    struct engine_host host = {
-        .context = t,
-        .process_facts = host_process_facts,
-        .socket_owner = host_socket_owner,
-        .inject = host_inject,
-    };
-    *t = (struct traffic){.family = family, .now_ms = 1000000, .timestamp = 1};
-    t->engine = engine_new(&config, &host);
-    if (!t->engine) {
+    *t = (struct traffic){.family = family};
+    if (!world_open(&t->world, &config, WORLD_WITHOUT_TABLES)) {
         fprintf(stderr, "bench_engine: no memory\n");
         exit(1);
     }
-    engine_process(t->engine, (struct process_id){ROOT, 100});
+    world_process_starts(&t->world, STRANGER, 100, 4, 1);
+    world_process_starts(&t->world, ROOT, 100, 4, 1);
+    engine_process(t->world.engine, (struct process_id){ROOT, 100});
     struct tuple local = {.src = ip_addr_loopback(family), .src_port = be16_from_host(PROXY_PORT), .family = family};
-    engine_listener(t->engine, &local, AGENT);
-    replace_filter(t);
+    engine_listener(t->world.engine, &local, AGENT);
+    world_replace_filter(&t->world, true);
 }
 
 void traffic_close(struct traffic *t)
 {
-    engine_free(t->engine);
-    t->engine = NULL;
+    world_close(&t->world);
 }
 
 static ip_addr address(uint32_t family, uint8_t net, uint32_t i)
@@ -163,7 +127,7 @@ void traffic_make(struct traffic *t, const struct tuple *tuple, uint8_t flags, u
         put_sum(tcp + 16, sum16(tcp, segment, pseudo));
     }
     t->meta = (struct packet_meta){
-        .timestamp = ++t->timestamp,
+        .timestamp = ++t->world.clock,
         .if_index = 7,
         .outbound = true,
         .loopback = tuple->src_port.wire == be16_from_host(PROXY_PORT).wire,
@@ -175,15 +139,15 @@ void traffic_make(struct traffic *t, const struct tuple *tuple, uint8_t flags, u
 struct socket_event traffic_connect(struct traffic *t, uint32_t i, uint32_t pid)
 {
     return (struct socket_event){
-        .kind = SOCKET_CONNECT, .pid = pid, .timestamp = ++t->timestamp, .tuple = traffic_forward(t, i)};
+        .kind = SOCKET_CONNECT, .pid = pid, .timestamp = ++t->world.clock, .tuple = traffic_forward(t, i)};
 }
 
 static void unmeasured_packet(struct traffic *t, const struct tuple *tuple, uint8_t flags)
 {
     traffic_make(t, tuple, flags, 0, false);
-    enum verdict verdict = engine_packet(t->engine, &t->meta, t->packet, t->length, t->now_ms);
-    if (verdict == VERDICT_HOLD) { /* the first one: its port was not covered */
-        replace_filter(t);
+    enum verdict verdict = engine_packet(t->world.engine, &t->meta, t->packet, t->length, t->world.now);
+    if (verdict == VERDICT_HOLD) { /* the first one: its port was not captured */
+        world_replace_filter(&t->world, true);
     } else if (verdict != VERDICT_REWRITE) {
         fprintf(stderr, "bench_engine: a packet of the tree is not redirected\n");
         exit(1);
@@ -195,7 +159,7 @@ void traffic_grow(struct traffic *t, uint32_t flows)
     for (; t->flows < flows; t->flows++) {
         struct socket_event event = traffic_connect(t, t->flows, ROOT);
         struct tuple forward = traffic_forward(t, t->flows), reply = traffic_reply(t, t->flows);
-        engine_event(t->engine, &event, t->now_ms);
+        engine_event(t->world.engine, &event, t->world.now);
         unmeasured_packet(t, &forward, TCP_SYN);
         unmeasured_packet(t, &reply, TCP_SYN | TCP_ACK);
         unmeasured_packet(t, &forward, TCP_ACK);

@@ -9,18 +9,17 @@
 #ifndef BENCH_TRAFFIC_H
 #define BENCH_TRAFFIC_H
 
-#include "engine/engine.h"
+#include "world.h"
+
 #include "engine/packet.h"
 
 enum { AGENT = 500, ROOT = 1000, STRANGER = 2000, PROXY_PORT = 8080 };
 enum { FLOWS_MAX = 65000, PAYLOAD_MAX = 60000, FIRST_PORT = 500 };
 
 struct traffic {
-    struct engine *engine;
+    struct world world;
     uint32_t family;
     uint32_t flows; /* connections 0..flows-1 are open */
-    uint64_t now_ms;
-    int64_t timestamp; /* the driver's */
     uint8_t packet[40 + 20 + PAYLOAD_MAX];
     uint32_t length;
     struct packet_meta meta;

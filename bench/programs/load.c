@@ -23,7 +23,7 @@
 
 enum { ACCEPTORS = 24, WORKERS = 64, CHUNK = 64 * 1024, TARGETS = 32, HELD_MAX = 16384, PORTS = 65536 };
 
-/* ---- the proxy ---- */
+/* ---- the proxy */
 
 struct door {
     SOCKET listener;
@@ -75,7 +75,7 @@ static void command_answered(const struct command *c, struct json *answer)
     json_number(answer, "known", known);
 }
 
-/* ---- connections in turn ---- */
+/* ---- connections in turn */
 
 struct series {
     struct sockaddr_storage to;
@@ -136,7 +136,7 @@ static void command_connects(const struct command *c, struct json *answer)
     free(s.us);
 }
 
-/* ---- connections at a time ---- */
+/* ---- connections at a time */
 
 static struct {
     SOCKET socket;

@@ -2,8 +2,8 @@
 /*
  * forward "PROGRAM ARGUMENTS"
  *
- * Starts a program and leads its TCP connections, and those of all its descendants, through this process, which prints
- * where each one goes and passes it on. A proxy at its smallest: what a real one does with the bytes goes into pump().
+ * Starts a program and redirects its TCP connections, and those of all its descendants, to this process, which prints
+ * the destination of each and relays it. A minimal proxy: a real one would process the bytes in pump().
  */
 #include <winsock2.h>
 #include <ws2tcpip.h>
@@ -16,7 +16,7 @@
 
 static redirector *r; /* set before the program runs */
 
-/* One way of a connection, until its end. Then the other side is told that no more will come. */
+/* Relays one direction of a connection until its end, then shuts down the other side's. */
 struct way {
     SOCKET from, to;
 };
@@ -38,7 +38,7 @@ static DWORD WINAPI pump(void *pointer)
     return 0;
 }
 
-/* The redirector's form of an address, and Windows'. */
+/* Conversion between the redirector's addresses and those of Winsock. */
 static redirector_address from_windows(const struct sockaddr_storage *a)
 {
     redirector_address out = {.family = a->ss_family == AF_INET ? 4 : 6};
@@ -65,7 +65,7 @@ static int to_windows(const redirector_address *a, struct sockaddr_storage *out)
     return sizeof *six;
 }
 
-/* Where was this connection going? Go there, and join the two. */
+/* Connects to the original destination, and relays both directions. */
 static DWORD WINAPI forward(void *pointer)
 {
     SOCKET client = (SOCKET)pointer, server = INVALID_SOCKET;
@@ -75,7 +75,7 @@ static DWORD WINAPI forward(void *pointer)
     redirector_address peer = from_windows(&name);
     redirector_destination where = {.size = sizeof where};
     if (redirector_lookup(r, &peer, &where) != REDIRECTOR_OK) {
-        closesocket(client); /* a stranger: no program of the tree opened this */
+        closesocket(client); /* not redirected: no program of the tree opened it */
         return 0;
     }
     length = to_windows(&where.destination, &name);
@@ -105,7 +105,7 @@ static DWORD WINAPI accept_all(void *listener)
     return 0;
 }
 
-/* The proxy listens on the same port of both loopback addresses. *port 0: any; then it says which. */
+/* The proxy listens on the same port of both loopback addresses. *port 0: any free one, which is stored there. */
 static int listen_on(const redirector_address *loopback, uint32_t *port)
 {
     struct sockaddr_storage name;
@@ -140,14 +140,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "cannot listen: error %d\n", WSAGetLastError());
         return 1;
     }
-    /* Suspended, so that not even its first connection is missed. */
+    /* Suspended, so that its first connection is redirected, too. */
     if (!CreateProcessA(NULL, argv[1], NULL, NULL, FALSE, CREATE_SUSPENDED, NULL, NULL, &startup, &program)) {
         fprintf(stderr, "cannot start %s: error %lu\n", argv[1], GetLastError());
         return 1;
     }
     config.client_pid = program.dwProcessId;
     if (redirector_start(&config, &r, &error) != REDIRECTOR_OK) {
-        fprintf(stderr, "%s\n", error.text); /* says what to do */
+        fprintf(stderr, "%s\n", error.text); /* what happened and what to do */
         TerminateProcess(program.hProcess, 1);
         return 1;
     }
@@ -156,5 +156,5 @@ int main(int argc, char **argv)
     WaitForSingleObject(program.hProcess, INFINITE);
     GetExitCodeProcess(program.hProcess, &status);
     redirector_stop(r);
-    return (int)status; /* threads may still look something up, so r is left to the end of the process */
+    return (int)status; /* threads may still call redirector_lookup(), so r is not freed */
 }

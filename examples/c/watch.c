@@ -2,8 +2,8 @@
 /*
  * watch AGENT_PID PROXY_PORT PID...
  *
- * Leads the connections of some running programs to another process' proxy, and lists them, once for each line of
- * standard input, until it ends. Shows several roots, the log by callback, the list of live connections, the counters.
+ * Redirects the connections of some running programs to another process' proxy, and lists them for each line of
+ * standard input, until its end. Shows several roots, the log by callback, the list of connections, the counters.
  */
 #include <winsock2.h>
 #include <ws2tcpip.h>

@@ -2,13 +2,13 @@
 //
 // rules AGENT_PID PROXY_PORT ROOT_PID
 //
-// Leads the connections of a tree to another process' proxy, as the lines of standard input say:
+// Redirects the connections of a tree to another process' proxy, as controlled by lines of standard input:
 //
-//   + PATTERN    from now on with the programs that match
-//   - PATTERN    without them
-//   .            how many connections are live
+//   + PATTERN    include the programs that match
+//   - PATTERN    exclude them
+//   .            only count connections
 //
-// The last line that matches a program decides. Each line is answered with "ok" and that number.
+// The last line that matches a program decides. Each line is answered with "ok" and the number of connections.
 
 #include "redirector.hpp"
 

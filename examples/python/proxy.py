@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""proxy.py PID...   leads the connections of running programs through this process, and tells of each."""
+"""proxy.py PID...   redirects the connections of running programs to this process, relays them, and prints each."""
 import asyncio
 import sys
 
@@ -7,7 +7,7 @@ import windows_redirector
 
 
 async def pump(reader, writer):
-    """One way of a connection, until its end."""
+    """Relays one direction of a connection until its end."""
     count = 0
     while data := await reader.read(65536):
         count += len(data)

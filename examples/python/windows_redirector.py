@@ -6,7 +6,7 @@
         ...
         where = redirector.destination(writer.get_extra_info("peername"))   # in a proxy, for each accepted connection
 
-The DLL, WinDivert.dll and WinDivert64.sys are looked for beside this file; load() takes another place for the first.
+The DLL, WinDivert.dll and WinDivert64.sys are expected beside this file; load() takes another path for the first.
 Needs a 64-bit Python 3.8 or later, run as administrator. The structures are those of windows_redirector.h, field by
 field.
 """
@@ -18,7 +18,7 @@ from ctypes import POINTER, byref, c_char, c_char_p, c_uint8, c_uint32, c_uint64
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-LEAVE_FLOWS, REFLECT, REFUSE, DESCENDANTS_ONLY, UNLOAD_DRIVER = 1, 2, 4, 8, 16
+KEEP_FLOWS_ON_STOP, REFLECT, FAIL_CLOSED, DESCENDANTS_ONLY, UNLOAD_DRIVER = 1, 2, 4, 8, 16
 KINDS = {0: "outgoing", 1: "incoming"}
 STATES = {1: "opening", 2: "open", 3: "closing"}
 STATUS_OK, STATUS_NOT_FOUND = 0, 8
@@ -27,7 +27,7 @@ LogFunction = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_char_p)
 
 
 class Structure(ctypes.Structure):
-    """One that begins with its size."""
+    """A structure that begins with its size."""
 
     def __init__(self, **fields):
         super().__init__(**fields)
@@ -44,10 +44,11 @@ class redirector_rule(ctypes.Structure):
 
 class redirector_config(Structure):
     _fields_ = [("size", c_uint32), ("client_pid", c_uint32), ("agent_pid", c_uint32), ("proxy_port", c_uint32),
-                ("incoming_port", c_uint32), ("flags", c_uint32), ("hold_ms", c_uint32), ("log_level", c_uint32),
-                ("look_ms", c_uint32), ("rule_count", c_uint32), ("rules", POINTER(redirector_rule)),
-                ("windivert_dir", c_char_p), ("log_path", c_char_p), ("log_fn", LogFunction), ("log_context", c_void_p),
-                ("roots", POINTER(c_uint32)), ("root_count", c_uint32), ("reserved", c_uint32)]
+                ("incoming_port", c_uint32), ("flags", c_uint32), ("hold_timeout_ms", c_uint32),
+                ("log_level", c_uint32), ("scan_interval_ms", c_uint32), ("rule_count", c_uint32),
+                ("rules", POINTER(redirector_rule)), ("windivert_dir", c_char_p), ("log_path", c_char_p),
+                ("log_fn", LogFunction), ("log_context", c_void_p), ("roots", POINTER(c_uint32)),
+                ("root_count", c_uint32), ("reserved", c_uint32)]
 
 
 class redirector_address(ctypes.Structure):
@@ -69,10 +70,10 @@ class redirector_flow(Structure):
 class redirector_stats(Structure):
     _fields_ = [("size", c_uint32), ("flows_live", c_uint32)] + [
         (name, c_uint64) for name in (
-            "flows_total flows_refused packets_seen packets_passed packets_rewritten packets_held packets_dropped "
-            "packets_malformed proxy_missing hold_timeouts hold_refused send_errors receive_errors events_seen "
-            "lookups_hit lookups_missed log_lines_lost queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
-            "cover_waits filter_swaps watchdog_trips").split()]
+            "flows_total flow_table_full packets_seen packets_passed packets_rewritten packets_held packets_dropped "
+            "packets_malformed proxy_not_listening hold_timeouts hold_overflows send_errors receive_errors events_seen "
+            "lookups_hit lookups_missed log_lines_dropped queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
+            "capture_waits filter_replacements watchdog_trips").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,
@@ -98,7 +99,7 @@ Connection = collections.namedtuple(
 
 
 class Error(Exception):
-    """What the library says went wrong, and what to do."""
+    """An error of the library: what happened and what to do."""
 
     def __init__(self, name, text=""):
         super().__init__(text or name)
@@ -125,7 +126,7 @@ def _check(status, text=""):
 
 def _address_to_c(host, port):
     ip = ipaddress.ip_address(host.partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip  # what a dual-stack listener calls its IPv4 peers
+    ip = getattr(ip, "ipv4_mapped", None) or ip  # the form of IPv4 peers of a dual-stack listener
     return redirector_address(family=ip.version, port=port, bytes=(c_uint8 * 16)(*ip.packed))
 
 
@@ -153,7 +154,7 @@ class Redirector:
                  log_path=None, log=None):
         if _library is None:
             load()
-        # The callback must live as long as the redirector.
+        # The callback must exist as long as the redirector.
         self._log_function = LogFunction(lambda _, level, line: log(level, line.decode())) if log else LogFunction()
         config = redirector_config(
             proxy_port=proxy_port, incoming_port=incoming_port, agent_pid=agent_pid, flags=flags,
@@ -171,12 +172,12 @@ class Redirector:
         self.close()
 
     def close(self):
-        """Stops it. No other call may be under way, or follow."""
+        """Stops and frees it. No other call may use it during or after this one."""
         handle, self._handle = self._handle, None
         _library.redirector_free(handle)
 
     def destination(self, peer):
-        """Where the connection was going that the proxy sees coming from this (host, port, ...); None: a stranger."""
+        """Original destination of a peer (host, port, ...) as the proxy sees it; None: not a redirected connection."""
         found = redirector_destination()
         status = _library.redirector_lookup(self._handle, byref(_address_to_c(*peer[:2])), byref(found))
         if status == STATUS_NOT_FOUND:
@@ -185,7 +186,7 @@ class Redirector:
         return Destination(*_address_from_c(found.destination), found.pid, bool(found.incoming))
 
     def forget(self, peer):
-        """Removes the mapping of a peer; whether there was one. Its connection goes on."""
+        """Removes the mapping of a peer; its connection goes on. False: there was none."""
         status = _library.redirector_forget(self._handle, byref(_address_to_c(*peer[:2])))
         if status != STATUS_NOT_FOUND:
             _check(status)
@@ -196,9 +197,9 @@ class Redirector:
         _check(_library.redirector_set_rules(self._handle, _rules_to_c(rules), len(rules)))
 
     def connections(self):
-        """The redirected connections that live."""
+        """The redirected connections that exist now."""
         total, room = c_uint32(16), 0
-        while total.value > room:  # there may be more of them by the time there is room
+        while total.value > room:  # more may have begun since they were counted
             room = total.value + 16
             flows = (redirector_flow * room)()
             flows[0].size = ctypes.sizeof(redirector_flow)
@@ -214,7 +215,7 @@ class Redirector:
         return {name: getattr(stats, name) for name, _ in stats._fields_ if name != "size"}
 
     def failure(self):
-        """Why redirection has ended by itself; None while it goes on."""
+        """Why redirection has ended by itself; None: it has not."""
         error = redirector_error()
         failed = _library.redirector_get_state(self._handle, byref(error)) == 3
         return error.text.decode() if failed else None

@@ -18,13 +18,13 @@ type Config struct {
 	Rules        []Rule   // refine the tree; SetRules replaces them while running
 
 	DescendantsOnly bool // leave the roots themselves alone, redirect their descendants
-	Reflect         bool // steer by swapped addresses instead of over loopback: the proxy must listen on all addresses
-	Refuse          bool // refuse connections while nothing listens on the proxy's port, instead of letting them pass
-	LeaveFlows      bool // on Stop, do not reset the redirected connections (they then hang or break)
+	Reflect         bool // redirect by swapped addresses instead of over loopback: the proxy must listen on all addresses
+	FailClosed      bool // refuse connections while nothing listens on the proxy's port, instead of letting them pass
+	KeepFlowsOnStop bool // on Stop, do not reset the redirected connections (they then hang or break)
 	UnloadDriver    bool // on Stop, unload the driver if no program uses it, so that nothing holds WinDivert64.sys
 
-	HoldTime     time.Duration // how long a first packet may wait for its owner to be known; 0: 50 ms; at most 1 s
-	LookInterval time.Duration // how often connections whose ends have vanished are looked for; 0: 30 s; 100 ms to 10 min
+	HoldTimeout  time.Duration // how long a SYN is held until its owner is known; 0: 50 ms; at most 1 s
+	ScanInterval time.Duration // how often connections that no longer exist are searched for; 0: 30 s; 100 ms to 10 min
 	WinDivertDir string        // absolute path of the folder of WinDivert.dll; "": the folder of the running program
 
 	LogLevel  LogLevel // how much is logged
@@ -37,30 +37,30 @@ type Config struct {
 }
 
 const (
-	longestHold  = time.Second
-	shortestLook = 100 * time.Millisecond
-	longestLook  = 10 * time.Minute
+	longestHoldTimeout   = time.Second
+	shortestScanInterval = 100 * time.Millisecond
+	longestScanInterval  = 10 * time.Minute
 )
 
-// check finds what would no longer be seen once it is translated to C. All else the library judges.
+// check finds errors that the translation to C would hide. The library finds all others.
 func (c *Config) check() error {
 	for _, text := range []string{c.WinDivertDir, c.LogPath} {
 		if strings.IndexByte(text, 0) >= 0 {
 			return invalidArgument("the path %q contains a NUL character", text)
 		}
 	}
-	if c.HoldTime < 0 || c.HoldTime > longestHold {
-		return invalidArgument("the hold time %v is not between 0 and %v", c.HoldTime, longestHold)
+	if c.HoldTimeout < 0 || c.HoldTimeout > longestHoldTimeout {
+		return invalidArgument("the hold timeout %v is not between 0 and %v", c.HoldTimeout, longestHoldTimeout)
 	}
-	if c.LookInterval != 0 && (c.LookInterval < shortestLook || c.LookInterval > longestLook) {
-		return invalidArgument("the look interval %v is not between %v and %v", c.LookInterval, shortestLook,
-			longestLook)
+	if c.ScanInterval != 0 && (c.ScanInterval < shortestScanInterval || c.ScanInterval > longestScanInterval) {
+		return invalidArgument("the scan interval %v is not between %v and %v", c.ScanInterval, shortestScanInterval,
+			longestScanInterval)
 	}
 	return checkRules(c.Rules)
 }
 
-// Rule refines the process tree. A process starts out as what the tree says of it; each rule that matches it has its
-// say, and the last one wins. Rules apply to new connections only.
+// Rule refines the process tree. Rules are applied in order to what the tree says of a process, and the last one that
+// matches decides. Rules apply to new connections only.
 type Rule struct {
 	Include bool   // redirect the processes that match; false: leave them alone
 	PID     uint32 // the process, if Pattern is ""; else 0

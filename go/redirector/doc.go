@@ -2,8 +2,8 @@
 
 // Package redirector makes the TCP connections of a process tree on Windows go through a local proxy.
 //
-// The usual user is the proxy itself. It listens where connections will be led to, starts, and accepts connections that
-// know where they were going:
+// The package is meant for the proxy itself, which listens, starts the redirection, and accepts connections that have
+// their original destination:
 //
 //	loopback, err := redirector.Listen(0) // one port of 127.0.0.1 and [::1]
 //	...
@@ -18,23 +18,23 @@
 //	conn.OriginalDst() // address, process
 //
 // The process that calls Start is never redirected, so the proxy reaches the original destinations by ordinary
-// dialling. The file docs/go.md of the project is a guide; examples/agent is a bigger proxy.
+// dialling. The file docs/go.md of the project is a guide; examples/agent is a larger proxy.
 //
 // # Incoming connections
 //
-// With Config.IncomingPort, connections that arrive at the tree's own listeners are led to that port, from this and
-// from other machines. Their addresses stay, so listen there on all addresses (":port"), and the peer is the real one.
+// With Config.IncomingPort, connections that arrive at the tree's own listeners, from this or from other machines, are
+// redirected to that port. Their addresses stay, so listen there on all addresses (":port"); the peer is the real one.
 // Destination.Incoming is true for them, and Destination.Addr is the program's own address: a connection that the proxy
 // itself opens to it reaches the program.
 //
 // # Who is redirected
 //
 // The processes Config.ClientPID and Config.Roots and all their descendants. The calling process may be a root: then
-// whatever it starts is redirected, from its first connection on. Config.Rules and [Redirector.SetRules] refine that,
-// by process id, file name or path.
+// every process that it starts is redirected, from its first connection on. Config.Rules and [Redirector.SetRules]
+// refine that, by process id, file name or path.
 //
-// While nothing listens on the proxy's port, connections pass directly (with Config.Refuse: are refused), and
-// Stats.ProxyMissing counts them.
+// While nothing listens on the proxy's port, connections pass directly (with Config.FailClosed: are refused), and
+// Stats.ProxyNotListening counts them.
 //
 // # Building
 //

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 
-// The layer over the C library, the same for both ways of linking. It retypes nothing: the structures in
-// ztypes_windows_amd64.go are made from the public header. What differs stands in library_cgo_windows_amd64.go and
-// library_dll_windows_amd64.go: the calls (libraryStart and so on) and where memory for the library comes from.
+// The layer over the C library, the same for both ways of linking. The structures in ztypes_windows_amd64.go are
+// generated from the public header. The differences are in library_cgo_windows_amd64.go and
+// library_dll_windows_amd64.go: the calls (libraryStart and so on) and the source of memory for the library.
 //
-// Life of the C object: redirector_start makes it, stop stops it, and it stays valid for lookups, which then miss. It
-// is freed when stop has been called and nothing in Go refers to it any more, so no lookup can meet freed memory. A
-// redirector that nobody stops is never freed: forgetting the value must not end the redirection.
+// Lifetime of the C object: redirector_start creates it, stop stops it, and it stays valid for lookups, which then find
+// nothing. It is freed when stop has been called and nothing in Go refers to it any more, so no lookup can use freed
+// memory. A redirector that is not stopped is never freed: dropping the value must not end the redirection.
 
 package redirector
 
@@ -65,7 +65,7 @@ func (e *nativeEngine) failure() error {
 	return errorFromNative(&why)
 }
 
-// failed makes an error of the status of a call that gives no text; nil if it succeeded.
+// failed makes an error of the status of a call without an error text; nil if it succeeded.
 func failed(what string, status Status) error {
 	if status == statusOK {
 		return nil
@@ -103,7 +103,7 @@ func (e *nativeEngine) setRules(rules []Rule) error {
 	return failed("set rules", status)
 }
 
-// flows makes room for as many as there are, and a few that may have come by the time of the second call.
+// flows allocates room for all connections, and for a few that may begin before the second call.
 func (e *nativeEngine) flows() ([]Flow, error) {
 	defer runtime.KeepAlive(e)
 	var total uint32

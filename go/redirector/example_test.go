@@ -44,15 +44,15 @@ func ExampleListen() {
 // Errors tell a program what kind of thing went wrong, and a person what to do.
 func ExampleError() {
 	_, err := redirector.Start(context.Background(), redirector.Config{
-		ClientPID: 4711,
-		ProxyPort: 8080,
-		HoldTime:  time.Minute,
+		ClientPID:   4711,
+		ProxyPort:   8080,
+		HoldTimeout: time.Minute,
 	})
 	fmt.Println(errors.Is(err, redirector.ErrInvalidArgument))
 	fmt.Println(err)
 	// Output:
 	// true
-	// redirector: the hold time 1m0s is not between 0 and 1s
+	// redirector: the hold timeout 1m0s is not between 0 and 1s
 }
 
 // A mock of every HTTP server that a program talks to.

@@ -53,7 +53,7 @@ func TestLabIncoming(t *testing.T) {
 			t.Errorf("%s: the stranger says %q", address, got)
 		}
 	}
-	if s := r.Stats(); s.FlowsTotal != 2 || s.ProxyMissing != 0 {
+	if s := r.Stats(); s.FlowsTotal != 2 || s.ProxyNotListening != 0 {
 		t.Errorf("%+v", s)
 	}
 }

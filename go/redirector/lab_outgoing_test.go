@@ -118,20 +118,20 @@ func TestLabFlows(t *testing.T) {
 	}
 }
 
-func TestLabDelete(t *testing.T) {
+func TestLabForget(t *testing.T) {
 	c, p := startClient(t), listen(t)
 	r := mustStart(t, c, p, nil)
 	for _, server := range servers {
 		c.dial(server)
 		conn, peer := p.accept(server)
-		if !r.Delete(peer) {
-			t.Errorf("%s: Delete found nothing", server)
+		if !r.Forget(peer) {
+			t.Errorf("%s: Forget found nothing", server)
 		}
 		if _, ok := r.Destination(peer); ok {
-			t.Errorf("%s: there after Delete", server)
+			t.Errorf("%s: there after Forget", server)
 		}
-		if r.Delete(peer) {
-			t.Errorf("%s: Delete found it again", server)
+		if r.Forget(peer) {
+			t.Errorf("%s: Forget found it again", server)
 		}
 		fmt.Fprintln(conn, "still here")
 		if got := c.line(); got != server+" heard still here" {
@@ -148,13 +148,13 @@ func TestLabNoProxy(t *testing.T) {
 		for _, l := range p.listeners {
 			l.Close()
 		}
-		r := mustStartWith(t, Config{ClientPID: c.pid(), ProxyPort: p.port, Refuse: refuse})
+		r := mustStartWith(t, Config{ClientPID: c.pid(), ProxyPort: p.port, FailClosed: refuse})
 		if refuse {
 			c.wantLine(address, "error ")
 		} else {
 			c.wantLine(address, address+" heard the program itself")
 		}
-		if s := r.Stats(); s.ProxyMissing == 0 || s.FlowsTotal != 0 {
+		if s := r.Stats(); s.ProxyNotListening == 0 || s.FlowsTotal != 0 {
 			t.Errorf("refuse %v: %+v", refuse, s)
 		}
 		if err := r.Stop(); err != nil {

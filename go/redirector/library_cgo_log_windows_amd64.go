@@ -2,7 +2,7 @@
 
 //go:build cgo && !windows_redirector_dll
 
-// A file of its own, because the C comment of a file with an exported function may hold declarations only.
+// A separate file, because the C comment of a file with an exported function may contain declarations only.
 
 package redirector
 

@@ -27,8 +27,8 @@ import "unsafe"
 
 func libraryLoad() error { return nil }
 
-// libraryAllocate gives zeroed memory of C, because Go code is to store pointers in it. It never gives nil: when there
-// is none, cgo ends the program.
+// libraryAllocate returns zeroed C memory, because Go code stores pointers in it. It never returns nil: when memory is
+// exhausted, cgo ends the program.
 func libraryAllocate(size uintptr) unsafe.Pointer {
 	block := C.malloc(C.size_t(size))
 	copy(unsafe.Slice((*byte)(block), size), make([]byte, size))

@@ -3,8 +3,8 @@
 //go:build !cgo || windows_redirector_dll
 
 // The library as a DLL, loaded at run time from the folder of the running program and from nowhere else: a program with
-// administrator rights must not load what anybody left in the current folder or on the PATH. Structures go by address;
-// the calls that give one by value are not used.
+// administrator rights must not load a DLL that another user put into the current folder or on the PATH. Structures are
+// passed by address; the calls that return one by value are not used.
 
 package redirector
 
@@ -20,7 +20,7 @@ import (
 
 const dllName = "windows_redirector.dll"
 
-// dll has the procedures of the library; they may be called when libraryLoad has succeeded.
+// dll has the procedures of the library; they may be called once libraryLoad has succeeded.
 var dll struct {
 	once sync.Once
 	err  error
@@ -66,7 +66,7 @@ func loadDLL() error {
 	return nil
 }
 
-// osError digs the Windows error out of what package syscall makes of it.
+// osError extracts the Windows error from the errors of package syscall.
 func osError(err error) uint32 {
 	var number syscall.Errno
 	errors.As(err, &number)
@@ -76,7 +76,7 @@ func osError(err error) uint32 {
 // allocated keeps Go memory that only the library's structures point to.
 var allocated sync.Map
 
-// libraryAllocate gives zeroed memory of Go, which does not move, aligned as for any type.
+// libraryAllocate returns zeroed Go memory, which does not move, aligned for any type.
 func libraryAllocate(size uintptr) unsafe.Pointer {
 	block := unsafe.Pointer(&make([]uint64, (size+7)/8)[0])
 	allocated.Store(block, nil)
@@ -90,7 +90,7 @@ var logCallback struct {
 	address uintptr
 }
 
-// libraryLogFunc makes one callback for all: Windows programs in Go have a limited number, and none is ever freed.
+// libraryLogFunc creates one callback for all loggers: their number is limited in Go, and none is ever freed.
 func libraryLogFunc() *[0]byte {
 	logCallback.once.Do(func() {
 		logCallback.address = syscall.NewCallback(func(context *byte, level uintptr, line *int8) uintptr {

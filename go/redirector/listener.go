@@ -13,10 +13,10 @@ type Conn struct {
 	destination Destination
 }
 
-// OriginalDst says where the connection was going, and whose it is.
+// OriginalDst is the original destination of the connection, and its process.
 func (c *Conn) OriginalDst() Destination { return c.destination }
 
-// NetConn gives the connection beneath, a *net.TCPConn unless the listener is an unusual one.
+// NetConn returns the wrapped connection, a *net.TCPConn unless the listener is an unusual one.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite tells the other end that nothing more will come, as [net.TCPConn.CloseWrite] does. Many programs wait for
@@ -28,9 +28,9 @@ func (c *Conn) CloseWrite() error {
 	return invalidArgument("a %T cannot be closed for writing alone", c.Conn)
 }
 
-// OriginalDst says where a connection was going that a [Listener] has accepted, and whose it is. The connection may be
-// wrapped in others, such as a tls.Conn, that give what is beneath them by a method NetConn. It is false for all other
-// connections; [Redirector.OriginalDst] asks for those.
+// OriginalDst is the original destination of a connection that a [Listener] has accepted, and its process. The
+// connection may be wrapped in others, such as a tls.Conn, that return the wrapped one by a method NetConn. It is false
+// for all other connections; for those there is [Redirector.OriginalDst].
 func OriginalDst(conn net.Conn) (Destination, bool) {
 	for {
 		switch c := conn.(type) {
@@ -53,11 +53,11 @@ type Listener struct {
 	closeErr   error
 }
 
-// Listener makes a listener whose connections know where they were going: Accept gives a [*Conn] each. Strangers,
-// connections that are not redirected ones, are reset and never seen. The listener is closed when the redirection
-// ends, so that a loop of Accept ends with it, by [net.ErrClosed].
+// Listener wraps a listener so that Accept returns a [*Conn], which has the original destination. Connections that are
+// not redirected ones are reset and not returned. The listener is closed when the redirection ends, so that a loop of
+// Accept ends with it, by [net.ErrClosed].
 //
-// It takes over the listener that it is made of.
+// It takes over the wrapped listener.
 func (r *Redirector) Listener(inner net.Listener) *Listener {
 	l := &Listener{Listener: inner, redirector: r, closed: make(chan struct{})}
 	go func() {
@@ -79,7 +79,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return conn, nil
 }
 
-// AcceptConn is Accept with the type that it gives.
+// AcceptConn is Accept with the type of its result.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -93,7 +93,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	}
 }
 
-// Close closes the listener that this one was made of. Connections that were accepted go on.
+// Close closes the wrapped listener. Accepted connections go on.
 func (l *Listener) Close() error {
 	l.closeOnce.Do(func() {
 		close(l.closed)
@@ -102,7 +102,7 @@ func (l *Listener) Close() error {
 	return l.closeErr
 }
 
-// reset closes a connection so that the other end sees it was cut short.
+// reset closes a connection with a RST instead of a FIN.
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(interface{ SetLinger(int) error }); ok {
 		tcp.SetLinger(0)

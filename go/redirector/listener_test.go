@@ -163,11 +163,11 @@ func TestListenerKnowsDestinations(t *testing.T) {
 			t.Errorf("%s: asked again: %+v, %v", address, got, ok)
 		}
 		wantReset(t, stranger)
-		if !r.Delete(peer) || r.Delete(peer) {
-			t.Errorf("%s: Delete", address)
+		if !r.Forget(peer) || r.Forget(peer) {
+			t.Errorf("%s: Forget", address)
 		}
 		if got, ok := OriginalDst(conn); !ok || got != want { // it does not forget
-			t.Errorf("%s: after Delete: %+v, %v", address, got, ok)
+			t.Errorf("%s: after Forget: %+v, %v", address, got, ok)
 		}
 		wantHalfClose(t, conn.(*Conn), here)
 	}

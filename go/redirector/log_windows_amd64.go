@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 
-// The way of a log line from the library's thread to Config.LogFunc. The library hands back the context that it was
-// given: the address of a byte of its own memory, which stands for the function, because a function of Go cannot be
-// handed to C.
+// How a log line gets from the library's thread to Config.LogFunc: C cannot call a Go function by its pointer, so the
+// context that the library passes back is the address of a byte of its own memory, under which the function is kept.
 
 package redirector
 
@@ -26,7 +25,7 @@ func newLogger(write func(LogLevel, string)) *logger {
 	return l
 }
 
-// free may be called when the library writes no more. Of a nil logger it does nothing.
+// free may be called once the library writes no more lines. A nil logger is fine.
 func (l *logger) free() {
 	if l == nil {
 		return
@@ -37,7 +36,7 @@ func (l *logger) free() {
 	libraryRelease(unsafe.Pointer(l.context))
 }
 
-// logLine is what the library's thread calls, by way of libraryLogFunc.
+// logLine is called by the library's thread, through libraryLogFunc.
 func logLine(context *byte, level uint32, line *int8) {
 	logMutex.Lock()
 	write := logFuncs[context]

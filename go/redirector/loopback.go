@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Listen listens where outgoing connections are led to: on one port of both 127.0.0.1 and [::1], or of 127.0.0.1 alone
-// on a machine without IPv6. The port 0 is any free one; [Port] tells which.
+// Listen listens for outgoing connections that are redirected: on one port of both 127.0.0.1 and [::1], or of 127.0.0.1
+// alone on a machine without IPv6. Port 0: any free one, which [Port] returns.
 func Listen(port int) (net.Listener, error) {
 	const attempts = 20 // a port that is free for IPv4 may be taken for IPv6; each attempt tries another one
 	for i := 1; ; i++ {
@@ -37,7 +37,7 @@ func listenOn(ip net.IP, port int) (*net.TCPListener, error) {
 	return net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: port})
 }
 
-// Port gives the port of a TCP listener, as [Config] wants it; 0 for a listener of another kind.
+// Port returns the port of a TCP listener, for [Config]; 0 for a listener of another kind.
 func Port(l net.Listener) int {
 	if address, ok := l.Addr().(*net.TCPAddr); ok {
 		return address.Port
@@ -45,7 +45,7 @@ func Port(l net.Listener) int {
 	return 0
 }
 
-// pair is two listeners on one port. A goroutine for each accepts, and hands over what comes to whoever calls Accept.
+// pair is two listeners on one port. A goroutine for each accepts, and passes its connections to the caller of Accept.
 type pair struct {
 	listeners [2]*net.TCPListener
 	accepted  chan accepted

@@ -12,8 +12,8 @@ import (
 
 const statusOK Status = 0
 
-// memory is what structures point to while the library reads them. It comes from libraryAllocate, because memory of Go
-// that points to other memory of Go may not be handed to C.
+// memory is what structures point to while the library reads them. It comes from libraryAllocate, because Go memory
+// that points to other Go memory must not be passed to C.
 type memory struct{ blocks []unsafe.Pointer }
 
 func (m *memory) allocate(size uintptr) unsafe.Pointer {
@@ -56,12 +56,12 @@ func configToNative(config Config, m *memory) nativeConfig {
 		Proxy_port:    portToNative(config.ProxyPort),
 		Incoming_port: portToNative(config.IncomingPort),
 		Flags:         flagsToNative(config),
-		// Rounded up: a fraction of a millisecond must not turn into 0, which means the default.
-		Hold_ms:    uint32((config.HoldTime + time.Millisecond - 1) / time.Millisecond),
-		Look_ms:    uint32(config.LookInterval / time.Millisecond),
-		Rules:      rulesToNative(config.Rules, m),
-		Rule_count: uint32(len(config.Rules)),
-		Log_level:  uint32(config.LogLevel),
+		// Rounded up: a fraction of a millisecond must not become 0, which means the default.
+		Hold_timeout_ms:  uint32((config.HoldTimeout + time.Millisecond - 1) / time.Millisecond),
+		Scan_interval_ms: uint32(config.ScanInterval / time.Millisecond),
+		Rules:            rulesToNative(config.Rules, m),
+		Rule_count:       uint32(len(config.Rules)),
+		Log_level:        uint32(config.LogLevel),
 	}
 	if count := len(config.Roots); count != 0 {
 		roots := (*uint32)(m.allocate(uintptr(count) * unsafe.Sizeof(uint32(0))))
@@ -84,9 +84,9 @@ func flagsToNative(config Config) (flags uint32) {
 		set bool
 		bit uint32
 	}{
-		{config.LeaveFlows, flagLeaveFlows},
+		{config.KeepFlowsOnStop, flagKeepFlowsOnStop},
 		{config.Reflect, flagReflect},
-		{config.Refuse, flagRefuse},
+		{config.FailClosed, flagFailClosed},
 		{config.DescendantsOnly, flagDescendantsOnly},
 		{config.UnloadDriver, flagUnloadDriver},
 	} {
@@ -115,7 +115,7 @@ func rulesToNative(rules []Rule, m *memory) *nativeRule {
 	return list
 }
 
-// portToNative keeps a wrong port wrong: cutting it to 32 bits could make a valid one of it.
+// portToNative keeps an invalid port invalid: truncated to 32 bits it could become a valid one.
 func portToNative(port int) uint32 {
 	if port < 0 || port > 65535 {
 		return 65536
@@ -123,8 +123,7 @@ func portToNative(port int) uint32 {
 	return uint32(port)
 }
 
-// addressToNative drops what a peer address may carry on top: the zone, and the IPv4-in-IPv6 form of dual-stack
-// listeners.
+// addressToNative removes the zone and the IPv4-in-IPv6 form of dual-stack listeners.
 func addressToNative(peer netip.AddrPort) nativeAddress {
 	native := nativeAddress{Port: uint32(peer.Port())}
 	switch ip := peer.Addr().Unmap(); {
@@ -171,29 +170,29 @@ func flowsFromNative(list []nativeFlow) []Flow {
 
 func statsFromNative(s *nativeStats) Stats {
 	return Stats{
-		FlowsLive:        s.Flows_live,
-		FlowsTotal:       s.Flows_total,
-		FlowsRefused:     s.Flows_refused,
-		PacketsSeen:      s.Packets_seen,
-		PacketsPassed:    s.Packets_passed,
-		PacketsRewritten: s.Packets_rewritten,
-		PacketsHeld:      s.Packets_held,
-		PacketsDropped:   s.Packets_dropped,
-		PacketsMalformed: s.Packets_malformed,
-		ProxyMissing:     s.Proxy_missing,
-		HoldTimeouts:     s.Hold_timeouts,
-		HoldRefused:      s.Hold_refused,
-		SendErrors:       s.Send_errors,
-		ReceiveErrors:    s.Receive_errors,
-		EventsSeen:       s.Events_seen,
-		LookupsHit:       s.Lookups_hit,
-		LookupsMissed:    s.Lookups_missed,
-		LogLinesLost:     s.Log_lines_lost,
-		CoverWaits:       s.Cover_waits,
-		FilterSwaps:      s.Filter_swaps,
-		WatchdogTrips:    s.Watchdog_trips,
-		QueueDelayLast:   time.Duration(s.Queue_delay_last_us) * time.Microsecond,
-		QueueDelayMax:    time.Duration(s.Queue_delay_max_us) * time.Microsecond,
-		QueueDelayMean:   time.Duration(s.Queue_delay_mean_us) * time.Microsecond,
+		FlowsLive:          s.Flows_live,
+		FlowsTotal:         s.Flows_total,
+		FlowTableFull:      s.Flow_table_full,
+		PacketsSeen:        s.Packets_seen,
+		PacketsPassed:      s.Packets_passed,
+		PacketsRewritten:   s.Packets_rewritten,
+		PacketsHeld:        s.Packets_held,
+		PacketsDropped:     s.Packets_dropped,
+		PacketsMalformed:   s.Packets_malformed,
+		ProxyNotListening:  s.Proxy_not_listening,
+		HoldTimeouts:       s.Hold_timeouts,
+		HoldOverflows:      s.Hold_overflows,
+		SendErrors:         s.Send_errors,
+		ReceiveErrors:      s.Receive_errors,
+		EventsSeen:         s.Events_seen,
+		LookupsHit:         s.Lookups_hit,
+		LookupsMissed:      s.Lookups_missed,
+		LogLinesDropped:    s.Log_lines_dropped,
+		CaptureWaits:       s.Capture_waits,
+		FilterReplacements: s.Filter_replacements,
+		WatchdogTrips:      s.Watchdog_trips,
+		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
+		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
+		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,
 	}
 }

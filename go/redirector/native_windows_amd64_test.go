@@ -50,16 +50,16 @@ func TestConfigTranslation(t *testing.T) {
 	var m memory
 	defer m.free()
 	c := configToNative(Config{
-		ClientPID: 1, AgentPID: 2, ProxyPort: 3, IncomingPort: 4, HoldTime: 5*time.Millisecond + 1,
-		LookInterval: 250 * time.Millisecond, LogLevel: LogDebug,
+		ClientPID: 1, AgentPID: 2, ProxyPort: 3, IncomingPort: 4, HoldTimeout: 5*time.Millisecond + 1,
+		ScanInterval: 250 * time.Millisecond, LogLevel: LogDebug,
 	}, &m)
-	want := nativeConfig{Size: c.Size, Client_pid: 1, Agent_pid: 2, Proxy_port: 3, Incoming_port: 4, Hold_ms: 6,
-		Look_ms: 250, Log_level: 5}
+	want := nativeConfig{Size: c.Size, Client_pid: 1, Agent_pid: 2, Proxy_port: 3, Incoming_port: 4, Hold_timeout_ms: 6,
+		Scan_interval_ms: 250, Log_level: 5}
 	if c != want || c.Size == 0 {
 		t.Errorf("translated to %+v", c)
 	}
 	if c = configToNative(Config{NoLogFile: true, LogPath: "ignored", WinDivertDir: "dé"}, &m); c.Log_path == nil ||
-		goString(c.Log_path) != "" || goString(c.Windivert_dir) != "dé" || c.Look_ms != 0 {
+		goString(c.Log_path) != "" || goString(c.Windivert_dir) != "dé" || c.Scan_interval_ms != 0 {
 		t.Errorf("translated to %+v", c)
 	}
 	if c = configToNative(Config{LogPath: "a.log"}, &m); goString(c.Log_path) != "a.log" {
@@ -75,12 +75,12 @@ func TestConfigTranslation(t *testing.T) {
 func TestFlagTranslation(t *testing.T) {
 	for want, config := range map[uint32]Config{
 		0:  {},
-		1:  {LeaveFlows: true},
+		1:  {KeepFlowsOnStop: true},
 		2:  {Reflect: true},
-		4:  {Refuse: true},
+		4:  {FailClosed: true},
 		8:  {DescendantsOnly: true},
 		16: {UnloadDriver: true},
-		31: {LeaveFlows: true, Reflect: true, Refuse: true, DescendantsOnly: true, UnloadDriver: true},
+		31: {KeepFlowsOnStop: true, Reflect: true, FailClosed: true, DescendantsOnly: true, UnloadDriver: true},
 	} {
 		if got := flagsToNative(config); got != want {
 			t.Errorf("%+v gave flags %d, want %d", config, got, want)
@@ -157,8 +157,8 @@ func TestNothingIsForgotten(t *testing.T) {
 	var m memory
 	defer m.free()
 	config := reflect.ValueOf(configToNative(Config{
-		ClientPID: 1, Roots: []uint32{1}, AgentPID: 1, ProxyPort: 1, IncomingPort: 1, Rules: []Rule{{PID: 1}}, Refuse: true,
-		HoldTime: 1, LookInterval: shortestLook, WinDivertDir: "d", LogLevel: LogError, LogPath: "l",
+		ClientPID: 1, Roots: []uint32{1}, AgentPID: 1, ProxyPort: 1, IncomingPort: 1, Rules: []Rule{{PID: 1}}, FailClosed: true,
+		HoldTimeout: 1, ScanInterval: shortestScanInterval, WinDivertDir: "d", LogLevel: LogError, LogPath: "l",
 	}, &m))
 	for i := 0; i < config.NumField(); i++ {
 		switch name := config.Type().Field(i).Name; name {

@@ -19,7 +19,7 @@ type Redirector struct {
 	err  error         // why the redirection has ended
 }
 
-// engine is a redirector of the C library. It may be asked anything at any time, after stop too.
+// engine is a redirector of the C library. Its methods may be called at any time, also after stop.
 type engine interface {
 	stop() error
 	failure() error // why it has ended by itself; nil if it has not
@@ -43,7 +43,7 @@ func newRedirector(engine engine) *Redirector {
 	return &Redirector{engine: engine, done: make(chan struct{})}
 }
 
-// startWith has its engine made by the function.
+// startWith is Start with the function that creates the engine.
 func startWith(ctx context.Context, config Config, make func(Config) (engine, error)) (*Redirector, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -64,10 +64,10 @@ func startWith(ctx context.Context, config Config, make func(Config) (engine, er
 	return r, nil
 }
 
-// failureInterval is how often the engine is asked whether it has failed. It does not call back.
+// failureInterval is how often the engine is asked whether it has failed; the library has no callback for that.
 const failureInterval = 200 * time.Millisecond
 
-// watch ends the redirection when the context is done, and notices when it has ended by itself.
+// watch ends the redirection when the context is done, and detects that it has ended by itself.
 func (r *Redirector) watch(ctx context.Context) {
 	ticker := time.NewTicker(failureInterval)
 	defer ticker.Stop()
@@ -87,8 +87,9 @@ func (r *Redirector) watch(ctx context.Context) {
 	}
 }
 
-// Stop ends the redirection: redirected connections are reset at both ends (unless Config.LeaveFlows), driver handles
-// closed, threads joined. It takes at most one second and may be called more than once. Afterwards every lookup misses.
+// Stop ends the redirection: redirected connections are reset at both ends (unless Config.KeepFlowsOnStop), driver
+// handles closed, threads joined. It takes at most one second and may be called more than once. Afterwards every lookup
+// misses.
 //
 // It fails with [ErrStoppedByForce] if the engine did not end in time; the machine's traffic flows all the same.
 // Stop of a nil Redirector does nothing.
@@ -99,7 +100,7 @@ func (r *Redirector) Stop() error {
 	return r.end(ErrNotRunning)
 }
 
-// end stops the engine and says why, if that has not been said before. A failure is the reason whoever comes first.
+// end stops the engine and records the reason, unless one is recorded. A failure of the engine takes precedence.
 func (r *Redirector) end(why error) error {
 	err := r.engine.stop()
 	if failure := r.engine.failure(); failure != nil {
@@ -120,17 +121,16 @@ func (r *Redirector) Done() <-chan struct{} { return r.done }
 
 // Err is nil while the redirector runs. Afterwards it is [ErrNotRunning] if it was ended by [Redirector.Stop], the
 // error of the context if that is what ended it, and an [*Error] if it has failed, for instance with
-// [ErrEngineStalled]. A redirector that has failed is stopped, and traffic goes where it was meant to go; another one
-// may be started.
+// [ErrEngineStalled]. A redirector that has failed is stopped, and traffic goes to its original destination; another
+// one may be started.
 func (r *Redirector) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
 }
 
-// Destination says where the connection was going that reached the proxy from this peer, its remote address as the
-// proxy sees it. It is false when there is no such connection: the peer is a stranger, or its connection is over. It
-// never blocks.
+// Destination finds the original destination of a connection by its peer, the remote address as the proxy sees it. It
+// is false when there is no such connection: it was not redirected, or it has ended. It never blocks.
 func (r *Redirector) Destination(peer netip.AddrPort) (Destination, bool) {
 	return r.engine.destination(peer)
 }
@@ -140,7 +140,7 @@ func (r *Redirector) OriginalDst(conn net.Conn) (Destination, bool) {
 	return r.Destination(addrPort(conn.RemoteAddr()))
 }
 
-// addrPort is not valid, and so finds nothing, if the address is not one of TCP.
+// addrPort is not valid, and so matches no connection, if the address is not one of TCP.
 func addrPort(address net.Addr) netip.AddrPort {
 	if tcp, ok := address.(*net.TCPAddr); ok {
 		return tcp.AddrPort()
@@ -148,12 +148,12 @@ func addrPort(address net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// Delete removes the mapping of a peer for good; its connection goes on. It is false when there was none.
-func (r *Redirector) Delete(peer netip.AddrPort) bool { return r.engine.remove(peer) }
+// Forget removes the mapping of a peer for good; its connection goes on. It is false when there was none.
+func (r *Redirector) Forget(peer netip.AddrPort) bool { return r.engine.remove(peer) }
 
 // SetRules replaces the rules while running; nil: none. It returns when they are in force, which takes milliseconds, at
 // most one second. They apply to new connections only. When it fails the former rules stay: with [ErrNotRunning] after
-// Stop, with [ErrInvalidArgument] for a rule that says nothing or too much.
+// Stop, with [ErrInvalidArgument] for a rule with neither Pattern nor PID, or with both.
 func (r *Redirector) SetRules(rules []Rule) error {
 	if err := checkRules(rules); err != nil {
 		return err
@@ -161,9 +161,10 @@ func (r *Redirector) SetRules(rules []Rule) error {
 	return r.engine.setRules(rules)
 }
 
-// Flows lists the redirected connections that live, in no particular order. Each is consistent in itself, but one that
-// begins or ends meanwhile may be in the list or not. It takes milliseconds, and fails with [ErrNotRunning] after Stop.
+// Flows lists the redirected connections that exist now, in no particular order. Each is consistent in itself, but one
+// that begins or ends meanwhile may be in the list or not. It takes milliseconds, and fails with [ErrNotRunning] after
+// Stop.
 func (r *Redirector) Flows() ([]Flow, error) { return r.engine.flows() }
 
-// Stats gives the counters as they are now. They stay readable after Stop.
+// Stats reads the counters. They stay readable after Stop.
 func (r *Redirector) Stats() Stats { return r.engine.stats() }

@@ -2,7 +2,7 @@
 
 //go:build ignore
 
-// The input of cgo -godefs: ztypes_windows_amd64.go is made of it and of the public header by ../generate.sh.
+// The input of cgo -godefs: ../generate.sh makes ztypes_windows_amd64.go from it and from the public header.
 
 package redirector
 
@@ -22,9 +22,9 @@ type (
 const (
 	headerVersion = C.REDIRECTOR_VERSION_STRING
 
-	flagLeaveFlows      = C.REDIRECTOR_LEAVE_FLOWS
+	flagKeepFlowsOnStop = C.REDIRECTOR_KEEP_FLOWS_ON_STOP
 	flagReflect         = C.REDIRECTOR_REFLECT
-	flagRefuse          = C.REDIRECTOR_REFUSE
+	flagFailClosed      = C.REDIRECTOR_FAIL_CLOSED
 	flagDescendantsOnly = C.REDIRECTOR_DESCENDANTS_ONLY
 	flagUnloadDriver    = C.REDIRECTOR_UNLOAD_DRIVER
 

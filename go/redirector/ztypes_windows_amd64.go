@@ -12,24 +12,24 @@ type (
 		Bytes  [16]uint8
 	}
 	nativeConfig struct {
-		Size          uint32
-		Client_pid    uint32
-		Agent_pid     uint32
-		Proxy_port    uint32
-		Incoming_port uint32
-		Flags         uint32
-		Hold_ms       uint32
-		Log_level     uint32
-		Look_ms       uint32
-		Rule_count    uint32
-		Rules         *nativeRule
-		Windivert_dir *int8
-		Log_path      *int8
-		Log_fn        *[0]byte
-		Log_context   *byte
-		Roots         *uint32
-		Root_count    uint32
-		Reserved      uint32
+		Size             uint32
+		Client_pid       uint32
+		Agent_pid        uint32
+		Proxy_port       uint32
+		Incoming_port    uint32
+		Flags            uint32
+		Hold_timeout_ms  uint32
+		Log_level        uint32
+		Scan_interval_ms uint32
+		Rule_count       uint32
+		Rules            *nativeRule
+		Windivert_dir    *int8
+		Log_path         *int8
+		Log_fn           *[0]byte
+		Log_context      *byte
+		Roots            *uint32
+		Root_count       uint32
+		Reserved         uint32
 	}
 	nativeDestination struct {
 		Size        uint32
@@ -68,27 +68,27 @@ type (
 		Size                uint32
 		Flows_live          uint32
 		Flows_total         uint64
-		Flows_refused       uint64
+		Flow_table_full     uint64
 		Packets_seen        uint64
 		Packets_passed      uint64
 		Packets_rewritten   uint64
 		Packets_held        uint64
 		Packets_dropped     uint64
 		Packets_malformed   uint64
-		Proxy_missing       uint64
+		Proxy_not_listening uint64
 		Hold_timeouts       uint64
-		Hold_refused        uint64
+		Hold_overflows      uint64
 		Send_errors         uint64
 		Receive_errors      uint64
 		Events_seen         uint64
 		Lookups_hit         uint64
 		Lookups_missed      uint64
-		Log_lines_lost      uint64
+		Log_lines_dropped   uint64
 		Queue_delay_last_us uint64
 		Queue_delay_max_us  uint64
 		Queue_delay_mean_us uint64
-		Cover_waits         uint64
-		Filter_swaps        uint64
+		Capture_waits       uint64
+		Filter_replacements uint64
 		Watchdog_trips      uint64
 	}
 )
@@ -96,9 +96,9 @@ type (
 const (
 	headerVersion = "0.1.0"
 
-	flagLeaveFlows      = 0x1
+	flagKeepFlowsOnStop = 0x1
 	flagReflect         = 0x2
-	flagRefuse          = 0x4
+	flagFailClosed      = 0x4
 	flagDescendantsOnly = 0x8
 	flagUnloadDriver    = 0x10
 

@@ -11,8 +11,8 @@ import (
 	"strconv"
 )
 
-// The agent is a worker with the two proxies, which tell whoever is led to them where he was going, and remove the
-// mapping then; and with the redirector:
+// The agent is a worker that also runs the two proxies and the redirector. A proxy answers each redirected connection
+// with its original destination, and then removes the mapping. Further commands:
 //
 //	start CLIENT MODE DEBUG
 //	stop

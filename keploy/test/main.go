@@ -2,9 +2,9 @@
 
 //go:build windows && amd64
 
-// The archive for Keploy at work. This process is a bystander; it starts two others, as Keploy has them: the client,
-// whose child is the program under test, and the agent with the proxies. Each check says who connects to what, and what
-// it hears: the program at the other end, or a proxy that knows where the connection was going.
+// A test of the archive for Keploy. This process is not redirected; it starts two others, as Keploy does: the client,
+// whose child is the program under test, and the agent with the proxies. Each check names who connects to what and who
+// answers: the program at the other end, or a proxy with the original destination.
 package main
 
 import (
@@ -28,7 +28,7 @@ func check(name, got, want string) {
 	}
 }
 
-// stage is who plays.
+// stage has the processes of the test.
 type stage struct {
 	client, agent                *worker
 	clientPID, agentPID, appPID  string
@@ -79,7 +79,7 @@ func (s *stage) checkTest() {
 	check("test: the program is led to the proxy", s.client.do("child dial "+s.world4),
 		"outgoing to "+s.world4+" of "+s.appPID)
 	check("test: what comes to the program reaches it", dial(s.appListener), "program "+s.appPID)
-	check("test: a port that nobody came from leads nowhere", s.agent.do("find 1"), "nowhere")
+	check("test: a port without a connection has no destination", s.agent.do("find 1"), "nowhere")
 	check("test: stops", s.agent.do("stop"), "1")
 }
 
@@ -90,8 +90,8 @@ func (s *stage) checkOff() {
 	check("off: stops", s.agent.do("stop"), "1")
 }
 
-// checkRefusals: a start that cannot be meant says so. Among them that of the earlier prototype, whose fifth argument
-// was a port.
+// checkRefusals: starts with invalid arguments fail with a reason. One of them is a call of the earlier prototype,
+// whose fifth argument was a port.
 func (s *stage) checkRefusals() {
 	start := func(client, mode string) string { return s.agent.do("start %s %s 0", client, mode) }
 	check("a port in the place of the mode is refused", start(s.clientPID, "26789"),

@@ -4,7 +4,7 @@
 
 package main
 
-// How Keploy links the archive: its link line and its prototypes. The archive lies beside this file when it is built.
+// How Keploy links the archive: its link line and its prototypes. The archive is beside this file when it is built.
 
 /*
 #cgo windows LDFLAGS: -L${SRCDIR} -l:libwindows_redirector.a -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32

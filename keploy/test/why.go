@@ -4,7 +4,7 @@
 
 package main
 
-// Beyond what Keploy calls today: why a start failed.
+// A call that Keploy does not make today: why a start failed.
 
 /*
 #include <stdint.h>

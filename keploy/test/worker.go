@@ -17,14 +17,14 @@ import (
 
 const patience = 20 * time.Second
 
-// A worker is a process that does what the lines of its input say, and answers each with one line:
+// A worker is a process that executes commands, one per line of its input, and answers each with one line:
 //
-//	dial ADDRESS      connects, and tells what it hears
-//	listen ADDRESS    listens there, answering each connection, and tells the address
-//	child LINE        has a child process of its own (one; made at the first time) do that
+//	dial ADDRESS      connects, and prints what it receives
+//	listen ADDRESS    listens there, answers each connection, and prints the address
+//	child LINE        executes LINE in its one child process, which the first such command starts
 //	pid
 //
-// The agent knows more, see agent.go.
+// The agent has more commands, see agent.go.
 func work(also func(words []string) string) {
 	var child *worker
 	input := bufio.NewScanner(os.Stdin)
@@ -64,7 +64,7 @@ func dial(address string) string {
 	return strings.TrimSpace(answer)
 }
 
-// serve answers each hello, and gives the address where it listens.
+// serve answers each greeting, and returns the address on which it listens.
 func serve(address string, answer func(*net.TCPConn) string) string {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

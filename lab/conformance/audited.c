@@ -45,8 +45,9 @@ int main(int argc, char **argv)
 
     net_start();
     inject_segments(!strcmp(what, "equal"));
-    for (int i = 0; i < COUNT; i++)
+    for (int i = 0; i < COUNT; i++) {
         require("a segment", receive(h, &packets[i], PATIENCE_MS));
+    }
     if (!strcmp(what, "replace")) {
         other = open_or_exit(FILTER, LAYER_NETWORK, -1, 0);
         WinDivertClose(h);
@@ -55,10 +56,12 @@ int main(int argc, char **argv)
     for (int i = 0; i < COUNT; i++) {
         struct packet *p = &packets[strcmp(what, "reverse") ? i : COUNT - 1 - i];
 
-        if (strcmp(what, "keep") != 0 || i != 2)
+        if (strcmp(what, "keep") != 0 || i != 2) {
             send_on(h, p, !strcmp(what, "change"));
-        if (!strcmp(what, "repeat") && i == 2)
+        }
+        if (!strcmp(what, "repeat") && i == 2) {
             send_on(h, p, false);
+        }
     }
     WinDivertClose(h);
     return check_failures != 0;

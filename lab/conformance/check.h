@@ -76,8 +76,9 @@ static inline void require(const char *what, bool good)
 {
     DWORD error = GetLastError();
 
-    if (good)
+    if (good) {
         return;
+    }
     printf("FAIL %s: error %lu, cannot go on\n", what, error);
     fflush(stdout);
     ExitProcess(2);
@@ -94,8 +95,9 @@ static inline HANDLE open_or_exit(const char *filter, int layer, int16_t priorit
 /* Waits for a started operation; cancels it when the time is over and fails with WAIT_TIMEOUT. */
 static inline BOOL finish(HANDLE h, OVERLAPPED *op, DWORD *transferred, DWORD ms)
 {
-    if (WaitForSingleObject(op->hEvent, ms) == WAIT_OBJECT_0)
+    if (WaitForSingleObject(op->hEvent, ms) == WAIT_OBJECT_0) {
         return GetOverlappedResult(h, op, transferred, FALSE);
+    }
     CancelIoEx(h, op);
     GetOverlappedResult(h, op, transferred, TRUE);
     SetLastError(WAIT_TIMEOUT);
@@ -112,10 +114,11 @@ static inline BOOL receive(HANDLE h, struct packet *p, DWORD ms)
 
     p->len = 0;
     result = WinDivertRecvEx(h, p->data, sizeof p->data, NULL, 0, &p->addr, &addr_len, &op);
-    if (!result && GetLastError() == ERROR_IO_PENDING)
+    if (!result && GetLastError() == ERROR_IO_PENDING) {
         result = finish(h, &op, &transferred, ms);
-    else if (result)
+    } else if (result) {
         result = GetOverlappedResult(h, &op, &transferred, TRUE);
+    }
     error = GetLastError();
     p->len = transferred;
     CloseHandle(op.hEvent);

@@ -36,8 +36,9 @@ static inline void child_end(struct child *c)
     CloseHandle(c->input);
     require("end of the child", WaitForSingleObject(c->info.hProcess, PATIENCE_MS) == WAIT_OBJECT_0);
     GetExitCodeProcess(c->info.hProcess, &code);
-    if (code)
+    if (code) {
         check("what a child did", false, "it ended with code %lu", code);
+    }
     CloseHandle(c->info.hProcess);
     CloseHandle(c->info.hThread);
 }

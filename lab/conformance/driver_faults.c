@@ -55,8 +55,9 @@ static HANDLE open_patient(void)
 
 static void expect_segment(const char *name, HANDLE h, uint32_t number)
 {
-    if (check_success(name, receive(h, &p, PATIENCE_MS)))
+    if (check_success(name, receive(h, &p, PATIENCE_MS))) {
         check_equal(name, net_sequence(&p), number);
+    }
 }
 
 static void role_open(DWORD error)
@@ -123,8 +124,9 @@ static void role_send(DWORD error, const uint32_t *leave, int count)
     }
     check_error("a batch fails", WinDivertSendEx(injector, data, sizeof data, &sent, 0, addr, sizeof addr, NULL),
                 error);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         expect_segment("what has left all the same", sniffer, leave[i]);
+    }
     check_success("the next batch", WinDivertSendEx(injector, data, sizeof data, &sent, 0, addr, sizeof addr, NULL));
     expect_segment("leaves", sniffer, 20);
     expect_segment("as", sniffer, 21);
@@ -279,13 +281,14 @@ static void role_pid(DWORD pid)
     s = net_connect(SERVER4, ECHO_PORT);
     for (int i = 0; i < 2; i++) {
         require("an event", receive(events, &p, PATIENCE_MS));
-        if (pid != MAXDWORD)
+        if (pid != MAXDWORD) {
             check_equal("an event names the scripted process", p.addr.socket.process_id, pid);
-        else
+        } else {
             check("an event names a process that is no more",
                   p.addr.socket.process_id > 4 &&
                       !OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, p.addr.socket.process_id),
                   "pid %u", p.addr.socket.process_id);
+        }
     }
     closesocket(s);
     s = net_connect(SERVER4, ECHO_PORT);
@@ -347,27 +350,28 @@ int main(int argc, char **argv)
     }
     injector = open_or_exit("false", LAYER_NETWORK, 1000, FLAG_SEND_ONLY);
     sniffer = open_or_exit(FILTER, LAYER_NETWORK, -1000, FLAG_SNIFF);
-    if (!strcmp(what, "recv"))
+    if (!strcmp(what, "recv")) {
         role_recv();
-    else if (!strcmp(what, "recv-single"))
+    } else if (!strcmp(what, "recv-single")) {
         role_recv_single();
-    else if (!strcmp(what, "send"))
+    } else if (!strcmp(what, "send")) {
         role_send(592, all_but_middle, 2);
-    else if (!strcmp(what, "send-cut"))
+    } else if (!strcmp(what, "send-cut")) {
         role_send(1450, first, 1);
-    else if (!strcmp(what, "queue"))
+    } else if (!strcmp(what, "queue")) {
         role_queue();
-    else if (!strcmp(what, "stall"))
+    } else if (!strcmp(what, "stall")) {
         role_stall();
-    else if (!strcmp(what, "stall-close"))
+    } else if (!strcmp(what, "stall-close")) {
         role_stall_close();
-    else if (!strcmp(what, "unload"))
+    } else if (!strcmp(what, "unload")) {
         role_unload();
-    else if (!strcmp(what, "pid"))
+    } else if (!strcmp(what, "pid")) {
         role_pid(argc > 2 ? number : MAXDWORD);
-    else if (!strcmp(what, "impostor"))
+    } else if (!strcmp(what, "impostor")) {
         role_impostor(argc > 2 ? argv[2] : SERVER4);
-    else
+    } else {
         require("a fault as argument", false);
+    }
     return check_failures != 0;
 }

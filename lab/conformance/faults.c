@@ -65,8 +65,9 @@ static void shuffle(void)
     int ports[CONNECTIONS], seen = 0, overtaken = 0;
     int64_t last = 0;
 
-    for (int i = 0; i < CONNECTIONS; i++)
+    for (int i = 0; i < CONNECTIONS; i++) {
         ports[i] = net_local_port(net_connect(SERVER4, ECHO_PORT));
+    }
     for (int n = 0; n < CONNECTIONS && receive(events, &got, PATIENCE_MS); n++) {
         overtaken += got.addr.timestamp < last;
         last = got.addr.timestamp;
@@ -111,8 +112,9 @@ static void none(int closes, const char *close_name)
 
     check_next("one CONNECT", EVENT_CONNECT, port);
     closesocket(s);
-    for (int i = 0; i < closes; i++)
+    for (int i = 0; i < closes; i++) {
         check_next(close_name, EVENT_CLOSE, port);
+    }
     check_nothing_queued("and no more", events);
 }
 
@@ -122,19 +124,20 @@ int main(int argc, char **argv)
 
     net_start();
     events_open();
-    if (argc > 2 && !strcmp(what, "delay"))
+    if (argc > 2 && !strcmp(what, "delay")) {
         delay((DWORD)atoi(argv[2]));
-    else if (!strcmp(what, "shuffle"))
+    } else if (!strcmp(what, "shuffle")) {
         shuffle();
-    else if (!strcmp(what, "lose"))
+    } else if (!strcmp(what, "lose")) {
         lose();
-    else if (!strcmp(what, "lose-all"))
+    } else if (!strcmp(what, "lose-all")) {
         lose_all();
-    else if (!strcmp(what, "double"))
+    } else if (!strcmp(what, "double")) {
         none(4, "CLOSE of connection and port, each twice");
-    else if (!strcmp(what, "none"))
+    } else if (!strcmp(what, "none")) {
         none(2, "CLOSE of connection and port");
-    else
+    } else {
         require("a fault as argument", false);
+    }
     return check_failures != 0;
 }

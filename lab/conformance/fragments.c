@@ -33,8 +33,9 @@ static SOCKET send_datagram(const struct family *family)
     int len = net_address(family->server, ECHO_PORT, &a);
     SOCKET s = socket(a.ss_family, SOCK_DGRAM, 0);
 
-    for (int i = 0; i < PAYLOAD; i++)
+    for (int i = 0; i < PAYLOAD; i++) {
         data[i] = (char)(i * 7);
+    }
     setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, (char *)&patience, sizeof patience);
     require("a datagram", sendto(s, data, PAYLOAD, 0, (void *)&a, len) == PAYLOAD);
     return s;
@@ -45,8 +46,9 @@ static void expect_echo(const char *name, SOCKET s)
     static char back[PAYLOAD + 1];
     int n = recv(s, back, sizeof back, 0), wrong = 0;
 
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         wrong += back[i] != (char)(i * 7);
+    }
     check(name, n == PAYLOAD && !wrong, "%d bytes, %d wrong, error %d", n, wrong, WSAGetLastError());
     closesocket(s);
 }
@@ -61,12 +63,15 @@ static void expect_pieces(const char *name, HANDLE h, bool send_on)
         unsigned fragment = p.data[0] >> 4 == 4 ? net_get16(p.data + 6) & 0x3fff : p.data[6] == 44;
 
         headers += p.data[0] >> 4 == 4 ? !(fragment & 0x1fff) : !(net_get16(p.data + 42) & 0xfff8);
-        if (p.len > largest)
+        if (p.len > largest) {
             largest = p.len;
-        if (!fragment)
+        }
+        if (!fragment) {
             break;
-        if (send_on)
+        }
+        if (send_on) {
             require("sending on", net_send(h, &p));
+        }
     }
     snprintf(text, sizeof text, "%s: single fragments", name);
     check(text, count == PIECES && largest <= 1500, "%u, the last or largest of %u bytes", count, largest);

@@ -49,8 +49,9 @@ static void sender_echoes(struct sender *sender, unsigned count)
 {
     uint32_t number;
 
-    while (count-- && recv(sender->socket, (char *)&number, sizeof number, 0) == sizeof number)
+    while (count-- && recv(sender->socket, (char *)&number, sizeof number, 0) == sizeof number) {
         sender->echoed++;
+    }
 }
 
 /* The handle in the middle sends on what it gets, as it comes; only the wanted one's may come. */
@@ -60,8 +61,9 @@ static DWORD WINAPI send_on(void *arg)
     static unsigned others;
 
     while (receive(arg, &taken, INFINITE)) {
-        if (net_get16(net_tcp(&taken)) != wanted.port)
+        if (net_get16(net_tcp(&taken)) != wanted.port) {
             others++;
+        }
         require("sending on", net_send(arg, &taken));
     }
     return others;
@@ -71,8 +73,9 @@ static void look(struct sender *sender)
 {
     uint32_t number = *(uint32_t *)(net_tcp(&p) + 8);
 
-    if (number >= COUNT)
+    if (number >= COUNT) {
         return;
+    }
     sender->seen[number]++;
     sender->disordered += sender->passed && number < sender->last;
     sender->last = number;
@@ -84,8 +87,9 @@ static void check_sender(const char *name, const struct sender *sender)
     unsigned once = 0;
     char text[100];
 
-    for (int i = 0; i < COUNT; i++)
+    for (int i = 0; i < COUNT; i++) {
         once += sender->seen[i] == 1;
+    }
     snprintf(text, sizeof text, "%s: each leaves once", name);
     check_equal(text, once, COUNT);
     printf("# %s: %u out of order\n", name, sender->disordered);
@@ -132,11 +136,13 @@ int main(void)
     WaitForSingleObject(thread, INFINITE);
     GetExitCodeThread(thread, &others);
     WinDivertShutdown(below, SHUTDOWN_RECV);
-    while (receive(below, &p, PATIENCE_MS))
+    while (receive(below, &p, PATIENCE_MS)) {
         look(net_get16(net_tcp(&p)) == wanted.port ? &wanted : &neighbour);
+    }
     WinDivertShutdown(above, SHUTDOWN_RECV);
-    while (receive(above, &p, PATIENCE_MS))
+    while (receive(above, &p, PATIENCE_MS)) {
         before[net_get16(net_tcp(&p)) == wanted.port]++;
+    }
     check_sender("what the filter matches", &wanted);
     check_sender("its neighbours", &neighbour);
     check_equal("the handle gets no neighbour", others, 0);

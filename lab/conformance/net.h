@@ -63,8 +63,9 @@ static inline SOCKET net_listen(const char *address, uint16_t port, bool dual_st
     SOCKET s = socket(a.ss_family, SOCK_STREAM, 0);
     DWORD v6_only = !dual_stack;
 
-    if (a.ss_family == AF_INET6)
+    if (a.ss_family == AF_INET6) {
         setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (char *)&v6_only, sizeof v6_only);
+    }
     require("bind", bind(s, (void *)&a, len) == 0);
     require("listen", listen(s, 5) == 0);
     return s;
@@ -94,8 +95,9 @@ static inline bool net_connected(SOCKET s, int ms)
     FD_SET(s, &writable);
     FD_ZERO(&failed);
     FD_SET(s, &failed);
-    if (select(0, NULL, &writable, &failed, &limit) <= 0 || !FD_ISSET(s, &writable))
+    if (select(0, NULL, &writable, &failed, &limit) <= 0 || !FD_ISSET(s, &writable)) {
         return false;
+    }
     ioctlsocket(s, FIONBIO, &off);
     return true;
 }

@@ -76,8 +76,9 @@ static unsigned largest_queued(HANDLE h, unsigned *count, unsigned *sums)
 
     WinDivertShutdown(h, SHUTDOWN_RECV);
     for (*count = *sums = 0; receive(h, &p, PATIENCE_MS); ++*count) {
-        if (p.len > largest)
+        if (p.len > largest) {
             largest = p.len;
+        }
         *sums += p.len > MTU && p.addr.tcp_checksum;
     }
     return largest;

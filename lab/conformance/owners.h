@@ -38,10 +38,11 @@ static inline void owners_endpoint(struct sockaddr_storage *to, int family, cons
     memset(to, 0, sizeof *to);
     to->ss_family = (short)family;
     ((struct sockaddr_in *)to)->sin_port = (u_short)port; /* same place in both families */
-    if (family == AF_INET)
+    if (family == AF_INET) {
         memcpy(&((struct sockaddr_in *)to)->sin_addr, address, 4);
-    else
+    } else {
         memcpy(&((struct sockaddr_in6 *)to)->sin6_addr, address, 16);
+    }
 }
 
 /* The rows of a table in memory that stays until the next call; returns how many. */
@@ -87,8 +88,9 @@ static inline const struct owners_row *owners_find(TCP_TABLE_CLASS class, const 
     count = owners_rows(local.ss_family, class, &rows);
     for (unsigned i = 0; i < count; i++) {
         if (!memcmp(&rows[i].local, &local, sizeof local) &&
-            ntohs(((struct sockaddr_in *)&rows[i].remote)->sin_port) == remote_port)
+            ntohs(((struct sockaddr_in *)&rows[i].remote)->sin_port) == remote_port) {
             return &rows[i];
+        }
     }
     return NULL;
 }

@@ -27,12 +27,15 @@ static inline void pump_look(struct pump *pump, uint8_t *data, struct windivert_
     for (unsigned i = 0; i < count; i++) {
         unsigned len = pump_packet_len(data);
 
-        if (addr[i].ipv6 != (data[0] >> 4 == 6) || addr[i].layer || addr[i].event)
+        if (addr[i].ipv6 != (data[0] >> 4 == 6) || addr[i].layer || addr[i].event) {
             pump->wrong_flags++;
-        if (len > pump->largest_packet)
+        }
+        if (len > pump->largest_packet) {
             pump->largest_packet = len;
-        if (pump->change)
+        }
+        if (pump->change) {
             pump->change(data, len, &addr[i]);
+        }
         data += len;
     }
 }
@@ -47,16 +50,19 @@ static inline DWORD WINAPI pump_run(void *arg)
 
     for (;;) {
         addr_len = pump->batch * (unsigned)sizeof *addr;
-        if (!WinDivertRecvEx(pump->handle, data, size, &len, 0, addr, &addr_len, NULL))
+        if (!WinDivertRecvEx(pump->handle, data, size, &len, 0, addr, &addr_len, NULL)) {
             break;
+        }
         unsigned count = addr_len / (unsigned)sizeof *addr;
         pump->packets += count;
         pump->bytes += len;
-        if (count > pump->largest_batch)
+        if (count > pump->largest_batch) {
             pump->largest_batch = count;
+        }
         pump_look(pump, data, addr, count);
-        if (!WinDivertSendEx(pump->handle, data, len, NULL, 0, addr, addr_len, NULL))
+        if (!WinDivertSendEx(pump->handle, data, len, NULL, 0, addr, addr_len, NULL)) {
             break;
+        }
     }
     pump->error = GetLastError();
     free(data);
@@ -86,10 +92,13 @@ static inline DWORD WINAPI pump_echo_server(void *arg)
     static char block[65536];
     int n;
 
-    while ((n = recv(s, block, sizeof block, 0)) > 0)
-        for (int sent = 0, k; sent < n; sent += k)
-            if ((k = send(s, block + sent, n - sent, 0)) <= 0)
+    while ((n = recv(s, block, sizeof block, 0)) > 0) {
+        for (int sent = 0, k; sent < n; sent += k) {
+            if ((k = send(s, block + sent, n - sent, 0)) <= 0) {
                 return 1;
+            }
+        }
+    }
     closesocket(s);
     return 0;
 }
@@ -99,15 +108,18 @@ static inline DWORD WINAPI pump_write_pattern(void *arg)
     SOCKET s = *(SOCKET *)arg;
     static uint8_t block[65536];
 
-    for (unsigned i = 0; i < sizeof block; i++)
+    for (unsigned i = 0; i < sizeof block; i++) {
         block[i] = (uint8_t)(i * 2654435761u >> 24);
-    for (int i = 0; i < 16; i++)
+    }
+    for (int i = 0; i < 16; i++) {
         for (unsigned sent = 0; sent < sizeof block;) {
             int n = send(s, (char *)block + sent, (int)(sizeof block - sent), 0);
-            if (n <= 0)
+            if (n <= 0) {
                 return 1;
+            }
             sent += (unsigned)n;
         }
+    }
     shutdown(s, SD_SEND);
     return 0;
 }
@@ -124,8 +136,9 @@ static inline bool pump_echo_identical(SOCKET s)
 
     setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, (char *)&patience, sizeof patience);
     while ((n = recv(s, (char *)block, sizeof block, 0)) > 0) {
-        for (int i = 0; i < n; i++, total++)
+        for (int i = 0; i < n; i++, total++) {
             same = same && block[i] == (uint8_t)((total % 65536) * 2654435761u >> 24);
+        }
     }
     closesocket(s);
     WaitForSingleObject(writer, INFINITE);

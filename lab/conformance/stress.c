@@ -81,13 +81,17 @@ static void end(struct worker *w, enum call call, BOOL result, DWORD error)
 {
     InterlockedExchange64(&w->since, 0);
     InterlockedIncrement(&counts[call]);
-    if (result)
+    if (result) {
         return;
-    for (const DWORD *code = allowed[call]; *code; code++)
-        if (*code == error)
+    }
+    for (const DWORD *code = allowed[call]; *code; code++) {
+        if (*code == error) {
             return;
-    if (InterlockedIncrement(&unexpected[call]) <= 5)
+        }
+    }
+    if (InterlockedIncrement(&unexpected[call]) <= 5) {
         printf("# %s: error %lu\n", call_names[call], error);
+    }
     fflush(stdout);
 }
 
@@ -137,8 +141,9 @@ static unsigned __stdcall run_receiver(void *arg)
         ReleaseSRWLockShared(&w->slot->lock);
         see_end(w, CALL_RECV, h, &op, result);
         if ((LONG)op.Internal != 0 || w->slot->layer != LAYER_NETWORK || (w->slot->flags & FLAG_SNIFF) || !addr_len) {
-            if (!result)
+            if (!result) {
                 Sleep(draw(w, 3));
+            }
             continue;
         }
         InterlockedExchangeAdd(&packets, (LONG)(addr_len / sizeof *addrs));
@@ -305,14 +310,18 @@ static bool watch(DWORD ms)
 
     while (GetTickCount64() - begun < ms) {
         Sleep(100);
-        if (hangs())
+        if (hangs()) {
             return false;
+        }
     }
     stopping = 1;
-    for (unsigned i = 0; i < worker_count; i++)
-        while (WaitForSingleObject(workers[i].thread, 100) != WAIT_OBJECT_0)
-            if (hangs())
+    for (unsigned i = 0; i < worker_count; i++) {
+        while (WaitForSingleObject(workers[i].thread, 100) != WAIT_OBJECT_0) {
+            if (hangs()) {
                 return false;
+            }
+        }
+    }
     return true;
 }
 
@@ -320,21 +329,27 @@ static bool run(DWORD seconds, uint32_t seed)
 {
     struct worker self = {.random = 1};
 
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < SLOTS; i++) {
         slot_open(&self, &slots[i]);
-    for (int i = 0; i < SLOTS; i++)
-        for (int k = 0; k < RECEIVERS; k++)
+    }
+    for (int i = 0; i < SLOTS; i++) {
+        for (int k = 0; k < RECEIVERS; k++) {
             start(run_receiver, &slots[i], seed);
-    for (int i = 0; i < SENDERS; i++)
+        }
+    }
+    for (int i = 0; i < SENDERS; i++) {
         start(run_sender, NULL, seed);
+    }
     start(run_cycler, NULL, seed);
     start(run_cycler, NULL, seed);
     start(run_killer, NULL, seed);
     start(run_connector, NULL, seed);
-    if (!watch(seconds * 1000))
+    if (!watch(seconds * 1000)) {
         return false;
-    for (int i = 0; i < SLOTS; i++)
+    }
+    for (int i = 0; i < SLOTS; i++) {
         WinDivertClose(slots[i].handle);
+    }
     return true;
 }
 
@@ -346,8 +361,9 @@ int main(int argc, char **argv)
     bool ended;
 
     net_start();
-    if (argc > 1 && !strcmp(argv[1], "die"))
+    if (argc > 1 && !strcmp(argv[1], "die")) {
         return wait_for_death();
+    }
     child_program = argv[0];
     ended = run(seconds, seed);
     for (int i = 0; i < CALLS; i++) {

@@ -28,8 +28,9 @@ static void close_and_check(const char *name, HANDLE h, const char *server)
     int error;
 
     WinDivertClose(h);
-    while ((error = connect_error(server, ECHO_PORT)) != 0 && GetTickCount64() - begin < PATIENCE_MS)
+    while ((error = connect_error(server, ECHO_PORT)) != 0 && GetTickCount64() - begin < PATIENCE_MS) {
         Sleep(1);
+    }
     check_equal(name, (unsigned)error, 0);
 }
 

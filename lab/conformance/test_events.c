@@ -69,8 +69,9 @@ static void words_of(const char *text, uint32_t words[4])
         return;
     }
     bytes = (uint8_t *)&((struct sockaddr_in6 *)&a)->sin6_addr;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         words[i] = net_get32(bytes + 12 - 4 * i);
+    }
 }
 
 /* The next event; addresses as text, ports in host order or ANY_PORT. */
@@ -84,8 +85,9 @@ static void expect(const char *name, int event, DWORD pid, const char *local, in
 
     words_of(local, local_words);
     words_of(remote, remote_words);
-    if (remote_port == 0)
+    if (remote_port == 0) {
         memset(remote_words, 0, sizeof remote_words);
+    }
     check(name,
           good && a->layer == LAYER_SOCKET && a->event == event && a->socket.process_id == pid && a->ipv6 == ipv6 &&
               a->socket.protocol == IPPROTO_TCP && a->outbound == (event != EVENT_ACCEPT) &&
@@ -161,10 +163,13 @@ static void test_short_lives(void)
         pids[i] = c.info.dwProcessId;
         child_end(&c);
     }
-    for (int i = 0; i < CHILDREN; i++)
-        for (int k = 0; k < 4; k++) /* BIND CONNECT CLOSE CLOSE */
-            if (receive(events, &got, PATIENCE_MS) && got.addr.socket.process_id == pids[i])
+    for (int i = 0; i < CHILDREN; i++) {
+        for (int k = 0; k < 4; k++) { /* BIND CONNECT CLOSE CLOSE */
+            if (receive(events, &got, PATIENCE_MS) && got.addr.socket.process_id == pids[i]) {
                 good++;
+            }
+        }
+    }
     check_equal("events of processes that are gone", (unsigned)good, 4 * CHILDREN);
 }
 
@@ -302,12 +307,15 @@ int main(int argc, char **argv)
 {
     net_start();
     child_program = argv[0];
-    if (argc > 3 && !strcmp(argv[1], "connect"))
+    if (argc > 3 && !strcmp(argv[1], "connect")) {
         return role_connect(argc - 2, argv + 2);
-    if (argc > 4 && !strcmp(argv[1], "listen"))
+    }
+    if (argc > 4 && !strcmp(argv[1], "listen")) {
         return role_listen(argv + 2);
-    if (argc > 1 && !strcmp(argv[1], "native"))
+    }
+    if (argc > 1 && !strcmp(argv[1], "native")) {
         return role_native();
+    }
     events = open_or_exit("tcp", LAYER_SOCKET, 0, FLAG_SNIFF | FLAG_RECV_ONLY);
     /* Where children start slowly, events wait longer than the usual two seconds. */
     WinDivertSetParam(events, PARAM_QUEUE_TIME, 16000);

@@ -175,8 +175,9 @@ int main(void)
 {
     net_start();
     lan = net_interface();
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         test_chain(&ways[i]);
+    }
     test_turned();
     test_mtu();
     test_large_inbound();

@@ -87,13 +87,16 @@ static void test_shutdown_wakes(void)
     DWORD code;
     int good = 0;
 
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         threads[i] = CreateThread(NULL, 0, blocking_receive, h, 0, NULL);
+    }
     check_success("shutdown with blocked threads", WinDivertShutdown(h, SHUTDOWN_BOTH));
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         if (WaitForSingleObject(threads[i], PATIENCE_MS) == WAIT_OBJECT_0 && GetExitCodeThread(threads[i], &code) &&
-            code == ERROR_NO_DATA)
+            code == ERROR_NO_DATA) {
             good++;
+        }
+    }
     check_equal("all blocked threads end with no-data", (unsigned)good, 4);
     WinDivertClose(h);
 }
@@ -206,8 +209,9 @@ static void test_process_death(const char *self)
 int main(int argc, char **argv)
 {
     net_start();
-    if (argc > 1 && !strcmp(argv[1], "hold"))
+    if (argc > 1 && !strcmp(argv[1], "hold")) {
         return hold_packets();
+    }
     test_pending();
     test_shutdown_wakes();
     test_shutdown();

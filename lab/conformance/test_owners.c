@@ -43,9 +43,9 @@ static void check_becomes(const char *name, const char *address, int port, int r
     ULONGLONG end = GetTickCount64() + PATIENCE_MS;
     const struct owners_row *row;
 
-    do
+    do {
         row = owners_find(TCP_TABLE_OWNER_PID_ALL, address, port, remote_port);
-    while ((!row || row->state != state) && GetTickCount64() < end);
+    } while ((!row || row->state != state) && GetTickCount64() < end);
     check_row(name, TCP_TABLE_OWNER_PID_ALL, address, port, remote_port, state, pid);
 }
 
@@ -157,8 +157,9 @@ static void test_order(void)
     MIB_TCPTABLE_OWNER_PID *sorted = (void *)table;
     DWORD size = sizeof table, wrong = 0;
 
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
         sockets[i] = net_connect(SERVER4, ECHO_PORT);
+    }
     require("a sorted table", owners_get(table, &size, TRUE, AF_INET, TCP_TABLE_OWNER_PID_ALL, 0) == NO_ERROR);
     check("a sorted table has all rows",
           sorted->dwNumEntries >= 8 && sorted->dwNumEntries == owners_rows(AF_INET, TCP_TABLE_OWNER_PID_ALL, &rows),
@@ -168,12 +169,14 @@ static void test_order(void)
 
         if (ntohl(row[-1].dwLocalAddr) > ntohl(row->dwLocalAddr) ||
             (row[-1].dwLocalAddr == row->dwLocalAddr &&
-             ntohs((u_short)row[-1].dwLocalPort) > ntohs((u_short)row->dwLocalPort)))
+             ntohs((u_short)row[-1].dwLocalPort) > ntohs((u_short)row->dwLocalPort))) {
             wrong++;
+        }
     }
     check_equal("by local address and port", wrong, 0);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
         closesocket(sockets[i]);
+    }
 }
 
 /* The rest is Wine's own. */
@@ -199,9 +202,9 @@ static int role_native(void)
     ULONGLONG end = GetTickCount64() + PATIENCE_MS;
     const struct owners_row *row;
 
-    do
+    do {
         row = owners_find(TCP_TABLE_OWNER_PID_LISTENER, CLIENT4, NATIVE_PORT, 0);
-    while (!row && GetTickCount64() < end);
+    } while (!row && GetTickCount64() < end);
     check("a native listener", row != NULL, "none");
     check_equal("has a pid of its own kind", row ? row->pid >> 30 : 0, NATIVE_PID >> 30);
     return check_failures != 0;
@@ -211,11 +214,13 @@ int main(int argc, char **argv)
 {
     net_start();
     child_program = argv[0];
-    if (argc > 4 && !strcmp(argv[1], "listen"))
+    if (argc > 4 && !strcmp(argv[1], "listen")) {
         return role_listen(argv + 2);
+    }
     iphlpapi = owners_load();
-    if (argc > 1 && !strcmp(argv[1], "native"))
+    if (argc > 1 && !strcmp(argv[1], "native")) {
         return role_native();
+    }
     test_listeners();
     test_states(CLIENT4, 4710);
     test_states(CLIENT6, 4710);

@@ -35,12 +35,14 @@ static void test_open(void)
         HANDLE h = WinDivertOpen(cases[i].filter, cases[i].layer, (int16_t)cases[i].priority, cases[i].flags);
         bool opened = h != INVALID_HANDLE_VALUE && h != NULL;
 
-        if (cases[i].error)
+        if (cases[i].error) {
             check_error(cases[i].name, opened, cases[i].error);
-        else
+        } else {
             check_success(cases[i].name, opened);
-        if (opened)
+        }
+        if (opened) {
             WinDivertClose(h);
+        }
     }
 }
 
@@ -49,8 +51,9 @@ static char *filter_of(int n)
 {
     char *text = malloc((size_t)n * 32), *at = text;
 
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         at += sprintf(at, "%stcp.SrcPort == %d", i ? " or " : "", i + 1);
+    }
     return text;
 }
 

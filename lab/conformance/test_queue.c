@@ -17,8 +17,9 @@ static void fill(HANDLE injector, HANDLE sniffer, uint32_t first, int n)
         net_segment(&p, CLIENT4, 40300, SERVER4, 4300, first + (uint32_t)i, TCP_ACK);
         require("injection", net_send(injector, &p));
     }
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         require("a sniffed packet", receive(sniffer, &p, PATIENCE_MS));
+    }
 }
 
 static void test_overflow(HANDLE injector, HANDLE sniffer)
@@ -29,8 +30,9 @@ static void test_overflow(HANDLE injector, HANDLE sniffer)
     fill(injector, sniffer, 100, 40);
     check_success("overflow keeps the newest", receive(h, &p, PATIENCE_MS));
     check_equal("oldest of the kept", net_sequence(&p), 108);
-    for (int i = 1; i < 32; i++)
+    for (int i = 1; i < 32; i++) {
         require("a kept packet", receive(h, &p, PATIENCE_MS));
+    }
     check_equal("newest of the kept", net_sequence(&p), 139);
     check_nothing_queued("and no more", h);
     WinDivertClose(h);
@@ -112,8 +114,9 @@ static void test_send_batch(HANDLE injector, HANDLE sniffer)
     }
     check_success("send a batch", WinDivertSendEx(injector, data, sizeof data, &sent, 0, addr, sizeof addr, NULL));
     check_equal("bytes sent", sent, sizeof data);
-    for (uint32_t i = 0; i < 3; i++)
+    for (uint32_t i = 0; i < 3; i++) {
         require("a sent packet", receive(sniffer, &p, PATIENCE_MS));
+    }
     check_equal("the last is seen", net_sequence(&p), 502);
 
     data[SEGMENT] = 0x55; /* hard error: what came before it has been sent */

@@ -71,10 +71,11 @@ static void reflect(uint8_t *data, unsigned len, struct windivert_address *addr)
     memcpy(swap, source(data), size);
     memcpy(source(data), target(data), size);
     memcpy(target(data), swap, size);
-    if (net_get16(ports(data) + 2) == original_port)
+    if (net_get16(ports(data) + 2) == original_port) {
         net_be16(ports(data) + 2, substitute_port);
-    else
+    } else {
         net_be16(ports(data), original_port);
+    }
     addr->outbound = 0;
     seal(data, len, addr);
 }
@@ -82,10 +83,11 @@ static void reflect(uint8_t *data, unsigned len, struct windivert_address *addr)
 /* Only the port, in place: both ends are loopback already, or the connection comes from outside. */
 static void change_port(uint8_t *data, unsigned len, struct windivert_address *addr)
 {
-    if (net_get16(ports(data) + 2) == original_port)
+    if (net_get16(ports(data) + 2) == original_port) {
         net_be16(ports(data) + 2, substitute_port);
-    else
+    } else {
         net_be16(ports(data), original_port);
+    }
     seal(data, len, addr);
 }
 

@@ -88,8 +88,9 @@ int main(int argc, char **argv)
     expect("and its end", EVENT_REFLECT_CLOSE, LAYER_SOCKET, 5, FLAG_SNIFF | FLAG_RECV_ONLY, "event == CONNECT");
     test_texts();
     child_start(&c, "open");
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         require("the child's first handle", receive(reflections, &got, PATIENCE_MS));
+    }
     expect("another process' handle", EVENT_REFLECT_OPEN, LAYER_NETWORK, 7, FLAG_SNIFF, "tcp");
     check_equal("names that process", got.addr.reflect.process_id, c.info.dwProcessId);
     child_end(&c);

@@ -105,8 +105,9 @@ static void test_computed_checksums(const char *name, const char *from, const ch
     net_segment(&p, from, 40403, to, ECHO_PORT, 1, TCP_SYN);
     sum = net_tcp(&p) + 16;
     sum[0] ^= 0x55;
-    if (!p.addr.ipv6)
+    if (!p.addr.ipv6) {
         p.data[10] ^= 0x55;
+    }
     p.addr.ip_checksum = p.addr.tcp_checksum = p.addr.udp_checksum = 0;
     before = p;
     require("sending", net_send(injector, &p));

@@ -35,8 +35,9 @@ static char *range_tree(char *at, const int *ports, int count)
 {
     const int *middle = ports + 2 * (count / 2);
 
-    if (count == 1)
+    if (count == 1) {
         return at + sprintf(at, "(tcp.DstPort >= %d and tcp.DstPort <= %d)", ports[0], ports[1]);
+    }
     at += sprintf(at, "(tcp.DstPort < %d ? ", middle[0]);
     at = range_tree(at, ports, count / 2);
     at += sprintf(at, " : tcp.DstPort <= %d", middle[1]);
@@ -70,8 +71,9 @@ static DWORD WINAPI inject_numbered(void *arg)
 
     while (!stop && injected < NUMBERED_MAX && WaitForSingleObject(room, PATIENCE_MS) == WAIT_OBJECT_0) {
         net_segment(&p, CLIENT4, 40700, SERVER4, NUMBERED_PORT, (uint32_t)injected, TCP_ACK);
-        if (!net_send(injector, &p))
+        if (!net_send(injector, &p)) {
             return GetLastError();
+        }
         InterlockedIncrement(&injected);
     }
     return 0;
@@ -84,8 +86,9 @@ static DWORD WINAPI count_numbered(void *arg)
     while (receive(arg, &p, PATIENCE_MS)) {
         uint32_t number = net_sequence(&p);
 
-        if (number < NUMBERED_MAX && seen[number] < UINT8_MAX)
+        if (number < NUMBERED_MAX && seen[number] < UINT8_MAX) {
             seen[number]++;
+        }
         InterlockedIncrement(&arrived);
         ReleaseSemaphore(room, 1, NULL);
     }
@@ -94,8 +97,9 @@ static DWORD WINAPI count_numbered(void *arg)
 
 static DWORD WINAPI transfer_until_stopped(void *identical)
 {
-    while (!stop_transfers && *(LONG *)identical)
+    while (!stop_transfers && *(LONG *)identical) {
         *(LONG *)identical = pump_echo_identical(net_connect(SERVER4, ECHO_PORT));
+    }
     return 0;
 }
 
@@ -128,8 +132,9 @@ static void swap_handles(const char *filter)
         struct pump *old = &pumps[(i - 1) & 1];
         int16_t priority = i & 1 ? 101 : 100;
 
-        if (i == SWAPS_WITH_TRANSFERS)
+        if (i == SWAPS_WITH_TRANSFERS) {
             stop_transfers = 1;
+        }
         pump_open(&pumps[i & 1], filter, priority);
         WinDivertShutdown(old->handle, SHUTDOWN_RECV);
         WaitForSingleObject(old->thread, INFINITE);
@@ -157,8 +162,9 @@ static void test_swaps(const char *filter)
     swap_handles(filter);
     stop = 1;
     WaitForMultipleObjects(2, threads, TRUE, INFINITE);
-    for (DWORD begin = GetTickCount(); arrived < injected && GetTickCount() - begin < PATIENCE_MS;)
+    for (DWORD begin = GetTickCount(); arrived < injected && GetTickCount() - begin < PATIENCE_MS;) {
         Sleep(1);
+    }
     WinDivertShutdown(sniffer, SHUTDOWN_RECV);
     WaitForSingleObject(threads[2], INFINITE);
     for (LONG i = 0; i < injected; i++) {
@@ -187,16 +193,18 @@ static void test_close_gives_back(void)
         net_segment(&p, CLIENT4, 40700, SERVER4, NUMBERED_PORT, i, TCP_ACK);
         require("injection", net_send(injector, &p));
     }
-    for (i = 0; i < 10; i++)
+    for (i = 0; i < 10; i++) {
         require("a packet above", receive(higher, &p, PATIENCE_MS));
+    }
     WinDivertShutdown(unread, SHUTDOWN_RECV);
     net_segment(&p, CLIENT4, 40700, SERVER4, NUMBERED_PORT, 10, TCP_ACK);
     require("injection", net_send(injector, &p));
     check_success("after SHUTDOWN the next handle gets what is new", receive(lower, &p, PATIENCE_MS));
     check_equal("and that alone", net_sequence(&p), 10);
     WinDivertClose(unread);
-    for (i = 0; i < 10 && receive(lower, &p, PATIENCE_MS) && net_sequence(&p) == i; i++)
+    for (i = 0; i < 10 && receive(lower, &p, PATIENCE_MS) && net_sequence(&p) == i; i++) {
         ;
+    }
     check_equal("after CLOSE it gets what was queued, in order", i, 10);
     check_nothing_queued("and once", lower);
     require("the new packet above", receive(higher, &p, PATIENCE_MS));
@@ -214,8 +222,9 @@ static void measure(const char *what, const char *filter)
 
     QueryPerformanceFrequency(&frequency);
     QueryPerformanceCounter(&begin);
-    for (int i = 0; i < TIMES; i++)
+    for (int i = 0; i < TIMES; i++) {
         WinDivertClose(open_filter(filter, 100));
+    }
     QueryPerformanceCounter(&end);
     printf("# open and close, %s: %.3f ms\n", what,
            (double)(end.QuadPart - begin.QuadPart) * 1000 / (double)frequency.QuadPart / TIMES);

@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// What WinDivert 2.2 programs and driver agree on: layouts and numbers, little-endian.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * What WinDivert 2.2 programs and driver agree on: layouts and numbers, little-endian.
+ */
 #ifndef LAB_ABI_H
 #define LAB_ABI_H
 
@@ -28,7 +29,7 @@ enum wd_event {
     WD_REFLECT_CLOSE = 9,
 };
 
-// Flags of an open handle.
+/* Flags of an open handle. */
 enum {
     WD_SNIFF = 0x01,
     WD_DROP = 0x02,
@@ -39,7 +40,7 @@ enum {
     WD_FLAGS = 0x3f,
 };
 
-// What a filter can match at all; computed by the DLL, given at STARTUP.
+/* What a filter can match at all; computed by the DLL, given at STARTUP. */
 enum {
     WD_MATCH_INBOUND = 0x10,
     WD_MATCH_OUTBOUND = 0x20,
@@ -104,7 +105,7 @@ struct wd_address {
             uint64_t endpoint;
             uint64_t parent_endpoint;
             uint32_t pid;
-            uint32_t local_addr[4]; // [0] least significant, words in host order
+            uint32_t local_addr[4]; /* [0] least significant, words in host order */
             uint32_t remote_addr[4];
             uint16_t local_port;
             uint16_t remote_port;
@@ -140,7 +141,7 @@ struct wd_filter_object {
     uint32_t failure : 16;
     uint32_t negative : 1;
     uint32_t reserved : 15;
-    uint32_t arg[4]; // [0] least significant
+    uint32_t arg[4]; /* [0] least significant */
 };
 
 enum { WD_ACCEPT = 0x7ffe, WD_REJECT = 0x7fff };
@@ -149,23 +150,23 @@ _Static_assert(sizeof(struct wd_address) == 80, "the DLL's layout");
 _Static_assert(sizeof(struct wd_version) == 64, "the DLL's layout");
 _Static_assert(sizeof(struct wd_filter_object) == 24, "the DLL's layout");
 
-// NTSTATUS values; in brackets what GetLastError() makes of them.
+/* NTSTATUS values; in brackets what GetLastError() makes of them. */
 enum wd_status {
     ST_SUCCESS = 0,
     ST_PENDING = 0x00000103,
-    ST_ACCESS_VIOLATION = 0xc0000005,          // 998
-    ST_INVALID_PARAMETER = 0xc000000d,         // 87
-    ST_INVALID_DEVICE_REQUEST = 0xc0000010,    // 1
-    ST_BUFFER_TOO_SMALL = 0xc0000023,          // 122
-    ST_INSUFFICIENT_RESOURCES = 0xc000009a,    // 1450
-    ST_NOT_SUPPORTED = 0xc00000bb,             // 50
-    ST_PIPE_EMPTY = 0xc00000d9,                // 232
-    ST_CANCELLED = 0xc0000120,                 // 995
-    ST_INVALID_DEVICE_STATE = 0xc0000184,      // 22
-    ST_INVALID_ADDRESS_COMPONENT = 0xc0000207, // 1214
-    ST_DATA_NOT_ACCEPTED = 0xc000021b,         // 592
-    ST_NETWORK_UNREACHABLE = 0xc000023c,       // 1231
-    ST_HOST_UNREACHABLE = 0xc000023d,          // 1232
+    ST_ACCESS_VIOLATION = 0xc0000005,          /* 998 */
+    ST_INVALID_PARAMETER = 0xc000000d,         /* 87 */
+    ST_INVALID_DEVICE_REQUEST = 0xc0000010,    /* 1 */
+    ST_BUFFER_TOO_SMALL = 0xc0000023,          /* 122 */
+    ST_INSUFFICIENT_RESOURCES = 0xc000009a,    /* 1450 */
+    ST_NOT_SUPPORTED = 0xc00000bb,             /* 50 */
+    ST_PIPE_EMPTY = 0xc00000d9,                /* 232 */
+    ST_CANCELLED = 0xc0000120,                 /* 995 */
+    ST_INVALID_DEVICE_STATE = 0xc0000184,      /* 22 */
+    ST_INVALID_ADDRESS_COMPONENT = 0xc0000207, /* 1214 */
+    ST_DATA_NOT_ACCEPTED = 0xc000021b,         /* 592 */
+    ST_NETWORK_UNREACHABLE = 0xc000023c,       /* 1231 */
+    ST_HOST_UNREACHABLE = 0xc000023d,          /* 1232 */
 };
 
 #endif

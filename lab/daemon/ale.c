@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: the event's addresses are in the form that programs see, those of the wire in
-// that which the driver is given: IPv4 in one word alone. Which handles get the event is for the driver
-// to decide, so all are told. Operations wait for its answer only while there is a handle that may prevent
-// something, or when one may be about to open: from its opening on nothing must get by it.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: the event's addresses are in the form that programs see, those of the wire in
+ * that which the driver is given: IPv4 in one word alone. Which handles get the event is for the driver
+ * to decide, so all are told. Operations wait for its answer only while there is a handle that may prevent
+ * something, or when one may be about to open: from its opening on nothing must get by it.
+ */
 #include "ale.h"
 
 #include <string.h>
@@ -14,10 +15,10 @@
 
 enum { QUESTIONS_MAX = 256 };
 
-static uint64_t questions[QUESTIONS_MAX]; // asked and not answered; 0: free
+static uint64_t questions[QUESTIONS_MAX]; /* asked and not answered; 0: free */
 static bool may_open;
 
-// Loopback is every connection between two addresses of this host.
+/* Loopback is every connection between two addresses of this host. */
 static bool is_loopback(const struct sock_event *event)
 {
     static const uint32_t unspecified[4];
@@ -71,8 +72,9 @@ void ale_tell(void *context, const struct sock_event *event)
 
     (void)context;
     if (!link_connected() || (event->ask && !remember(event->ask))) {
-        if (event->ask)
+        if (event->ask) {
             events_answer(event->ask, false);
+        }
         return;
     }
     fill(&ale, event);
@@ -91,8 +93,9 @@ void ale_answered(uint64_t ask, bool prevented)
 
 void ale_unanswered(void)
 {
-    for (int i = 0; i < QUESTIONS_MAX; i++)
+    for (int i = 0; i < QUESTIONS_MAX; i++) {
         ale_answered(questions[i], false);
+    }
 }
 
 void ale_opening(void)
@@ -103,7 +106,8 @@ void ale_opening(void)
 
 void ale_handles_changed(bool socket_opened)
 {
-    if (socket_opened)
+    if (socket_opened) {
         may_open = false;
+    }
     events_set_asking(may_open || handles_prevent());
 }

@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: hashes of 64 bits, by words. The driver computes sums that the flags leave open in its
-// own copy, and takes a hop of an impostor's packet; so these are left out where the flags say so.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: hashes of 64 bits, by words. The driver computes sums that the flags leave open in its
+ * own copy, and takes a hop of an impostor's packet; so these are left out where the flags say so.
+ */
 #include "audit_look.h"
 
 #include <string.h>
@@ -25,7 +26,7 @@ static uint64_t mix_bytes(uint64_t hash, const uint8_t *at, size_t length)
     return mix(hash, word);
 }
 
-// Everything behind the IP header but ports and the sum.
+/* Everything behind the IP header but ports and the sum. */
 uint64_t audit_key(const struct packet *packet)
 {
     uint64_t hash = mix(packet->protocol, packet->ipv6 != NULL);
@@ -34,7 +35,7 @@ uint64_t audit_key(const struct packet *packet)
     uint32_t skip = packet->tcp || packet->udp ? 4 : 0;
     uint32_t sum = packet->tcp ? 16 : packet->udp ? 6 : packet->icmp || packet->icmpv6 ? 2 : length;
 
-    if (!at) { // a fragment without header
+    if (!at) { /* a fragment without header */
         at = packet->data + (packet->ip ? (packet->ip[0] & 15) * 4 : 40);
         sum = length = (uint32_t)(packet->data + packet->length - at);
     }
@@ -49,10 +50,10 @@ uint64_t audit_flow(const struct packet *packet)
 
     packet_address(packet, true, addresses);
     packet_address(packet, false, addresses + 4);
-    return mix_bytes(hash, (const uint8_t *)addresses, sizeof(addresses)) | 1; // never 0
+    return mix_bytes(hash, (const uint8_t *)addresses, sizeof(addresses)) | 1; /* never 0 */
 }
 
-// The bytes but for `size` of them at `skip`, which is behind `from`; returns where to go on.
+/* The bytes but for `size` of them at `skip`, which is behind `from`; returns where to go on. */
 static uint32_t mix_around(uint64_t *hash, const uint8_t *data, uint32_t from, uint32_t skip, uint32_t size)
 {
     *hash = mix_bytes(*hash, data + from, skip - from);
@@ -66,13 +67,17 @@ struct audit_look audit_look(const struct packet *packet, const struct wd_addres
     const uint8_t *data = packet->data;
     uint32_t at = 0;
 
-    if (address->impostor)
+    if (address->impostor) {
         at = mix_around(&hash, data, at, packet->ip ? 8 : 7, 1);
-    if (packet->ip && (address->impostor || !address->ip_checksum))
+    }
+    if (packet->ip && (address->impostor || !address->ip_checksum)) {
         at = mix_around(&hash, data, at, 10, 2);
-    if (packet->tcp && !address->tcp_checksum)
+    }
+    if (packet->tcp && !address->tcp_checksum) {
         at = mix_around(&hash, data, at, (uint32_t)(packet->tcp - data) + 16, 2);
-    if (packet->udp && !address->udp_checksum)
+    }
+    if (packet->udp && !address->udp_checksum) {
         at = mix_around(&hash, data, at, (uint32_t)(packet->udp - data) + 6, 2);
+    }
     return (struct audit_look){audit_key(packet), mix_bytes(hash, data + at, packet->length - at)};
 }

@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a message is one record, and so is the answer. What cannot be understood ends the
-// connection: its other end waits for an answer that nobody could give.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a message is one record, and so is the answer. What cannot be understood ends the
+ * connection: its other end waits for an answer that nobody could give.
+ */
 #include "calls.h"
 
 #include <errno.h>
@@ -23,15 +24,18 @@ static void opening(const struct lab_opening *opening, const uint8_t *objects, u
 {
     struct wants_filter filter = {.count = opening->tests};
 
-    if (opening->layer == WD_SOCKET)
+    if (opening->layer == WD_SOCKET) {
         ale_opening();
-    if (opening->layer != WD_NETWORK || !opening->matches)
+    }
+    if (opening->layer != WD_NETWORK || !opening->matches) {
         return;
-    if (wants_load(&filter, objects, length) && wants_others(&filter))
+    }
+    if (wants_load(&filter, objects, length) && wants_others(&filter)) {
         capture_others();
+    }
 }
 
-// The answer in place of the call; its size, or 0.
+/* The answer in place of the call; its size, or 0. */
 static uint32_t answer(struct lab_head *head)
 {
     const uint8_t *data;
@@ -59,14 +63,18 @@ static void calls_readable(void *context, int fd)
     uint32_t size = 0;
 
     (void)context;
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
-    if (got >= (ssize_t)sizeof(*head) && got <= (ssize_t)sizeof(message) && head->size <= got)
+    }
+    if (got >= (ssize_t)sizeof(*head) && got <= (ssize_t)sizeof(message) && head->size <= got) {
         size = answer(head);
-    if (size && send(fd, message, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size)
+    }
+    if (size && send(fd, message, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size) {
         return;
-    if (got > 0)
+    }
+    if (got > 0) {
         fputs("link: a call that is not understood, or takes no answer\n", stderr);
+    }
     loop_remove(fd);
     close(fd);
 }

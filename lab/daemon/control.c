@@ -1,24 +1,25 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a stream socket. A client sends a command and a newline; the answer is one
-// JSON object on one line, {"error":...} if the command was not understood. Commands:
-//   counters      what happened to packets in total, and per handle
-//   flows         the same by flow
-//   handles       open handles, their settings and counters
-//   audit         was each packet that was received injected once, and in order? see audit.h
-//   owners on|off does the TCP table tell owners?
-//   syn MS        after that time a SYN is sent again; 0: after a second
-//   strict on|off, lists N, fragments on|off
-//                 Windows' stack, see settings.h
-//   offload on|off|ip|transport, merge on|off
-//                 the network card, see capture.h
-//   reset         counters, audit and strikes from zero
-//   events ...    faults of socket events, see fault.h
-//   fault ...     faults of the driver, see drvfault.h; faults: how often each struck
-//   wire ...      conditions between the hosts, see netem.h
-//
-// A command is done at once, but answered only when the kernel side has done its part and told how things
-// are there: it is asked a question, whose answer comes behind all that. It has PATIENCE_MS for it.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a stream socket. A client sends a command and a newline; the answer is one
+ * JSON object on one line, {"error":...} if the command was not understood. Commands:
+ *   counters      what happened to packets in total, and per handle
+ *   flows         the same by flow
+ *   handles       open handles, their settings and counters
+ *   audit         was each packet that was received injected once, and in order? see audit.h
+ *   owners on|off does the TCP table tell owners?
+ *   syn MS        after that time a SYN is sent again; 0: after a second
+ *   strict on|off, lists N, fragments on|off
+ *                 Windows' stack, see settings.h
+ *   offload on|off|ip|transport, merge on|off
+ *                 the network card, see capture.h
+ *   reset         counters, audit and strikes from zero
+ *   events ...    faults of socket events, see fault.h
+ *   fault ...     faults of the driver, see drvfault.h; faults: how often each struck
+ *   wire ...      conditions between the hosts, see netem.h
+ *
+ * A command is done at once, but answered only when the kernel side has done its part and told how things
+ * are there: it is asked a question, whose answer comes behind all that. It has PATIENCE_MS for it.
+ */
 #define _GNU_SOURCE
 #include "control.h"
 
@@ -54,8 +55,8 @@ typedef void answer_fn(FILE *out);
 struct client {
     struct client *next;
     int fd;
-    uint64_t token; // of the question that it waits for; 0: for none
-    bool told;      // it has been answered, and the driver is still being unloaded
+    uint64_t token; /* of the question that it waits for; 0: for none */
+    bool told;      /* it has been answered, and the driver is still being unloaded */
     int64_t due_ms;
     answer_fn *answer;
     char line[LINE_MAX_LENGTH];
@@ -113,7 +114,7 @@ static void answer_faults(FILE *out)
     drvfault_print(out);
 }
 
-// Only now is it known what has happened before.
+/* Only now is it known what has happened before. */
 static void answer_reset(FILE *out)
 {
     counters_reset();
@@ -123,7 +124,7 @@ static void answer_reset(FILE *out)
     print_settings(out);
 }
 
-// Which checksums are the network card's.
+/* Which checksums are the network card's. */
 static bool offload_command(const char *which)
 {
     static const struct {
@@ -140,36 +141,40 @@ static bool offload_command(const char *which)
     return false;
 }
 
-// After which time a SYN is sent again.
+/* After which time a SYN is sent again. */
 static bool syn_command(const char *word)
 {
     unsigned ms;
     char rest;
 
-    if (sscanf(word, "%5u%c", &ms, &rest) != 1 || ms > SYN_MS_MAX)
+    if (sscanf(word, "%5u%c", &ms, &rest) != 1 || ms > SYN_MS_MAX) {
         return false;
+    }
     events_set_syn_timeout(ms);
     return true;
 }
 
 static bool capture_command(const char *command)
 {
-    if (!strncmp(command, "offload ", 8))
+    if (!strncmp(command, "offload ", 8)) {
         return offload_command(command + 8);
-    if (!strcmp(command, "merge on") || !strcmp(command, "merge off"))
+    }
+    if (!strcmp(command, "merge on") || !strcmp(command, "merge off")) {
         return capture_set_merge(!strcmp(command, "merge on"));
+    }
     return false;
 }
 
 static bool owners_command(const char *command)
 {
-    if (strcmp(command, "owners on") != 0 && strcmp(command, "owners off") != 0)
+    if (strcmp(command, "owners on") != 0 && strcmp(command, "owners off") != 0) {
         return false;
+    }
     owners_set_known(!strcmp(command, "owners on"));
     return true;
 }
 
-// Does the command; returns what prints its answer, or NULL if it is not understood.
+/* Does the command; returns what prints its answer, or NULL if it is not understood. */
 static answer_fn *perform(const char *command)
 {
     static const struct {
@@ -181,16 +186,19 @@ static answer_fn *perform(const char *command)
     };
 
     for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
-        if (!strcmp(command, questions[i].command))
+        if (!strcmp(command, questions[i].command)) {
             return questions[i].answer;
+        }
     }
-    if (!strncmp(command, "fault ", 6))
+    if (!strncmp(command, "fault ", 6)) {
         return drvfault_command(command + 6) ? answer_faults : NULL;
+    }
     if (settings_command(command) || capture_command(command) || owners_command(command) ||
         (!strncmp(command, "syn ", 4) && syn_command(command + 4)) ||
         (!strncmp(command, "events ", 7) && fault_command(command + 7)) ||
-        (!strncmp(command, "wire ", 5) && netem_command(command + 5)))
+        (!strncmp(command, "wire ", 5) && netem_command(command + 5))) {
         return print_settings;
+    }
     return NULL;
 }
 
@@ -200,20 +208,23 @@ static bool send_answer(int fd, answer_fn *answer)
     size_t size = 0, sent = 0;
     FILE *out = open_memstream(&text, &size);
 
-    if (!out)
+    if (!out) {
         return false;
+    }
     fputc('{', out);
-    if (answer)
+    if (answer) {
         answer(out);
-    else
+    } else {
         fputs("\"error\":\"unknown command\"", out);
+    }
     fputs("}\n", out);
     fclose(out);
     while (sent < size) {
         ssize_t got = send(fd, text + sent, size - sent, MSG_NOSIGNAL);
 
-        if (got <= 0)
+        if (got <= 0) {
             break;
+        }
         sent += (size_t)got;
     }
     free(text);
@@ -224,21 +235,23 @@ static void client_close(struct client *client)
 {
     struct client **at = &clients;
 
-    while (*at != client)
+    while (*at != client) {
         at = &(*at)->next;
+    }
     *at = client->next;
     loop_remove(client->fd);
     close(client->fd);
     free(client);
 }
 
-// Asks the kernel side how things are, for this client. False: there is none.
+/* Asks the kernel side how things are, for this client. False: there is none. */
 static bool client_asks(struct client *client)
 {
     struct lab_query query = {{LAB_QUERY, sizeof(query)}, ++last_token};
 
-    if (!link_connected())
+    if (!link_connected()) {
         return false;
+    }
     link_put(&query, NULL, 0);
     client->token = query.token;
     client->due_ms = loop_now_ms() + PATIENCE_MS;
@@ -246,7 +259,7 @@ static bool client_asks(struct client *client)
     return true;
 }
 
-// Goes on until a command waits, or all that there is has been answered. False: the client is no more.
+/* Goes on until a command waits, or all that there is has been answered. False: the client is no more. */
 static bool client_serve(struct client *client)
 {
     char *end;
@@ -258,8 +271,9 @@ static bool client_serve(struct client *client)
         client->answer = perform(client->line);
         client->length -= used;
         memmove(client->line, client->line + used, client->length);
-        if (client->answer && client_asks(client))
+        if (client->answer && client_asks(client)) {
             continue;
+        }
         if (!send_answer(client->fd, client->answer)) {
             client_close(client);
             return false;
@@ -268,15 +282,16 @@ static bool client_serve(struct client *client)
     return true;
 }
 
-// Answers the client that waits, and goes on.
+/* Answers the client that waits, and goes on. */
 static void client_told(struct client *client)
 {
     client->token = 0;
     client->told = false;
-    if (!send_answer(client->fd, client->answer))
+    if (!send_answer(client->fd, client->answer)) {
         client_close(client);
-    else if (client_serve(client) && client->length < LINE_MAX_LENGTH)
+    } else if (client_serve(client) && client->length < LINE_MAX_LENGTH) {
         loop_pause(client->fd, false);
+    }
 }
 
 void control_told(uint64_t token)
@@ -284,8 +299,9 @@ void control_told(uint64_t token)
     for (struct client *client = clients; token && client; client = client->next) {
         if (client->token == token) {
             client->told = drvfault_unloading();
-            if (!client->told)
+            if (!client->told) {
                 client_told(client);
+            }
             return;
         }
     }
@@ -296,23 +312,27 @@ void control_unloaded(void)
     struct client *client;
 
     do {
-        for (client = clients; client && !client->told;)
+        for (client = clients; client && !client->told;) {
             client = client->next;
-        if (client)
+        }
+        if (client) {
             client_told(client);
+        }
     } while (client);
 }
 
-// Those that have waited until then.
+/* Those that have waited until then. */
 static void told_until(int64_t due_ms)
 {
     struct client *client;
 
     do {
-        for (client = clients; client && !(client->token && client->due_ms <= due_ms);)
+        for (client = clients; client && !(client->token && client->due_ms <= due_ms);) {
             client = client->next;
-        if (client)
+        }
+        if (client) {
             client_told(client);
+        }
     } while (client);
 }
 
@@ -328,14 +348,16 @@ static void timer_due(void *context, int fd)
     (void)context;
     timer_acknowledge(fd);
     for (const struct client *client = clients; client; client = client->next) {
-        if (client->token && client->due_ms <= now)
+        if (client->token && client->due_ms <= now) {
             fputs("control: the kernel side does not answer; what it has told so far must do\n", stderr);
-        else if (client->token && client->due_ms < next)
+        } else if (client->token && client->due_ms < next) {
             next = client->due_ms;
+        }
     }
     told_until(now);
-    if (next != INT64_MAX)
+    if (next != INT64_MAX) {
         timer_set(timer, next);
+    }
 }
 
 static void client_readable(void *context, int fd)
@@ -343,24 +365,27 @@ static void client_readable(void *context, int fd)
     struct client *client = context;
     ssize_t got = recv(fd, client->line + client->length, LINE_MAX_LENGTH - client->length, MSG_DONTWAIT);
 
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
+    }
     if (got <= 0) {
         client_close(client);
         return;
     }
     client->length += (size_t)got;
-    if (!client_serve(client))
+    if (!client_serve(client)) {
         return;
-    if (client->token)
-        loop_pause(fd, true); // one at a time
-    else if (client->length == LINE_MAX_LENGTH)
+    }
+    if (client->token) {
+        loop_pause(fd, true); /* one at a time */
+    } else if (client->length == LINE_MAX_LENGTH) {
         client_close(client);
+    }
 }
 
 static void listener_readable(void *context, int fd)
 {
-    struct timeval patience = {.tv_sec = 1}; // a client that does not read must not stop the lab
+    struct timeval patience = {.tv_sec = 1}; /* a client that does not read must not stop the lab */
     struct client *client = calloc(1, sizeof(*client));
     int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
@@ -396,8 +421,9 @@ void control_open(const char *path)
 
 void control_close(void)
 {
-    while (clients)
+    while (clients) {
         client_close(clients);
+    }
     timer_close(timer);
     unlink(name.sun_path);
     close(listener);

@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: arrays indexed by enum counter. Flows live in an open-addressed table of
-// fixed size; when it is full, further flows are only in the total and their number is reported. The
-// table has room for ten thousand redirected connections, so it is taken from the system afresh at each
-// reset: pages that were never touched cost nothing.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: arrays indexed by enum counter. Flows live in an open-addressed table of
+ * fixed size; when it is full, further flows are only in the total and their number is reported. The
+ * table has room for ten thousand redirected connections, so it is taken from the system afresh at each
+ * reset: pages that were never touched cost nothing.
+ */
 #include "counters.h"
 
 #include <arpa/inet.h>
@@ -25,9 +26,9 @@ struct flow_key {
 static struct counters total;
 static struct flow {
     struct flow_key key;
-    uint64_t bytes; // of the captured packets
+    uint64_t bytes; /* of the captured packets */
     struct counters counters;
-} * flows; // NULL: none yet
+} * flows; /* NULL: none yet */
 static unsigned flow_count;
 static uint64_t flow_misses;
 
@@ -40,8 +41,9 @@ static const char *const names[] = {
 void counters_add(struct counters *handle, enum counter counter, uint64_t number)
 {
     total.count[counter] += number;
-    if (handle)
+    if (handle) {
         handle->count[counter] += number;
+    }
 }
 
 void counters_set(struct counters *handle, enum counter counter, uint64_t number)
@@ -65,23 +67,28 @@ static struct flow_key flow_key_of(const struct packet *packet)
     return key;
 }
 
-// The flow's slot, or -1 if the table is full.
+/* The flow's slot, or -1 if the table is full. */
 static int flow_find(const struct flow_key *key)
 {
     const uint8_t *bytes = (const uint8_t *)key;
     uint32_t hash = 2166136261u;
 
-    for (size_t i = 0; i < sizeof(*key); i++)
+    for (size_t i = 0; i < sizeof(*key); i++) {
         hash = (hash ^ bytes[i]) * 16777619u;
-    if (!flows && (flows = calloc(FLOW_SLOTS, sizeof(*flows))) == NULL)
+    }
+    if (!flows && (flows = calloc(FLOW_SLOTS, sizeof(*flows))) == NULL) {
         return -1;
+    }
     for (unsigned slot = hash % FLOW_SLOTS;; slot = (slot + 1) % FLOW_SLOTS) {
-        if (memcmp(&flows[slot].key, key, sizeof(*key)) == 0)
+        if (memcmp(&flows[slot].key, key, sizeof(*key)) == 0) {
             return (int)slot;
-        if (flows[slot].key.used)
+        }
+        if (flows[slot].key.used) {
             continue;
-        if (flow_count >= FLOW_MAX)
+        }
+        if (flow_count >= FLOW_MAX) {
             return -1;
+        }
         flows[slot].key = *key;
         flow_count++;
         return (int)slot;
@@ -99,8 +106,9 @@ void counters_add_packet(struct counters *handle, enum counter counter, const st
         return;
     }
     flows[slot].counters.count[counter]++;
-    if (counter == COUNT_captured)
+    if (counter == COUNT_captured) {
         flows[slot].bytes += packet->length;
+    }
 }
 
 void counters_reset(void)
@@ -114,8 +122,9 @@ void counters_reset(void)
 
 void counters_print(FILE *out, const struct counters *counters)
 {
-    for (int i = 0; i < COUNTERS; i++)
+    for (int i = 0; i < COUNTERS; i++) {
         fprintf(out, "%s\"%s\":%llu", i ? "," : "", names[i], (unsigned long long)counters->count[i]);
+    }
 }
 
 void counters_print_total(FILE *out)
@@ -130,8 +139,9 @@ static void print_end(FILE *out, const char *name, const struct flow_key *key, b
     char text[INET6_ADDRSTRLEN];
     uint32_t network[4];
 
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         network[i] = htonl(key->ipv6 ? words[3 - i] : words[0]);
+    }
     inet_ntop(key->ipv6 ? AF_INET6 : AF_INET, network, text, sizeof(text));
     fprintf(out, "\"%s\":\"%s\",\"%s_port\":%u,", name, text, name, source ? key->source_port : key->destination_port);
 }
@@ -142,8 +152,9 @@ void counters_print_flows(FILE *out)
 
     fputc('[', out);
     for (int i = 0; flows && i < FLOW_SLOTS; i++) {
-        if (!flows[i].key.used)
+        if (!flows[i].key.used) {
             continue;
+        }
         fprintf(out, "%s{\"protocol\":%u,", separator, flows[i].key.protocol);
         print_end(out, "source", &flows[i].key, true);
         print_end(out, "destination", &flows[i].key, false);

@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// What happened to packets: in total, per handle and per flow. For tests.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * What happened to packets: in total, per handle and per flow. For tests.
+ */
 #ifndef LAB_COUNTERS_H
 #define LAB_COUNTERS_H
 
@@ -48,20 +49,22 @@ struct counters {
     uint64_t count[COUNTERS];
 };
 
-// Adds to the total and to `handle` (may be NULL).
+/* Adds to the total and to `handle` (may be NULL). */
 void counters_add(struct counters *handle, enum counter counter, uint64_t number);
 
-// Adds one, also to the packet's flow (by protocol, source and destination, that is, each
-// direction on its own).
+/*
+ * Adds one, also to the packet's flow (by protocol, source and destination, that is, each
+ * direction on its own).
+ */
 void counters_add_packet(struct counters *handle, enum counter counter, const struct packet *packet);
 
-// Makes the handle's count that, and changes the total alike.
+/* Makes the handle's count that, and changes the total alike. */
 void counters_set(struct counters *handle, enum counter counter, uint64_t number);
 
-// Zeroes the total and forgets the flows.
+/* Zeroes the total and forgets the flows. */
 void counters_reset(void);
 
-// JSON: `"name":n,...` without braces; the total; an array of flows.
+/* JSON: `"name":n,...` without braces; the total; an array of flows. */
 void counters_print(FILE *out, const struct counters *counters);
 void counters_print_total(FILE *out);
 void counters_print_flows(FILE *out);

@@ -87,19 +87,22 @@ static void addr_convert(uint32_t out[4], const unsigned int net[4], bool mapped
 {
     memset(out, 0, 4 * sizeof *out);
     if (ipv6) {
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 4; i++) {
             out[i] = ntohl(net[3 - i]);
+        }
         return;
     }
     out[0] = ntohl(mapped ? net[3] : net[0]);
-    if (out[0])
+    if (out[0]) {
         out[1] = 0xffff;
+    }
 }
 
 static uint32_t record_pid(const struct sockev_record *r)
 {
-    if (r->windows_pid)
+    if (r->windows_pid) {
         return r->windows_pid;
+    }
     return r->linux_pid ? WINPID_NATIVE | r->linux_pid : 0;
 }
 
@@ -132,8 +135,9 @@ static void datagram_flows_end(struct socket_entry *s, bool told)
     while ((flow = s->flows) != NULL) {
         s->flows = flow->next;
         flow->event.event = EVENT_DELETED;
-        if (told)
+        if (told) {
             report(report_ctx, &flow->event);
+        }
         free(flow);
     }
 }
@@ -153,8 +157,9 @@ static struct socket_entry *socket_entry(uint64_t cookie)
 /* BIND comes before CONNECT: a socket that has not been bound has just been by the kernel. */
 static void report_implicit_bind(struct socket_entry *s, const struct sock_event *connect)
 {
-    if (s->bound)
+    if (s->bound) {
         return;
+    }
     s->bound = true;
     s->bind = *connect;
     s->bind.event = EVENT_BIND;
@@ -173,11 +178,13 @@ static void connect_done(struct socket_entry *s, const struct sock_event *ev)
     s->connected = true;
     s->connection = *ev;
     s->connection.ask = 0;
-    if (ev->protocol != IPPROTO_UDP)
+    if (ev->protocol != IPPROTO_UDP) {
         return;
+    }
     flow = malloc(sizeof *flow);
-    if (!flow)
+    if (!flow) {
         return;
+    }
     flow->event = s->connection;
     flow->event.event = EVENT_ESTABLISHED;
     flow->event.flow = ++last_flow;
@@ -227,8 +234,9 @@ void events_answer(uint64_t ask, bool prevented)
     const struct sock_event *ev = veto_event(ask);
     struct socket_entry *s;
 
-    if (!ev)
+    if (!ev) {
         return;
+    }
     s = socket_entry(ev->endpoint);
     if (!prevented && ev->event == EVENT_BIND) {
         s->bound = true;
@@ -251,8 +259,9 @@ static void patience_is_over(void *context, int fd)
         fprintf(stderr, "events: an operation has waited too long for an answer and is allowed\n");
         events_answer(ask, false);
     }
-    if (veto_due())
+    if (veto_due()) {
         timer_set(patience, veto_due());
+    }
 }
 
 static void report_accept(struct sock_event *ev)
@@ -271,8 +280,9 @@ static void report_close(uint64_t cookie)
     struct sock_event ev;
 
     listen_remove(cookie);
-    if (s->cookie != cookie)
+    if (s->cookie != cookie) {
         return;
+    }
     if (s->connected) {
         ev = s->connection;
         ev.event = EVENT_CLOSE;
@@ -304,8 +314,9 @@ static void report_deleted(uint64_t cookie)
 {
     struct sock_event *flow = &flows[cookie % SOCKETS];
 
-    if (flow->endpoint != cookie)
+    if (flow->endpoint != cookie) {
         return;
+    }
     flow->event = EVENT_DELETED;
     report(report_ctx, flow);
     flow->endpoint = 0;
@@ -356,8 +367,9 @@ int events_open(const char *cgroup_path, events_fn *fn, void *ctx)
 {
     report = fn;
     report_ctx = ctx;
-    if (sockprog_load() || sockprog_attach(cgroup_path))
+    if (sockprog_load() || sockprog_attach(cgroup_path)) {
         goto fail;
+    }
     ring = ring_buffer__new(bpf_map__fd(sockprog()->maps.events), on_record, NULL, NULL);
     if (!ring) {
         fprintf(stderr, "events: ring buffer: %s\n", strerror(errno));
@@ -403,8 +415,9 @@ void events_close(void)
         timer_close(patience);
     }
     patience = -1;
-    if (ring)
+    if (ring) {
         ring_buffer__free(ring);
+    }
     ring = NULL;
     sockprog_unload();
 }

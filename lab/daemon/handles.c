@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a table by number and a list by priority, of what has been told. How many packets
-// a queue has lost nobody tells: it is what got in and neither came out nor is still there, and so is
-// known whenever the kernel side tells how much there is (LAB_STATE).
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a table by number and a list by priority, of what has been told. How many packets
+ * a queue has lost nobody tells: it is what got in and neither came out nor is still there, and so is
+ * known whenever the kernel side tells how much there is (LAB_STATE).
+ */
 #include "handles.h"
 
 #include <stdlib.h>
@@ -39,10 +40,12 @@ void handles_opened(const struct lab_opened *opened)
     handle->flags = opened->flags;
     handle->matches = opened->matches;
     handle->tests = opened->tests;
-    if (handle->layer == WD_NETWORK)
+    if (handle->layer == WD_NETWORK) {
         handle->account = audit_join(handle->owner);
-    while (*at && (*at)->priority > handle->priority)
+    }
+    while (*at && (*at)->priority > handle->priority) {
         at = &(*at)->next;
+    }
     handle->next = *at;
     *at = handle;
     by_number[handle->number] = handle;
@@ -52,13 +55,14 @@ void handles_shut(const struct lab_shut *shut)
 {
     struct handle *handle = handles_find(shut->handle);
 
-    if (!handle)
+    if (!handle) {
         return;
+    }
     handle->recv_shut |= (shut->how & WD_SHUTDOWN_RECV) != 0;
     handle->send_shut |= (shut->how & WD_SHUTDOWN_SEND) != 0;
 }
 
-// As it is at a moment when so many are queued. A thread may be just telling, so the sum can be ahead.
+/* As it is at a moment when so many are queued. A thread may be just telling, so the sum can be ahead. */
 static void count_lost(struct handle *handle, uint64_t queued)
 {
     uint64_t there = handle->gone + queued + handle->lost_before;
@@ -70,24 +74,27 @@ void handles_state(const struct lab_state *state)
 {
     struct handle *handle = handles_find(state->handle);
 
-    if (!handle)
+    if (!handle) {
         return;
+    }
     handle->state = *state;
     handle->state_is_new = true;
     count_lost(handle, handle_queued(handle));
 }
 
-// A sniffing handle's queue is thrown away in the end, which is no loss; any other's is given back.
+/* A sniffing handle's queue is thrown away in the end, which is no loss; any other's is given back. */
 static void handle_free(struct handle *handle)
 {
     struct handle **at = &handles;
 
-    if (handle->layer == WD_NETWORK && !(handle->flags & WD_SNIFF))
+    if (handle->layer == WD_NETWORK && !(handle->flags & WD_SNIFF)) {
         count_lost(handle, 0);
-    else if (handle->state_is_new)
+    } else if (handle->state_is_new) {
         count_lost(handle, handle_queued(handle));
-    while (*at != handle)
+    }
+    while (*at != handle) {
         at = &(*at)->next;
+    }
     *at = handle->next;
     by_number[handle->number] = NULL;
     audit_leave(handle->account);
@@ -98,20 +105,22 @@ void handles_closed(const struct lab_closed *closed)
 {
     struct handle *handle = handles_find(closed->handle);
 
-    if (handle)
+    if (handle) {
         handle_free(handle);
+    }
 }
 
 void handles_died(void)
 {
-    for (struct handle *handle = handles; handle; handle = handle->next)
+    for (struct handle *handle = handles; handle; handle = handle->next) {
         handle->dead = true;
+    }
 }
 
 void handles_forget(void)
 {
     while (handles) {
-        // Its queue is gone with the kernel side, and with it the means to count.
+        /* Its queue is gone with the kernel side, and with it the means to count. */
         handles->taken = handles->gone + handles->lost_before + handles->counters.count[COUNT_lost_in_queue];
         handles->state_is_new = false;
         handle_free(handles);
@@ -124,8 +133,9 @@ bool handles_want(uint32_t packet_flags)
                       (packet_flags & LAB_IPV6 ? WD_MATCH_IPV6 : WD_MATCH_IP);
 
     for (const struct handle *handle = handles; handle; handle = handle->next) {
-        if (handle->layer == WD_NETWORK && !handle->recv_shut && (handle->matches & needed) == needed)
+        if (handle->layer == WD_NETWORK && !handle->recv_shut && (handle->matches & needed) == needed) {
             return true;
+        }
     }
     return false;
 }
@@ -133,8 +143,9 @@ bool handles_want(uint32_t packet_flags)
 bool handles_prevent(void)
 {
     for (const struct handle *handle = handles; handle; handle = handle->next) {
-        if (handle->layer == WD_SOCKET && !handle->recv_shut && !(handle->flags & WD_SNIFF) && handle->matches)
+        if (handle->layer == WD_SOCKET && !handle->recv_shut && !(handle->flags & WD_SNIFF) && handle->matches) {
             return true;
+        }
     }
     return false;
 }
@@ -181,8 +192,9 @@ static void print_all(FILE *out, void (*print)(FILE *out, const struct handle *h
     fputc('[', out);
     for (const struct handle *handle = handles; handle; handle = handle->next) {
         print(out, handle);
-        if (handle->next)
+        if (handle->next) {
             fputc(',', out);
+        }
     }
     fputc(']', out);
 }

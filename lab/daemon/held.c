@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a list, oldest first. Decisions come nearly in that order, so what is looked for
-// is at its front.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a list, oldest first. Decisions come nearly in that order, so what is looked for
+ * is at its front.
+ */
 #include "held.h"
 
 #include <stdlib.h>
@@ -24,8 +25,9 @@ struct held *held_add(uint64_t id, const void *data, uint32_t length)
 {
     struct held *held = malloc(sizeof(*held) + length);
 
-    if (!held)
+    if (!held) {
         return NULL;
+    }
     *held = (struct held){.id = id, .length = length};
     memcpy(held->data, data, length);
     *end = held;
@@ -39,8 +41,9 @@ struct held *held_find(uint64_t id)
 {
     struct held *held = first;
 
-    while (held && held->id != id)
+    while (held && held->id != id) {
         held = held->next;
+    }
     return held;
 }
 
@@ -55,8 +58,9 @@ struct held *held_find_key(uint64_t key)
         struct packet packet;
 
         held_parse(held, &packet);
-        if (!held->joined && audit_key(&packet) == key)
+        if (!held->joined && audit_key(&packet) == key) {
             return held;
+        }
     }
     return NULL;
 }
@@ -65,11 +69,13 @@ void held_remove(struct held *held)
 {
     struct held **at = &first;
 
-    while (*at != held)
+    while (*at != held) {
         at = &(*at)->next;
+    }
     *at = held->next;
-    if (!*at)
+    if (!*at) {
         end = at;
+    }
     count--;
     bytes -= held->length;
     free(held);

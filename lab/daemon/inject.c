@@ -1,10 +1,11 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: one raw socket per family sends both directions. A packet "injected
-// inbound" is simply sent: its destination is an address of this host, so Linux turns it round at
-// `lo` without asking where its source belongs; with another destination it would leave the host, so
-// it is not sent. Windows' rules and the handles of lower priority are the kernel side's: what comes here
-// has passed them, and is marked final.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: one raw socket per family sends both directions. A packet "injected
+ * inbound" is simply sent: its destination is an address of this host, so Linux turns it round at
+ * `lo` without asking where its source belongs; with another destination it would leave the host, so
+ * it is not sent. Windows' rules and the handles of lower priority are the kernel side's: what comes here
+ * has passed them, and is marked final.
+ */
 #define _GNU_SOURCE
 #include "inject.h"
 
@@ -70,8 +71,9 @@ static ssize_t send_final(const struct packet *packet, uint32_t if_idx)
         memcpy(&to4.sin_addr, packet->ip + 16, sizeof(to4.sin_addr));
     } else {
         memcpy(&to6.sin6_addr, packet->ipv6 + 24, sizeof(to6.sin6_addr));
-        if (IN6_IS_ADDR_LINKLOCAL(&to6.sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&to6.sin6_addr))
+        if (IN6_IS_ADDR_LINKLOCAL(&to6.sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&to6.sin6_addr)) {
             to6.sin6_scope_id = if_idx;
+        }
     }
     return sendmsg(packet->ip ? raw4 : raw6, &message, MSG_DONTWAIT);
 }
@@ -81,9 +83,11 @@ enum counter inject_send(const struct packet *packet, const struct lab_injected 
     uint32_t destination[4];
 
     packet_address(packet, false, destination);
-    if (!injected->outbound && !netif_is_local(destination))
+    if (!injected->outbound && !netif_is_local(destination)) {
         return COUNT_inbound_not_local;
-    if (send_final(packet, injected->if_idx) >= 0)
+    }
+    if (send_final(packet, injected->if_idx) >= 0) {
         return COUNTERS;
+    }
     return errno == EMSGSIZE ? COUNT_too_big : COUNT_unsent;
 }

@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a table says for each type of record how long its fixed part is and what it is
-// taken in by. The order of the records is that in which things were told. It is not always that in which
-// they happened: that a handle has taken a packet may be told after another thread has told that user
-// mode received it.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a table says for each type of record how long its fixed part is and what it is
+ * taken in by. The order of the records is that in which things were told. It is not always that in which
+ * they happened: that a handle has taken a packet may be told after another thread has told that user
+ * mode received it.
+ */
 #include "intake.h"
 
 #include <stdio.h>
@@ -34,16 +35,18 @@ static void take_verdict(const void *record, const uint8_t *data, uint32_t lengt
 
 static enum counter counter_of(const struct lab_taken *taken)
 {
-    if (taken->how == LAB_BLOCKED)
+    if (taken->how == LAB_BLOCKED) {
         return COUNT_blocked;
+    }
     return taken->how == LAB_SNIFFED ? COUNT_sniffed : COUNT_diverted;
 }
 
-// The order of a diverted packet waits for its reception, unless that has been told already.
+/* The order of a diverted packet waits for its reception, unless that has been told already. */
 static void remember_taken(const struct handle *handle, const struct lab_taken *taken, const struct packet *packet)
 {
-    if (taken->how == LAB_DIVERTED && handle->account && !capture_was_joined(taken->packet_id))
+    if (taken->how == LAB_DIVERTED && handle->account && !capture_was_joined(taken->packet_id)) {
         audit_taken(handle->account, audit_key(packet), taken->again ? AUDIT_AGAIN : taken->packet_id);
+    }
 }
 
 static void take_taken(const void *record, const uint8_t *data, uint32_t length)
@@ -53,8 +56,9 @@ static void take_taken(const void *record, const uint8_t *data, uint32_t length)
     struct packet packet;
     bool known = taken->packet_id ? capture_packet(taken->packet_id, &packet) : packet_parse(&packet, data, length);
 
-    if (!handle)
+    if (!handle) {
         return;
+    }
     if (taken->how != LAB_BLOCKED) {
         handle->taken++;
         handle->state_is_new = false;
@@ -63,12 +67,14 @@ static void take_taken(const void *record, const uint8_t *data, uint32_t length)
         counters_add(&handle->counters, COUNT_events, 1);
         return;
     }
-    if (known)
+    if (known) {
         counters_add_packet(&handle->counters, counter_of(taken), &packet);
-    else
+    } else {
         counters_add(&handle->counters, counter_of(taken), 1);
-    if (known)
+    }
+    if (known) {
         remember_taken(handle, taken, &packet);
+    }
 }
 
 static void audit_one(const struct handle *handle, const struct lab_received *received, const struct packet *packet)
@@ -77,8 +83,9 @@ static void audit_one(const struct handle *handle, const struct lab_received *re
     struct wd_address address;
 
     memcpy(&address, received->address, sizeof(address));
-    if (!audit_find_taken(handle->account, key, &order))
+    if (!audit_find_taken(handle->account, key, &order)) {
         order = capture_join(key);
+    }
     audit_received(handle->account, packet, &address, order);
 }
 
@@ -89,9 +96,10 @@ static void take_received(const void *record, const uint8_t *data, uint32_t leng
     enum counter counter = received->whole ? COUNT_received : COUNT_truncated;
     struct packet packet;
 
-    if (!handle)
+    if (!handle) {
         return;
-    if (handle->layer == WD_REFLECT) { // these events come from the driver itself
+    }
+    if (handle->layer == WD_REFLECT) { /* these events come from the driver itself */
         counters_add(&handle->counters, COUNT_events, 1);
         handle->taken++;
     }
@@ -102,8 +110,9 @@ static void take_received(const void *record, const uint8_t *data, uint32_t leng
         return;
     }
     counters_add_packet(&handle->counters, counter, &packet);
-    if (received->whole && !(handle->flags & WD_SNIFF) && handle->account)
+    if (received->whole && !(handle->flags & WD_SNIFF) && handle->account) {
         audit_one(handle, received, &packet);
+    }
 }
 
 static enum counter counter_of_outcome(const struct lab_injected *injected, const struct packet *packet)
@@ -146,10 +155,12 @@ static void audit_injection(const struct handle *handle, const struct lab_inject
     bool absorbed = injected->outcome == LAB_ABSORBED;
     struct audit_look look;
 
-    if (injected->again && absorbed)
+    if (injected->again && absorbed) {
         audit_given_back(handle->account, audit_key(packet));
-    if (injected->again || injected->outcome == LAB_REFUSED)
+    }
+    if (injected->again || injected->outcome == LAB_REFUSED) {
         return;
+    }
     look = audit_look(packet, &address);
     audit_injected(handle->account, &look, absorbed);
 }
@@ -170,12 +181,14 @@ static void take_injected(const void *record, const uint8_t *data, uint32_t leng
         counters_add(counters, COUNT_refused, 1);
         return;
     }
-    counter = counter_of_outcome(injected, &packet); // of the loss
-    if (counter == COUNTERS)
+    counter = counter_of_outcome(injected, &packet); /* of the loss */
+    if (counter == COUNTERS) {
         counter = injected->again ? COUNT_reinjected : COUNT_injected;
+    }
     counters_add_packet(counters, counter, &packet);
-    if (handle)
+    if (handle) {
         audit_injection(handle, injected, &packet);
+    }
 }
 
 static void take_opened(const void *record, const uint8_t *data, uint32_t length)
@@ -244,8 +257,9 @@ static void take_log(const void *record, const uint8_t *data, uint32_t length)
     uint32_t used = 0;
 
     (void)record;
-    for (uint32_t i = 0; i < length && data[i] && used < LOG_MAX; i++)
+    for (uint32_t i = 0; i < length && data[i] && used < LOG_MAX; i++) {
         line[used++] = (char)(data[i] >= ' ' && data[i] < 0x7f ? data[i] : data[i] == '\n' ? ' ' : '?');
+    }
     line[used] = '\0';
     fprintf(stderr, "kernel: %s\n", line);
 }
@@ -288,8 +302,10 @@ void intake_message(const void *message, size_t size)
     struct records records = records_of(message, size);
     const struct lab_head *head;
 
-    while ((head = records_next(&records)) != NULL)
+    while ((head = records_next(&records)) != NULL) {
         take(head);
-    if (records.broken)
+    }
+    if (records.broken) {
         fputs("link: the rest of a message is not understood\n", stderr);
+    }
 }

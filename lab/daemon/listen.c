@@ -29,8 +29,9 @@ void listen_add(const struct sock_event *ev)
     for (int i = 0; i < LISTENERS; i++) {
         struct listener *l = &listeners[i];
 
-        if (l->cookie)
+        if (l->cookie) {
             continue;
+        }
         l->cookie = ev->endpoint;
         l->ipv6 = ev->ipv6;
         memcpy(l->addr, ev->local_addr, sizeof l->addr);
@@ -43,20 +44,25 @@ void listen_add(const struct sock_event *ev)
 
 void listen_remove(uint64_t cookie)
 {
-    for (int i = 0; i < LISTENERS; i++)
-        if (listeners[i].cookie == cookie)
+    for (int i = 0; i < LISTENERS; i++) {
+        if (listeners[i].cookie == cookie) {
             listeners[i].cookie = 0;
+        }
+    }
 }
 
 /* How well a listener fits a connection's local end; 0: not at all. */
 static int listener_fit(const struct listener *l, const struct sock_event *ev)
 {
-    if (!l->cookie || l->port != ev->local_port)
+    if (!l->cookie || l->port != ev->local_port) {
         return 0;
-    if (!addr_is_zero(l->addr))
+    }
+    if (!addr_is_zero(l->addr)) {
         return l->ipv6 == ev->ipv6 && !memcmp(l->addr, ev->local_addr, sizeof l->addr) ? 3 : 0;
-    if (l->ipv6 == ev->ipv6)
+    }
+    if (l->ipv6 == ev->ipv6) {
         return 2;
+    }
     return l->ipv6 ? 1 : 0; /* dual-stack, or the kernel would not have accepted */
 }
 

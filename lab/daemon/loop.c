@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a table indexed by descriptor says who wants to know. A handler may remove
-// any descriptor, its own and others that are ready in the same round; those are skipped. A descriptor is
-// watched for reading unless paused, and for writing while that is asked for.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a table indexed by descriptor says who wants to know. A handler may remove
+ * any descriptor, its own and others that are ready in the same round; those are skipped. A descriptor is
+ * watched for reading unless paused, and for writing while that is asked for.
+ */
 #define _GNU_SOURCE
 #include "loop.h"
 
@@ -28,8 +29,9 @@ void loop_add(int fd, loop_fn *fn, void *context)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
-    if (epoll_fd < 0)
+    if (epoll_fd < 0) {
         epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    }
     if (fd < 0 || fd >= MAX_FDS || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         perror("windivert-labd: epoll");
         exit(1);
@@ -59,8 +61,9 @@ static void update(int fd)
 
 void loop_pause(int fd, bool paused)
 {
-    if (watchers[fd].paused == paused)
+    if (watchers[fd].paused == paused) {
         return;
+    }
     watchers[fd].paused = paused;
     update(fd);
 }
@@ -72,8 +75,9 @@ void loop_on_writable(int fd, loop_fn *fn)
 
 void loop_want_write(int fd, bool wanted)
 {
-    if (watchers[fd].wants_write == wanted)
+    if (watchers[fd].wants_write == wanted) {
         return;
+    }
     watchers[fd].wants_write = wanted;
     update(fd);
 }
@@ -87,10 +91,12 @@ static void serve(const struct epoll_event *event)
 {
     int fd = event->data.fd;
 
-    if (event->events & EPOLLOUT && watchers[fd].fn && watchers[fd].writable)
+    if (event->events & EPOLLOUT && watchers[fd].fn && watchers[fd].writable) {
         watchers[fd].writable(watchers[fd].context, fd);
-    if (event->events & ~(uint32_t)EPOLLOUT && watchers[fd].fn)
+    }
+    if (event->events & ~(uint32_t)EPOLLOUT && watchers[fd].fn) {
         watchers[fd].fn(watchers[fd].context, fd);
+    }
 }
 
 void loop_run(void)
@@ -104,10 +110,12 @@ void loop_run(void)
             perror("windivert-labd: epoll_wait");
             exit(1);
         }
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < count; i++) {
             serve(&ready[i]);
-        if (round_end)
+        }
+        if (round_end) {
             round_end();
+        }
     }
 }
 

@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// The daemon's event loop: one thread, level-triggered epoll.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The daemon's event loop: one thread, level-triggered epoll.
+ */
 #ifndef LAB_LOOP_H
 #define LAB_LOOP_H
 
@@ -9,25 +10,25 @@
 
 typedef void loop_fn(void *context, int fd);
 
-// Calls fn whenever fd is readable or at its end. Exits the program if that cannot be arranged.
+/* Calls fn whenever fd is readable or at its end. Exits the program if that cannot be arranged. */
 void loop_add(int fd, loop_fn *fn, void *context);
 void loop_remove(int fd);
 
-// Stops and resumes the calls of fn.
+/* Stops and resumes the calls of fn. */
 void loop_pause(int fd, bool paused);
 
-// fn is called while the descriptor is writable and loop_want_write has asked for it.
+/* fn is called while the descriptor is writable and loop_want_write has asked for it. */
 void loop_on_writable(int fd, loop_fn *fn);
 void loop_want_write(int fd, bool wanted);
 
-// Called after each round of handlers, before the loop waits again.
+/* Called after each round of handlers, before the loop waits again. */
 void loop_at_round_end(void (*fn)(void));
 
-// Runs until loop_stop.
+/* Runs until loop_stop. */
 void loop_run(void);
 void loop_stop(void);
 
-// Milliseconds and performance-counter ticks (100 ns, the clock of Wine's counter) that only grow.
+/* Milliseconds and performance-counter ticks (100 ns, the clock of Wine's counter) that only grow. */
 int64_t loop_now_ms(void);
 int64_t loop_ticks(void);
 

@@ -1,11 +1,12 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// windivert-labd: the network of the lab's kernel side, which is in Wine (../windows).
-//
-// Theory of operation: one thread, one event loop. The packet's way through the files is
-//   capture -> link ... the kernel side, the driver, user mode ... link -> intake -> inject
-// What the kernel side tells of handles and packets, intake takes in for the counters and the audit.
-// It must run in the network namespace whose traffic is diverted.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * windivert-labd: the network of the lab's kernel side, which is in Wine (../windows).
+ *
+ * Theory of operation: one thread, one event loop. The packet's way through the files is
+ *   capture -> link ... the kernel side, the driver, user mode ... link -> intake -> inject
+ * What the kernel side tells of handles and packets, intake takes in for the counters and the audit.
+ * It must run in the network namespace whose traffic is diverted.
+ */
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -117,8 +118,9 @@ static int serve(const char *cgroup, const char *control, uint16_t queue, const 
     inject_open();
     link_listen(&kernel_side);
     fault_open(ale_tell, NULL);
-    if (events_open(cgroup, event_happened, NULL) < 0)
+    if (events_open(cgroup, event_happened, NULL) < 0) {
         return 1;
+    }
     owners_open();
     netem_open(far_end);
     loop_add(events_fd(), events_readable, NULL);

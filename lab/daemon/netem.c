@@ -1,14 +1,15 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: what netem does, for kernels without it. The other host's packets, those it
-// gets (PREROUTING) and those it sends (POSTROUTING), go through a packet queue in *its* namespace,
-// opened by a daemon that goes there for a moment. So the whole of WinDivert's machinery is at one end
-// of the wire and knows nothing of it, and other protocols than TCP are affected alike. The rules
-// are there only while there is something to do (see lib/network.sh).
-//
-// A packet is first lost or not, then waits its delay in a line, then it is let go, or lags: until
-// OVERTAKERS later ones of its direction have been let go, or LAG_MS have passed. Chance comes from a
-// generator that starts at the same point after each "clear".
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: what netem does, for kernels without it. The other host's packets, those it
+ * gets (PREROUTING) and those it sends (POSTROUTING), go through a packet queue in *its* namespace,
+ * opened by a daemon that goes there for a moment. So the whole of WinDivert's machinery is at one end
+ * of the wire and knows nothing of it, and other protocols than TCP are affected alike. The rules
+ * are there only while there is something to do (see lib/network.sh).
+ *
+ * A packet is first lost or not, then waits its delay in a line, then it is let go, or lags: until
+ * OVERTAKERS later ones of its direction have been let go, or LAG_MS have passed. Chance comes from a
+ * generator that starts at the same point after each "clear".
+ */
 #define _GNU_SOURCE
 #include "netem.h"
 
@@ -43,9 +44,9 @@ enum {
 
 struct held {
     struct held *next;
-    uint32_t id; // of the packet, in the queue
+    uint32_t id; /* of the packet, in the queue */
     bool lags;
-    unsigned overtakers; // still to come
+    unsigned overtakers; /* still to come */
     int64_t due_ms;
 };
 
@@ -54,11 +55,11 @@ struct line {
 };
 
 struct direction {
-    struct line delayed, lagging; // both in order of due_ms
+    struct line delayed, lagging; /* both in order of due_ms */
 };
 
 static struct {
-    double loss, reorder; // percent
+    double loss, reorder; /* percent */
     unsigned delay_ms;
 } settings;
 
@@ -75,18 +76,19 @@ static void line_append(struct line *line, struct held *held)
     line->end = &held->next;
 }
 
-// Takes the one at *at out of the line.
+/* Takes the one at *at out of the line. */
 static struct held *line_take(struct line *line, struct held **at)
 {
     struct held *held = *at;
 
     *at = held->next;
-    if (!*at)
+    if (!*at) {
         line->end = at;
+    }
     return held;
 }
 
-// True with the probability given.
+/* True with the probability given. */
 static bool happens(double percent)
 {
     chance ^= chance << 13;
@@ -100,7 +102,7 @@ static void accept_packet(uint32_t id)
     nfq_set_verdict(queue, id, NF_ACCEPT, 0, NULL);
 }
 
-// Lets a packet go, and after it those that had only to be overtaken by it.
+/* Lets a packet go, and after it those that had only to be overtaken by it. */
 static void let_go(struct direction *direction, uint32_t id)
 {
     struct held **at = &direction->lagging.first;
@@ -163,12 +165,13 @@ static void arrive(struct direction *direction, uint32_t id, int64_t now)
         return;
     }
     lags = happens(settings.reorder);
-    if (lags)
+    if (lags) {
         counters_add(NULL, COUNT_wire_reordered, 1);
+    }
     if (settings.delay_ms) {
         counters_add(NULL, COUNT_wire_delayed, 1);
         line_append(&direction->delayed, hold(id, lags, now + settings.delay_ms));
-    } else if (direction->delayed.first) { // the delay was taken back: nobody jumps the queue
+    } else if (direction->delayed.first) { /* the delay was taken back: nobody jumps the queue */
         line_append(&direction->delayed, hold(id, lags, now));
     } else if (lags) {
         line_append(&direction->lagging, hold(id, true, now + LAG_MS));
@@ -185,14 +188,16 @@ static void set_timer(void)
         const struct held *lines[] = {directions[i].delayed.first, directions[i].lagging.first};
 
         for (int k = 0; k < 2; k++) {
-            if (lines[k] && lines[k]->due_ms < due)
+            if (lines[k] && lines[k]->due_ms < due) {
                 due = lines[k]->due_ms;
+            }
         }
     }
-    if (due == INT64_MAX)
+    if (due == INT64_MAX) {
         timer_cancel(timer);
-    else
+    } else {
         timer_set(timer, due);
+    }
 }
 
 static void timer_due(void *context, int fd)
@@ -225,8 +230,9 @@ static void queue_readable(void *context, int fd)
     for (int i = 0; i < PER_ROUND; i++) {
         ssize_t length = recv(fd, message, sizeof(message), MSG_DONTWAIT);
 
-        if (length < 0)
+        if (length < 0) {
             break;
+        }
         nfq_handle_packet(netlink, message, (int)length);
     }
     set_timer();
@@ -238,21 +244,24 @@ static void fail(const char *what)
     exit(1);
 }
 
-// A netlink socket belongs for good to the namespace it was made in.
+/* A netlink socket belongs for good to the namespace it was made in. */
 static void open_queue_at(const char *far_end)
 {
     int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     int there = open(far_end, O_RDONLY | O_CLOEXEC);
 
-    if (home < 0 || there < 0 || setns(there, CLONE_NEWNET) < 0)
+    if (home < 0 || there < 0 || setns(there, CLONE_NEWNET) < 0) {
         fail(far_end);
+    }
     netlink = nfq_open();
-    if (setns(home, CLONE_NEWNET) < 0)
+    if (setns(home, CLONE_NEWNET) < 0) {
         fail("cannot come back from the other host");
+    }
     close(home);
     close(there);
-    if (!netlink)
+    if (!netlink) {
         fail("cannot open the other host's packet queue");
+    }
 }
 
 void netem_open(const char *far_end)
@@ -263,12 +272,14 @@ void netem_open(const char *far_end)
         directions[i].delayed.end = &directions[i].delayed.first;
         directions[i].lagging.end = &directions[i].lagging.first;
     }
-    if (!far_end)
+    if (!far_end) {
         return;
+    }
     open_queue_at(far_end);
     queue = nfq_create_queue(netlink, 0, packet_queued, NULL);
-    if (!queue || nfq_set_mode(queue, NFQNL_COPY_META, 0) < 0)
+    if (!queue || nfq_set_mode(queue, NFQNL_COPY_META, 0) < 0) {
         fail("cannot bind the other host's packet queue");
+    }
     nfq_set_queue_maxlen(queue, QUEUE_MAX);
     fd = nfq_fd(netlink);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
@@ -282,7 +293,7 @@ static void clear(void)
     memset(&settings, 0, sizeof(settings));
     chance = SEED;
     for (int i = 0; i < 2; i++) {
-        service(&directions[i], INT64_MAX - LAG_MS); // all that is delayed; what lags, then
+        service(&directions[i], INT64_MAX - LAG_MS); /* all that is delayed; what lags, then */
         service(&directions[i], INT64_MAX);
     }
     timer_cancel(timer);
@@ -290,8 +301,9 @@ static void clear(void)
 
 void netem_close(void)
 {
-    if (!netlink)
+    if (!netlink) {
         return;
+    }
     clear();
     loop_remove(nfq_fd(netlink));
     nfq_destroy_queue(queue);
@@ -305,22 +317,25 @@ bool netem_command(const char *words)
     double number = 0;
     int count = sscanf(words, "%7s %lf %c", name, &number, &rest);
 
-    if (!netlink)
+    if (!netlink) {
         return false;
+    }
     if (count == 1 && !strcmp(name, "clear")) {
         clear();
         return true;
     }
-    if (count != 2 || !isfinite(number) || number < 0)
+    if (count != 2 || !isfinite(number) || number < 0) {
         return false;
-    if (!strcmp(name, "loss") && number <= 100)
+    }
+    if (!strcmp(name, "loss") && number <= 100) {
         settings.loss = number;
-    else if (!strcmp(name, "reorder") && number <= 100)
+    } else if (!strcmp(name, "reorder") && number <= 100) {
         settings.reorder = number;
-    else if (!strcmp(name, "delay") && number <= DELAY_MAX)
+    } else if (!strcmp(name, "delay") && number <= DELAY_MAX) {
         settings.delay_ms = (unsigned)number;
-    else
+    } else {
         return false;
+    }
     return true;
 }
 

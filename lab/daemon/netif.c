@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a snapshot of addresses and interfaces, which is asked for every packet. A routing
-// socket tells of changes; the next question, or the event loop, then takes a new snapshot and tells the
-// kernel side.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a snapshot of addresses and interfaces, which is asked for every packet. A routing
+ * socket tells of changes; the next question, or the event loop, then takes a new snapshot and tells the
+ * kernel side.
+ */
 #define _GNU_SOURCE
 #include "netif.h"
 
@@ -28,7 +29,7 @@ enum { MAX_ADDRESSES = 256, MAX_INTERFACES = 64 };
 
 static uint32_t addresses[MAX_ADDRESSES][4];
 static unsigned address_count;
-static uint32_t interfaces[MAX_INTERFACES]; // the first is the loopback interface
+static uint32_t interfaces[MAX_INTERFACES]; /* the first is the loopback interface */
 static uint32_t mtus[MAX_INTERFACES];
 static unsigned interface_count;
 static uint32_t loopback_index;
@@ -38,8 +39,9 @@ static void add_address(const struct sockaddr *address)
 {
     uint32_t *words = addresses[address_count];
 
-    if (address_count == MAX_ADDRESSES)
+    if (address_count == MAX_ADDRESSES) {
         return;
+    }
     if (address->sa_family == AF_INET) {
         words[0] = ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr);
         words[1] = 0xffff;
@@ -48,8 +50,9 @@ static void add_address(const struct sockaddr *address)
         uint32_t network[4];
 
         memcpy(network, &((const struct sockaddr_in6 *)address)->sin6_addr, sizeof(network));
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 4; i++) {
             words[i] = ntohl(network[3 - i]);
+        }
     } else {
         return;
     }
@@ -70,8 +73,9 @@ static uint32_t mtu_of(const char *name)
 
 static void add_interface(uint32_t index, const char *name)
 {
-    if (interface_count == MAX_INTERFACES)
+    if (interface_count == MAX_INTERFACES) {
         return;
+    }
     interfaces[interface_count] = index;
     mtus[interface_count++] = mtu_of(name);
 }
@@ -84,16 +88,18 @@ static void take_snapshot(void)
     address_count = interface_count = 0;
     if (getifaddrs(&list) == 0) {
         for (struct ifaddrs *one = list; one; one = one->ifa_next) {
-            if (one->ifa_addr)
+            if (one->ifa_addr) {
                 add_address(one->ifa_addr);
+            }
         }
         freeifaddrs(list);
     }
     loopback_index = if_nametoindex("lo");
     add_interface(loopback_index, "lo");
     for (struct if_nameindex *one = names; one && one->if_index; one++) {
-        if (one->if_index != loopback_index)
+        if (one->if_index != loopback_index) {
             add_interface(one->if_index, one->if_name);
+        }
     }
     if_freenameindex(names);
 }
@@ -118,13 +124,14 @@ static void refresh(void)
     char message[8192];
     bool changed = false;
 
-    // An overrun is news, too; only "nothing there" is not.
+    /* An overrun is news, too; only "nothing there" is not. */
     while (recv(route_fd, message, sizeof(message), MSG_DONTWAIT) > 0 || errno == ENOBUFS) {
         changed = true;
         errno = 0;
     }
-    if (!changed)
+    if (!changed) {
         return;
+    }
     take_snapshot();
     netif_push();
 }
@@ -159,19 +166,22 @@ void netif_close(void)
 
 bool netif_is_loopback(const uint32_t address[4])
 {
-    if (address[3] || address[2])
+    if (address[3] || address[2]) {
         return false;
+    }
     return address[1] == 0xffff ? address[0] >> 24 == 127 : address[1] == 0 && address[0] == 1;
 }
 
 bool netif_is_local(const uint32_t address[4])
 {
-    if (netif_is_loopback(address))
+    if (netif_is_loopback(address)) {
         return true;
+    }
     refresh();
     for (unsigned i = 0; i < address_count; i++) {
-        if (memcmp(addresses[i], address, sizeof(addresses[i])) == 0)
+        if (memcmp(addresses[i], address, sizeof(addresses[i])) == 0) {
             return true;
+        }
     }
     return false;
 }
@@ -179,8 +189,9 @@ bool netif_is_local(const uint32_t address[4])
 uint32_t netif_mtu(uint32_t index)
 {
     for (unsigned i = 0; i < interface_count; i++) {
-        if (interfaces[i] == index)
+        if (interfaces[i] == index) {
             return mtus[i];
+        }
     }
     return 0;
 }

@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a list, oldest first, and the sum of its lengths.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a list, oldest first, and the sum of its lengths.
+ */
 #include "outbox.h"
 
 #include <stdlib.h>
@@ -16,8 +17,9 @@ bool outbox_put(struct outbox *outbox, const void *bytes, size_t length)
 {
     struct outbox_message *message;
 
-    if (length > outbox->limit - outbox->bytes || (message = malloc(sizeof(*message) + length)) == NULL)
+    if (length > outbox->limit - outbox->bytes || (message = malloc(sizeof(*message) + length)) == NULL) {
         return false;
+    }
     message->next = NULL;
     message->length = length;
     memcpy(message->bytes, bytes, length);
@@ -32,14 +34,16 @@ void outbox_drop_first(struct outbox *outbox)
     struct outbox_message *first = outbox->first;
 
     outbox->first = first->next;
-    if (!outbox->first)
+    if (!outbox->first) {
         outbox->end = &outbox->first;
+    }
     outbox->bytes -= first->length;
     free(first);
 }
 
 void outbox_clear(struct outbox *outbox)
 {
-    while (outbox->first)
+    while (outbox->first) {
         outbox_drop_first(outbox);
+    }
 }

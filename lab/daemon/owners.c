@@ -1,12 +1,13 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: the kernel says which sockets there are and in which state (tcpdiag), the
-// socket events have said who made them; the socket's cookie joins the two. Owners are remembered
-// beyond CLOSE, because a closed connection is in the table until its last FIN, with its owner.
-//
-// What differs between the systems is settled here: a Windows dual-stack listener is in the tables of
-// both families, and IPv4 carried by an IPv6 socket is in that of IPv4. Sockets that are merely bound
-// are in neither, and a connection in TIME_WAIT is nobody's.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: the kernel says which sockets there are and in which state (tcpdiag), the
+ * socket events have said who made them; the socket's cookie joins the two. Owners are remembered
+ * beyond CLOSE, because a closed connection is in the table until its last FIN, with its owner.
+ *
+ * What differs between the systems is settled here: a Windows dual-stack listener is in the tables of
+ * both families, and IPv4 carried by an IPv6 socket is in that of IPv4. Sockets that are merely bound
+ * are in neither, and a connection in TIME_WAIT is nobody's.
+ */
 #define _GNU_SOURCE
 #include "owners.h"
 
@@ -27,14 +28,14 @@
 
 enum { OWNERS = 262144, SEND_BUFFER = 16 << 20 };
 
-// Found by cookie modulo OWNERS; cookies are handed out nearly in sequence.
+/* Found by cookie modulo OWNERS; cookies are handed out nearly in sequence. */
 static struct {
     uint64_t cookie;
     uint32_t pid;
 } owners[OWNERS];
 
 struct table {
-    bool ipv6; // wanted
+    bool ipv6; /* wanted */
     struct owners_row *rows;
     uint32_t count, capacity;
     bool failed;
@@ -47,20 +48,22 @@ void owners_note(const struct sock_event *event)
 {
     uint64_t cookie = event->endpoint;
 
-    if (!event->pid || event->protocol != IPPROTO_TCP)
+    if (!event->pid || event->protocol != IPPROTO_TCP) {
         return;
+    }
     owners[cookie % OWNERS].cookie = cookie;
     owners[cookie % OWNERS].pid = event->pid;
 }
 
 static uint32_t owner_of(const struct tcpdiag_socket *socket)
 {
-    if (!known || socket->state == TCP_TIME_WAIT || owners[socket->cookie % OWNERS].cookie != socket->cookie)
+    if (!known || socket->state == TCP_TIME_WAIT || owners[socket->cookie % OWNERS].cookie != socket->cookie) {
         return 0;
+    }
     return owners[socket->cookie % OWNERS].pid;
 }
 
-// MIB_TCP_STATE of a Linux state.
+/* MIB_TCP_STATE of a Linux state. */
 static uint32_t windows_state(uint8_t state)
 {
     static const uint8_t states[] = {
@@ -105,11 +108,13 @@ static void add_socket(void *context, const struct tcpdiag_socket *socket)
     bool dual = socket->ipv6 && socket->state == TCP_LISTEN && !socket->v6_only && address_is_any(socket->local);
     struct owners_row *row;
 
-    if (table->ipv6 ? mapped : socket->ipv6 && !mapped && !dual)
+    if (table->ipv6 ? mapped : socket->ipv6 && !mapped && !dual) {
         return;
+    }
     row = table_row(table);
-    if (!row)
+    if (!row) {
         return;
+    }
     memset(row, 0, sizeof(*row));
     row->state = windows_state(socket->state);
     row->pid = owner_of(socket);
@@ -122,35 +127,41 @@ static void add_socket(void *context, const struct tcpdiag_socket *socket)
         memcpy(row->local, socket->local + 12, 4);
         memcpy(row->remote, socket->remote + 12, 4);
     }
-    if (table->ipv6 && IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *)row->local))
+    if (table->ipv6 && IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *)row->local)) {
         row->scope = socket->if_idx;
+    }
 }
 
 static bool table_fill(struct table *table, uint32_t which)
 {
     uint32_t states = 0;
 
-    if (which & OWNERS_LISTENERS)
+    if (which & OWNERS_LISTENERS) {
         states |= 1u << TCP_LISTEN;
-    if (which & OWNERS_CONNECTIONS)
+    }
+    if (which & OWNERS_CONNECTIONS) {
         states |= ~(1u << TCP_LISTEN | 1u << TCP_CLOSE);
-    if (!table->ipv6 && !tcpdiag_list(false, states, add_socket, table))
+    }
+    if (!table->ipv6 && !tcpdiag_list(false, states, add_socket, table)) {
         return false;
+    }
     return tcpdiag_list(true, states, add_socket, table) && !table->failed;
 }
 
-// Never waits: an asker that does not read gets a part of the answer, and knows by its count.
+/* Never waits: an asker that does not read gets a part of the answer, and knows by its count. */
 static void table_send(const struct table *table, int fd)
 {
     struct owners_reply reply = {table->count};
 
-    if (send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    if (send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
         return;
+    }
     for (uint32_t at = 0; at < table->count; at += OWNERS_ROWS_PER_MESSAGE) {
         uint32_t rows = table->count - at < OWNERS_ROWS_PER_MESSAGE ? table->count - at : OWNERS_ROWS_PER_MESSAGE;
 
-        if (send(fd, table->rows + at, rows * sizeof(*table->rows), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        if (send(fd, table->rows + at, rows * sizeof(*table->rows), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
             return;
+        }
     }
 }
 
@@ -160,14 +171,16 @@ static void asker_readable(void *context, int fd)
     ssize_t got = recv(fd, &request, sizeof(request), MSG_DONTWAIT);
 
     (void)context;
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
+    }
     if (got == sizeof(request)) {
         struct table table = {.ipv6 = request.ipv6 != 0};
 
-        events_drain(); // no socket in the list without its owner
-        if (table_fill(&table, request.which))
+        events_drain(); /* no socket in the list without its owner */
+        if (table_fill(&table, request.which)) {
             table_send(&table, fd);
+        }
         free(table.rows);
     }
     loop_remove(fd);
@@ -179,8 +192,9 @@ static void listener_readable(void *context, int fd)
     int asker = accept4(fd, NULL, NULL, SOCK_CLOEXEC), size = SEND_BUFFER;
 
     (void)context;
-    if (asker < 0)
+    if (asker < 0) {
         return;
+    }
     setsockopt(asker, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
     loop_add(asker, asker_readable, NULL);
 }

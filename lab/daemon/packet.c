@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: packet_parse walks from the IP header over IPv6 extension headers to the
-// transport header and notes each header that is there completely. Everything else works on that
-// picture. Sums are added up as 16-bit big-endian words in 64 bits and folded once.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: packet_parse walks from the IP header over IPv6 extension headers to the
+ * transport header and notes each header that is there completely. Everything else works on that
+ * picture. Sums are added up as 16-bit big-endian words in 64 bits and folded once.
+ */
 #include "packet.h"
 
 #include <string.h>
@@ -32,14 +33,15 @@ uint32_t packet_claimed_length(const uint8_t *data)
     }
 }
 
-// Offset of the transport header, or 0 if the header is malformed.
+/* Offset of the transport header, or 0 if the header is malformed. */
 static uint32_t skip_ipv4(struct packet *packet, bool *first)
 {
     uint32_t header = (packet->data[0] & 15u) * 4;
     uint16_t fragment = read16(packet->data + 6);
 
-    if (header < 20 || header > packet->length)
+    if (header < 20 || header > packet->length) {
         return 0;
+    }
     packet->ip = packet->data;
     packet->protocol = packet->data[9];
     packet->fragment = (fragment & 0x3fff) != 0;
@@ -58,26 +60,30 @@ static uint32_t skip_ipv6(struct packet *packet, bool *first)
     for (;;) {
         uint32_t size;
 
-        if (at + 8 > packet->length)
+        if (at + 8 > packet->length) {
             break;
-        if (next == PROTO_HOPOPTS || next == PROTO_ROUTING || next == PROTO_DSTOPTS || next == PROTO_MOBILITY)
+        }
+        if (next == PROTO_HOPOPTS || next == PROTO_ROUTING || next == PROTO_DSTOPTS || next == PROTO_MOBILITY) {
             size = (data[at + 1] + 1u) * 8;
-        else if (next == PROTO_AH)
+        } else if (next == PROTO_AH) {
             size = (data[at + 1] + 2u) * 4;
-        else if (next == PROTO_FRAGMENT)
+        } else if (next == PROTO_FRAGMENT) {
             size = 8;
-        else
+        } else {
             break;
-        if (at + size > packet->length)
+        }
+        if (at + size > packet->length) {
             break;
+        }
         if (next == PROTO_FRAGMENT) {
             packet->fragment = true;
             *first = (read16(data + at + 2) & 0xfff8) == 0;
         }
         next = data[at];
         at += size;
-        if (!*first)
+        if (!*first) {
             break;
+        }
     }
     packet->protocol = next;
     return at;
@@ -85,8 +91,9 @@ static uint32_t skip_ipv6(struct packet *packet, bool *first)
 
 static void note_payload(struct packet *packet, uint32_t header)
 {
-    if (header > packet->transport_length)
+    if (header > packet->transport_length) {
         header = packet->transport_length;
+    }
     packet->payload = packet->transport + header;
     packet->payload_length = packet->transport_length - header;
 }
@@ -119,16 +126,19 @@ bool packet_parse(struct packet *packet, const void *data, size_t length)
     memset(packet, 0, sizeof(*packet));
     packet->data = data;
     packet->length = (uint32_t)length;
-    if (length < 20 || length > 65575 || packet_claimed_length(data) != length)
+    if (length < 20 || length > 65575 || packet_claimed_length(data) != length) {
         return false;
-    if (packet->data[0] >> 4 == 4)
+    }
+    if (packet->data[0] >> 4 == 4) {
         at = skip_ipv4(packet, &first);
-    else if (length >= 40)
+    } else if (length >= 40) {
         at = skip_ipv6(packet, &first);
-    else
+    } else {
         return false;
-    if (at == 0)
+    }
+    if (at == 0) {
         return false;
+    }
     if (first) {
         packet->transport = packet->data + at;
         packet->transport_length = packet->length - at;
@@ -146,8 +156,9 @@ void packet_address(const struct packet *packet, bool source, uint32_t address[4
     } else {
         const uint8_t *at = packet->ipv6 + (source ? 8 : 24);
 
-        for (int word = 0; word < 4; word++)
+        for (int word = 0; word < 4; word++) {
             address[word] = read32(at + 12 - 4 * word);
+        }
     }
 }
 
@@ -160,17 +171,20 @@ uint16_t packet_port(const struct packet *packet, bool source)
 
 static uint64_t add_words(uint64_t sum, const uint8_t *at, size_t length)
 {
-    for (; length > 1; at += 2, length -= 2)
+    for (; length > 1; at += 2, length -= 2) {
         sum += read16(at);
-    if (length)
+    }
+    if (length) {
         sum += (uint64_t)at[0] << 8;
+    }
     return sum;
 }
 
 static uint16_t fold(uint64_t sum)
 {
-    while (sum >> 16)
+    while (sum >> 16) {
         sum = (sum & 0xffff) + (sum >> 16);
+    }
     return (uint16_t)sum;
 }
 
@@ -178,12 +192,13 @@ static uint64_t pseudo_header(const struct packet *packet)
 {
     uint64_t sum = (uint64_t)packet->protocol + packet->transport_length;
 
-    if (packet->ip)
+    if (packet->ip) {
         return add_words(sum, packet->ip + 12, 8);
+    }
     return add_words(sum, packet->ipv6 + 8, 32);
 }
 
-// The sum over everything, checksum field included: 0xffff if that is right.
+/* The sum over everything, checksum field included: 0xffff if that is right. */
 static uint16_t whole_sum(const struct packet *packet)
 {
     return fold(add_words(pseudo_header(packet), packet->transport, packet->transport_length));
@@ -191,7 +206,7 @@ static uint16_t whole_sum(const struct packet *packet)
 
 static void store16(const uint8_t *at, uint16_t value)
 {
-    uint8_t *to = (uint8_t *)at; // the public functions that come here were given writable bytes
+    uint8_t *to = (uint8_t *)at; /* the public functions that come here were given writable bytes */
 
     to[0] = (uint8_t)(value >> 8);
     to[1] = (uint8_t)value;
@@ -201,14 +216,16 @@ void packet_set_checksums(uint8_t *data, size_t length, unsigned sums)
 {
     struct packet packet;
 
-    if (!packet_parse(&packet, data, length))
+    if (!packet_parse(&packet, data, length)) {
         return;
+    }
     if (packet.ip && sums & SUM_IP) {
         store16(packet.ip + 10, 0);
         store16(packet.ip + 10, (uint16_t)~fold(add_words(0, packet.ip, (packet.ip[0] & 15u) * 4)));
     }
-    if (packet.fragment)
-        return; // the sum covers the whole datagram, of which this is a part
+    if (packet.fragment) {
+        return; /* the sum covers the whole datagram, of which this is a part */
+    }
     if (packet.tcp && sums & SUM_TCP) {
         store16(packet.tcp + 16, 0);
         store16(packet.tcp + 16, (uint16_t)~whole_sum(&packet));
@@ -218,7 +235,7 @@ void packet_set_checksums(uint8_t *data, size_t length, unsigned sums)
 
         store16(packet.udp + 6, 0);
         sum = (uint16_t)~whole_sum(&packet);
-        store16(packet.udp + 6, sum ? sum : 0xffff); // 0 would mean "no sum"
+        store16(packet.udp + 6, sum ? sum : 0xffff); /* 0 would mean "no sum" */
     }
 }
 
@@ -226,27 +243,37 @@ void packet_set_partial_checksums(uint8_t *data, size_t length, unsigned sums)
 {
     struct packet packet;
 
-    if (!packet_parse(&packet, data, length))
+    if (!packet_parse(&packet, data, length)) {
         return;
-    if (packet.ip && sums & SUM_IP)
+    }
+    if (packet.ip && sums & SUM_IP) {
         store16(packet.ip + 10, 0);
-    if (packet.fragment)
+    }
+    if (packet.fragment) {
         return;
-    if (packet.tcp && sums & SUM_TCP)
+    }
+    if (packet.tcp && sums & SUM_TCP) {
         store16(packet.tcp + 16, fold(pseudo_header(&packet)));
-    if (packet.udp && sums & SUM_UDP)
+    }
+    if (packet.udp && sums & SUM_UDP) {
         store16(packet.udp + 6, fold(pseudo_header(&packet)));
+    }
 }
 
 bool packet_checksums_right(const struct packet *packet, unsigned sums)
 {
-    if (packet->ip && sums & SUM_IP && fold(add_words(0, packet->ip, (packet->ip[0] & 15u) * 4)) != 0xffff)
+    if (packet->ip && sums & SUM_IP && fold(add_words(0, packet->ip, (packet->ip[0] & 15u) * 4)) != 0xffff) {
         return false;
-    if (packet->fragment)
+    }
+    if (packet->fragment) {
         return true;
-    if (packet->tcp && sums & SUM_TCP && whole_sum(packet) != 0xffff)
+    }
+    if (packet->tcp && sums & SUM_TCP && whole_sum(packet) != 0xffff) {
         return false;
-    if (packet->udp && sums & SUM_UDP && (read16(packet->udp + 6) != 0 || packet->ipv6) && whole_sum(packet) != 0xffff)
+    }
+    if (packet->udp && sums & SUM_UDP && (read16(packet->udp + 6) != 0 || packet->ipv6) &&
+        whole_sum(packet) != 0xffff) {
         return false;
+    }
     return true;
 }

@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: the daemon keeps them, so that they outlast the kernel side, and tells them when
-// it comes and when they change.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: the daemon keeps them, so that they outlast the kernel side, and tells them when
+ * it comes and when they change.
+ */
 #include "settings.h"
 
 #include <string.h>
@@ -14,8 +15,9 @@ static struct lab_settings settings = {.head = {LAB_SETTINGS, sizeof(settings)},
 
 static bool parse_switch(const char *word, uint32_t *value)
 {
-    if (strcmp(word, "on") != 0 && strcmp(word, "off") != 0)
+    if (strcmp(word, "on") != 0 && strcmp(word, "off") != 0) {
         return false;
+    }
     *value = !strcmp(word, "on");
     return true;
 }
@@ -25,8 +27,9 @@ static bool parse_lists(const char *word)
     unsigned lists;
     char rest;
 
-    if (sscanf(word, "%3u%c", &lists, &rest) != 1 || lists > LISTS_MAX)
+    if (sscanf(word, "%3u%c", &lists, &rest) != 1 || lists > LISTS_MAX) {
         return false;
+    }
     settings.lists = lists;
     return true;
 }
@@ -37,8 +40,9 @@ bool settings_command(const char *command)
                       (!strncmp(command, "fragments ", 10) && parse_switch(command + 10, &settings.fragments)) ||
                       (!strncmp(command, "lists ", 6) && parse_lists(command + 6));
 
-    if (understood)
+    if (understood) {
         settings_push();
+    }
     return understood;
 }
 

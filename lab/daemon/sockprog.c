@@ -111,7 +111,8 @@ unsigned events_syn_timeout(void)
 
 void sockprog_unload(void)
 {
-    if (programs)
+    if (programs) {
         sockev_bpf__destroy(programs);
+    }
     programs = NULL;
 }

@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: one dump request to the kernel's sock_diag, blocking; the kernel answers from
-// memory, within a fraction of a millisecond. It is used instead of /proc/net/tcp because it names
-// sockets by their cookie, which the socket events carry, too.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: one dump request to the kernel's sock_diag, blocking; the kernel answers from
+ * memory, within a fraction of a millisecond. It is used instead of /proc/net/tcp because it names
+ * sockets by their cookie, which the socket events carry, too.
+ */
 #include "tcpdiag.h"
 
 #include <errno.h>
@@ -74,8 +75,9 @@ static void convert(struct tcpdiag_socket *to, struct nlmsghdr *header)
     to->remote_port = from->id.idiag_dport;
     to->if_idx = from->id.idiag_if;
     for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
-        if (attribute->rta_type == INET_DIAG_SKV6ONLY)
+        if (attribute->rta_type == INET_DIAG_SKV6ONLY) {
             to->v6_only = *(uint8_t *)RTA_DATA(attribute) != 0;
+        }
     }
 }
 
@@ -83,23 +85,28 @@ bool tcpdiag_list(bool ipv6, uint32_t states, tcpdiag_fn *fn, void *context)
 {
     static char answer[ANSWER_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
 
-    if (!ask(ipv6, states))
+    if (!ask(ipv6, states)) {
         return false;
+    }
     for (;;) {
         ssize_t got = recv(netlink, answer, sizeof(answer), 0);
         int left = (int)got;
 
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && errno == EINTR) {
             continue;
-        if (got <= 0)
+        }
+        if (got <= 0) {
             return false;
+        }
         for (struct nlmsghdr *header = (void *)answer; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
             struct tcpdiag_socket socket;
 
-            if (header->nlmsg_type == NLMSG_DONE)
+            if (header->nlmsg_type == NLMSG_DONE) {
                 return true;
-            if (header->nlmsg_type == NLMSG_ERROR)
+            }
+            if (header->nlmsg_type == NLMSG_ERROR) {
                 return false;
+            }
             convert(&socket, header);
             fn(context, &socket);
         }

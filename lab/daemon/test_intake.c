@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Unit tests of what the kernel side tells: handles, counters and the audit say what happened, in whatever
-// order two threads tell it; and nothing that can be told brings the daemon down.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Unit tests of what the kernel side tells: handles, counters and the audit say what happened, in whatever
+ * order two threads tell it; and nothing that can be told brings the daemon down.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,23 +29,25 @@ static struct batch batch;
 static uint64_t told_token, touched;
 static unsigned sent;
 
-// ------------------------------------------------------------------ the daemon's other parts
+/* ------------------------------------------------------------------ the daemon's other parts */
 
 void capture_verdict(uint64_t id, bool pass)
 {
     struct held *held = held_find(id);
 
     (void)pass;
-    if (held)
+    if (held) {
         held_remove(held);
+    }
 }
 
 bool capture_packet(uint64_t id, struct packet *packet)
 {
     struct held *held = held_find(id);
 
-    if (held)
+    if (held) {
         held_parse(held, packet);
+    }
     return held != NULL;
 }
 
@@ -52,8 +55,9 @@ uint64_t capture_join(uint64_t key)
 {
     struct held *held = held_find_key(key);
 
-    if (!held)
+    if (!held) {
         return AUDIT_AGAIN;
+    }
     held->joined = true;
     return held->id;
 }
@@ -67,8 +71,9 @@ bool capture_was_joined(uint64_t id)
 
 enum counter inject_send(const struct packet *packet, const struct lab_injected *injected)
 {
-    for (uint32_t i = 0; i < packet->length; i++)
+    for (uint32_t i = 0; i < packet->length; i++) {
         touched += packet->data[i];
+    }
     sent++;
     return injected->if_idx == 99 ? COUNT_unsent : COUNTERS;
 }
@@ -98,7 +103,7 @@ void ale_handles_changed(bool socket_opened)
     touched += socket_opened;
 }
 
-// ------------------------------------------------------------------ telling
+/* ------------------------------------------------------------------ telling */
 
 static void put(const void *record, const void *data, uint32_t length)
 {
@@ -115,7 +120,7 @@ static void tell(void)
     batch.used = 0;
 }
 
-// A segment whose sums are not looked at.
+/* A segment whose sums are not looked at. */
 static void segment(uint8_t data[40], uint8_t number)
 {
     const uint8_t packet[40] = {
@@ -207,7 +212,7 @@ static void decide(uint64_t id)
     put(&record, NULL, 0);
 }
 
-// A number of what is printed as JSON, the last of its name.
+/* A number of what is printed as JSON, the last of its name. */
 static unsigned long long number_of(void (*print)(FILE *out), const char *name)
 {
     char text[65536] = {0}, key[64];
@@ -217,8 +222,9 @@ static unsigned long long number_of(void (*print)(FILE *out), const char *name)
     print(out);
     fclose(out);
     snprintf(key, sizeof(key), "\"%s\":", name);
-    for (const char *next = text; (next = strstr(next, key)) != NULL; next++)
+    for (const char *next = text; (next = strstr(next, key)) != NULL; next++) {
         at = next;
+    }
     assert_non_null(at);
     return strtoull(at + strlen(key), NULL, 10);
 }
@@ -227,8 +233,9 @@ static int nothing_open(void **state)
 {
     (void)state;
     handles_forget();
-    while (held_first())
+    while (held_first()) {
         held_remove(held_first());
+    }
     counters_reset();
     audit_reset();
     batch.used = 0;
@@ -236,7 +243,7 @@ static int nothing_open(void **state)
     return 0;
 }
 
-// ------------------------------------------------------------------ tests
+/* ------------------------------------------------------------------ tests */
 
 static void a_handle_is_known_while_it_is_open(void **state)
 {
@@ -286,7 +293,7 @@ static void what_is_sent_on_is_unchanged(void **state)
     assert_int_equal(number_of(handles_print, "refused"), 1);
 }
 
-// The second is sent on first, whichever thread told its part first.
+/* The second is sent on first, whichever thread told its part first. */
 static void order_is_that_of_capture(void **state)
 {
     for (int early = 0; early < 2; early++) {
@@ -300,14 +307,16 @@ static void order_is_that_of_capture(void **state)
         ids[1] = capture_one(second);
         put_opened(1, WD_NETWORK, 0, 0);
         put_taken(1, ids[0], NULL);
-        if (early)
+        if (early) {
             put_received(1, second);
+        }
         put_taken(1, ids[1], NULL);
         decide(ids[0]);
         decide(ids[1]);
         put_received(1, first);
-        if (!early)
+        if (!early) {
             put_received(1, second);
+        }
         put_injected(1, LAB_SENT, second);
         put_injected(1, LAB_SENT, first);
         tell();
@@ -316,7 +325,7 @@ static void order_is_that_of_capture(void **state)
     }
 }
 
-// Through two handles, the lower of which may receive before it is told that the upper one has sent.
+/* Through two handles, the lower of which may receive before it is told that the upper one has sent. */
 static void order_is_kept_through_two_handles(void **state)
 {
     for (int early = 0; early < 3; early++) {
@@ -333,27 +342,33 @@ static void order_is_kept_through_two_handles(void **state)
             decide(id);
             put_received(1, data[i]);
             put_taken(2, 0, data[i]);
-            if (early)
+            if (early) {
                 put_received(2, data[i]);
-            if (early < 2)
+            }
+            if (early < 2) {
                 put_injected(1, LAB_ABSORBED, data[i]);
-            if (!early)
+            }
+            if (!early) {
                 put_received(2, data[i]);
+            }
         }
         put_injected(2, LAB_SENT, data[1]);
         put_injected(2, LAB_SENT, data[0]);
-        for (int i = 0; early == 2 && i < 2; i++)
+        for (int i = 0; early == 2 && i < 2; i++) {
             put_injected(1, LAB_ABSORBED, data[i]);
+        }
         tell();
-        assert_int_equal(number_of(audit_print, "unchanged"), 0); // of the closed ones
+        assert_int_equal(number_of(audit_print, "unchanged"), 0); /* of the closed ones */
         assert_int_equal(number_of(handles_print_audit, "unchanged"), 2);
         assert_int_equal(number_of(handles_print_audit, "reordered"), 1);
         assert_int_equal(number_of(handles_print_audit, "own"), 0);
     }
 }
 
-// What a program makes itself and another of its handles receives is its own at the one and received at the
-// other, whatever is told first.
+/*
+ * What a program makes itself and another of its handles receives is its own at the one and received at the
+ * other, whatever is told first.
+ */
 static void own_packets_are_received_below(void **state)
 {
     for (int early = 0; early < 3; early++) {
@@ -364,15 +379,18 @@ static void own_packets_are_received_below(void **state)
         put_opened(2, WD_NETWORK, 0, 0);
         for (uint8_t i = 0; i < 4; i++) {
             segment(data, i);
-            if (!early)
+            if (!early) {
                 put_injected(1, LAB_ABSORBED, data);
+            }
             put_taken(2, 0, data);
             put_received(2, data);
-            if (early == 1)
+            if (early == 1) {
                 put_injected(1, LAB_ABSORBED, data);
+            }
             put_injected(2, LAB_SENT, data);
-            if (early == 2)
+            if (early == 2) {
                 put_injected(1, LAB_ABSORBED, data);
+            }
         }
         tell();
         assert_int_equal(number_of(handles_print_audit, "unchanged"), 4);
@@ -385,7 +403,7 @@ static void own_packets_are_received_below(void **state)
     }
 }
 
-// Lost in the queue, then the same again: the one that was lost is not the one that is received.
+/* Lost in the queue, then the same again: the one that was lost is not the one that is received. */
 static void what_is_lost_is_not_joined(void **state)
 {
     uint8_t same[40], between[40];
@@ -489,7 +507,7 @@ static void numbers_that_make_no_sense_change_nothing(void **state)
     decide(UINT64_MAX);
     tell();
     assert_null(handles_first());
-    put_injected(LAB_HANDLES_MAX, LAB_SENT, data); // the network wants it, whoever it is of
+    put_injected(LAB_HANDLES_MAX, LAB_SENT, data); /* the network wants it, whoever it is of */
     put_opened(1, WD_NETWORK, 0, 0);
     put_opened(1, WD_NETWORK, 0, 0);
     tell();
@@ -497,7 +515,7 @@ static void numbers_that_make_no_sense_change_nothing(void **state)
     assert_null(handles_first()->next);
 }
 
-// Records of all types, of random contents and lengths that may lie, beside sensible ones.
+/* Records of all types, of random contents and lengths that may lie, beside sensible ones. */
 static void survives_anything(void **state)
 {
     static const uint32_t types[] = {LAB_VERDICT, LAB_TAKEN,  LAB_RECEIVED, LAB_INJECTED, LAB_OPENED,
@@ -510,23 +528,26 @@ static void survives_anything(void **state)
     assert_true(loud >= 0 && quiet >= 0);
     srand(7);
     fflush(stderr);
-    dup2(quiet, STDERR_FILENO); // each lie is logged
+    dup2(quiet, STDERR_FILENO); /* each lie is logged */
     for (int round = 0; round < 20000; round++) {
         uint32_t words[64];
         struct lab_head *head = (struct lab_head *)words;
         size_t length = 8 + (size_t)(rand() % (int)(sizeof(words) - 8)), left;
         uint8_t *message;
 
-        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
             words[i] = rand() % 3 ? (uint32_t)(rand() % 8) : (uint32_t)rand() * 5u;
+        }
         head->type = types[rand() % (int)(sizeof(types) / sizeof(types[0]))];
         head->size = rand() % 4 ? (uint32_t)length : (uint32_t)rand() % 300;
         segment(data, (uint8_t)(rand() % 4));
         left = length >= sizeof(data) + 32 ? length - sizeof(data) : 0;
-        if (left && rand() % 2)
+        if (left && rand() % 2) {
             memcpy((uint8_t *)words + left, data, sizeof(data));
-        if (rand() % 4 == 0 && !held_enough())
+        }
+        if (rand() % 4 == 0 && !held_enough()) {
             capture_one(data);
+        }
         message = malloc(length);
         memcpy(message, words, length);
         intake_message(message, length);

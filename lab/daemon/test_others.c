@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Unit tests of wants_others: which filters leave all but TCP in the kernel.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Unit tests of wants_others: which filters leave all but TCP in the kernel.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 
 #include "wants_others.h"
 
-// Numbers of the filter language.
+/* Numbers of the filter language. */
 enum { ZERO = 0, OUTBOUND = 2, ICMP = 7, TCP = 8, UDP = 9, TCP_DST_PORT = 39, REMOTE_PORT = 64, TCP_PAYLOAD8 = 74 };
 enum { EQ, NEQ, LT, LEQ, GT, GEQ };
 
@@ -52,7 +53,7 @@ static void others_too(void **state)
     assert_true(WANTS(TEST(TCP_DST_PORT, EQ, 80, WD_REJECT, WD_ACCEPT)));
 }
 
-// Objects that are not there, or lead nowhere, are no reason to fall over.
+/* Objects that are not there, or lead nowhere, are no reason to fall over. */
 static void survives_anything(void **state)
 {
     struct wants_filter filter = {.count = 2};
@@ -66,8 +67,9 @@ static void survives_anything(void **state)
     for (int round = 0; round < 2000; round++) {
         uint8_t *bytes = (uint8_t *)objects;
 
-        for (size_t i = 0; i < sizeof(objects); i++)
+        for (size_t i = 0; i < sizeof(objects); i++) {
             bytes[i] = (uint8_t)rand();
+        }
         filter.count = (unsigned)(rand() % (WD_FILTER_MAX + 1));
         assert_true(wants_load(&filter, objects, sizeof(objects)));
         wants_others(&filter);

@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Unit tests of packet.c: parsing of well-formed and broken packets, checksums against sums that
-// were computed by hand.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Unit tests of packet.c: parsing of well-formed and broken packets, checksums against sums that
+ * were computed by hand.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,14 +13,14 @@
 
 #include "packet.h"
 
-// A SYN 10.0.0.1:50000 -> 10.0.0.2:80, sums right.
+/* A SYN 10.0.0.1:50000 -> 10.0.0.2:80, sums right. */
 static const uint8_t syn4[40] = {
     0x45, 0x00, 0x00, 0x28, 0x00, 0x01, 0x40, 0x00, 0x40, 0x06, 0x26, 0xcd, 0x0a, 0x00,
     0x00, 0x01, 0x0a, 0x00, 0x00, 0x02, 0xc3, 0x50, 0x00, 0x50, 0x00, 0x00, 0x00, 0x01,
     0x00, 0x00, 0x00, 0x00, 0x50, 0x02, 0xff, 0xff, 0xd8, 0x3e, 0x00, 0x00,
 };
 
-// The caller's bytes exactly, on the heap: the sanitizer sees every read beyond them.
+/* The caller's bytes exactly, on the heap: the sanitizer sees every read beyond them. */
 static uint8_t *exact(const void *bytes, size_t length)
 {
     uint8_t *copy = malloc(length);
@@ -76,13 +77,13 @@ static void refuses_bad_version_and_header_length(void **state)
     assert_false(packet_parse(&packet, data, sizeof(data)));
     data[0] = 0x44;
     assert_false(packet_parse(&packet, data, sizeof(data)));
-    data[0] = 0x4f; // 60 bytes of header in 40
+    data[0] = 0x4f; /* 60 bytes of header in 40 */
     assert_false(packet_parse(&packet, data, sizeof(data)));
 }
 
 static void skips_ipv6_extension_headers(void **state)
 {
-    // hop-by-hop (8), destination options (16), TCP (20)
+    /* hop-by-hop (8), destination options (16), TCP (20) */
     uint8_t data[40 + 8 + 16 + 20] = {0x60, 0, 0, 0, 0, 44, 0, 64};
     struct packet packet;
 
@@ -95,7 +96,7 @@ static void skips_ipv6_extension_headers(void **state)
     assert_ptr_equal(packet.tcp, data + 64);
     assert_int_equal(packet.protocol, 6);
 
-    data[6] = 50; // ESP hides what follows
+    data[6] = 50; /* ESP hides what follows */
     assert_true(packet_parse(&packet, data, sizeof(data)));
     assert_null(packet.tcp);
 }
@@ -107,7 +108,7 @@ static void later_fragment_has_no_ports(void **state)
 
     (void)state;
     memcpy(data, syn4, sizeof(data));
-    data[6] = 0x20; // more fragments: the first
+    data[6] = 0x20; /* more fragments: the first */
     assert_true(packet_parse(&packet, data, sizeof(data)));
     assert_true(packet.fragment);
     assert_non_null(packet.tcp);
@@ -124,7 +125,7 @@ static void later_ipv6_fragment_has_no_ports(void **state)
 
     (void)state;
     data[40] = 6;
-    data[43] = 1; // more fragments: the first
+    data[43] = 1; /* more fragments: the first */
     data[48 + 12] = 0x50;
     assert_true(packet_parse(&packet, data, sizeof(data)));
     assert_true(packet.fragment);
@@ -178,10 +179,12 @@ static void partial_sum_is_completed_by_adding_the_rest(void **state)
     packet_parse(&packet, data, sizeof(data));
     assert_int_equal(read16(data + 10), 0);
     assert_false(packet_checksums_right(&packet, SUM_TCP));
-    for (int at = 20; at < 40; at += 2) // what a network card does
+    for (int at = 20; at < 40; at += 2) { /* what a network card does */
         sum += read16(data + at);
-    while (sum >> 16)
+    }
+    while (sum >> 16) {
         sum = (sum & 0xffff) + (sum >> 16);
+    }
     assert_int_equal(~sum & 0xffff, read16(syn4 + 36));
 }
 
@@ -200,7 +203,7 @@ static void odd_lengths_and_udp(void **state)
     assert_true(packet_checksums_right(&packet, SUM_ALL));
     data[30] ^= 0x40;
     assert_false(packet_checksums_right(&packet, SUM_UDP));
-    data[26] = data[27] = 0; // no sum is not a wrong sum in IPv4
+    data[26] = data[27] = 0; /* no sum is not a wrong sum in IPv4 */
     assert_true(packet_checksums_right(&packet, SUM_UDP));
 }
 
@@ -213,9 +216,10 @@ static void survives_anything(void **state)
         uint8_t *data = malloc(length ? length : 1);
         struct packet packet;
 
-        for (size_t i = 0; i < length; i++)
+        for (size_t i = 0; i < length; i++) {
             data[i] = (uint8_t)rand();
-        if (length >= 20) { // make it likely to be accepted
+        }
+        if (length >= 20) { /* make it likely to be accepted */
             data[0] = rand() & 1 ? 0x45 + rand() % 6 : 0x60;
             if (data[0] >> 4 == 4) {
                 data[2] = 0;

@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Unit tests of records.c and outbox.c: what is written is read again, and lengths that lie are noticed.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Unit tests of records.c and outbox.c: what is written is read again, and lengths that lie are noticed.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a timerfd each. Zero would disarm it, so times begin at 1 ns.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a timerfd each. Zero would disarm it, so times begin at 1 ns.
+ */
 #include "timer.h"
 
 #include <stdio.h>
@@ -44,7 +45,8 @@ void timer_acknowledge(int fd)
 {
     uint64_t expirations;
 
-    // Fails only if the timer was set anew meanwhile, which has done the same.
-    if (read(fd, &expirations, sizeof(expirations)) < 0)
+    /* Fails only if the timer was set anew meanwhile, which has done the same. */
+    if (read(fd, &expirations, sizeof(expirations)) < 0) {
         return;
+    }
 }

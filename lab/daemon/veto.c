@@ -34,17 +34,21 @@ static int map = -1;
 
 static struct waiting *find(uint64_t ask)
 {
-    for (int i = 0; ask && i < WAITING_MAX; i++)
-        if (table[i].ask == ask)
+    for (int i = 0; ask && i < WAITING_MAX; i++) {
+        if (table[i].ask == ask) {
             return &table[i];
+        }
+    }
     return NULL;
 }
 
 static struct waiting *free_entry(void)
 {
-    for (int i = 0; i < WAITING_MAX; i++)
-        if (!table[i].ask)
+    for (int i = 0; i < WAITING_MAX; i++) {
+        if (!table[i].ask) {
             return &table[i];
+        }
+    }
     return NULL;
 }
 
@@ -64,9 +68,11 @@ void veto_open(int questions_map)
 
 void veto_close(void)
 {
-    for (int i = 0; i < WAITING_MAX; i++)
-        if (table[i].ask)
+    for (int i = 0; i < WAITING_MAX; i++) {
+        if (table[i].ask) {
             veto_end(table[i].ask, false);
+        }
+    }
     map = -1;
 }
 
@@ -100,8 +106,9 @@ void veto_end(uint64_t ask, bool prevented)
 {
     struct waiting *waiting = find(ask);
 
-    if (!waiting)
+    if (!waiting) {
         return;
+    }
     waiting->ask = 0;
     go_on(waiting->asker, waiting->question, prevented);
 }
@@ -110,9 +117,11 @@ static const struct waiting *oldest(void)
 {
     const struct waiting *first = NULL;
 
-    for (int i = 0; i < WAITING_MAX; i++)
-        if (table[i].ask && (!first || table[i].ask < first->ask))
+    for (int i = 0; i < WAITING_MAX; i++) {
+        if (table[i].ask && (!first || table[i].ask < first->ask)) {
             first = &table[i];
+        }
+    }
     return first;
 }
 
@@ -138,18 +147,22 @@ void veto_local_address(struct sock_event *event)
     struct sockaddr *address = event->ipv6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4;
     int s;
 
-    if (event->local_addr[0] || event->local_addr[1] || event->local_addr[2] || event->local_addr[3])
+    if (event->local_addr[0] || event->local_addr[1] || event->local_addr[2] || event->local_addr[3]) {
         return;
+    }
     a4.sin_addr.s_addr = htonl(event->remote_addr[0]);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         a6.sin6_addr.s6_addr32[i] = htonl(event->remote_addr[3 - i]);
+    }
     s = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* to connect it sends nothing */
-    if (s < 0)
+    if (s < 0) {
         return;
+    }
     if (!connect(s, address, size) && !getsockname(s, address, &size)) {
         if (event->ipv6) {
-            for (int i = 0; i < 4; i++)
+            for (int i = 0; i < 4; i++) {
                 event->local_addr[i] = ntohl(a6.sin6_addr.s6_addr32[3 - i]);
+            }
         } else {
             event->local_addr[0] = ntohl(a4.sin_addr.s_addr);
             event->local_addr[1] = 0xffff;

@@ -36,16 +36,19 @@ static uint64_t start_ticks(int pid)
 
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
         return 0;
+    }
     n = read(fd, text, sizeof text - 1);
     close(fd);
-    if (n <= 0)
+    if (n <= 0) {
         return 0;
+    }
     text[n] = '\0';
     at = strrchr(text, ')'); /* field 2 is the name and may hold anything; 3 follows it */
-    for (int field = 2; at && field < STAT_START_FIELD; field++)
+    for (int field = 2; at && field < STAT_START_FIELD; field++) {
         at = strchr(at + 1, ' ');
+    }
     return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
@@ -59,9 +62,11 @@ int winpid_to_linux(uint32_t windows_pid)
     struct sockev_process p;
     int native = (int)(windows_pid & ~WINPID_NATIVE);
 
-    if (windows_pid & WINPID_NATIVE)
+    if (windows_pid & WINPID_NATIVE) {
         return start_ticks(native) ? native : -1;
-    if (bpf_map_lookup_elem(windows_map, &windows_pid, &p) != 0)
+    }
+    if (bpf_map_lookup_elem(windows_map, &windows_pid, &p) != 0) {
         return -1;
+    }
     return process_is_current(&p, start_ticks((int)p.linux_pid)) ? (int)p.linux_pid : -1;
 }

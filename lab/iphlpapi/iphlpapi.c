@@ -1,12 +1,13 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// The lab's iphlpapi.dll: GetExtendedTcpTable with the owners of sockets, for every program of the lab.
-//
-// Theory of operation: under Wine 8 that function gives 0 for every owner, because wineserver makes
-// all sockets. This DLL stands in its place in the prefix and answers the three classes that name
-// owners from what the daemon knows (daemon/owners.c); one connection and one question a call, by raw
-// Linux system calls. Everything else it exports is forwarded to a copy of Wine's own, which lies
-// beside it as wine_iphlpapi.dll (the list is made from that file when the lab is built).
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The lab's iphlpapi.dll: GetExtendedTcpTable with the owners of sockets, for every program of the lab.
+ *
+ * Theory of operation: under Wine 8 that function gives 0 for every owner, because wineserver makes
+ * all sockets. This DLL stands in its place in the prefix and answers the three classes that name
+ * owners from what the daemon knows (daemon/owners.c); one connection and one question a call, by raw
+ * Linux system calls. Everything else it exports is forwarded to a copy of Wine's own, which lies
+ * beside it as wine_iphlpapi.dll (the list is made from that file when the lab is built).
+ */
 #include <winsock2.h>
 #include <ws2tcpip.h>
 
@@ -20,7 +21,7 @@
 #include "linux.h"
 #include "owners_protocol.h"
 
-// Wine's, by the name under which it is imported here.
+/* Wine's, by the name under which it is imported here. */
 DWORD WINAPI wine_GetExtendedTcpTable(void *table, DWORD *size, BOOL order, ULONG family, TCP_TABLE_CLASS class,
                                       ULONG reserved);
 
@@ -35,12 +36,13 @@ static int daemon_connect(void)
     int64_t size = sizeof(name.family) + sizeof(OWNERS_SOCKET_NAME), result;
     int fd = (int)linux_call(LINUX_SOCKET, LINUX_AF_UNIX, LINUX_SOCK_SEQPACKET | LINUX_SOCK_CLOEXEC, 0, 0);
 
-    if (fd < 0)
+    if (fd < 0) {
         return -1;
+    }
     memcpy(name.path + 1, OWNERS_SOCKET_NAME, sizeof(OWNERS_SOCKET_NAME) - 1);
-    do
+    do {
         result = linux_call(LINUX_CONNECT, fd, (int64_t)&name, size, 0);
-    while (result == -LINUX_EINTR);
+    } while (result == -LINUX_EINTR);
     if (result < 0) {
         linux_close(fd);
         return -1;
@@ -55,8 +57,9 @@ static bool daemon_read_rows(int fd, struct answer *answer)
     while (have < answer->count) {
         int64_t got = linux_read(fd, answer->rows + have, (answer->count - have) * sizeof(*answer->rows));
 
-        if (got <= 0 || got % sizeof(*answer->rows))
+        if (got <= 0 || got % sizeof(*answer->rows)) {
             return false;
+        }
         have += (uint32_t)(got / sizeof(*answer->rows));
     }
     return true;
@@ -69,11 +72,13 @@ static DWORD daemon_ask(const struct owners_request *request, struct answer *ans
     struct owners_reply reply;
 
     answer->rows = NULL;
-    if (fd < 0)
+    if (fd < 0) {
         return error;
+    }
     if (linux_write(fd, request, sizeof(*request)) != sizeof(*request) ||
-        linux_read(fd, &reply, sizeof(reply)) != sizeof(reply))
+        linux_read(fd, &reply, sizeof(reply)) != sizeof(reply)) {
         goto out;
+    }
     answer->count = reply.count;
     answer->rows = malloc((reply.count + 1) * sizeof(*answer->rows));
     if (!answer->rows) {
@@ -86,16 +91,18 @@ out:
     return error;
 }
 
-// Windows orders by local address and port, then remote.
+/* Windows orders by local address and port, then remote. */
 static int compare_rows(const void *left, const void *right)
 {
     const struct owners_row *a = left, *b = right;
     int result = memcmp(a->local, b->local, sizeof(a->local));
 
-    if (!result)
+    if (!result) {
         result = __builtin_bswap16(a->local_port) - __builtin_bswap16(b->local_port);
-    if (!result)
+    }
+    if (!result) {
         result = memcmp(a->remote, b->remote, sizeof(a->remote));
+    }
     return result ? result : __builtin_bswap16(a->remote_port) - __builtin_bswap16(b->remote_port);
 }
 
@@ -133,11 +140,12 @@ static void write_table6(MIB_TCP6TABLE_OWNER_PID *table, const struct answer *an
     }
 }
 
-// Room for one row at least, as the types have it.
+/* Room for one row at least, as the types have it. */
 static DWORD table_size(bool ipv6, uint32_t count)
 {
-    if (!count)
+    if (!count) {
         count = 1;
+    }
     return ipv6 ? offsetof(MIB_TCP6TABLE_OWNER_PID, table) + count * sizeof(MIB_TCP6ROW_OWNER_PID)
                 : offsetof(MIB_TCPTABLE_OWNER_PID, table) + count * sizeof(MIB_TCPROW_OWNER_PID);
 }
@@ -148,19 +156,22 @@ static DWORD owner_table(void *table, DWORD *size, BOOL order, bool ipv6, uint32
     struct answer answer;
     DWORD error = daemon_ask(&request, &answer), room = *size;
 
-    if (error)
+    if (error) {
         goto out;
+    }
     *size = table_size(ipv6, answer.count);
     if (!table || room < *size) {
         error = ERROR_INSUFFICIENT_BUFFER;
         goto out;
     }
-    if (order)
+    if (order) {
         qsort(answer.rows, answer.count, sizeof(*answer.rows), compare_rows);
-    if (ipv6)
+    }
+    if (ipv6) {
         write_table6(table, &answer);
-    else
+    } else {
         write_table4(table, &answer);
+    }
 out:
     free(answer.rows);
     return error;
@@ -175,9 +186,11 @@ DWORD WINAPI GetExtendedTcpTable(void *table, DWORD *size, BOOL order, ULONG fam
         [TCP_TABLE_OWNER_PID_ALL] = OWNERS_LISTENERS | OWNERS_CONNECTIONS,
     };
 
-    if (!size || (family != AF_INET && family != AF_INET6))
+    if (!size || (family != AF_INET && family != AF_INET6)) {
         return ERROR_INVALID_PARAMETER;
-    if ((unsigned)class >= sizeof(which) / sizeof(which[0]) || !which[class])
+    }
+    if ((unsigned)class >= sizeof(which) / sizeof(which[0]) || !which[class]) {
         return wine_GetExtendedTcpTable(table, size, order, family, class, reserved);
+    }
     return owner_table(table, size, order, family == AF_INET6, which[class]);
 }

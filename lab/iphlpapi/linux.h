@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Linux system calls from PE code. A thread under Wine is one of a Linux process; the
-// `syscall` instruction works there as anywhere. Numbers and constants are those of x86-64 Linux
-// and are spelled out because no Linux header can be included by the mingw compiler. `long` has
-// 32 bits here, so everything is int64_t.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Linux system calls from PE code. A thread under Wine is one of a Linux process; the
+ * `syscall` instruction works there as anywhere. Numbers and constants are those of x86-64 Linux
+ * and are spelled out because no Linux header can be included by the mingw compiler. `long` has
+ * 32 bits here, so everything is int64_t.
+ */
 #ifndef LAB_IPHLPAPI_LINUX_H
 #define LAB_IPHLPAPI_LINUX_H
 
@@ -43,14 +44,14 @@ static inline int64_t linux_call(int64_t number, int64_t a, int64_t b, int64_t c
     return result;
 }
 
-// One whole message, or <= 0. Wine uses signals of its own: an interrupted call is repeated.
+/* One whole message, or <= 0. Wine uses signals of its own: an interrupted call is repeated. */
 static inline int64_t linux_read(int fd, void *data, uint64_t size)
 {
     int64_t got;
 
-    do
+    do {
         got = linux_call(LINUX_READ, fd, (int64_t)data, (int64_t)size, 0);
-    while (got == -LINUX_EINTR);
+    } while (got == -LINUX_EINTR);
     return got;
 }
 
@@ -58,9 +59,9 @@ static inline int64_t linux_write(int fd, const void *data, uint64_t size)
 {
     int64_t put;
 
-    do
+    do {
         put = linux_call(LINUX_WRITE, fd, (int64_t)data, (int64_t)size, 0);
-    while (put == -LINUX_EINTR);
+    } while (put == -LINUX_EINTR);
     return put;
 }
 

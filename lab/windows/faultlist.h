@@ -1,11 +1,12 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// The faults that a test can script into the driver's requests and packets, see lab/README.md. The daemon
-// parses and prints them (daemon/drvfault.c), the kernel side does them (requests/faults.c), except PID.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The faults that a test can script into the driver's requests and packets, see lab/README.md. The daemon
+ * parses and prints them (daemon/drvfault.c), the kernel side does them (requests/faults.c), except PID.
+ */
 #ifndef LAB_FAULTLIST_H
 #define LAB_FAULTLIST_H
 
-// name in commands, what its value means, how often it strikes unless told
+/* name in commands, what its value means, how often it strikes unless told */
 #define DRVFAULT_LIST(X)                                                                                               \
     X(OPEN, "open", VALUE_CODE, ONCE)                 /* INITIALIZE fails */                                           \
     X(OPEN_LATE, "open-late", VALUE_MS, ONCE)         /* INITIALIZE is answered so much later */                       \

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { LIVE = 1, WRITING = 2, STEP = 4, PORTS = 65536 };
+enum { LIVE = 1, WRITING = 2, STEP = 4 };
 
 struct entry {
     _Atomic uint64_t version;
@@ -19,7 +19,7 @@ struct entry {
 };
 
 struct destinations {
-    struct entry entries[PORTS];
+    struct entry entries[PORT_COUNT];
 };
 
 struct destinations *destinations_new(void)
@@ -60,7 +60,7 @@ void destinations_publish(struct destinations *d, uint16_t port, const struct de
 {
     struct entry *e = &d->entries[port];
     /*
-     * From here on no deleter can succeed (he expects LIVE without WRITING), so that the plain stores below are safe.
+     * From here on no deleter can succeed (it expects LIVE without WRITING), so that the plain stores below are safe.
      */
     uint64_t version = atomic_fetch_or_explicit(&e->version, WRITING, memory_order_acq_rel) & ~(uint64_t)(STEP - 1);
     atomic_thread_fence(memory_order_release);
@@ -87,7 +87,7 @@ static uint64_t read_live(const struct entry *e, struct destination *out)
         } else if (!(before & WRITING)) {
             return 0;
         }
-        /* The writer was at work on this very port; he is done in nanoseconds. */
+        /* The writer was at work on this very port; it is done in nanoseconds. */
     }
 }
 

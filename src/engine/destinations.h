@@ -4,7 +4,7 @@
  * The map that proxies read: source port as the proxy sees it -> original destination.
  *
  * One writer, the engine's thread; any number of readers and deleters on other threads. The writer never waits for
- * anybody: an entry is replaced under a sequence number, and a reader who was overtaken reads again. Deleting flips
+ * anybody: an entry is replaced under a sequence number, and a reader that was overtaken reads again. Deleting flips
  * the entry's "live" bit by compare-and-swap against the very entry that was there, so it can neither hit a later
  * connection on the same port nor be undone by a later packet of the same one (L2).
  */

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 /* Substituted source ports are looked for from here on: below are the ports that services use. */
-enum { FIRST_SUBSTITUTE = 1024, PORTS = 65536 };
+enum { FIRST_SUBSTITUTE = 1024 };
 
-enum { LOOKS_UNTIL_LOST = 2 };
+enum { SCANS_UNTIL_LOST = 2 };
 
 static const uint32_t queue_time_ms[FLOW_QUEUES] = {
     [FLOW_QUEUE_OPENING] = FLOW_OPENING_MS,
@@ -80,9 +80,9 @@ uint16_t flow_pick_port(struct flow_table *t, uint16_t wanted)
     if (wanted && !t->port_owner[wanted]) {
         return wanted;
     }
-    for (uint32_t tries = FIRST_SUBSTITUTE; tries < PORTS; tries++) {
+    for (uint32_t tries = FIRST_SUBSTITUTE; tries < PORT_COUNT; tries++) {
         uint32_t port = t->next_port;
-        t->next_port = port + 1 < PORTS ? port + 1 : FIRST_SUBSTITUTE;
+        t->next_port = port + 1 < PORT_COUNT ? port + 1 : FIRST_SUBSTITUTE;
         if (!t->port_owner[port]) {
             return (uint16_t)port;
         }
@@ -199,7 +199,7 @@ uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms)
     return FLOW_NONE;
 }
 
-void flow_look_row(struct flow_table *t, const struct tuple *row)
+void flow_scan_row(struct flow_table *t, const struct tuple *row)
 {
     enum leg leg;
     uint32_t id = flow_find(t, row, &leg);
@@ -208,7 +208,7 @@ void flow_look_row(struct flow_table *t, const struct tuple *row)
     }
 }
 
-void flow_look_end(struct flow_table *t)
+void flow_scan_end(struct flow_table *t)
 {
     for (uint32_t id = 0; id < t->never_used; id++) {
         struct flow *f = flow_at(t, id);
@@ -220,7 +220,7 @@ void flow_look_end(struct flow_table *t)
 uint32_t flow_lost(const struct flow_table *t, uint32_t from)
 {
     for (uint32_t id = from; id < t->never_used; id++) {
-        if (t->flows[id].state == FLOW_OPEN && t->flows[id].missed >= LOOKS_UNTIL_LOST) {
+        if (t->flows[id].state == FLOW_OPEN && t->flows[id].missed >= SCANS_UNTIL_LOST) {
             return id;
         }
     }

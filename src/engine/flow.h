@@ -59,8 +59,8 @@ struct flow {
     bool outbound[2];           /* by leg: direction in which its packets leave */
     bool acked[2];              /* by leg: last_ack is meaningful */
     bool begun[2];              /* by leg: next_seq is meaningful */
-    bool seen;                  /* in the TCP table, in the look that is being taken */
-    uint8_t missed;             /* looks, in a row, that found neither end */
+    bool seen;                  /* in the TCP table, in the scan that is under way */
+    uint8_t missed;             /* scans, in a row, that found neither end */
 };
 
 struct flow_table {
@@ -73,7 +73,7 @@ struct flow_table {
     struct {
         uint32_t head, tail;
     } queues[FLOW_QUEUES];
-    uint32_t port_owner[65536]; /* steered source port -> flow plus 1; 0: free */
+    uint32_t port_owner[PORT_COUNT]; /* steered source port -> flow plus 1; 0: free */
 };
 
 bool flow_table_init(struct flow_table *t, uint32_t capacity, uint64_t seed); /* false: no memory */
@@ -100,12 +100,12 @@ void flow_close(struct flow_table *t, uint32_t id);
 uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms);
 
 /**
- * A look at the TCP table: every row of it (either end of a connection; src is the local one), then the end, then
- * flow_lost(), which gives the lost flows from `from` on one by one, then FLOW_NONE. A flow is lost when two looks in a row
- * found neither of its ends.
+ * A scan of the TCP table: every row of it (either end of a connection; src is the local one), then the end, then
+ * flow_lost(), which gives the lost flows from `from` on one by one, then FLOW_NONE. A flow is lost when two scans in a
+ * row found neither of its ends.
  */
-void flow_look_row(struct flow_table *t, const struct tuple *row);
-void flow_look_end(struct flow_table *t);
+void flow_scan_row(struct flow_table *t, const struct tuple *row);
+void flow_scan_end(struct flow_table *t);
 uint32_t flow_lost(const struct flow_table *t, uint32_t from);
 
 /** The oldest closing flow, to make room; FLOW_NONE: none. */

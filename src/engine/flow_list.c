@@ -1,26 +1,24 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Theory of operation: the flow table is an array, so whoever wants all flows goes through its slots. He does so in
+ * Theory of operation: the flow table is an array, so all flows are found by going through its slots. That is done in
  * portions, each taken between two batches of packets; a flow keeps its slot, so none is seen twice or skipped, except
  * those that begin or end meanwhile.
  */
 #include "flow_list.h"
 
-#include "engine_internal.h"
-
-uint32_t flow_list(const struct engine *e, uint32_t from, struct flow_view *out, uint32_t *count)
+uint32_t flow_list_copy(const struct flow_table *t, uint32_t from, struct flow_view *out, uint32_t *count)
 {
-    uint32_t end = e->flows.never_used;
+    uint32_t end = t->never_used;
     uint32_t until = from < end && end - from > FLOW_LIST_SLOTS ? from + FLOW_LIST_SLOTS : end;
     *count = 0;
     for (uint32_t id = from; id < until; id++) {
-        const struct flow *f = flow_at(&e->flows, id);
+        const struct flow *f = flow_at(t, id);
         if (f->state == FLOW_FREE || f->kind == FLOW_DIRECT) {
             continue;
         }
-        struct tuple steered = flow_steered(&e->flows, id);
+        struct tuple steered = flow_steered(t, id);
         out[(*count)++] = (struct flow_view){
-            .original = *flow_original(&e->flows, id),
+            .original = *flow_original(t, id),
             .peer = steered.src,
             .peer_port = be16_to_host(steered.src_port),
             .kind = f->kind,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file flow_list.h
- * The flows as others may see them, copied in portions.
+ * The flows of the table as others may see them, copied in portions.
  */
 #ifndef ENGINE_FLOW_LIST_H
 #define ENGINE_FLOW_LIST_H
 
-#include "engine.h"
+#include "flow.h"
 
 /** A flow at one moment. Legs: LEG_FORWARD is from the end that opened the connection. */
 struct flow_view {
@@ -25,8 +25,8 @@ enum { FLOW_LIST_SLOTS = 512 };
 
 /**
  * Copies the redirected flows of the slots from `from` (0 first) on: FLOW_LIST_SLOTS slots, so `out` has room for as
- * many. *count says how many flows were found. Returns the slot to go on with; FLOW_NONE: that was all. Engine's thread.
+ * many. *count says how many flows were found. Returns the slot to go on with; FLOW_NONE: that was all.
  */
-uint32_t flow_list(const struct engine *e, uint32_t from, struct flow_view *out, uint32_t *count);
+uint32_t flow_list_copy(const struct flow_table *t, uint32_t from, struct flow_view *out, uint32_t *count);
 
 #endif

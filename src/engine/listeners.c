@@ -29,7 +29,7 @@ static struct listener *find(const struct listeners *l, const struct tuple *loca
     return NULL;
 }
 
-/* Somebody else listens there now: whoever did before has closed his socket, even if nobody told us so. */
+/* Another process listens there now: the former listener is closed, even if no event said so. */
 static void drop_predecessor(struct listeners *l, const struct tuple *local, uint32_t pid)
 {
     for (uint32_t i = 0; i < l->count; i++) {

@@ -4,8 +4,8 @@
  * Which sockets listen on this machine, and who owns them: from snapshots of the TCP table, and from LISTEN and CLOSE
  * events in between.
  *
- * Both sources may tell of the same socket, and a snapshot may not know the owner; then the two become one entry. A snapshot
- * also drops what it does not contain any more, so that a lost CLOSE event does not matter for long.
+ * Both sources may tell of the same socket, and a snapshot may not know the owner; then the two become one entry. A
+ * snapshot also drops what it does not contain any more, so that a lost CLOSE event does not matter for long.
  */
 #ifndef ENGINE_LISTENERS_H
 #define ENGINE_LISTENERS_H
@@ -44,8 +44,8 @@ void listeners_snapshot_end(struct listeners *l, bool whole);
 
 /**
  * The listener that a connection to connection->dst reaches, the one bound to that very address first; NULL: none. A
- * wildcard IPv6 socket may be dual-stack: Windows lists such a one in both tables, but tells of it in one event, so that
- * it counts for IPv4 too until a snapshot has shown it.
+ * wildcard IPv6 socket may be dual-stack: Windows lists such a one in both tables, but tells of it in one event, so
+ * that it counts for IPv4 too until a snapshot has shown it.
  */
 const struct listener *listeners_find(const struct listeners *l, const struct tuple *connection);
 

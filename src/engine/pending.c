@@ -3,18 +3,23 @@
 
 #include <stdlib.h>
 
-static void queue_push(struct pending *p, struct pending_queue *q, uint32_t id)
+/* The entry enters the queue of a state, as the youngest. */
+static void enter(struct pending *p, uint32_t id, enum pending_state state, uint64_t deadline_ms)
 {
     struct pending_entry *e = &p->entries[id];
+    struct pending_queue *q = &p->queues[state];
+    e->state = (uint8_t)state;
+    e->deadline_ms = deadline_ms;
     e->next = PENDING_NONE;
     e->prev = q->tail;
     *(e->prev == PENDING_NONE ? &q->head : &p->entries[e->prev].next) = id;
     q->tail = id;
 }
 
-static void queue_remove(struct pending *p, struct pending_queue *q, uint32_t id)
+static void leave(struct pending *p, uint32_t id)
 {
     struct pending_entry *e = &p->entries[id];
+    struct pending_queue *q = &p->queues[e->state];
     *(e->prev == PENDING_NONE ? &q->head : &p->entries[e->prev].next) = e->next;
     *(e->next == PENDING_NONE ? &q->tail : &p->entries[e->next].prev) = e->prev;
 }
@@ -22,9 +27,9 @@ static void queue_remove(struct pending *p, struct pending_queue *q, uint32_t id
 bool pending_init(struct pending *p, uint64_t seed)
 {
     *p = (struct pending){.first_free = PENDING_NONE, .free_slot_count = PENDING_HELD_MAX};
-    p->held.head = p->held.tail = PENDING_NONE;
-    p->decided.head = p->decided.tail = PENDING_NONE;
-    p->used.head = p->used.tail = PENDING_NONE;
+    for (int state = 0; state < PENDING_STATES; state++) {
+        p->queues[state].head = p->queues[state].tail = PENDING_NONE;
+    }
     for (uint32_t i = 0; i < PENDING_HELD_MAX; i++) {
         p->free_slots[i] = PENDING_HELD_MAX - 1 - i;
     }
@@ -51,17 +56,12 @@ uint32_t pending_find(const struct pending *p, const struct tuple *tuple)
     return tuple_map_find(&p->map, tuple);
 }
 
-static struct pending_queue *queue_of(struct pending *p, const struct pending_entry *e)
-{
-    return e->state == PENDING_HELD ? &p->held : e->state == PENDING_DECIDED ? &p->decided : &p->used;
-}
-
 /* Takes an entry out of its queue, and gives back its slot if it has one. */
 static void detach(struct pending *p, uint32_t id)
 {
     struct pending_entry *e = &p->entries[id];
-    queue_remove(p, queue_of(p, e), id);
-    if (e->state == PENDING_HELD) {
+    leave(p, id);
+    if (pending_is_held(e)) {
         p->free_slots[p->free_slot_count++] = e->slot;
     }
 }
@@ -79,7 +79,8 @@ static void entry_drop(struct pending *p, uint32_t id)
 static uint32_t entry_new(struct pending *p, const struct tuple *tuple)
 {
     if (p->first_free == PENDING_NONE && p->never_used == PENDING_CAPACITY) {
-        uint32_t oldest = p->used.head != PENDING_NONE ? p->used.head : p->decided.head;
+        uint32_t used = p->queues[PENDING_USED].head;
+        uint32_t oldest = used != PENDING_NONE ? used : p->queues[PENDING_DECIDED].head;
         if (oldest == PENDING_NONE) {
             return PENDING_NONE;
         }
@@ -96,16 +97,6 @@ static uint32_t entry_new(struct pending *p, const struct tuple *tuple)
     return id;
 }
 
-/* The entry enters its queue of verdicts, as the youngest. */
-static void keep(struct pending *p, uint32_t id, enum pending_state state, uint64_t now_ms)
-{
-    struct pending_entry *e = &p->entries[id];
-    e->state = (uint8_t)state;
-    struct pending_queue *queue = queue_of(p, e);
-    e->deadline_ms = now_ms + (queue == &p->decided ? PENDING_KEEP_MS : PENDING_USED_MS);
-    queue_push(p, queue, id);
-}
-
 uint32_t pending_decide(struct pending *p, const struct tuple *tuple, bool redirect, uint32_t pid, uint64_t now_ms)
 {
     uint32_t id = pending_find(p, tuple);
@@ -119,7 +110,7 @@ uint32_t pending_decide(struct pending *p, const struct tuple *tuple, bool redir
     }
     p->entries[id].redirect = redirect;
     p->entries[id].pid = pid;
-    keep(p, id, PENDING_DECIDED, now_ms);
+    enter(p, id, PENDING_DECIDED, now_ms + PENDING_KEEP_MS);
     return id;
 }
 static_assert(PENDING_HELD_MAX < PENDING_CAPACITY, "held packets never use up the entries");
@@ -132,16 +123,17 @@ void pending_use(struct pending *p, uint32_t entry, uint32_t isn, int64_t syn_ti
         e->isn = isn;
         e->syn_time = syn_time;
     }
-    keep(p, entry, PENDING_USED, now_ms);
+    enter(p, entry, PENDING_USED, now_ms + PENDING_USED_MS);
 }
 
-bool pending_hold(struct pending *p, const struct packet *syn, const struct packet_meta *meta, uint64_t deadline_ms)
+bool pending_hold(struct pending *p, const struct packet *syn, const struct packet_meta *meta, enum pending_state state,
+                  uint64_t deadline_ms)
 {
     uint32_t id = pending_find(p, &syn->tuple);
     int64_t before = 0;
     if (id != PENDING_NONE) {
         const struct pending_entry *old = &p->entries[id];
-        before = old->state == PENDING_HELD ? old->meta.timestamp : old->syn_time;
+        before = pending_is_held(old) ? old->meta.timestamp : old->syn_time;
         entry_drop(p, id);
     }
     if (!p->free_slot_count || syn->length > PENDING_HELD_PACKET_MAX) {
@@ -152,16 +144,20 @@ bool pending_hold(struct pending *p, const struct packet *syn, const struct pack
         return false;
     }
     struct pending_entry *e = &p->entries[id];
-    e->state = PENDING_HELD;
     e->isn = syn->seq;
     e->syn_time = before;
-    e->deadline_ms = deadline_ms;
     e->meta = *meta;
     e->length = syn->length;
     e->slot = p->free_slots[--p->free_slot_count];
     memcpy(pending_bytes(p, id), syn->ip, syn->length);
-    queue_push(p, &p->held, id);
+    enter(p, id, state, deadline_ms);
     return true;
+}
+
+void pending_hold_on(struct pending *p, uint32_t entry, enum pending_state state, uint64_t deadline_ms)
+{
+    leave(p, entry);
+    enter(p, entry, state, deadline_ms);
 }
 
 uint8_t *pending_release(struct pending *p, uint32_t entry, bool redirect, uint32_t pid, uint64_t now_ms)
@@ -171,16 +167,16 @@ uint8_t *pending_release(struct pending *p, uint32_t entry, bool redirect, uint3
     e->redirect = redirect;
     e->pid = pid;
     e->syn_time = e->meta.timestamp;
-    keep(p, entry, PENDING_USED, now_ms);
+    enter(p, entry, PENDING_USED, now_ms + PENDING_USED_MS);
     return pending_bytes(p, entry);
 }
 
 void pending_expire(struct pending *p, uint64_t now_ms)
 {
-    struct pending_queue *queues[] = {&p->decided, &p->used};
-    for (int i = 0; i < 2; i++) {
-        while (queues[i]->head != PENDING_NONE && p->entries[queues[i]->head].deadline_ms <= now_ms) {
-            entry_drop(p, queues[i]->head);
+    for (enum pending_state state = PENDING_DECIDED; state <= PENDING_USED; state++) {
+        const struct pending_queue *queue = &p->queues[state];
+        while (queue->head != PENDING_NONE && p->entries[queue->head].deadline_ms <= now_ms) {
+            entry_drop(p, queue->head);
         }
     }
 }

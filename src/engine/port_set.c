@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 #include "port_set.h"
 
-enum { PORTS = 65536 };
-
 bool port_set_next_range(const struct port_set *s, uint32_t from, struct port_range *out)
 {
     uint32_t at = from;
-    while (at < PORTS && !port_set_has(s, (uint16_t)at)) {
+    while (at < PORT_COUNT && !port_set_has(s, (uint16_t)at)) {
         at = s->words[at / 64] == 0 ? (at / 64 + 1) * 64 : at + 1;
     }
-    if (at >= PORTS) {
+    if (at >= PORT_COUNT) {
         return false;
     }
     out->first = (uint16_t)at;
-    while (at < PORTS && port_set_has(s, (uint16_t)at)) {
+    while (at < PORT_COUNT && port_set_has(s, (uint16_t)at)) {
         at = at % 64 == 0 && s->words[at / 64] == UINT64_MAX ? at + 64 : at + 1;
     }
     out->last = (uint16_t)(at - 1);

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file port_set.h
- * A set of port numbers, and what it looks like as a few ranges: the driver's filter is a program of at most 256 tests, so a
- * set that is to become a filter is first made coarse enough (a superset of it), by filling the smallest gaps.
+ * A set of port numbers, and what it looks like as a few ranges: the driver's filter is a program of at most 256 tests,
+ * so a set that is to become a filter is first made coarse enough (a superset of it), by filling the smallest gaps.
  */
 #ifndef ENGINE_PORT_SET_H
 #define ENGINE_PORT_SET_H
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
+#include "types.h"
 
-enum { PORT_SET_WORDS = 65536 / 64 };
+enum { PORT_SET_WORDS = PORT_COUNT / 64 };
 
 /** All zero: the empty set. Ports are in host order. */
 struct port_set {

@@ -21,7 +21,6 @@ struct member {
 
 struct process_tree {
     struct member *buckets[BUCKETS];
-    uint32_t count;
     uint64_t oldest; /* creation time of the first member; 0: none known */
 };
 
@@ -62,12 +61,11 @@ static struct member *find(const struct process_tree *t, uint32_t pid)
     return *link_of((struct process_tree *)t, pid);
 }
 
-static void drop(struct process_tree *t, struct member **link)
+static void drop(struct member **link)
 {
     struct member *m = *link;
     *link = m->next;
     free(m);
-    t->count--;
 }
 
 void process_tree_add(struct process_tree *t, struct process_id id)
@@ -80,7 +78,6 @@ void process_tree_add(struct process_tree *t, struct process_id id)
         }
         m->next = *bucket(t, id.pid);
         *bucket(t, id.pid) = m;
-        t->count++;
     }
     if (m->id.created != id.created && id.created) {
         m->exited = m->marked = m->pinned = false;
@@ -150,7 +147,7 @@ bool process_tree_learn(struct process_tree *t, const struct process_facts *fact
         return true;
     }
     if (*link) {
-        drop(t, link); /* the pid was reused (a member without creation time was gone already): nothing is inherited */
+        drop(link); /* the pid was reused (a member without creation time was gone already): nothing is inherited */
     }
     const struct member *parent = find(t, facts->parent.pid);
     if (facts->in_tree || (parent && may_be_parent(parent, facts))) {
@@ -176,15 +173,10 @@ void process_tree_tick(struct process_tree *t, uint64_t now_ms)
         struct member **link = &t->buckets[i];
         while (*link) {
             if ((*link)->exited && now_ms - (*link)->exited_ms >= PROCESS_TREE_FORGET_MS) {
-                drop(t, link);
+                drop(link);
             } else {
                 link = &(*link)->next;
             }
         }
     }
-}
-
-uint32_t process_tree_count(const struct process_tree *t)
-{
-    return t->count;
 }

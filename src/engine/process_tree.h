@@ -25,7 +25,7 @@ void process_tree_free(struct process_tree *t);
  */
 void process_tree_add(struct process_tree *t, struct process_id id);
 
-/** As process_tree_add(), of a member whose pid nobody else can get before its exit has been told (created is not 0). */
+/** As process_tree_add(), of a member whose pid no other process gets before its exit is told (created is not 0). */
 void process_tree_pin(struct process_tree *t, struct process_id id);
 bool process_tree_is_pinned(const struct process_tree *t, uint32_t pid);
 
@@ -50,7 +50,5 @@ bool process_tree_knows(const struct process_tree *t, uint32_t pid);
 
 /** Forgets members that exited long ago. */
 void process_tree_tick(struct process_tree *t, uint64_t now_ms);
-
-uint32_t process_tree_count(const struct process_tree *t);
 
 #endif

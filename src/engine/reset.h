@@ -13,7 +13,7 @@ enum { RESET_MAX = 60 }; /* bytes: IPv6 and TCP header */
 /**
  * Builds a RST for one end of a flow: LEG_FORWARD goes on to the proxy, LEG_REPLY back to the program.
  *
- * @param seq  must be the very sequence number that the receiver expects next, or he ignores it (RFC 5961)
+ * @param seq  must be the very sequence number that the receiver expects next, or it is ignored (RFC 5961)
  * @return length in bytes
  */
 uint32_t reset_build(const struct flow_table *t, uint32_t id, enum leg leg, uint32_t seq, uint8_t out[RESET_MAX]);

@@ -3,9 +3,9 @@
  * @file rules.h
  * Include and exclude rules that refine the process tree (I4).
  *
- * A process starts out as what the tree says of it; then each rule that matches it has its say, and the last one wins. A rule
- * names a process by pid, or by a pattern: with a slash or backslash in it, it is matched against the whole path of the
- * image, else against the image's file name. `*` stands for any characters, `?` for one; letters match in either
+ * A process starts out as what the tree says of it; then each rule that matches it has its say, and the last one wins.
+ * A rule names a process by pid, or by a pattern: with a slash or backslash in it, it is matched against the whole path
+ * of the image, else against the image's file name. `*` stands for any characters, `?` for one; letters match in either
  * case (ASCII), slashes in either direction.
  */
 #ifndef ENGINE_RULES_H

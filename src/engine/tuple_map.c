@@ -8,8 +8,9 @@
 #include <stdlib.h>
 
 /*
- * A sum of products with random odd factors, of which the upper bits are taken: a universal family, so that nobody who does
- * not know the factors can choose tuples that share a bucket; and five multiplications are less than most hashes do.
+ * A sum of products with random odd factors, of which the upper bits are taken: a universal family, so that without
+ * knowing the factors nobody can choose tuples that share a bucket; and five multiplications are less than most hashes
+ * do.
  */
 static uint32_t bucket_of(const struct tuple_map *map, const struct tuple *key)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file tuple_map.h
- * A bounded hash map from 4-tuples to small numbers. The caller owns the numbers (they index his own array); the map
- * keeps the keys. All memory is taken at creation; finding, inserting and removing allocate nothing and cost the same
- * however many keys there are.
+ * A bounded hash map from 4-tuples to small numbers. The caller owns the numbers (they index an array of its own); the
+ * map keeps the keys. All memory is taken at creation; finding, inserting and removing allocate nothing and cost the
+ * same however many keys there are.
  */
 #ifndef ENGINE_TUPLE_MAP_H
 #define ENGINE_TUPLE_MAP_H

@@ -21,6 +21,8 @@ typedef struct be16 {
     uint16_t wire;
 } be16;
 
+enum { PORT_MAX = 65535, PORT_COUNT = PORT_MAX + 1 };
+
 static inline be16 be16_from_host(uint16_t host)
 {
     return (be16){(uint16_t)(host >> 8 | host << 8)};
@@ -142,7 +144,6 @@ struct socket_event {
     uint32_t pid;
     int64_t timestamp;  /* when the driver saw it, on the same clock as packets; 0: unknown */
     struct tuple tuple; /* src is the local end, dst the remote end (zero for BIND and LISTEN) */
-    bool loopback;
 };
 
 #endif

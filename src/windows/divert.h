@@ -57,6 +57,18 @@ struct divert_ring; /* one open handle with its outstanding receives */
 enum divert_layer { DIVERT_LAYER_NETWORK = 0, DIVERT_LAYER_SOCKET = 3, DIVERT_LAYER_REFLECT = 4 };
 
 /**
+ * Priorities of our handles. Odd on purpose: among handles of equal priority the one opened later wins, so these had
+ * better not be round numbers that others use. WinDivert's range is -30000..30000, higher first. The two that capture
+ * packets take turns; the one that sends is below both, so that neither sees what it sends.
+ */
+enum {
+    DIVERT_PRIORITY_SEND = 816,
+    DIVERT_PRIORITY_FIRST = 817,
+    DIVERT_PRIORITY_SECOND = 818,
+    DIVERT_PRIORITY_EVENTS = 817, /* of the socket layer, whose handles are ordered by themselves */
+};
+
+/**
  * Loads WinDivert.dll from `dir` (UTF-8, absolute; NULL: folder of the running program), by absolute path only (S7),
  * and checks that it is version 2.2 and has every export needed. NULL on failure, with *error set (DLL_NOT_FOUND,
  * DLL_VERSION, NO_MEMORY). The DLL then stays loaded until the process ends.
@@ -66,11 +78,11 @@ struct divert_api *divert_retain(struct divert_api *api); /* one more owner */
 void divert_unload(struct divert_api *api);               /* one less. NULL is fine; the DLL itself stays loaded */
 
 /**
- * Opens a handle. NETWORK handles divert, or, with filter NULL, only send; SOCKET handles sniff. Raises the queue limits right after the open. The
- * receives are posted by the first calls of divert_next(), because Windows cancels what a thread has outstanding when
- * it ends; until then divert_wait_handle() is set. NULL on failure with *error set: NOT_ELEVATED, DRIVER_NOT_FOUND,
- * DRIVER_BLOCKED, DRIVER_SIGNATURE, DRIVER_CONFLICT, DRIVER_SERVICE, FILTERING_STOPPED, DRIVER_FAILED, NO_MEMORY. The
- * handle is not inheritable.
+ * Opens a handle. NETWORK handles divert, or, with filter NULL, only send; SOCKET handles sniff. Raises the queue
+ * limits right after the open. The receives are posted by the first calls of divert_next(), because Windows cancels
+ * what a thread has outstanding when it ends; until then divert_wait_handle() is set. NULL on failure with *error set:
+ * NOT_ELEVATED, DRIVER_NOT_FOUND, DRIVER_BLOCKED, DRIVER_SIGNATURE, DRIVER_CONFLICT, DRIVER_SERVICE, BFE_NOT_RUNNING,
+ * DRIVER_FAILED, NO_MEMORY. The handle is not inheritable.
  */
 struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
                                 redirector_error *error);
@@ -124,9 +136,9 @@ void divert_shutdown_receive(struct divert_ring *ring);
 void divert_abandon(struct divert_ring *ring);
 
 /**
- * After divert_abandon(), by the thread that used the ring, before it ends: waits until the driver has given back what is
- * outstanding, at most a tenth of a second. What it gives back to a thread that has ended may never be known as given back
- * (Wine), and the ring's memory would be left.
+ * After divert_abandon(), by the thread that used the ring, before it ends: waits until the driver has given back what
+ * is outstanding, at most a tenth of a second. What it gives back to a thread that has ended may never be known as
+ * given back (Wine), and the ring's memory would be left.
  */
 void divert_settle(struct divert_ring *ring);
 
@@ -137,8 +149,8 @@ void divert_settle(struct divert_ring *ring);
 void divert_close(struct divert_ring *ring);
 
 /**
- * Has Windows unload the driver, if no handle of it is open, ours included: all must have been closed before. false: others
- * use it, or it could not be asked for; then it stays. Takes at most a quarter of a second.
+ * Has Windows unload the driver, if no handle of it is open, ours included: all must have been closed before. false:
+ * others use it, or it could not be asked for; then it stays. Takes at most a quarter of a second.
  */
 bool divert_stop_driver(struct divert_api *api);
 

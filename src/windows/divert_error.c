@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Errors of WinDivertOpen, translated in this one place.
- *
- * Opening installs and starts the driver, so most of these come from the service control manager and from Windows'
- * code integrity, by way of the DLL.
+ * Theory of operation: WinDivertOpen installs and starts the driver, so most of its errors come from the service
+ * control manager and from Windows' code integrity, by way of the DLL. They are translated here and nowhere else.
  */
 #include "windows/divert_internal.h"
 #include "windows/text.h"
@@ -16,7 +14,7 @@ enum {
     VIRUS_INFECTED = 225,
     VIRUS_DELETED = 226,
     INVALID_IMAGE_HASH = 577,
-    DRIVER_FAILED_PRIOR_UNLOAD = 654, /* the DLL's word for a driver of another major version */
+    DRIVER_FAILED_PRIOR_UNLOAD = 654, /* what the DLL reports for a driver of another major version */
     SYSTEM_INTEGRITY_POLICY_VIOLATION = 4551,
 };
 
@@ -45,7 +43,7 @@ redirector_status divert_open_status(uint32_t os_error)
     case ERROR_SERVICE_MARKED_FOR_DELETE:
         return REDIRECTOR_DRIVER_SERVICE;
     case EPT_S_NOT_REGISTERED:
-        return REDIRECTOR_FILTERING_STOPPED;
+        return REDIRECTOR_BFE_NOT_RUNNING;
     case ERROR_INVALID_PARAMETER: /* our own filter, layer, flags or priority */
         return REDIRECTOR_INTERNAL;
     default:
@@ -61,7 +59,7 @@ bool divert_driver_is_there(const struct divert_api *api)
     return there;
 }
 
-/* Without the file, these failures have one cause, whatever the code. */
+/* If the file is missing, that is the cause of these failures, whatever the code. */
 static bool may_lack_file(redirector_status status)
 {
     return status == REDIRECTOR_DRIVER_NOT_FOUND || status == REDIRECTOR_DRIVER_SERVICE ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The driver walks the filter for each packet of the machine, so the ranges of a set are written as a balanced tree of
- * conditionals: some seven tests instead of a hundred.
+ * Theory of operation: the driver evaluates the filter for each packet of the machine, so the ranges of a set are
+ * written as a balanced tree of conditionals: about seven tests instead of a hundred.
  */
 #include "windows/divert_filter.h"
 
@@ -19,21 +19,21 @@ static void put(struct text *t, const char *format, ...)
     va_start(arguments, format);
     int room = (int)(t->end - t->at), n = vsnprintf(t->at, (size_t)room, format, arguments);
     va_end(arguments);
-    assert(n >= 0 && n < room); /* DIVERT_FILTER_MAX is enough for COVER_RANGES */
+    assert(n >= 0 && n < room); /* DIVERT_FILTER_MAX is enough for CAPTURE_RANGES */
     t->at += n < room ? n : room - 1;
 }
 
-/* `reached`: a test before this one has shown that the port is not below the range. */
+/* `reached`: an earlier test has shown that the port is not below the range. */
 static void put_range(struct text *t, const char *field, struct port_range r, bool reached)
 {
     reached = reached || r.first == 0;
-    if (reached && r.last == 65535) {
+    if (reached && r.last == PORT_MAX) {
         put(t, "true");
     } else if (reached) {
         put(t, "%s <= %u", field, r.last);
     } else if (r.first == r.last) {
         put(t, "%s == %u", field, r.first);
-    } else if (r.last == 65535) {
+    } else if (r.last == PORT_MAX) {
         put(t, "%s >= %u", field, r.first);
     } else {
         put(t, "(%s >= %u and %s <= %u)", field, r.first, field, r.last);
@@ -57,9 +57,9 @@ static void put_tree(struct text *t, const char *field, const struct port_range 
 /* " or <the port is in the set>" */
 static void put_set(struct text *t, const char *field, const struct port_set *set)
 {
-    struct port_range ranges[COVER_RANGES];
+    struct port_range ranges[CAPTURE_RANGES];
     uint32_t count = 0;
-    for (uint32_t from = 0; count < COVER_RANGES && port_set_next_range(set, from, &ranges[count]); count++) {
+    for (uint32_t from = 0; count < CAPTURE_RANGES && port_set_next_range(set, from, &ranges[count]); count++) {
         from = ranges[count].last + 1u;
     }
     if (count) {
@@ -67,11 +67,11 @@ static void put_set(struct text *t, const char *field, const struct port_set *se
         put_tree(t, field, ranges, count, false);
     }
 }
-static_assert((int)COVER_INBOUND_RANGES <= (int)COVER_RANGES, "room for either");
-static_assert(2 * (COVER_RANGES + COVER_INBOUND_RANGES) + 16 <= 255, "the driver takes 255 tests");
-static_assert(11 * (COVER_RANGES + COVER_INBOUND_RANGES) + 64 <= 1278, "the DLL takes so many words");
+static_assert((int)CAPTURE_INBOUND_RANGES <= (int)CAPTURE_RANGES, "room for either");
+static_assert(2 * (CAPTURE_RANGES + CAPTURE_INBOUND_RANGES) + 16 <= 255, "the driver takes 255 tests");
+static_assert(11 * (CAPTURE_RANGES + CAPTURE_INBOUND_RANGES) + 64 <= 1278, "the DLL takes filters of this length");
 
-void divert_filter_write(const struct cover *cover, uint16_t proxy_port, uint16_t incoming_port,
+void divert_filter_write(const struct capture_set *captured, uint16_t proxy_port, uint16_t incoming_port,
                          /* NOLINTNEXTLINE(readability-non-const-parameter): it is written to by way of `t` */
                          char out[DIVERT_FILTER_MAX])
 {
@@ -84,11 +84,11 @@ void divert_filter_write(const struct cover *cover, uint16_t proxy_port, uint16_
             put(&t, " or tcp.SrcPort == %u", ports[i]);
         }
     }
-    put_set(&t, "tcp.SrcPort", &cover->outbound);
+    put_set(&t, "tcp.SrcPort", &captured->outbound);
     put(&t, ")");
     if (incoming_port) {
         put(&t, " : (%s", first_syn);
-        put_set(&t, "tcp.DstPort", &cover->inbound);
+        put_set(&t, "tcp.DstPort", &captured->inbound);
         put(&t, "))");
     }
 }

@@ -3,7 +3,7 @@
 #ifndef WINDOWS_DIVERT_FILTER_H
 #define WINDOWS_DIVERT_FILTER_H
 
-#include "engine/cover.h"
+#include "engine/capture_set.h"
 
 /** Room for any filter, with its NUL. */
 enum { DIVERT_FILTER_MAX = 16 * 1024 };
@@ -11,13 +11,13 @@ enum { DIVERT_FILTER_MAX = 16 * 1024 };
 /**
  * Writes a filter that diverts:
  *
- *   outbound  first SYNs; what leaves from proxy_port and incoming_port; what leaves from ports of cover->outbound
- *   inbound   only if incoming_port is not 0: first SYNs; what goes to ports of cover->inbound
+ *   outbound  first SYNs; what leaves from proxy_port and incoming_port; what leaves from ports of captured->outbound
+ *   inbound   only if incoming_port is not 0: first SYNs; what goes to ports of captured->inbound
  *
- * Without incoming_port it names nothing inbound, so that the driver installs no inbound callout at all. Ports are in host
- * order; 0 is none. The cover must be coarse: at most COVER_RANGES and COVER_INBOUND_RANGES ranges.
+ * Without incoming_port it names nothing inbound, so that the driver installs no inbound callout at all. Ports are in
+ * host order; 0 is none. The set must be coarse: at most CAPTURE_RANGES and CAPTURE_INBOUND_RANGES ranges.
  */
-void divert_filter_write(const struct cover *cover, uint16_t proxy_port, uint16_t incoming_port,
+void divert_filter_write(const struct capture_set *captured, uint16_t proxy_port, uint16_t incoming_port,
                          char out[DIVERT_FILTER_MAX]);
 
 #endif

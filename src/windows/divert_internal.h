@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* What the parts of the WinDivert layer share: the loaded DLL, and the translation of its errors. */
+/**
+ * @file divert_internal.h  Shared by the parts of the WinDivert layer: the loaded DLL, and the translation of its
+ * errors.
+ */
 #ifndef WINDOWS_DIVERT_INTERNAL_H
 #define WINDOWS_DIVERT_INTERNAL_H
 
@@ -32,13 +35,13 @@ struct divert_api {
 HANDLE divert_open_handle(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
                           redirector_error *error);
 
-/** Whether WinDivert64.sys stands beside the DLL. */
+/** Whether WinDivert64.sys is beside the DLL. */
 bool divert_driver_is_there(const struct divert_api *api);
 
 /** What a Windows error of WinDivertOpen means. */
 redirector_status divert_open_status(uint32_t os_error);
 
-/** Fills in *error for a failed open, with what else is to be known: which file is missing, whose driver it is. */
+/** Fills in *error for a failed open, with details: which file is missing, which one the service names. */
 void divert_open_error(const struct divert_api *api, uint32_t os_error, redirector_error *error);
 
 #endif

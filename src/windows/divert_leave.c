@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Leaving the driver as it was found: not loaded, so that nothing holds WinDivert64.sys, if nobody else uses it.
+ * Theory of operation: the driver is unloaded if no other program uses it, so that Windows no longer holds
+ * WinDivert64.sys.
  *
- * The driver itself tells who does: a handle of its REFLECT layer is told of every handle that is open, at once, and of
- * those that open and close from then on. Closing is not instantaneous, so our own may still be among them for a moment.
+ * The driver itself reports who uses it: a handle of its REFLECT layer first receives an event for each open handle,
+ * and then one for each handle that opens or closes. Closing takes a moment, so handles of ours may still be reported.
  */
 #include "windows/divert_internal.h"
 
 enum { REFLECT_OPEN = 8, REFLECT_CLOSE = 9 };
 
-/* Nothing more is told of existing handles after IDLE_MS; those that are closing get LOOK_MS in all. */
-enum { IDLE_MS = 30, LOOK_MS = 250 };
+/* After IDLE_MS without an event all existing handles have been reported; handles that close get CLOSING_MS in all. */
+enum { IDLE_MS = 30, CLOSING_MS = 250 };
 
 /* Handles that were opened less those that were closed, by one batch of events. */
 static int count_handles(const struct divert_batch *batch)
@@ -22,11 +23,11 @@ static int count_handles(const struct divert_batch *batch)
     return handles;
 }
 
-static bool nobody_uses_it(struct divert_api *api)
+static bool is_unused(struct divert_api *api)
 {
     redirector_error error = {.size = sizeof error};
     struct divert_ring *ring = divert_open(api, "true", DIVERT_LAYER_REFLECT, 0, &error);
-    ULONGLONG deadline = GetTickCount64() + LOOK_MS;
+    ULONGLONG deadline = GetTickCount64() + CLOSING_MS;
     bool alone = false, failed = !ring;
     int handles = 0;
     while (!failed && !alone && GetTickCount64() < deadline) {
@@ -52,7 +53,7 @@ bool divert_stop_driver(struct divert_api *api)
     SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
     SC_HANDLE service = manager ? OpenServiceW(manager, L"WinDivert", SERVICE_STOP) : NULL;
     SERVICE_STATUS status;
-    bool stopped = service && nobody_uses_it(api) && ControlService(service, SERVICE_CONTROL_STOP, &status);
+    bool stopped = service && is_unused(api) && ControlService(service, SERVICE_CONTROL_STOP, &status);
     if (service) {
         CloseServiceHandle(service);
     }

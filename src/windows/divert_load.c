@@ -2,16 +2,16 @@
 /*
  * Loading WinDivert.dll.
  *
- * An elevated program that loads a DLL by the search path runs whatever a stranger put into one of its folders
- * (S7). So the DLL is named by its full path, what it imports comes from the system folder only, and a folder that
- * is not absolute is refused.
+ * Theory of operation: an elevated program that loads a DLL by the search path may run a DLL that another user put into
+ * one of its folders (S7). So the DLL is loaded by its full path, its imports come from the system folder only, and a
+ * folder that is not absolute is refused.
  *
- * The DLL carries no version resource. Its exports tell the version: those of 2.x differ from 1.x, and 2.2 renamed
- * the address helpers. The driver states its version itself once a handle is open (divert_open.c).
+ * The DLL has no version resource. Its exports show the version: those of 2.x differ from 1.x, and 2.2 renamed the
+ * address helpers. The driver reports its own version once a handle is open (divert_open.c).
  *
- * Once loaded, the right DLL stays until the process ends. It makes an event for each thread that begins while it is loaded,
- * and closes it when that thread ends: unloaded before, it would leave the events of all threads that go on. And so does our
- * own DLL: a thread that hangs in the driver when we stop returns to it some day.
+ * Once loaded, the DLL stays loaded until the process ends. It creates an event for each thread that begins while it is
+ * loaded, and closes it when that thread ends; unloading it earlier would leak the events of all running threads. This
+ * library's own DLL stays loaded, too: a thread that hangs in the driver during stop may return into it later.
  */
 #include "windows/divert_internal.h"
 #include "windows/text.h"
@@ -37,7 +37,7 @@ static const struct {
     {"WinDivertHelperNtohIPv6Address", NOT_KEPT}, /* 2.1 and before: ...Ipv6Address */
 };
 
-/* false: *missing names the first one that is not there. */
+/* false: *missing names the first export that is missing. */
 static bool resolve_exports(struct divert_api *api, const char **missing)
 {
     for (size_t i = 0; i < sizeof exports / sizeof *exports; i++) {
@@ -74,7 +74,7 @@ static wchar_t *dll_folder(const char *dir, redirector_error *error)
     return full;
 }
 
-/* Whether the module with this address stays from now on, whatever becomes of our reference. */
+/* Keeps the module that contains the address loaded until the process ends. false: it failed. */
 static bool pin(const void *address)
 {
     HMODULE pinned;
@@ -93,7 +93,7 @@ static HMODULE load_module(const wchar_t *folder, redirector_error *error)
         uint32_t code = GetLastError();
         char detail[1024];
         text_from_wide(path, detail, sizeof detail);
-        /* 193: there is a file, but it is a 32-bit DLL, or none at all */
+        /* 193: the file is a 32-bit DLL, or not a DLL */
         redirector_status otherwise = code == ERROR_BAD_EXE_FORMAT ? REDIRECTOR_DLL_VERSION : REDIRECTOR_DLL_NOT_FOUND;
         error_set(error, error_status(code, otherwise), code, detail);
     }

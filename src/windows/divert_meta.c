@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * WinDivert's address structure to the engine's terms and back: the border where its byte orders end.
+ * Theory of operation: converts WinDivert's address structure to the engine's types and back, byte order included.
  *
  * Socket events carry addresses as one 128-bit number, least significant word first, ports in host order. An
  * unspecified IPv4 address comes as all zeros, not mapped, so the family is taken from the flag and never from the
@@ -70,7 +70,6 @@ bool divert_socket_event(const struct divert_address *a, struct socket_event *ou
                   .src_port = be16_from_host(a->socket.local_port),
                   .dst_port = be16_from_host(a->socket.remote_port),
                   .family = family},
-        .loopback = a->flags & DIVERT_LOOPBACK,
     };
     return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Opening a WinDivert handle: the driver is loaded if need be, checked, and given the largest queue there is.
+ * Theory of operation: opening a WinDivert handle loads the driver if needed. Its version is checked, and its queue set
+ * to the largest size.
  */
 #include "windows/divert_internal.h"
 
@@ -27,7 +28,7 @@ static bool check_driver_version(const struct divert_api *api, HANDLE handle, re
     return false;
 }
 
-/* Overflowing or expired packets are dropped without a trace: take the largest queue there is. */
+/* The driver silently drops packets that overflow the queue or expire in it, so all limits are set to their maximum. */
 static bool raise_queue_limits(const struct divert_api *api, HANDLE handle, redirector_error *error)
 {
     if (api->set_param(handle, PARAM_QUEUE_LENGTH, 16384) && api->set_param(handle, PARAM_QUEUE_TIME, 16000) &&
@@ -39,14 +40,15 @@ static bool raise_queue_limits(const struct divert_api *api, HANDLE handle, redi
 }
 
 /*
- * The DLL installs the driver when none is loaded, and leaves a broken service behind when the file is missing: then every
- * later start fails, too. So it is told not to install first, and only goes on to it with the file in place.
+ * The DLL installs the driver when none is loaded. When the driver's file is missing, it leaves a broken service
+ * behind, with which every later start fails, too. So the first attempt does not install, and the second is made only
+ * if the file exists.
  */
 static HANDLE try_open(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority)
 {
     uint64_t flags = layer == DIVERT_LAYER_NETWORK ? 0 : FLAG_SNIFF | FLAG_RECV_ONLY;
     if (!filter) {
-        filter = "false"; /* so that nothing waits in a handle that nobody reads */
+        filter = "false"; /* so that no packet waits in a handle that is not read */
         flags = FLAG_SEND_ONLY;
     }
     HANDLE handle = api->open(filter, (int)layer, priority, flags | FLAG_NO_INSTALL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * A WinDivert handle with several overlapped receives outstanding.
+ * Theory of operation: a ring is a WinDivert handle with several overlapped receives outstanding.
  *
  *   receives[]:   head ──→ oldest, taken by divert_next()
  *                 ...      the driver serves them in the order in which they were posted
@@ -10,16 +10,18 @@
  * one and order is kept without any queue. Each has its own event, buffer, address array and length variable; the
  * driver writes to all of these until the receive is complete, so they live as long as it may.
  *
- * Windows cancels what a thread has outstanding when the thread ends. The one that opens the ring may be anybody's, so
- * nothing is posted by it: a new ring's receives look as if they had been cancelled just now, and divert_next() posts
- * them on the thread that uses the ring.
+ * Windows cancels the outstanding I/O of a thread that ends, and the thread that opens the ring may end before the ring
+ * does. So opening posts nothing: the receives of a new ring are marked as cancelled, and divert_next() posts them on
+ * the thread that uses the ring.
  *
- * The handle can be closed by divert_abandon() while the engine's thread is inside a call. A closed handle's value
- * can belong to another object a moment later, so nobody may use it after the close: `gate` counts those who are
- * inside a call and has a bit that says "closed, do not enter"; the last to leave closes the handle. See
- * divert_abandon() for the one who never leaves.
+ * divert_abandon() can close the handle while the engine's thread is inside a call. The value of a closed handle can
+ * soon belong to another object, so it must not be used after the close: `gate` counts the threads inside a call and
+ * has a bit that forbids new calls; the last thread that leaves closes the handle. divert_abandon() also handles a
+ * thread that never leaves.
  */
 #include "windows/divert_internal.h"
+
+#include "engine/packet.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,7 +29,7 @@
 
 /*
  * Four receives keep the driver supplied while the engine works on one batch. 64 addresses: batching pays up to
- * some tens of packets. 128 KiB holds 64 full-sized Ethernet packets and, at least, one packet of the largest size
+ * a few tens of packets. 128 KiB holds 64 full-sized Ethernet packets and, at least, one packet of the largest size
  * (65575 bytes); a packet that finds a smaller buffer is lost. Events have no data.
  */
 enum {
@@ -36,9 +38,8 @@ enum {
     SOCKET_RECEIVES = 2,
     BATCH_ADDRESSES = 64,
     NETWORK_BUFFER = 128 * 1024,
-    LARGEST_PACKET = 40 + 65535,
 };
-static_assert(NETWORK_BUFFER >= LARGEST_PACKET, "the driver cuts what does not fit, and the rest is gone");
+static_assert((int)NETWORK_BUFFER >= (int)PACKET_MAX, "the driver cuts what does not fit, and the rest is gone");
 
 /* WinDivert's numbers. */
 enum { SHUTDOWN_RECV = 1 };
@@ -58,7 +59,7 @@ struct receive {
 
 struct divert_ring {
     const struct divert_api *api;
-    _Atomic(HANDLE) handle; /* whoever takes it out closes it */
+    _Atomic(HANDLE) handle; /* the thread that swaps it to NULL closes it */
     _Atomic uint32_t gate;  /* number of threads in a call | GATE_CLOSED */
     HANDLE closed_event;    /* set by divert_abandon(): ends the wait for a send */
     struct receive receives[RECEIVES_MAX];
@@ -68,11 +69,11 @@ struct divert_ring {
     bool drained;
     OVERLAPPED send;
     bool send_pending; /* a send that was given up on; the driver may still complete it */
-    bool given_up;     /* the driver was waited for in vain */
+    bool given_up;     /* the driver did not complete its requests in time */
     void *memory;      /* all buffers and address arrays */
 };
 
-/* ---- the gate ---- */
+/* ---- the gate */
 
 static void close_handle_once(struct divert_ring *ring)
 {
@@ -117,8 +118,8 @@ void divert_abandon(struct divert_ring *ring)
     SetEvent(ring->closed_event);
     gate_leave(ring);
     /*
-     * Closed now, unless another thread is inside a call. Such calls take microseconds; one that takes longer hangs
-     * in the driver, has long since given its handle to the kernel, and no longer minds what its value becomes.
+     * The handle is closed now, unless another thread is inside a call. Such calls take microseconds; one that takes
+     * longer hangs in the driver, and its handle has been resolved by the kernel, so that its value no longer matters.
      */
     ULONGLONG deadline = GetTickCount64() + ABANDON_GRACE_MS;
     while (atomic_load(&ring->handle) && GetTickCount64() < deadline) {
@@ -127,7 +128,7 @@ void divert_abandon(struct divert_ring *ring)
     close_handle_once(ring);
 }
 
-/* ---- receives ---- */
+/* ---- receives */
 
 static void post(struct divert_ring *ring, struct receive *r)
 {
@@ -144,7 +145,7 @@ static void post(struct divert_ring *ring, struct receive *r)
         gate_leave(ring);
     }
     if (!r->pending || r->os_error == ERROR_SUCCESS) {
-        SetEvent(r->overlapped.hEvent); /* there is something to take already */
+        SetEvent(r->overlapped.hEvent); /* it is complete already */
     }
 }
 
@@ -184,7 +185,7 @@ enum divert_result divert_next(struct divert_ring *ring, struct divert_batch *ba
         return DIVERT_DRAINED;
     }
     if (*os_error == ERROR_OPERATION_ABORTED && !closed) {
-        /* nothing was lost with it */
+        /* it held no packet */
         advance(ring);
         return DIVERT_NOTHING;
     }
@@ -213,9 +214,9 @@ void divert_recycle(struct divert_ring *ring)
     }
 }
 
-/* ---- sending ---- */
+/* ---- sending */
 
-/* Waits for the send to complete, or for the watchdog to give up on the driver. */
+/* Waits until the send is complete, or the watchdog abandons the handle. */
 static uint32_t await_send(struct divert_ring *ring)
 {
     HANDLE events[2] = {ring->send.hEvent, ring->closed_event};
@@ -239,7 +240,7 @@ uint32_t divert_send(struct divert_ring *ring, const uint8_t *data, uint32_t byt
     bool done =
         ring->api->send_ex(handle, data, bytes, NULL, 0, addresses, (UINT)(count * sizeof *addresses), &ring->send);
     uint32_t os_error = done ? ERROR_SUCCESS : GetLastError();
-    gate_leave(ring); /* the wait needs no handle, and must not hold up divert_abandon() */
+    gate_leave(ring); /* the wait needs no handle, and must not delay divert_abandon() */
     return os_error == ERROR_IO_PENDING ? await_send(ring) : os_error;
 }
 
@@ -253,7 +254,7 @@ void divert_shutdown_receive(struct divert_ring *ring)
     gate_leave(ring);
 }
 
-/* ---- opening and closing ---- */
+/* ---- opening and closing */
 
 static struct divert_ring *ring_create(const struct divert_api *api, enum divert_layer layer, bool receives)
 {
@@ -308,7 +309,7 @@ struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum
     return ring;
 }
 
-/* Whether the driver is through with all that was given to it, at the latest after the time given. */
+/* Waits for all outstanding requests, for so long at most. Whether they are complete. */
 static bool settle(struct divert_ring *ring, DWORD milliseconds)
 {
     ULONGLONG deadline = GetTickCount64() + milliseconds;
@@ -353,8 +354,7 @@ void divert_close(struct divert_ring *ring)
         gate_leave(ring);
         divert_abandon(ring);
     }
-    /* A driver that does not even complete what it was told to cancel may write to this memory at any time: it is left
-     * to it. */
+    /* A driver that does not complete cancelled requests may write to this memory at any time: it is leaked. */
     if (!settled && !settle(ring, ring->given_up ? 0 : CANCEL_MS)) {
         return;
     }

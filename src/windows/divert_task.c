@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * One thread per task: they are rare, and a thread that hangs in the driver then hangs alone. The task's memory has two
- * owners, its thread and whoever began it; the last to let go frees it. The thread holds the DLL, too.
+ * Theory of operation: tasks are rare, so each has a thread of its own, and one that hangs in the driver affects
+ * nothing else. The task has two owners, its thread and its creator; the last to release it frees it. The thread also
+ * holds a reference to the DLL.
  */
 #include "windows/divert_task.h"
 #include "windows/divert_internal.h"
@@ -14,13 +15,13 @@ struct divert_task {
     struct divert_api *api; /* open */
     char *filter;           /* open; NULL: a handle that only sends */
     int16_t priority;
-    struct divert_ring *ring; /* open: the result. Close: what is to be closed */
+    struct divert_ring *ring; /* open: the result; close: the ring to close */
     redirector_error error;
     HANDLE thread;
     atomic_int owners;
 };
 
-static void let_go(struct divert_task *t)
+static void release(struct divert_task *t)
 {
     if (atomic_fetch_sub(&t->owners, 1) != 1) {
         return;
@@ -43,11 +44,11 @@ static DWORD WINAPI task_thread(void *task)
         divert_close(t->ring);
         t->ring = NULL;
     }
-    let_go(t);
+    release(t);
     return 0;
 }
 
-/* Runs the task; on failure it is gone. */
+/* Starts the task's thread. NULL: it failed, and the task is freed. */
 static struct divert_task *begin(struct divert_task *t)
 {
     t->error.size = sizeof t->error;
@@ -59,7 +60,7 @@ static struct divert_task *begin(struct divert_task *t)
         return t;
     }
     atomic_store(&t->owners, 1);
-    let_go(t);
+    release(t);
     return NULL;
 }
 
@@ -102,13 +103,13 @@ struct divert_ring *divert_task_end(struct divert_task *t, redirector_error *err
     if (!ring && error) {
         *error = t->error;
     }
-    let_go(t);
+    release(t);
     return ring;
 }
 
 void divert_task_leave(struct divert_task *t)
 {
     if (t) {
-        let_go(t);
+        release(t);
     }
 }

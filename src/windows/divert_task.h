@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file divert_task.h
- * Opening and closing driver handles beside the engine's thread: Windows takes milliseconds for it, and the packets do not
- * wait.
+ * Opens and closes driver handles on other threads than the engine's, because Windows takes milliseconds for it.
  *
- * A task belongs to whoever began it until it is ended or left. Left tasks clean up after themselves: what they open is
- * closed again.
+ * A task belongs to its creator until divert_task_end() or divert_task_leave(). A task that was left closes the handle
+ * that it opens, and frees itself.
  */
 #ifndef WINDOWS_DIVERT_TASK_H
 #define WINDOWS_DIVERT_TASK_H
@@ -17,7 +16,9 @@ struct divert_task;
 /** Begins to open a packet handle, as divert_open() does; `filter` is copied. NULL: no memory. */
 struct divert_task *divert_task_open(struct divert_api *api, const char *filter, int16_t priority);
 
-/** Begins to close a ring, which is the task's from now on. Without memory for a task the ring is closed at once: NULL. */
+/**
+ * Begins to close a ring, which is the task's from now on. Without memory for a task the ring is closed at once: NULL.
+ */
 struct divert_task *divert_task_close(struct divert_ring *ring);
 
 /** HANDLE that is set when the task is done. */

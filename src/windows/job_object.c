@@ -2,17 +2,18 @@
 /*
  * The job object of one root.
  *
- * Which job. One redirector at a time holds the named job of a root; it proves to be alive by a named event, which
- * Windows removes with its last handle. Later starts on the same root find the job by its name and take it over, so
- * that restarts do not nest jobs without end. A name lives only as long as a handle, though: a handle that can do
- * nothing (SYNCHRONIZE) is therefore given to the root itself. While another redirector holds the named job, or
- * where it cannot be taken over, an unnamed one is nested into it; each has its own completion port that way.
+ * Theory of operation: one redirector at a time holds the named job of a root. It marks it as held by a named event,
+ * which Windows removes with the event's last handle. Later starts on the same root find the job by its name and take
+ * it over, so that restarts do not nest jobs without end. A name lasts only as long as a handle to its object; so a
+ * handle without rights (SYNCHRONIZE) is duplicated into the root process. While another redirector holds the named
+ * job, or if it cannot be taken over, an unnamed job is nested into it; so each redirector has a completion port of its
+ * own.
  */
 #include "windows/job_object.h"
 
 #include <stdio.h>
 
-/* The only limit of the job is none: programs that ask to break away must not fail because of us. */
+/* The job limits nothing: programs that ask to break away must not fail because of it. */
 static bool allow_breakaway(HANDLE job)
 {
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
@@ -20,7 +21,7 @@ static bool allow_breakaway(HANDLE job)
     return SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits, sizeof limits);
 }
 
-/* A job that another program made under our name could, say, end the tree with its last handle: not ours, not used. */
+/* A job that another program created under this name is not used: it could, say, kill the tree with its last handle. */
 static bool is_our_kind(HANDLE job)
 {
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
@@ -38,7 +39,7 @@ static bool set_port(HANDLE job, HANDLE port, uint32_t key)
     return SetInformationJobObject(job, JobObjectAssociateCompletionPortInformation, &association, sizeof association);
 }
 
-/* Whether a new handle names an object that nobody else has open; else it is closed. */
+/* Whether a new handle is the first of its object; else it is closed. */
 static bool is_first(HANDLE *handle)
 {
     bool existed = GetLastError() == ERROR_ALREADY_EXISTS;
@@ -49,7 +50,7 @@ static bool is_first(HANDLE *handle)
     return *handle != NULL;
 }
 
-/* Keeps the name alive as long as the root. It is a pity if it fails, no more: the next start nests a job. */
+/* Keeps the name until the root ends. A failure is harmless: the next start nests a job. */
 static void give_handle_to_root(HANDLE job, uint32_t root)
 {
     HANDLE process = OpenProcess(PROCESS_DUP_HANDLE, FALSE, root);
@@ -105,7 +106,8 @@ bool job_object_open(struct job_object *o, struct process_id root, HANDLE port, 
 void job_object_close(struct job_object *o)
 {
     if (o->job) {
-        set_port(o->job, NULL, 0); /* the job lives on with its processes: no more messages to nobody */
+        set_port(o->job, NULL,
+                 0); /* the job outlives us with its processes, and must not queue messages to a closed port */
         CloseHandle(o->job);
     }
     if (o->holder) {

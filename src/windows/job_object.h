@@ -13,8 +13,8 @@ struct job_object {
 };
 
 /**
- * A job that reports to the port, its messages carrying the key; nobody is in it yet, unless an earlier start on the same
- * root left it. false: GetLastError(); job_object_close() is still to be called.
+ * A job that reports to the port, its messages carrying the key; nobody is in it yet, unless an earlier start on the
+ * same root left it. false: GetLastError(); job_object_close() is still to be called.
  */
 bool job_object_open(struct job_object *o, struct process_id root, HANDLE port, uint32_t key);
 void job_object_close(struct job_object *o);

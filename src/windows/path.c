@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Paths at the border to Windows. Every path is made full once, when it comes in: what the current folder is later
- * on, or what the search path holds, must not change which file is meant (S7).
+ * Theory of operation: every path is made absolute once, when it is passed in, so that a later change of the current
+ * folder or of the search path cannot change which file it names (S7).
  */
 #include "windows/text.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Identity of processes: pid and creation time (I2).
+ * Theory of operation: a process is identified by pid and creation time (I2).
  *
- * A pid alone means little: Windows gives it to the next process as soon as the last handle to the old one is closed.
- * So whatever is asked about a process is asked through one handle, and what the handle says is what counts.
+ * A pid alone is not enough: Windows reuses it as soon as the last handle to the old process is closed. So all facts
+ * about a process are read through one handle.
  */
 #include "windows/process_internal.h"
 #include "windows/text.h"
@@ -49,7 +49,7 @@ bool process_is_in_job(HANDLE process, HANDLE job)
     if (IsProcessInJob(process, job, &member) || GetLastError() != ERROR_ACCESS_DENIED) {
         return member;
     }
-    /* Wine wants more rights than Windows does. */
+    /* Wine requires more rights than Windows. */
     HANDLE strong = OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, GetProcessId(process));
     if (!strong) {
         return false;
@@ -78,7 +78,7 @@ bool process_identify(uint32_t pid, struct process_id *out, redirector_error *er
     return !exited;
 }
 
-/* Pid of the parent, which may have been given to another process since. */
+/* Pid of the parent, which may have been reused since. */
 static uint32_t parent_pid(HANDLE process)
 {
     PROCESS_BASIC_INFORMATION basic;
@@ -89,7 +89,7 @@ static uint32_t parent_pid(HANDLE process)
     return (uint32_t)basic.InheritedFromUniqueProcessId;
 }
 
-/* The parent counts only if it is older than its child: a younger one has merely got its pid. */
+/* The parent is accepted only if it is older than its child: a younger process has only reused the pid. */
 static struct process_id parent_of(HANDLE process, uint64_t created)
 {
     struct process_id parent = {.pid = parent_pid(process)};

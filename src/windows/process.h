@@ -3,11 +3,11 @@
  * @file process.h
  * Processes as Windows sees them: identity, parents, and the job object that keeps a tree together.
  *
- * Membership in the tree is kept by the kernel: the roots are put into a job object (nested since Windows 8), every
- * descendant is born into it, and IsProcessInJob answers for any process that is alive, however its parents fared
- * (I1). The job allows breakaway, so that programs that ask for it do not fail; such a process is then found by its
- * parent link (the engine's process tree). The job's completion port tells of new members, so that one which has
- * already exited when its event is read is known all the same.
+ * The kernel keeps track of the tree: the roots are put into job objects (nested since Windows 8), every descendant is
+ * created in them, and IsProcessInJob answers for any live process, whether or not its parents still exist (I1). The
+ * jobs allow breakaway, so that programs that ask for it do not fail; such a process is then found by its parent link
+ * (the engine's process tree). The jobs' completion port reports new members, so that a process which has exited before
+ * its event is read is known all the same.
  */
 #ifndef WINDOWS_PROCESS_H
 #define WINDOWS_PROCESS_H
@@ -19,39 +19,40 @@
 #include <stdint.h>
 
 /**
- * Opens a process just to identify it (least rights). false: *error says NO_SUCH_PROCESS, PROCESS_DENIED or NO_MEMORY.
- * An exited process whose object lingers counts as no such process.
+ * Opens a process with the least rights, to identify it. false: *error says NO_SUCH_PROCESS, PROCESS_DENIED or
+ * NO_MEMORY. An exited process whose object lingers counts as no such process.
  */
 bool process_identify(uint32_t pid, struct process_id *out, redirector_error *error);
 
 enum { PROCESS_ROOTS_MAX = 65 }; /* redirector_config: client_pid and 64 more */
 
-struct process_job; /* the jobs of one redirector, one a root, with their completion port */
+struct process_job; /* the jobs of one redirector, one per root, with their completion port */
 
 /**
- * Creates the jobs and puts the roots into them (a root may be named twice, and be a descendant of another); descendants that already run are found by a snapshot (parent links
- * checked by creation time, I2) and put in too. Where a process cannot be assigned it is still reported by
- * process_job_poll(). NULL: *error. A job left by an earlier start on the same root is used again (named by pid and
- * creation time), so that restarts do not nest jobs without end.
+ * Creates the jobs and puts the roots into them (a root may be named twice, and be a descendant of another).
+ * Descendants that already run are found by a snapshot (parent links checked by creation time, I2) and put in, too. A
+ * process that cannot be assigned is still reported by process_job_poll(). NULL: *error. A job left by an earlier start
+ * on the same root is used again (it is named by pid and creation time), so that restarts do not nest jobs without end.
  */
 struct process_job *process_job_open(const struct process_id *roots, uint32_t count, redirector_error *error);
 void process_job_close(struct process_job *job); /* the processes live on, unrestricted */
 
-/**
- * Next news about members, without waiting. `exited`: the pid's process is gone. created is 0 when it was gone before
- * it could be asked; its `exited` follows with 0, too. The first news after process_job_open() are the roots and the
- * descendants of the snapshot. As long as the end of a member has not been told, its pid is not given to another
- * process. false: no more news.
- */
-struct process_news {
-    struct process_id id;
+/** A process has joined the tree, or has ended. */
+struct process_event {
+    struct process_id
+        id; /* created is 0 if the process ended before it could be opened; so it is in its second event */
     bool exited;
 };
-bool process_job_poll(struct process_job *job, struct process_news *news);
+
+/**
+ * Takes the next process event, without waiting; false: there is none. The first events after process_job_open() are
+ * the roots and the descendants of the snapshot. The pid of a member is not reused until its end has been reported.
+ */
+bool process_job_poll(struct process_job *job, struct process_event *event);
 
 /**
  * Facts about a live process: creation time, parent (created 0 when the parent is gone or younger than the child,
- * I2; a parent that has ended is not gone as long as somebody, like a job here, has a handle to it), in_tree by
+ * I2; a parent that has ended still counts while any handle to it is open, for instance a job's), in_tree by
  * IsProcessInJob. false: it is gone or cannot be opened.
  */
 bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* What process.c and process_job.c share. */
+/** @file process_internal.h  Shared by process.c, process_job.c and job_object.c. */
 #ifndef WINDOWS_PROCESS_INTERNAL_H
 #define WINDOWS_PROCESS_INTERNAL_H
 

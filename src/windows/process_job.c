@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The jobs that keep a process tree together (I1): one for each root (job_object.c), all with one completion port.
+ * The jobs that keep track of a process tree (I1): one for each root (job_object.c), all with one completion port.
  *
- * News come from three sources. (1) The completion port tells of each new and each ended member, also of those
- * whose life is over before we hear of it. (2) A snapshot at the start finds descendants that ran already. They are
- * put into their root's job; one that cannot be (no rights, a job of its own that does not nest) is reported all the
- * same, and its later children are found by their parent link. (3) Windows does not promise to deliver job messages, so
- * now and then the jobs' lists of processes are compared with what we know.
+ * Theory of operation: process events come from three sources. (1) The completion port reports each member that begins
+ * or ends, also one that has ended before its message is read. (2) A snapshot at the start finds descendants that
+ * already run. They are put into their root's job; one that cannot be (no rights, or a job of its own that does not
+ * nest) is reported all the same, and its later children are found by their parent link. (3) Windows does not guarantee
+ * the delivery of job messages, so the jobs' lists of processes are compared with the members every COMPARE_MS.
  *
- * The handle of each member is kept until its end has been reported: so long its pid cannot go to another process.
+ * The handle of each member is kept until its end has been reported: until then its pid cannot be reused.
  */
 #include "windows/job_object.h"
 #include "windows/process_internal.h"
@@ -22,7 +22,7 @@ enum { COMPARE_MS = 500, SNAPSHOT_ROUNDS = 8, NO_JOB = PROCESS_ROOTS_MAX };
 struct member {
     struct process_id id;
     HANDLE process;
-    uint32_t root; /* number of the job that it is in, or ought to be in */
+    uint32_t root; /* number of the job that it is in, or should be in */
     bool announced;
     bool ended; /* to be announced */
 };
@@ -33,7 +33,7 @@ struct process_job {
     HANDLE port;
     struct member *members;
     uint32_t count, room;
-    uint32_t news; /* members with something to announce */
+    uint32_t unannounced; /* members with something to announce */
     ULONGLONG compared_at;
 };
 
@@ -53,7 +53,7 @@ bool process_job_holds(const struct process_job *job, HANDLE process)
     return job_of(job, process) != NO_JOB;
 }
 
-/* ---- members ---- */
+/* ---- members */
 
 static struct member *find_member(struct process_job *job, uint32_t pid)
 {
@@ -80,7 +80,7 @@ static struct member *add_member(struct process_job *job, uint32_t root, uint32_
     }
     struct member *m = &job->members[job->count++];
     *m = (struct member){.id = {.pid = pid, .created = process_created(process)}, .process = process, .root = root};
-    job->news++;
+    job->unannounced++;
     return m;
 }
 
@@ -90,7 +90,7 @@ static void remove_member(struct process_job *job, struct member *m)
     *m = job->members[--job->count];
 }
 
-/* Adds a process that a root's job told us of; NULL if it is gone already, or its pid is another process' by now. */
+/* Adds a process that a root's job reported; NULL if it has ended, or its pid was reused. */
 static struct member *add_from_job(struct process_job *job, uint32_t root, uint32_t pid)
 {
     HANDLE process = process_open(pid);
@@ -104,7 +104,7 @@ static struct member *add_from_job(struct process_job *job, uint32_t root, uint3
     return add_member(job, root, pid, process);
 }
 
-/* ---- who is there at the start ---- */
+/* ---- processes that run at the start */
 
 /* Puts a running process into its root's job, if Windows lets us, and among the members. */
 static bool adopt(struct process_job *job, uint32_t root, uint32_t pid, HANDLE process)
@@ -122,7 +122,7 @@ static bool adopt(struct process_job *job, uint32_t root, uint32_t pid, HANDLE p
     return add_member(job, root, pid, process) != NULL;
 }
 
-/* One look at all processes; returns how many descendants were new. */
+/* Scans all processes once; returns how many new descendants were found. */
 static uint32_t adopt_children(struct process_job *job)
 {
     uint32_t found = 0;
@@ -198,8 +198,8 @@ struct process_job *process_job_open(const struct process_id *roots, uint32_t co
             goto fail;
         }
     }
-    /* Children born from now on are born into the job; grandchildren of a child that we are about to adopt may slip in
-     * between, hence more than one look. */
+    /* Children created from now on are created in the job; but children of a process that is not in it yet may be
+     * created during a scan, hence more than one. */
     for (int round = 0; round < SNAPSHOT_ROUNDS && adopt_children(job); round++) {
         ;
     }
@@ -228,37 +228,38 @@ void process_job_close(struct process_job *job)
     free(job);
 }
 
-/* ---- news ---- */
+/* ---- process events */
 
-static struct process_news announce(struct process_job *job, struct member *m)
+static struct process_event announce(struct process_job *job, struct member *m)
 {
-    struct process_news news = {.id = m->id, .exited = m->announced};
-    job->news--;
-    if (news.exited) {
+    struct process_event event = {.id = m->id, .exited = m->announced};
+    job->unannounced--;
+    if (event.exited) {
         remove_member(job, m);
     } else {
         m->announced = true;
     }
-    return news;
+    return event;
 }
 
-static bool next_announcement(struct process_job *job, struct process_news *news)
+static bool next_announcement(struct process_job *job, struct process_event *event)
 {
-    for (uint32_t i = 0; job->news && i < job->count; i++) {
+    for (uint32_t i = 0; job->unannounced && i < job->count; i++) {
         struct member *m = &job->members[i];
         if (!m->announced || m->ended) {
-            *news = announce(job, m);
+            *event = announce(job, m);
             return true;
         }
     }
     return false;
 }
 
-/* One message of a root's job; false: it is no news. */
-static bool read_message(struct process_job *job, uint32_t root, DWORD message, uint32_t pid, struct process_news *news)
+/* One message of a root's job; false: it is no process event. */
+static bool read_message(struct process_job *job, uint32_t root, DWORD message, uint32_t pid,
+                         struct process_event *event)
 {
     struct member *m = find_member(job, pid);
-    *news = (struct process_news){.id = {.pid = pid}};
+    *event = (struct process_event){.id = {.pid = pid}};
     switch (message) {
     case JOB_OBJECT_MSG_NEW_PROCESS:
         if (m) { /* the snapshot found it first */
@@ -266,29 +267,32 @@ static bool read_message(struct process_job *job, uint32_t root, DWORD message, 
         }
         m = add_from_job(job, root, pid);
         if (m) {
-            *news = announce(job, m);
+            *event = announce(job, m);
         }
         return true;
     case JOB_OBJECT_MSG_EXIT_PROCESS:
     case JOB_OBJECT_MSG_ABNORMAL_EXIT_PROCESS:
-        news->exited = true;
+        event->exited = true;
         if (!m) {
             return true;
         }
-        /* The message can be that of an earlier owner of the pid, or come just before the end. compare() sees to it. */
+        /*
+         * The message can be that of an earlier process with this pid, or precede the end; compare() then finds the
+         * end.
+         */
         if (!process_has_exited(m->process) || m->ended) {
             return false;
         }
         m->ended = true;
-        job->news++;
-        *news = announce(job, m);
+        job->unannounced++;
+        *event = announce(job, m);
         return true;
     default:
         return false;
     }
 }
 
-/* Adds what the list of a root's job has and we have not. */
+/* Adds processes that the list of a root's job has and the members have not. */
 static void compare_list(struct process_job *job, uint32_t root)
 {
     uint32_t room = job->count + 64;
@@ -322,7 +326,7 @@ static void compare(struct process_job *job)
         struct member *m = &job->members[i];
         if (!m->ended && process_has_exited(m->process)) {
             m->ended = true;
-            job->news++;
+            job->unannounced++;
         }
     }
     for (uint32_t i = 0; i < job->roots; i++) {
@@ -332,19 +336,19 @@ static void compare(struct process_job *job)
     }
 }
 
-bool process_job_poll(struct process_job *job, struct process_news *news)
+bool process_job_poll(struct process_job *job, struct process_event *event)
 {
-    if (next_announcement(job, news)) {
+    if (next_announcement(job, event)) {
         return true;
     }
     DWORD message;
     ULONG_PTR root;  /* the key that job_object_open() was given */
     OVERLAPPED *pid; /* job messages put a process id where others put a pointer */
     while (GetQueuedCompletionStatus(job->port, &message, &root, &pid, 0)) {
-        if (read_message(job, (uint32_t)root, message, (uint32_t)(ULONG_PTR)pid, news)) {
+        if (read_message(job, (uint32_t)root, message, (uint32_t)(ULONG_PTR)pid, event)) {
             return true;
         }
     }
     compare(job);
-    return next_announcement(job, news);
+    return next_announcement(job, event);
 }

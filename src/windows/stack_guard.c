@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * What -fstack-protector-strong needs at run time: a number that an attacker cannot know, laid between a function's
- * buffers and its return address, and what is done when it was overwritten.
+ * Theory of operation: -fstack-protector-strong needs two things at run time: a random number (the canary) that each
+ * function puts between its buffers and its return address, and a function that is called when it was overwritten.
  *
- * mingw-w64 has these in libssp, which is a DLL of its own, or else a library that every program would have to name
- * when it links our archive. So here are our own, under names of our own: a program that does link libssp, for itself,
- * gets no symbol twice. This file is compiled without the protector.
+ * mingw-w64 has them in libssp, which is either a DLL or a library that every program would have to name when it links
+ * this archive. So they are defined here, under names of their own: a program that links libssp itself gets no
+ * duplicate symbols. This file is compiled without the protector.
  *
- * Who finds the number overwritten ends the process at once (__fastfail, as Windows' own code does): the stack is no
- * longer to be trusted, so nothing can be returned or logged. It is the one case in which the library ends a process.
+ * When the canary was overwritten, the process is ended at once (__fastfail, as Windows' own code does): the stack can
+ * no longer be trusted, so nothing can be returned or logged. This is the only case in which the library ends a
+ * process.
  */
 #include <stdint.h>
 #include <windows.h>
@@ -16,12 +17,12 @@
 extern uintptr_t redirector_stack_guard;
 void redirector_stack_smashed(void);
 
-/* In place from the first instruction on; made unknown by the constructor. */
+/* A constant until the constructor has run. */
 uintptr_t redirector_stack_guard = 0x00005bd1e995a700;
 
 /*
- * As Microsoft's start-up code makes its own: from what differs with each start. Runs before all other code of ours,
- * while no function has the old number on its stack.
+ * Made as in Microsoft's start-up code, from values that differ with each start. Runs before all other code of this
+ * library, while no function has the old canary on its stack.
  */
 __attribute__((constructor)) static void make_guard(void)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The TCP table: a snapshot of all sockets of one family with their owners.
+ * Theory of operation: the TCP table is a snapshot of all sockets of one family with their owners.
  *
  * iphlpapi.dll is resolved at run time, so that programs which link the static archive need no import library for it.
- * A snapshot can grow between asking for its size and taking it; it is taken again with some room to spare.
+ * The table can grow between asking for its size and taking it; then it is taken again with a larger buffer.
  */
 #include <winsock2.h>
 #include <ws2tcpip.h>
@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-enum { ATTEMPTS = 8, SPARE_BYTES = 4096 };
+enum { ATTEMPTS = 8, EXTRA_BYTES = 4096 };
 
 typedef DWORD WINAPI get_table_fn(void *table, DWORD *size, BOOL order, ULONG family, TCP_TABLE_CLASS class,
                                   ULONG reserved);
@@ -68,12 +68,12 @@ static bool take_snapshot(struct tcptable *t, uint32_t family, TCP_TABLE_CLASS c
         if (status != ERROR_INSUFFICIENT_BUFFER) {
             return false;
         }
-        void *larger = realloc(t->snapshot, size + SPARE_BYTES);
+        void *larger = realloc(t->snapshot, size + EXTRA_BYTES);
         if (!larger) {
             return false;
         }
         t->snapshot = larger;
-        t->size = size + SPARE_BYTES;
+        t->size = size + EXTRA_BYTES;
     }
     return false;
 }
@@ -131,13 +131,13 @@ static struct socket_row row_at(const struct tcptable *t, uint32_t family, uint3
 
 uint32_t tcptable_owner(struct tcptable *t, const struct tuple *tuple)
 {
-    /* All sockets, not just connections: one that has sent its first SYN is what is looked for. */
+    /* All sockets, not just connections: the socket may have sent no more than its SYN. */
     if (!take_snapshot(t, tuple->family, TCP_TABLE_OWNER_PID_ALL)) {
         return 0;
     }
     for (uint32_t i = 0, count = row_count(t); i < count; i++) {
         struct socket_row row = row_at(t, tuple->family, i);
-        /* A connection in TIME_WAIT belongs to nobody and may share its tuple with a new one. */
+        /* A connection in TIME_WAIT has no owner and may share its tuple with a new one. */
         if (row.pid && row.state != MIB_TCP_STATE_LISTEN && tuple_equal(&row.tuple, tuple)) {
             return row.pid;
         }
@@ -166,7 +166,7 @@ static bool for_each(struct tcptable *t, TCP_TABLE_CLASS class, bool listening, 
             if ((row.state == MIB_TCP_STATE_LISTEN) != listening) {
                 continue;
             }
-            if (listening) { /* Windows leaves rubbish in a listener's remote port */
+            if (listening) { /* a listener's remote port is not initialized by Windows */
                 row.tuple.dst = ip_addr_any(families[f]);
                 row.tuple.dst_port = be16_from_host(0);
             }

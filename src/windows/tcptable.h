@@ -22,10 +22,13 @@ void tcptable_close(struct tcptable *t);
  */
 uint32_t tcptable_owner(struct tcptable *t, const struct tuple *tuple);
 
-/** One socket: row->src is its local end, row->dst the remote one (zero for a listener); pid 0 where Windows does not say. */
+/**
+ * One socket: row->src is its local end, row->dst the remote one (zero for a listener); pid 0 where Windows does not
+ * say.
+ */
 typedef void tcptable_row_fn(void *context, const struct tuple *row, uint32_t pid);
 
-/** Calls fn for every listening socket of both families; false: the table of a family could not be had. */
+/** Calls fn for every listening socket of both families; false: the table of a family could not be read. */
 bool tcptable_listeners(struct tcptable *t, tcptable_row_fn *fn, void *context);
 
 /** Likewise for every socket that is not listening. */

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Text at the border to Windows.
- *
- * The conversion to UTF-8 is written out because WideCharToMultiByte cannot cut: it fails when the result does not
- * fit, and our outputs are bounded fields (an error text, a log line, a process name).
+ * Theory of operation: the conversion to UTF-8 is implemented here because WideCharToMultiByte cannot truncate: it
+ * fails when the result does not fit, and the outputs are bounded fields (an error text, a log line, a process name).
  */
 #include "windows/text.h"
 
@@ -64,7 +62,7 @@ size_t text_from_wide(const wchar_t *wide, char *out, size_t size)
     return length;
 }
 
-/* Drops a character at the end that a fixed-size buffer cut in two. */
+/* Removes a character at the end that was truncated by a fixed-size buffer. */
 static void drop_partial_character(char *utf8)
 {
     size_t length = strlen(utf8);
@@ -82,14 +80,14 @@ static void drop_partial_character(char *utf8)
     }
 }
 
-/* Bytes of the character at `p`, if it is one that a terminal obeys; else 0. */
+/* Length of the character at `p` if it is a control character for a terminal; else 0. */
 static size_t control_bytes(const uint8_t *p)
 {
     if (p[0] < 0x20 || p[0] == 0x7f) {
         return 1;
     }
     if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
-        return 2; /* C1: some terminals obey these too */
+        return 2; /* C1: control characters for some terminals */
     }
     if (p[0] == 0xd8 && p[1] == 0x9c) {
         return 2; /* U+061C, a direction mark */

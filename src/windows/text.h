@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file text.h
- * Text and paths at the border to Windows: UTF-8 outside, UTF-16 inside, paths up to 32767 characters.
+ * Conversion of text and paths: UTF-8 in this library, UTF-16 for Windows, paths of up to 32767 characters.
  *
  * What is allocated here is freed with free(). Functions that return NULL leave a code in GetLastError().
  */
@@ -20,12 +20,13 @@ wchar_t *text_to_wide(const char *utf8);
 /** UTF-16 to UTF-8, cut at a character's border to fit; a lone surrogate becomes U+FFFD. Returns the length. */
 size_t text_from_wide(const wchar_t *wide, char *out, size_t size);
 
-/** Makes one harmless line of it, in place: control characters and those that turn the direction of writing become
- *  '?', a character that is cut off at the end goes. Process names and paths come from strangers, and a log is read on
- *  terminals. */
+/**
+ * Makes text safe for a line on a terminal, in place: control characters and those that change the direction of writing
+ * become '?', and a truncated character at the end is removed. Process names and paths are not trusted.
+ */
 void text_clean(char *utf8);
 
-/** Whether a path names its drive or server itself, so that no current folder has a say in it. */
+/** Whether a path names its drive or server, and so does not depend on a current folder. */
 bool path_is_absolute(const wchar_t *path);
 
 /** The full form of a path: current folder and ".." resolved, "\\?\" in front when it is long. */

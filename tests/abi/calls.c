@@ -205,7 +205,7 @@ static uint32_t rules_status(const redirector_rule *rules, uint32_t count)
 static void check_limits(void)
 {
     static const struct {
-        uint32_t hold_ms, look_ms, flags, level, status;
+        uint32_t hold_timeout_ms, scan_interval_ms, flags, level, status;
     } cases[] = {
         {1000, 100, 15, REDIRECTOR_LOG_DEBUG, REDIRECTOR_NO_SUCH_PROCESS},
         {1000, 600000, 0, 0, REDIRECTOR_NO_SUCH_PROCESS},
@@ -219,8 +219,8 @@ static void check_limits(void)
     int wrong = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         redirector_config config = sound_config();
-        config.hold_ms = cases[i].hold_ms;
-        config.look_ms = cases[i].look_ms;
+        config.hold_timeout_ms = cases[i].hold_timeout_ms;
+        config.scan_interval_ms = cases[i].scan_interval_ms;
         config.flags = cases[i].flags;
         config.log_level = cases[i].level;
         uint32_t status = start_status(&config);
@@ -335,12 +335,18 @@ static void check_distinct_texts(void)
         size_t field;
         uint32_t value;
     } numbers[] = {
-        {offsetof(redirector_config, size), 3},         {offsetof(redirector_config, proxy_port), 65536},
-        {offsetof(redirector_config, proxy_port), 0},   {offsetof(redirector_config, flags), 1u << 30},
-        {offsetof(redirector_config, hold_ms), 1001},   {offsetof(redirector_config, look_ms), 1},
-        {offsetof(redirector_config, log_level), 6},    {offsetof(redirector_config, root_count), 65},
-        {offsetof(redirector_config, root_count), 1},   {offsetof(redirector_config, reserved), 1},
-        {offsetof(redirector_config, rule_count), 257}, {offsetof(redirector_config, rule_count), 1},
+        {offsetof(redirector_config, size), 3},
+        {offsetof(redirector_config, proxy_port), 65536},
+        {offsetof(redirector_config, proxy_port), 0},
+        {offsetof(redirector_config, flags), 1u << 30},
+        {offsetof(redirector_config, hold_timeout_ms), 1001},
+        {offsetof(redirector_config, scan_interval_ms), 1},
+        {offsetof(redirector_config, log_level), 6},
+        {offsetof(redirector_config, root_count), 65},
+        {offsetof(redirector_config, root_count), 1},
+        {offsetof(redirector_config, reserved), 1},
+        {offsetof(redirector_config, rule_count), 257},
+        {offsetof(redirector_config, rule_count), 1},
     };
     static const redirector_rule rules[][2] = {
         {{1, 8, NULL}, {2, 8, NULL}}, {{1, 8, NULL}, {1, 8, "a"}}, {{1, 8, NULL}, {1, 0, ""}}};

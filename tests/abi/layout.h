@@ -30,89 +30,89 @@
 #define LAYOUT_STATS_WITHOUT_DELAY 144
 
 /* structure, member, offset, size */
-#define LAYOUT_MEMBERS(X)                                  \
-    X(WinDest,                ip_version,         0,   4)  \
-    X(WinDest,                dest_ip4,           4,   4)  \
-    X(WinDest,                dest_ip6,           8,  16)  \
-    X(WinDest,                dest_port,         24,   4)  \
-    X(WinDest,                kernel_pid,        28,   4)  \
-    X(redirector_error,       size,               0,   4)  \
-    X(redirector_error,       code,               4,   4)  \
-    X(redirector_error,       os_error,           8,   4)  \
-    X(redirector_error,       text,              12, 324)  \
-    X(redirector_rule,        include,            0,   4)  \
-    X(redirector_rule,        pid,                4,   4)  \
-    X(redirector_rule,        pattern,            8,   8)  \
-    X(redirector_config,      size,               0,   4)  \
-    X(redirector_config,      client_pid,         4,   4)  \
-    X(redirector_config,      agent_pid,          8,   4)  \
-    X(redirector_config,      proxy_port,        12,   4)  \
-    X(redirector_config,      incoming_port,     16,   4)  \
-    X(redirector_config,      flags,             20,   4)  \
-    X(redirector_config,      hold_ms,           24,   4)  \
-    X(redirector_config,      log_level,         28,   4)  \
-    X(redirector_config,      look_ms,           32,   4)  \
-    X(redirector_config,      rule_count,        36,   4)  \
-    X(redirector_config,      rules,             40,   8)  \
-    X(redirector_config,      windivert_dir,     48,   8)  \
-    X(redirector_config,      log_path,          56,   8)  \
-    X(redirector_config,      log_fn,            64,   8)  \
-    X(redirector_config,      log_context,       72,   8)  \
-    X(redirector_config,      roots,             80,   8)  \
-    X(redirector_config,      root_count,        88,   4)  \
-    X(redirector_config,      reserved,          92,   4)  \
-    X(redirector_address,     family,             0,   4)  \
-    X(redirector_address,     port,               4,   4)  \
-    X(redirector_address,     bytes,              8,  16)  \
-    X(redirector_destination, size,               0,   4)  \
-    X(redirector_destination, pid,                4,   4)  \
-    X(redirector_destination, incoming,           8,   4)  \
-    X(redirector_destination, reserved,          12,   4)  \
-    X(redirector_destination, destination,       16,  24)  \
-    X(redirector_flow,        size,               0,   4)  \
-    X(redirector_flow,        pid,                4,   4)  \
-    X(redirector_flow,        kind,               8,   4)  \
-    X(redirector_flow,        state,             12,   4)  \
-    X(redirector_flow,        client,            16,  24)  \
-    X(redirector_flow,        destination,       40,  24)  \
-    X(redirector_flow,        peer,              64,  24)  \
-    X(redirector_flow,        bytes_up,          88,   8)  \
-    X(redirector_flow,        bytes_down,        96,   8)  \
-    X(redirector_flow,        packets_up,       104,   8)  \
-    X(redirector_flow,        packets_down,     112,   8)  \
-    X(redirector_flow,        opened_ms,        120,   8)  \
-    X(redirector_flow,        age_ms,           128,   8)  \
-    X(redirector_stats,       size,               0,   4)  \
-    X(redirector_stats,       flows_live,         4,   4)  \
-    X(redirector_stats,       flows_total,        8,   8)  \
-    X(redirector_stats,       flows_refused,     16,   8)  \
-    X(redirector_stats,       packets_seen,      24,   8)  \
-    X(redirector_stats,       packets_passed,    32,   8)  \
-    X(redirector_stats,       packets_rewritten, 40,   8)  \
-    X(redirector_stats,       packets_held,      48,   8)  \
-    X(redirector_stats,       packets_dropped,   56,   8)  \
-    X(redirector_stats,       packets_malformed, 64,   8)  \
-    X(redirector_stats,       proxy_missing,     72,   8)  \
-    X(redirector_stats,       hold_timeouts,     80,   8)  \
-    X(redirector_stats,       hold_refused,      88,   8)  \
-    X(redirector_stats,       send_errors,       96,   8)  \
-    X(redirector_stats,       receive_errors,   104,   8)  \
-    X(redirector_stats,       events_seen,      112,   8)  \
-    X(redirector_stats,       lookups_hit,      120,   8)  \
-    X(redirector_stats,       lookups_missed,   128,   8)  \
-    X(redirector_stats,       log_lines_lost,   136,   8)  \
+#define LAYOUT_MEMBERS(X)                                    \
+    X(WinDest,                ip_version,             0,   4)  \
+    X(WinDest,                dest_ip4,               4,   4)  \
+    X(WinDest,                dest_ip6,               8,  16)  \
+    X(WinDest,                dest_port,             24,   4)  \
+    X(WinDest,                kernel_pid,            28,   4)  \
+    X(redirector_error,       size,                   0,   4)  \
+    X(redirector_error,       code,                   4,   4)  \
+    X(redirector_error,       os_error,               8,   4)  \
+    X(redirector_error,       text,                  12, 324)  \
+    X(redirector_rule,        include,                0,   4)  \
+    X(redirector_rule,        pid,                    4,   4)  \
+    X(redirector_rule,        pattern,                8,   8)  \
+    X(redirector_config,      size,                   0,   4)  \
+    X(redirector_config,      client_pid,             4,   4)  \
+    X(redirector_config,      agent_pid,              8,   4)  \
+    X(redirector_config,      proxy_port,            12,   4)  \
+    X(redirector_config,      incoming_port,         16,   4)  \
+    X(redirector_config,      flags,                 20,   4)  \
+    X(redirector_config,      hold_timeout_ms,       24,   4)  \
+    X(redirector_config,      log_level,             28,   4)  \
+    X(redirector_config,      scan_interval_ms,      32,   4)  \
+    X(redirector_config,      rule_count,            36,   4)  \
+    X(redirector_config,      rules,                 40,   8)  \
+    X(redirector_config,      windivert_dir,         48,   8)  \
+    X(redirector_config,      log_path,              56,   8)  \
+    X(redirector_config,      log_fn,                64,   8)  \
+    X(redirector_config,      log_context,           72,   8)  \
+    X(redirector_config,      roots,                 80,   8)  \
+    X(redirector_config,      root_count,            88,   4)  \
+    X(redirector_config,      reserved,              92,   4)  \
+    X(redirector_address,     family,                 0,   4)  \
+    X(redirector_address,     port,                   4,   4)  \
+    X(redirector_address,     bytes,                  8,  16)  \
+    X(redirector_destination, size,                   0,   4)  \
+    X(redirector_destination, pid,                    4,   4)  \
+    X(redirector_destination, incoming,               8,   4)  \
+    X(redirector_destination, reserved,              12,   4)  \
+    X(redirector_destination, destination,           16,  24)  \
+    X(redirector_flow,        size,                   0,   4)  \
+    X(redirector_flow,        pid,                    4,   4)  \
+    X(redirector_flow,        kind,                   8,   4)  \
+    X(redirector_flow,        state,                 12,   4)  \
+    X(redirector_flow,        client,                16,  24)  \
+    X(redirector_flow,        destination,           40,  24)  \
+    X(redirector_flow,        peer,                  64,  24)  \
+    X(redirector_flow,        bytes_up,              88,   8)  \
+    X(redirector_flow,        bytes_down,            96,   8)  \
+    X(redirector_flow,        packets_up,           104,   8)  \
+    X(redirector_flow,        packets_down,         112,   8)  \
+    X(redirector_flow,        opened_ms,            120,   8)  \
+    X(redirector_flow,        age_ms,               128,   8)  \
+    X(redirector_stats,       size,                   0,   4)  \
+    X(redirector_stats,       flows_live,             4,   4)  \
+    X(redirector_stats,       flows_total,            8,   8)  \
+    X(redirector_stats,       flow_table_full,       16,   8)  \
+    X(redirector_stats,       packets_seen,          24,   8)  \
+    X(redirector_stats,       packets_passed,        32,   8)  \
+    X(redirector_stats,       packets_rewritten,     40,   8)  \
+    X(redirector_stats,       packets_held,          48,   8)  \
+    X(redirector_stats,       packets_dropped,       56,   8)  \
+    X(redirector_stats,       packets_malformed,     64,   8)  \
+    X(redirector_stats,       proxy_not_listening,   72,   8)  \
+    X(redirector_stats,       hold_timeouts,         80,   8)  \
+    X(redirector_stats,       hold_overflows,        88,   8)  \
+    X(redirector_stats,       send_errors,           96,   8)  \
+    X(redirector_stats,       receive_errors,       104,   8)  \
+    X(redirector_stats,       events_seen,          112,   8)  \
+    X(redirector_stats,       lookups_hit,          120,   8)  \
+    X(redirector_stats,       lookups_missed,       128,   8)  \
+    X(redirector_stats,       log_lines_dropped,    136,   8)  \
     X(redirector_stats,       queue_delay_last_us, 144, 8) \
     X(redirector_stats,       queue_delay_max_us,  152, 8) \
     X(redirector_stats,       queue_delay_mean_us, 160, 8) \
-    X(redirector_stats,       cover_waits,      168,   8)  \
-    X(redirector_stats,       filter_swaps,     176,   8)  \
-    X(redirector_stats,       watchdog_trips,   184,   8)
+    X(redirector_stats,       capture_waits,        168,   8)  \
+    X(redirector_stats,       filter_replacements,  176,   8)  \
+    X(redirector_stats,       watchdog_trips,       184,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \
-    X(LEAVE_FLOWS,      1)   \
+    X(KEEP_FLOWS_ON_STOP,      1)   \
     X(REFLECT,          2)   \
-    X(REFUSE,           4)   \
+    X(FAIL_CLOSED,           4)   \
     X(DESCENDANTS_ONLY, 8)   \
     X(UNLOAD_DRIVER,   16)
 
@@ -152,7 +152,7 @@
     X(DRIVER_SIGNATURE,   14)  \
     X(DRIVER_CONFLICT,    15)  \
     X(DRIVER_SERVICE,     16)  \
-    X(FILTERING_STOPPED,  17)  \
+    X(BFE_NOT_RUNNING,    17)  \
     X(DRIVER_FAILED,      18)  \
     X(NO_MEMORY,          19)  \
     X(LOG_FAILED,         20)  \

@@ -25,7 +25,7 @@ static void check(int condition, const char *name)
     failed += condition ? 0 : 1;
 }
 
-/* ---- the stage ---- */
+/* ---- the stage */
 
 static struct server proxy4 = {.word = 'P'}, proxy6 = {.word = 'P'}, incoming = {.word = 'I'};
 static int proxy_port, incoming_port;
@@ -76,7 +76,7 @@ static char who(struct worker *w, const char *prefix)
     return word;
 }
 
-/* ---- roots ---- */
+/* ---- roots */
 
 static void test_several_roots(void)
 {
@@ -142,7 +142,7 @@ static void test_earlier_config(void)
     }
 }
 
-/* ---- live connections ---- */
+/* ---- live connections */
 
 static int address_is(const redirector_address *address, const char *text, int port)
 {
@@ -259,7 +259,7 @@ static void test_list(void)
     redirector_free(r);
 }
 
-/* ---- many askers ---- */
+/* ---- many askers */
 
 static redirector *asked;
 static volatile LONG asking, wrong;
@@ -302,7 +302,7 @@ static void test_many_askers(void)
     redirector_free(asked);
 }
 
-/* ---- counters ---- */
+/* ---- counters */
 
 static void test_stats(void)
 {
@@ -327,12 +327,12 @@ static void test_stats(void)
     check(redirector_get_stats(r, &earlier) == REDIRECTOR_OK && earlier.flows_total == 1 &&
               earlier.size == LAYOUT_STATS_WITHOUT_DELAY,
           "the counters of an earlier size");
-    check(earlier.queue_delay_last_us == 0x5A5A5A5A5A5A5A5A && earlier.filter_swaps == 0x5A5A5A5A5A5A5A5A,
+    check(earlier.queue_delay_last_us == 0x5A5A5A5A5A5A5A5A && earlier.filter_replacements == 0x5A5A5A5A5A5A5A5A,
           "and nothing behind them");
     redirector_free(r);
 }
 
-/* ---- the examples, as programs of their own ---- */
+/* ---- the examples, as programs of their own */
 
 /* examples/c/watch.c: this process is the agent, the two workers are roots. */
 static void test_watch(void)

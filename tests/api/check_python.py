@@ -71,7 +71,7 @@ def check_names():
         if count != len(arguments):
             wrong.append(f"{name}: {len(arguments)} arguments, not {count}")
     check(not wrong, "Python: the number of arguments of each", "; ".join(wrong))
-    flags = dict(re.findall(r"REDIRECTOR_(LEAVE_FLOWS|REFLECT|REFUSE|DESCENDANTS_ONLY|UNLOAD_DRIVER) = 1u << (\d)", text))
+    flags = dict(re.findall(r"REDIRECTOR_([A-Z_]+) += 1u << (\d)", text))
     check(len(flags) == 5 and all(getattr(binding, name) == 1 << int(bit) for name, bit in flags.items()),
           "Python: the flags", str(flags))
 
@@ -79,7 +79,7 @@ def check_names():
 def check_calls():
     lines = []
     arguments = dict(roots=[1000, 2000], proxy_port=8080, incoming_port=8081, agent_pid=500,
-                     flags=binding.REFUSE | binding.DESCENDANTS_ONLY, rules=[(True, "curl.exe"), (False, 4711)],
+                     flags=binding.FAIL_CLOSED | binding.DESCENDANTS_ONLY, rules=[(True, "curl.exe"), (False, 4711)],
                      windivert_dir="/some/where", log_path="", log=lambda level, line: lines.append((level, line)))
     try:
         redirector = binding.Redirector(**arguments)

@@ -10,6 +10,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$root/build/mingw-release}
 # shellcheck source=../../lab/lib/suite.sh
 . "$root/lab/lib/suite.sh" api
+# shellcheck source=../lab/checks.sh
+. "$root/tests/lab/checks.sh"
 
 # compile COMPILER PROGRAM SOURCE... : strictly
 compile() {
@@ -45,19 +47,7 @@ while True:
 server=$!
 trap 'kill $server 2>/dev/null; "$root/lab/lab" down >/dev/null 2>&1 </dev/null; rm -rf "$work"' EXIT
 
-# To a file, not a pipe: Wine's background services inherit the output and would keep a pipe open.
-timeout 240 "$root/lab/lab" wine api_test.exe >"$work/out" 2>&1 </dev/null
-status=$?
-tr -d '\r' <"$work/out" >"$work/text"
-
-passed=$(grep -c '^ok ' "$work/text")
-failed=$(grep -c '^FAIL ' "$work/text")
-grep -E '^(ok|FAIL|     )' "$work/text"
-if ! tail -1 "$work/text" | grep -qx "$passed passed, $failed failed"; then
-    sed 's/^/    /' "$work/text" | tail -40
-    echo "FAIL api_test.exe ended with status $status"
-    failed=$((failed + 1))
-fi
+windows_checks 240 api_test.exe
 
 for _ in $(seq 300); do
     grep -q ready "$work/server" && break
@@ -66,13 +56,8 @@ done
 timeout 120 "$root/lab/lab" wine forward.exe "api_test.exe visit 10.77.0.2 7001" >"$work/forward" 2>&1 </dev/null
 status=$?
 if [ $status = 7 ] && grep -qE '^pid [0-9]+ -> 10\.77\.0\.2 port 7001' "$work/forward"; then
-    passed=$((passed + 1))
-    echo "ok forward.c leads a program's connection on, tells of it, and ends with the program's status"
+    ok "forward.c leads a program's connection on, tells of it, and ends with the program's status"
 else
-    failed=$((failed + 1))
-    sed 's/^/    /' "$work/forward"
-    echo "FAIL forward.c: status $status, not 7"
+    fail "forward.c: status $status, not 7" "$work/forward"
 fi
-
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+closing_count

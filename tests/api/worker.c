@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* Commands are lines on pipes (worker.h); a worker serves them one after the other. */
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -42,7 +43,7 @@ static int port_of(SOCKET s)
     return ntohs(((struct sockaddr_in *)&name)->sin_port); /* in the same place in both families */
 }
 
-/* ---- servers ---- */
+/* ---- servers */
 
 struct visit {
     struct server *server;
@@ -100,7 +101,7 @@ int server_start(struct server *s, const char *address, int port)
     return port_of(s->listener);
 }
 
-/* ---- the worker itself ---- */
+/* ---- the worker itself */
 
 static SOCKET connections[CONNECTIONS];
 static int connection_count;
@@ -186,7 +187,7 @@ int worker_main(void)
     return 0;
 }
 
-/* ---- for who has workers ---- */
+/* ---- for who has workers */
 
 struct worker worker_start_program(const char *command)
 {

@@ -40,8 +40,9 @@ static int count_sockets(void)
     for (UINT_PTR handle = 4; handle < 4096; handle += 4) {
         struct sockaddr_in6 name; /* getsockopt of Wine 8 does not know inherited sockets */
         int size = sizeof name;
-        if (getsockname((SOCKET)handle, (struct sockaddr *)&name, &size) == 0)
+        if (getsockname((SOCKET)handle, (struct sockaddr *)&name, &size) == 0) {
             count++;
+        }
     }
     return count;
 }
@@ -51,8 +52,9 @@ static HANDLE start(wchar_t *line, HANDLE *go)
 {
     STARTUPINFOW startup = {.cb = sizeof startup};
     PROCESS_INFORMATION process;
-    if (!CreateProcessW(NULL, line, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &startup, &process))
+    if (!CreateProcessW(NULL, line, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &startup, &process)) {
         return NULL;
+    }
     *go = process.hThread;
     return process.hProcess;
 }
@@ -68,8 +70,9 @@ static int pass(wchar_t *line)
     }
     HANDLE thread, process = start(line, &thread);
     DWORD status = 98;
-    if (!process)
+    if (!process) {
         return 97;
+    }
     ResumeThread(thread);
     WaitForSingleObject(process, INFINITE);
     GetExitCodeProcess(process, &status);
@@ -84,8 +87,9 @@ static int launch(int argc, wchar_t **argv)
     for (int i = 2; i < argc; i++) {
         used += _snwprintf(line + used, 4096 - (size_t)used, L" \"%ls\"", argv[i]);
     }
-    if (!start(line, &thread))
+    if (!start(line, &thread)) {
         return 97;
+    }
     ResumeThread(thread);
     return 0;
 }
@@ -93,12 +97,14 @@ static int launch(int argc, wchar_t **argv)
 static int hold(const wchar_t *path)
 {
     HANDLE file = CreateFileW(path, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0, NULL);
-    if (file == INVALID_HANDLE_VALUE)
+    if (file == INVALID_HANDLE_VALUE) {
         return 1;
+    }
     printf("open\n");
     fflush(stdout);
-    while (getchar() != EOF)
+    while (getchar() != EOF) {
         ;
+    }
     return 0;
 }
 
@@ -107,14 +113,17 @@ static SOCKET open_socket(wchar_t **argv, int type)
     WSADATA data;
     struct addrinfoW hints = {.ai_socktype = type}, *found;
     WSAStartup(MAKEWORD(2, 2), &data);
-    if (GetAddrInfoW(argv[0], argv[1], &hints, &found) != 0)
+    if (GetAddrInfoW(argv[0], argv[1], &hints, &found) != 0) {
         return INVALID_SOCKET;
+    }
     SOCKET s = socket(found->ai_family, type, 0);
     struct sockaddr_storage any = {.ss_family = (short)found->ai_family};
-    if (type == SOCK_DGRAM) /* in the lab only an explicit bind is told as an event */
+    if (type == SOCK_DGRAM) { /* in the lab only an explicit bind is told as an event */
         bind(s, (struct sockaddr *)&any, (int)found->ai_addrlen);
-    if (connect(s, found->ai_addr, (int)found->ai_addrlen) == 0)
+    }
+    if (connect(s, found->ai_addr, (int)found->ai_addrlen) == 0) {
         return s;
+    }
     closesocket(s);
     return INVALID_SOCKET;
 }
@@ -124,11 +133,13 @@ static int tell(wchar_t **argv)
     char text[4096];
     SOCKET s = open_socket(argv, SOCK_STREAM);
     int size = WideCharToMultiByte(CP_UTF8, 0, argv[2], -1, text, sizeof text, NULL, NULL) - 1, got;
-    if (s == INVALID_SOCKET)
+    if (s == INVALID_SOCKET) {
         return 1;
+    }
     send(s, text, size, 0);
-    while ((got = recv(s, text, sizeof text, 0)) > 0)
+    while ((got = recv(s, text, sizeof text, 0)) > 0) {
         fwrite(text, 1, (size_t)got, stdout);
+    }
     return got < 0;
 }
 
@@ -152,15 +163,18 @@ int wmain(int argc, wchar_t **argv)
 {
     const wchar_t *what = argc > 1 ? argv[1] : L"";
     if (wcscmp(what, L"args") == 0) {
-        for (int i = 2; i < argc; i++)
+        for (int i = 2; i < argc; i++) {
             print_line(argv[i]);
+        }
         return 0;
     }
-    if (wcscmp(what, L"exit") == 0 && argc > 2)
+    if (wcscmp(what, L"exit") == 0 && argc > 2) {
         return (int)wcstoul(argv[2], NULL, 10);
+    }
     if (wcscmp(what, L"wait") == 0) {
-        while (getchar() != EOF)
+        while (getchar() != EOF) {
             ;
+        }
         return argc > 2 ? _wtoi(argv[2]) : 0;
     }
     if (wcscmp(what, L"handles") == 0) {
@@ -171,15 +185,20 @@ int wmain(int argc, wchar_t **argv)
         print_line(GetCommandLineW());
         return 0;
     }
-    if (wcscmp(what, L"pass") == 0 && argc > 2)
+    if (wcscmp(what, L"pass") == 0 && argc > 2) {
         return pass(argv[2]);
-    if (wcscmp(what, L"hold") == 0 && argc > 2)
+    }
+    if (wcscmp(what, L"hold") == 0 && argc > 2) {
         return hold(argv[2]);
-    if (wcscmp(what, L"launch") == 0)
+    }
+    if (wcscmp(what, L"launch") == 0) {
         return launch(argc, argv);
-    if (wcscmp(what, L"tell") == 0 && argc == 5)
+    }
+    if (wcscmp(what, L"tell") == 0 && argc == 5) {
         return tell(argv + 2);
-    if (wcscmp(what, L"datagrams") == 0 && argc == 5)
+    }
+    if (wcscmp(what, L"datagrams") == 0 && argc == 5) {
         return datagrams(argv + 2);
+    }
     return 99;
 }

@@ -37,8 +37,9 @@ static void write_file(const char *variable, const redirector_config *config)
 {
     const char *path = getenv(variable);
     FILE *file = path ? fopen(path, "wb") : NULL;
-    if (!file)
+    if (!file) {
         return;
+    }
     if (config) {
         fprintf(file, "%u %u %u %u %u\n%s\n%s\n", (unsigned)config->proxy_port, (unsigned)config->client_pid,
                 (unsigned)config->agent_pid, (unsigned)config->incoming_port, (unsigned)config->log_level,
@@ -51,15 +52,18 @@ static void write_rules(const redirector_config *config)
 {
     const char *path = getenv("FAKE_RULES");
     FILE *file = path ? fopen(path, "wb") : NULL;
-    if (!file)
+    if (!file) {
         return;
+    }
     fprintf(file, "flags %u\nroots %u", (unsigned)config->flags, (unsigned)config->client_pid);
-    for (uint32_t i = 0; i < config->root_count; i++)
+    for (uint32_t i = 0; i < config->root_count; i++) {
         fprintf(file, " %u", (unsigned)config->roots[i]);
+    }
     fprintf(file, "\n");
-    for (uint32_t i = 0; i < config->rule_count; i++)
+    for (uint32_t i = 0; i < config->rule_count; i++) {
         fprintf(file, "%s %u %s\n", config->rules[i].include ? "include" : "exclude", (unsigned)config->rules[i].pid,
                 config->rules[i].pattern ? config->rules[i].pattern : "-");
+    }
     fclose(file);
 }
 
@@ -67,13 +71,16 @@ uint32_t redirector_start(const redirector_config *config, redirector **out, red
 {
     const char *wanted = getenv("FAKE_START_ERROR"); /* empty: none */
     *out = NULL;
-    if (config->size != sizeof *config || error->size != sizeof *error)
+    if (config->size != sizeof *config || error->size != sizeof *error) {
         return fail(error, REDIRECTOR_INVALID_ARGUMENT);
-    if (wanted && *wanted)
+    }
+    if (wanted && *wanted) {
         return fail(error, (uint32_t)atoi(wanted));
+    }
     *out = malloc(sizeof **out);
-    if (!*out)
+    if (!*out) {
         return fail(error, REDIRECTOR_NO_MEMORY);
+    }
     (*out)->client_pid = config->client_pid;
     write_rules(config);
     write_file("FAKE_PORT_FILE", config);
@@ -82,8 +89,9 @@ uint32_t redirector_start(const redirector_config *config, redirector **out, red
 
 void redirector_free(redirector *r)
 {
-    if (r)
+    if (r) {
         write_file("FAKE_STOP_FILE", NULL);
+    }
     free(r);
 }
 
@@ -92,17 +100,20 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
     const char *wanted = getenv(peer->family == 6 ? "FAKE_DESTINATION6" : "FAKE_DESTINATION4");
     char address[64];
     unsigned port;
-    if (out->size != sizeof *out || !peer->port)
+    if (out->size != sizeof *out || !peer->port) {
         return REDIRECTOR_INVALID_ARGUMENT;
-    if (!wanted || sscanf(wanted, "%63s %u", address, &port) != 2)
+    }
+    if (!wanted || sscanf(wanted, "%63s %u", address, &port) != 2) {
         return REDIRECTOR_NOT_FOUND;
+    }
     out->pid = r->client_pid;
     out->incoming = getenv("FAKE_INCOMING") != NULL;
     out->destination.family = peer->family;
     out->destination.port = port;
     memset(out->destination.bytes, 0, sizeof out->destination.bytes);
-    if (inet_pton(peer->family == 6 ? AF_INET6 : AF_INET, address, out->destination.bytes) != 1)
+    if (inet_pton(peer->family == 6 ? AF_INET6 : AF_INET, address, out->destination.bytes) != 1) {
         return REDIRECTOR_NOT_FOUND;
+    }
     return REDIRECTOR_OK;
 }
 
@@ -119,8 +130,9 @@ uint32_t redirector_get_state(redirector *r, redirector_error *why)
 {
     const char *path = getenv("FAKE_FAILED");
     FILE *file = path && r ? fopen(path, "rb") : NULL;
-    if (!file)
+    if (!file) {
         return REDIRECTOR_RUNNING;
+    }
     fclose(file);
     fail(why, REDIRECTOR_ENGINE_STALLED);
     return REDIRECTOR_FAILED;
@@ -128,8 +140,9 @@ uint32_t redirector_get_state(redirector *r, redirector_error *why)
 
 uint32_t redirector_get_stats(redirector *r, redirector_stats *stats)
 {
-    if (!r || stats->size != sizeof *stats)
+    if (!r || stats->size != sizeof *stats) {
         return REDIRECTOR_INVALID_ARGUMENT;
+    }
     *stats = (redirector_stats){.size = sizeof *stats, .flows_live = 3, .watchdog_trips = 23};
     return REDIRECTOR_OK;
 }

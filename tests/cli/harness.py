@@ -3,38 +3,20 @@
 
 Wine programs write to files, never to pipes: Wine's background services inherit a pipe and keep it open.
 """
+import functools
 import os
 import signal
 import socket
 import struct
 import subprocess
 import threading
-import time
 
 import schema
+from lab import ROOT, Failure, expect, wait_until
 
 TIME_LIMIT = 30
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WINE = os.path.join(ROOT, "scripts", "wine64")
-
-
-Failed = schema.Failed
-
-
-def check(condition, text):
-    if not condition:
-        raise Failed(text)
-
-
-def check_equal(got, wanted, what):
-    check(got == wanted, f"{what}: {got!r} instead of {wanted!r}")
-
-
-def wait_for(condition, what, seconds=TIME_LIMIT):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        check(time.monotonic() < deadline, f"waited {seconds} s in vain for {what}")
-        time.sleep(0.02)
+wait_for = functools.partial(wait_until, limit=TIME_LIMIT)
 
 
 def processes():
@@ -114,7 +96,7 @@ class Run:
 
     def read_start(self):
         def there():
-            check(self.process.poll() is None, "redirector ended early: " + self.err())
+            expect(self.process.poll() is None, "redirector ended early: " + self.err())
             return os.path.exists(self.start_path) and open(self.start_path).read().count("\n") >= 3
         wait_for(there, "the redirector's start")
         numbers, self.windivert_dir, self.log_path = open(self.start_path).read().splitlines()
@@ -131,7 +113,7 @@ class Run:
         try:
             self.status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Failed(f"redirector did not end within {seconds} s; it said: {self.err()}") from None
+            raise Failure(f"redirector did not end within {seconds} s; it said: {self.err()}") from None
         return self.status
 
     def finish(self):
@@ -148,7 +130,7 @@ class Run:
 
     def lines(self):
         text = self.err()
-        check(text == "" or text.endswith("\n"), f"the last line has no end: {text!r}")
+        expect(text == "" or text.endswith("\n"), f"the last line has no end: {text!r}")
         return text.split("\n")[:-1]
 
     def json(self):
@@ -160,14 +142,14 @@ class Run:
         client.settimeout(TIME_LIMIT)
         return client
 
-    def check_refusal(self, what, family=4):
+    def expect_refusal(self, what, family=4):
         """The relay accepts, and resets at once; that may already show while connecting."""
         try:
             client = self.connect(family)
         except ConnectionResetError:
             return
         with client:
-            check_reset(client, what)
+            expect_reset(client, what)
 
 
 class Server:
@@ -226,7 +208,7 @@ def read_exactly(connection, size):
     data = b""
     while len(data) < size:
         part = connection.recv(size - len(data))
-        check(part, f"the connection ended after {len(data)} of {size} bytes")
+        expect(part, f"the connection ended after {len(data)} of {size} bytes")
         data += part
     return data
 
@@ -236,9 +218,9 @@ def reset(connection):
     connection.close()
 
 
-def check_reset(connection, what):
+def expect_reset(connection, what):
     try:
         data = connection.recv(1)
     except ConnectionResetError:
         return
-    raise Failed(f"{what}: no reset, but {'the end of data' if data == b'' else data!r}")
+    raise Failure(f"{what}: no reset, but {'the end of data' if data == b'' else data!r}")

@@ -5,14 +5,12 @@ import json
 import os
 import re
 
+from lab import Failure
+
 PATH = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "events.schema.json")
 TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None), "object": dict}
 KNOWN = {"type", "const", "enum", "pattern", "minimum", "maximum", "properties", "required", "additionalProperties",
          "description"}
-
-
-class Failed(Exception):
-    """A check that did not hold."""
 
 
 def is_type(value, name):
@@ -20,10 +18,10 @@ def is_type(value, name):
 
 
 def validate(value, rule, where):
-    """Raises Failed where `value` is not as `rule` says."""
+    """Raises Failure where `value` is not as `rule` says."""
     def must(condition, why):
         if not condition:
-            raise Failed(f"{where}: {value!r} {why}")
+            raise Failure(f"{where}: {value!r} {why}")
     must(not set(rule) - KNOWN, f"has a rule that is not understood: {set(rule) - KNOWN}")
     names = rule.get("type", [])
     must(not names or any(is_type(value, name) for name in ([names] if isinstance(names, str) else names)),
@@ -50,6 +48,6 @@ def parse(line):
     value = json.loads(line)
     kind = value.get("type")
     if kind not in kinds:
-        raise Failed(f"the schema has no line of type {kind!r}")
+        raise Failure(f"the schema has no line of type {kind!r}")
     validate(value, kinds[kind], kind)
     return value

@@ -12,7 +12,8 @@ import subprocess
 import termios
 
 import schema
-from harness import Server, check, check_equal, read_all, wait_for
+from harness import Server, read_all, wait_for
+from lab import expect, expect_equal
 from test_program import HOSTILE_NAME, one_line
 
 
@@ -38,7 +39,7 @@ def start_program(t, *arguments, name="child.exe"):
 def find(t, name, *options):
     """The rows of ps with that file name."""
     run = ask(t, "ps", "--json", *options)
-    check_equal((run.status, run.err()), (0, ""), "status and errors of ps")
+    expect_equal((run.status, run.err()), (0, ""), "status and errors of ps")
     rows = [schema.parse(line) for line in run.out().splitlines()]
     rows = [row for row in rows if row["reason"] != "redirector itself"]
     return [row for row in rows if (row["path"] or "").replace("/", "\\").split("\\")[-1] == name]
@@ -74,18 +75,18 @@ def test_attach_by_pid_and_name(t):
         run = t.start("attach", "--pid", str(child["pid"]), "--name", "OTH*.exe", "--exclude", "third.exe",
                       "--exclude", "77", FAKE_DESTINATION4="%s %d" % server.destination)
         run.read_start()
-        check_equal(rules(t, run)[1:], ([child["pid"], other["pid"]],
+        expect_equal(rules(t, run)[1:], ([child["pid"], other["pid"]],
                                         ["include 0 OTH*.exe", "exclude 0 third.exe", "exclude 77 -"]), "roots, rules")
         with run.connect() as client:
-            check_equal(read_all(client), b"y", "what comes")
+            expect_equal(read_all(client), b"y", "what comes")
         programs[0].stdin.close()
         wait_for(lambda: not find(t, "child.exe"), "the end of the first")
-        check(run.process.poll() is None, "attach has ended with one of two")
+        expect(run.process.poll() is None, "attach has ended with one of two")
         programs[1].stdin.close()
-        check_equal(run.wait(), 0, "status")
+        expect_equal(run.wait(), 0, "status")
         lines = run.lines()
-        check("redirecting 2 processes and what they start" in lines[0], f"first line: {lines[0]}")
-        check("child.exe(" in lines[1] and "1 connection" in lines[2], f"lines: {lines}")
+        expect("redirecting 2 processes and what they start" in lines[0], f"first line: {lines[0]}")
+        expect("child.exe(" in lines[1] and "1 connection" in lines[2], f"lines: {lines}")
 
 
 def test_ctrl_c_ends_attach(t):
@@ -94,9 +95,9 @@ def test_ctrl_c_ends_attach(t):
     run.read_start()
     wait_for(lambda: run.err().endswith("\n"), "the first line")
     run.interrupt()
-    check_equal(run.wait(), 0, "status")
-    check(os.path.exists(run.stop_path), "the redirector was not freed")
-    check(program.poll() is None, "the program has ended, too")
+    expect_equal(run.wait(), 0, "status")
+    expect(os.path.exists(run.stop_path), "the redirector was not freed")
+    expect(program.poll() is None, "the program has ended, too")
 
 
 def test_a_launcher_may_end_before_its_child(t):
@@ -105,43 +106,48 @@ def test_a_launcher_may_end_before_its_child(t):
         run.read_start()
         wait_for(lambda: [row["pid"] for row in find(t, "child.exe")] not in ([], [run.pid]), "the launcher's end")
         wait_for(lambda: run.process.poll() is not None or "1 process of it still runs" in run.err(), "the hint")
-        check(run.process.poll() is None, f"redirector has ended with the launcher: {run.err()}")
+        expect(run.process.poll() is None, f"redirector has ended with the launcher: {run.err()}")
         with run.connect() as client:
-            check_equal(read_all(client), b"z", "what comes after the launcher's end")
+            expect_equal(read_all(client), b"z", "what comes after the launcher's end")
         run.end_input()
-        check_equal(run.wait(), 0, "status")
+        expect_equal(run.wait(), 0, "status")
 
 
 def test_ps_says_why(t):
     launcher = start_program(t, "pass", f'"{t.child("other.exe")}" wait')
     parent, child = find_one(t, "child.exe"), find_one(t, "other.exe")
-    check_equal((parent["redirected"], parent["reason"]), (False, None), "without options")
+    expect_equal((parent["redirected"], parent["reason"]), (False, None), "without options")
     options = ("--pid", str(parent["pid"]))
     reasons = [(find_one(t, name, *more)["redirected"], find_one(t, name, *more)["reason"]) for name, more in (
         ("child.exe", options), ("other.exe", options), ("other.exe", options + ("--exclude", "oth*")),
         ("other.exe", ("--name", "OTHER.exe")), ("child.exe", ("--name", "OTHER.exe")),
         ("other.exe", ("--exclude", "*", "--name", "*\\other.exe")))]
-    check_equal(reasons, [(True, f"--pid {parent['pid']}"), (True, f"started by {parent['pid']}"),
+    expect_equal(reasons, [(True, f"--pid {parent['pid']}"), (True, f"started by {parent['pid']}"),
                           (False, "--exclude oth*"), (True, "--name OTHER.exe"), (False, None),
                           (True, "--name *\\other.exe")], "reasons")
-    check_equal(child["parent"], parent["pid"], "parent")
+    expect_equal(child["parent"], parent["pid"], "parent")
     lines = ask(t, "ps", *options).out().splitlines()
-    check_equal(lines[0].split(), ["PID", "PROCESS", "REDIRECTED"], "heading")
+    expect_equal(lines[0].split(), ["PID", "PROCESS", "REDIRECTED"], "heading")
     at = next(i for i, line in enumerate(lines) if line.split()[:2] == [str(parent["pid"]), "child.exe"])
-    check(re.search(rf"^ *{child['pid']}    +other.exe +yes  started by {parent['pid']}$", lines[at + 1]),
-          f"the child is not below its parent: {lines[at:at + 2]}")
+    expect(re.search(rf"^ *{child['pid']}    +other.exe +yes  started by {parent['pid']}$", lines[at + 1]),
+           f"the child is not below its parent: {lines[at:at + 2]}")
     launcher.stdin.close()
 
 
-def test_hostile_names_in_ps(t):
+def start_hostile_program(t):
+    """One with a name that would do things to a terminal."""
     shutil.copy(t.child(), t.path(HOSTILE_NAME))
     program = subprocess.Popen([t.wine, t.path(HOSTILE_NAME), "wait"], stdin=subprocess.PIPE,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     t.programs.append(program)
     wait_for(lambda: "evil" in ask(t, "ps").out(), "the program")
+
+
+def test_hostile_names_in_ps(t):
+    start_hostile_program(t)
     for options in ([], ["--json"]):
         out = ask(t, "ps", *options).out()
-        check("\u009b" not in out and "\u202e" not in out, "a hostile character reached the terminal")
+        expect("\u009b" not in out and "\u202e" not in out, "a hostile character reached the terminal")
 
 
 # ---- incoming, and other people's proxies
@@ -152,30 +158,30 @@ def test_incoming(t):
         run = t.start("run", "--incoming", "--json", "--", t.child(), "wait", FAKE_INCOMING="1",
                       FAKE_DESTINATION4="%s %d" % server.destination)
         run.read_start()
-        check(run.incoming not in (0, run.port), f"incoming port: {run.incoming}")
+        expect(run.incoming not in (0, run.port), f"incoming port: {run.incoming}")
         with socket.create_connection(("198.51.100.1", run.incoming), 30) as client:
             own = client.getsockname()
-            check_equal(read_all(client), b"in", "what comes")
+            expect_equal(read_all(client), b"in", "what comes")
         connection = next(line for line in run.json() if line["type"] == "connection")
-        check_equal({key: connection[key] for key in ("direction", "peer", "peer_port", "destination", "port")},
-                    {"direction": "in", "peer": own[0], "peer_port": own[1], "destination": server.destination[0],
+        expect_equal({key: connection[key] for key in ("direction", "peer", "peer_port", "destination", "port")},
+                     {"direction": "in", "peer": own[0], "peer_port": own[1], "destination": server.destination[0],
                      "port": server.destination[1]}, "connection")
 
 
 def test_incoming_alone(t):
     run = t.start("run", "--incoming", "--no-outgoing", "--", t.child(), "wait")
     run.read_start()
-    check_equal(run.port, 0, "port for outgoing")
-    check(run.incoming, "there is no port for incoming")
+    expect_equal(run.port, 0, "port for outgoing")
+    expect(run.incoming, "there is no port for incoming")
     run.finish()
 
 
 def test_flags_and_fixed_port(t):
     with Server() as free:
         port = free.destination[1]
-    run = t.start("run", "--reflect", "--refuse", "--relay-port", str(port), "--", t.child(), "wait")
+    run = t.start("run", "--reflect", "--fail-closed", "--relay-port", str(port), "--", t.child(), "wait")
     run.read_start()
-    check_equal((run.port, rules(t, run)[0]), (port, 2 | 4), "port and flags")
+    expect_equal((run.port, rules(t, run)[0]), (port, 2 | 4), "port and flags")
     socket.create_connection(("198.51.100.1", port), 30).close()  # reflection needs all addresses
     run.finish()
 
@@ -202,15 +208,15 @@ def test_flows_and_stats(t):
         client = run.connect()
         upstream = server.accept()
         client.sendall(b"12345")
-        check_equal(upstream.recv(5), b"12345", "data")
+        expect_equal(upstream.recv(5), b"12345", "data")
         line, = [schema.parse(line) for line in ask(t, "flows", "--json").out().splitlines()]
-        check_equal((line["pid"], line["bytes_up"], line["port"]), (run.pid, 5, server.destination[1]), "connection")
+        expect_equal((line["pid"], line["bytes_up"], line["port"]), (run.pid, 5, server.destination[1]), "connection")
         heading, row = ask(t, "flows").out().splitlines()
-        check_equal(heading.split()[0], "process(pid)", "heading")
-        check("child.exe(%d)  %s:%d" % (run.pid, *server.destination) in re.sub("  +", "  ", row), f"row {row!r}")
+        expect_equal(heading.split()[0], "process(pid)", "heading")
+        expect("child.exe(%d)  %s:%d" % (run.pid, *server.destination) in re.sub("  +", "  ", row), f"row {row!r}")
         stats, = [schema.parse(line) for line in ask(t, "stats", "--json").out().splitlines()]
-        check_equal((stats["flows_live"], stats["watchdog_trips"]), (3, 23), "counters")
-        check(re.search(r"^watchdog_trips +23$", ask(t, "stats").out(), re.M), "a counter is missing")
+        expect_equal((stats["flows_live"], stats["watchdog_trips"]), (3, 23), "counters")
+        expect(re.search(r"^watchdog_trips +23$", ask(t, "stats").out(), re.M), "a counter is missing")
         client.close()
         upstream.close()
         run.finish()
@@ -222,8 +228,8 @@ def test_redirecting_that_ends_by_itself_is_told_once(t):
     open(t.path("failed"), "wb").close()
     wait_for(lambda: run.err().endswith("\n"), "the message")
     lines = run.finish()
-    check_equal((run.status, len(lines)), (6, 2), "status and number of lines")
-    check("has ended by itself" in lines[0] and "made no progress" in lines[0], f"message: {lines[0]}")
+    expect_equal((run.status, len(lines)), (6, 2), "status and number of lines")
+    expect("has ended by itself" in lines[0] and "made no progress" in lines[0], f"message: {lines[0]}")
 
 
 class Terminal:
@@ -249,11 +255,7 @@ class Terminal:
 
 def test_live_list(t):
     """On a terminal that is free; names in it are harmless, and Ctrl-C ends it."""
-    shutil.copy(t.child(), t.path(HOSTILE_NAME))
-    program = subprocess.Popen([t.wine, t.path(HOSTILE_NAME), "wait"], stdin=subprocess.PIPE,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    t.programs.append(program)
-    wait_for(lambda: "evil" in ask(t, "ps").out(), "the program")
+    start_hostile_program(t)
     port_file = t.path("live.start")
     with Server(4, lambda c: c.recv(1)) as server:
         terminal = Terminal(t, "attach", "--name", "evil*", FAKE_PORT_FILE="Z:" + port_file,
@@ -266,15 +268,15 @@ def test_live_list(t):
         wait_for(lambda: terminal.shows("1 ended"), "the end of the connection")
         os.write(terminal.ours, b"\x03")
         wait_for(lambda: terminal.shows() and terminal.process.poll() is not None, "the end")
-        check_equal(terminal.process.returncode, 0, "status")
-        check("\u009b31m" not in terminal.written.decode() and "\u202e" not in terminal.written.decode(),
-              "a hostile character reached the terminal")
+        expect_equal(terminal.process.returncode, 0, "status")
+        expect("\u009b31m" not in terminal.written.decode() and "\u202e" not in terminal.written.decode(),
+               "a hostile character reached the terminal")
 
 
 def test_live_needs_a_terminal(t):
     run = t.finish("run", "--live", "--", t.child(), "exit", "5")
-    check_equal((run.status, len(run.lines())), (5, 2), "status and lines")
-    check("--live needs a terminal" in run.lines()[0], f"lines: {run.lines()}")
+    expect_equal((run.status, len(run.lines())), (5, 2), "status and lines")
+    expect("--live needs a terminal" in run.lines()[0], f"lines: {run.lines()}")
 
 
 def test_nobody_to_ask(t):
@@ -328,7 +330,7 @@ def test_host_names(t):
                 client.shutdown(socket.SHUT_WR)
                 read_all(client)
         ended = sorted((line for line in run.json() if line["type"] == "connection"), key=lambda line: line["number"])
-        check_equal([line["host"] for line in ended], [name for _, name in cases], "names")
+        expect_equal([line["host"] for line in ended], [name for _, name in cases], "names")
 
 
 # ---- doctor
@@ -336,16 +338,16 @@ def test_host_names(t):
 def test_doctor_without_a_driver(t):
     """The fake library redirects nothing, so there is something wrong; each finding says what to do."""
     run = t.finish("doctor", "--json", FAKE_START_ERROR="10")
-    check_equal(run.status, 1, "status")
+    expect_equal(run.status, 1, "status")
     findings = {line["what"]: line for line in map(schema.parse, run.out().splitlines())}
-    check_equal(findings["administrator rights"]["state"], "ok", "rights")
+    expect_equal(findings["administrator rights"]["state"], "ok", "rights")
     for what in ("WinDivert.dll", "start"):
-        check_equal(findings[what]["state"], "wrong", what)
-        check(findings[what]["advice"], f"{what} has no advice")
-    check("WinDivert.dll was not found" in findings["start"]["detail"], f"start: {findings['start']}")
+        expect_equal(findings[what]["state"], "wrong", what)
+        expect(findings[what]["advice"], f"{what} has no advice")
+    expect("WinDivert.dll was not found" in findings["start"]["detail"], f"start: {findings['start']}")
     text = t.finish("doctor", FAKE_START_ERROR="10")
-    check(text.out().endswith("This machine cannot redirect yet: see the lines marked WRONG.\n"), text.out())
-    check("\x1b" not in text.out(), "a control character reached the terminal")
+    expect(text.out().endswith("This machine cannot redirect yet: see the lines marked WRONG.\n"), text.out())
+    expect("\x1b" not in text.out(), "a control character reached the terminal")
 
 
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]

@@ -4,20 +4,21 @@ import os
 import shutil
 import subprocess
 
-from harness import Server, check, check_equal, check_reset, processes, wait_for
+from harness import Server, expect_reset, processes, wait_for
+from lab import expect, expect_equal
 
 HOSTILE_NAME = "evil\u009b31m\u202egpj.exe"  # CSI, and a direction override; Windows forbids ESC itself in file names
 
 
 def one_line(run, status, *parts):
     """The run failed with this status and said exactly one line."""
-    check_equal(run.status, status, f"status of a program that said {run.err()!r}")
-    check_equal(run.out(), "", "standard output")
+    expect_equal(run.status, status, f"status of a program that said {run.err()!r}")
+    expect_equal(run.out(), "", "standard output")
     lines = run.lines()
-    check_equal(len(lines), 1, f"number of lines of {lines}")
-    check(lines[0].startswith("redirector: "), f"{lines[0]!r} does not say who speaks")
+    expect_equal(len(lines), 1, f"number of lines of {lines}")
+    expect(lines[0].startswith("redirector: "), f"{lines[0]!r} does not say who speaks")
     for part in parts:
-        check(part in lines[0], f"{part!r} is not in {lines[0]!r}")
+        expect(part in lines[0], f"{part!r} is not in {lines[0]!r}")
 
 
 def test_option_errors(t):
@@ -55,22 +56,22 @@ def test_option_errors(t):
 def test_help_and_version(t):
     for arguments in (["--help"], ["run", "--help"], ["run", "--json", "--help", "--", "x"]):
         run = t.finish(*arguments)
-        check_equal((run.status, run.err()), (0, ""), f"status and errors of {arguments}")
+        expect_equal((run.status, run.err()), (0, ""), f"status and errors of {arguments}")
         for part in ("redirector attach", "--json", "--windivert", "--log-level", "exit status", "Ctrl-C"):
-            check(part in run.out(), f"{part!r} is not in the help")
-        check(max(map(len, run.out().splitlines())) <= 120, "a line of the help is too long")
+            expect(part in run.out(), f"{part!r} is not in the help")
+        expect(max(map(len, run.out().splitlines())) <= 120, "a line of the help is too long")
     run = t.finish("--version")
-    check_equal((run.status, run.out(), run.err()), (0, "redirector 0.1.0\n", ""), "status, output, errors")
+    expect_equal((run.status, run.out(), run.err()), (0, "redirector 0.1.0\n", ""), "status, output, errors")
 
 
 def test_options_reach_the_library(t):
     run = t.relay("--windivert", "divert", "--log=my log.txt", "--log-level", "debug")
-    check_equal(run.windivert_dir.replace("\\", "/"), "Z:" + t.path("divert"), "WinDivert folder, made absolute")
-    check_equal((run.log_path, run.level), ("my log.txt", 5), "log file and level")
-    check_equal((run.agent, run.incoming), (0, 0), "agent and incoming port")
+    expect_equal(run.windivert_dir.replace("\\", "/"), "Z:" + t.path("divert"), "WinDivert folder, made absolute")
+    expect_equal((run.log_path, run.level), ("my log.txt", 5), "log file and level")
+    expect_equal((run.agent, run.incoming), (0, 0), "agent and incoming port")
     run.finish()
     run = t.relay()
-    check_equal((run.windivert_dir, run.log_path, run.level), ("-", "-", 0), "defaults")
+    expect_equal((run.windivert_dir, run.log_path, run.level), ("-", "-", 0), "defaults")
     run.finish()
 
 
@@ -96,17 +97,17 @@ def test_program_search(t):
     shutil.copy(t.child(), t.path("folder/there3.11.exe"))
     for name in ("here", "here.exe", "child", "folder\\there3.11.exe"):
         run = t.finish("run", "--", name, "exit", "7")
-        check_equal(run.status, 7, f"status of {name}: {run.err()}")
+        expect_equal(run.status, 7, f"status of {name}: {run.err()}")
     run = t.finish("run", "--", "there3.11", "exit", "7", WINEPATH="Z:" + t.path("folder"))
-    check_equal(run.status, 7, f"status of there3.11 in PATH: {run.err()}")
+    expect_equal(run.status, 7, f"status of there3.11 in PATH: {run.err()}")
 
 
 def test_exit_status(t):
     for status in (0, 1, 42, 255):
         run = t.finish("run", "--", t.child(), "exit", str(status))
-        check_equal(run.status, status, "status")
-        check_equal(run.lines(), ["redirector: 0 connections, 0 bytes up, 0 bytes down, 0 failed, 0 strangers"],
-                    "lines")
+        expect_equal(run.status, status, "status")
+        expect_equal(run.lines(), ["redirector: 0 connections, 0 bytes up, 0 bytes down, 0 failed, 0 unknown peers"],
+                     "lines")
 
 
 def test_arguments_arrive(t):
@@ -114,9 +115,9 @@ def test_arguments_arrive(t):
                  'a\\\\"b c\\\\', '""', "tab\there", "*", "*.exe", "%PATH%", "^&|<>", "'single'", "--json", "--", "-x",
                  "Zażółć gęślą", "日本語", "\U0001f600"]
     run = t.finish("run", "--", t.child(), "args", *arguments)
-    check_equal(run.status, 0, "status")
-    check_equal(run.out().split("\n")[:-1], arguments, "arguments")
-    check_equal(len(run.lines()), 1, "lines of redirector")
+    expect_equal(run.status, 0, "status")
+    expect_equal(run.out().split("\n")[:-1], arguments, "arguments")
+    expect_equal(len(run.lines()), 1, "lines of redirector")
 
 
 def test_the_command_line_is_not_touched(t):
@@ -132,13 +133,13 @@ def test_the_command_line_is_not_touched(t):
                 subprocess.run([t.wine, t.child(), "pass", "@Z:" + t.path("line")], stdin=subprocess.DEVNULL,
                                stdout=out, stderr=subprocess.DEVNULL, timeout=60, check=True, cwd=t.folder)
             with open(t.path("out"), encoding="utf-8", newline="") as out:
-                check_equal(out.read().rstrip("\r\n"), tail, "command line of the program")
+                expect_equal(out.read().rstrip("\r\n"), tail, "command line of the program")
 
 
 def test_redirector_cannot_start(t):
     run = t.finish("run", "--", t.child(), "args", "the program has run", FAKE_START_ERROR="9")
     one_line(run, 3, "run the program as Administrator\ufffd[31m")
-    check("\x1b" not in run.err(), "a control character reached the terminal")
+    expect("\x1b" not in run.err(), "a control character reached the terminal")
 
 
 def test_unicode_and_hostile_names(t):
@@ -151,12 +152,12 @@ def test_unicode_and_hostile_names(t):
                 client.sendall(b"x")
                 client.recv(1)
             line = run.finish()[0]
-            check(f"  {shown}({run.pid})  " in line, f"{shown!r} is not in {line!r}")
+            expect(f"  {shown}({run.pid})  " in line, f"{shown!r} is not in {line!r}")
 
 
 def test_no_socket_is_inherited(t):
     run = t.finish("run", "--", t.child(), "handles")
-    check_equal(run.out(), "0\n", "inherited sockets")
+    expect_equal(run.out(), "0\n", "inherited sockets")
 
 
 def program_runs():
@@ -172,15 +173,15 @@ def test_redirector_outlives_the_program_while_connections_live(t):
         wait_for(lambda: not program_runs(), "the program's end")
         try:
             run.process.wait(1)
-            check(False, f"redirector has ended with its program: {run.lines()}")
+            expect(False, f"redirector has ended with its program: {run.lines()}")
         except subprocess.TimeoutExpired:
             pass
         client.sendall(b"after the end")
-        check_equal(upstream.recv(100), b"after the end", "data after the program's end")
+        expect_equal(upstream.recv(100), b"after the end", "data after the program's end")
         client.close()
         upstream.close()
-        check_equal(run.wait(), 5, "status")
-        check(os.path.exists(run.stop_path), "the redirector was not freed")
+        expect_equal(run.wait(), 5, "status")
+        expect(os.path.exists(run.stop_path), "the redirector was not freed")
 
 
 def test_ctrl_c_leaves_the_program_its_own(t):
@@ -191,9 +192,9 @@ def test_ctrl_c_leaves_the_program_its_own(t):
         run.interrupt()
         wait_for(lambda: "Ctrl-C twice" in run.err(), "the hint")
         run.end_input()
-        check_equal(run.wait(), 6, "status")
+        expect_equal(run.wait(), 6, "status")
         lines = run.lines()
-        check(lines[1].endswith("  stopped"), f"the open connection was not stopped: {lines}")
+        expect(lines[1].endswith("  stopped"), f"the open connection was not stopped: {lines}")
         client.close()
 
 
@@ -202,14 +203,14 @@ def test_ctrl_c_ends_the_wait_for_connections(t):
         run = t.relay(destination4=server.destination, status=8)
         client = run.connect()
         upstream = server.accept()
-        check(program_runs(), "the program is not among the processes")
+        expect(program_runs(), "the program is not among the processes")
         run.end_input()
         wait_for(lambda: not program_runs(), "the program's end")
         run.interrupt()
-        check_equal(run.wait(), 8, "status")
-        check(run.lines()[0].endswith("  stopped"), f"the open connection was not stopped: {run.lines()}")
-        check_reset(client, "connection of the program")
-        check_reset(upstream, "connection to the destination")
+        expect_equal(run.wait(), 8, "status")
+        expect(run.lines()[0].endswith("  stopped"), f"the open connection was not stopped: {run.lines()}")
+        expect_reset(client, "connection of the program")
+        expect_reset(upstream, "connection to the destination")
 
 
 def test_ctrl_c_twice_ends_redirector(t):
@@ -220,8 +221,8 @@ def test_ctrl_c_twice_ends_redirector(t):
         run.interrupt()
         wait_for(lambda: "Ctrl-C twice" in run.err(), "the hint")
         run.interrupt()
-        check_equal(run.wait(), 0xC000013A & 0xFF, "status")
-        check(os.path.exists(run.stop_path), "the redirector was not freed")
+        expect_equal(run.wait(), 0xC000013A & 0xFF, "status")
+        expect(os.path.exists(run.stop_path), "the redirector was not freed")
         client.close()
 
 

@@ -12,8 +12,8 @@ import subprocess
 import threading
 import time
 
-from harness import (Failed, Server, check, check_equal, check_reset, processes, read_all, read_exactly, reset,
-                     wait_for)
+from harness import Server, expect_reset, processes, read_all, read_exactly, reset, wait_for
+from lab import Failure, expect, expect_equal
 from test_program import HOSTILE_NAME
 
 LINE = re.compile(r"^\d\d:\d\d:\d\d\.\d\d\d  (\S.*)\((\d+)\) +(\S+) +up (\d+)  down (\d+)  \d+\.\d\d\d s  (.+)$")
@@ -21,7 +21,7 @@ LINE = re.compile(r"^\d\d:\d\d:\d\d\.\d\d\d  (\S.*)\((\d+)\) +(\S+) +up (\d+)  d
 
 def parse(line):
     match = LINE.match(line)
-    check(match, f"not the line of a connection: {line!r}")
+    expect(match, f"not the line of a connection: {line!r}")
     process, pid, destination, up, down, outcome = match.groups()
     return process, int(pid), destination, int(up), int(down), outcome
 
@@ -52,16 +52,16 @@ def check_bytes_both_ways(t, family):
         with run.connect(family) as client:
             sender = threading.Thread(target=lambda: (client.sendall(up), client.shutdown(socket.SHUT_WR)))
             sender.start()
-            check_equal(hashlib.sha256(read_all(client)).digest(), hashlib.sha256(down).digest(),
-                        "hash of what came down")
+            expect_equal(hashlib.sha256(read_all(client)).digest(), hashlib.sha256(down).digest(),
+                         "hash of what came down")
             sender.join()
         lines = run.finish()
-        check_equal(received, [hashlib.sha256(up).digest()], "hash of what went up")
+        expect_equal(received, [hashlib.sha256(up).digest()], "hash of what went up")
         address, port = server.destination
         destination = f"{address}:{port}" if family == 4 else f"[{address}]:{port}"
-        check_equal(parse(lines[0]), ("child.exe", run.pid, destination, size, size + 1, "closed"), "line")
-        check_equal(lines[1:], [f"redirector: 1 connection, {size} bytes up, {size + 1} bytes down, 0 failed, "
-                                "0 strangers"], "summary")
+        expect_equal(parse(lines[0]), ("child.exe", run.pid, destination, size, size + 1, "closed"), "line")
+        expect_equal(lines[1:], [f"redirector: 1 connection, {size} bytes up, {size + 1} bytes down, 0 failed, "
+                                "0 unknown peers"], "summary")
 
 
 def test_bytes_both_ways_ipv4(t):
@@ -92,14 +92,14 @@ def test_200_connections_at_once(t):
             thread.start()
         for thread in threads:
             thread.join()
-        check_equal(len(wrong), 0, "connections with wrong bytes")
+        expect_equal(len(wrong), 0, "connections with wrong bytes")
         for client in clients:
             client.close()
         lines = run.finish()
-        check_equal(outcomes(lines), ["closed"] * count, "outcomes")
+        expect_equal(outcomes(lines), ["closed"] * count, "outcomes")
         total = count * size
-        check_equal(lines[-1], f"redirector: {count} connections, {total} bytes up, {total} bytes down, 0 failed, "
-                               "0 strangers", "summary")
+        expect_equal(lines[-1], f"redirector: {count} connections, {total} bytes up, {total} bytes down, 0 failed, "
+                               "0 unknown peers", "summary")
 
 
 def test_nothing_leaks(t):
@@ -112,12 +112,12 @@ def test_nothing_leaks(t):
     def connect_often(count):
         for i in range(count):
             if i % 3 == 0:
-                run.check_refusal("refused upstream", 6)
+                run.expect_refusal("refused upstream", 6)
                 continue
             client = run.connect()
             with server.accept() as upstream:
                 client.sendall(b"x")
-                check_equal(upstream.recv(1), b"x", "data")
+                expect_equal(upstream.recv(1), b"x", "data")
                 (reset if i % 3 == 1 else socket.socket.close)(client)
         nonlocal ended
         ended += count
@@ -131,39 +131,34 @@ def test_nothing_leaks(t):
         memory, files = sizes()
         connect_often(900)
         memory_after, files_after = sizes()
-        check(memory_after < memory + 2048, f"memory has grown from {memory} to {memory_after} KB")
-        check(files_after < files + 200, f"open files have grown from {files} to {files_after}")
-        check("1200 connections" in run.finish()[-1], "summary")
+        expect(memory_after < memory + 2048, f"memory has grown from {memory} to {memory_after} KB")
+        expect(files_after < files + 200, f"open files have grown from {files} to {files_after}")
+        expect("1200 connections" in run.finish()[-1], "summary")
+
+
+def half_close(t, by_the_program):
+    """One end has said all; the other goes on."""
+    with Server() as server:
+        run = t.relay(destination4=server.destination)
+        with run.connect() as client, server.accept() as upstream:
+            first, second = (client, upstream) if by_the_program else (upstream, client)
+            first.sendall(b"question")
+            first.shutdown(socket.SHUT_WR)
+            expect_equal(read_all(second), b"question", "what the second end got")
+            for part in (b"an", b"swer"):
+                second.sendall(part)
+                expect_equal(read_exactly(first, len(part)), part, "what the first end got after the half-close")
+            second.shutdown(socket.SHUT_WR)
+            expect_equal(read_all(first), b"", "end of data")
+        expect_equal(outcomes(run.finish()), ["closed"], "outcomes")
 
 
 def test_half_close_by_the_program(t):
-    with Server() as server:
-        run = t.relay(destination4=server.destination)
-        with run.connect() as client, server.accept() as upstream:
-            client.sendall(b"question")
-            client.shutdown(socket.SHUT_WR)
-            check_equal(read_all(upstream), b"question", "what went up")
-            for part in (b"an", b"swer"):
-                upstream.sendall(part)
-                check_equal(read_exactly(client, len(part)), part, "what came down after the half-close")
-            upstream.shutdown(socket.SHUT_WR)
-            check_equal(read_all(client), b"", "end of data")
-        check_equal(outcomes(run.finish()), ["closed"], "outcomes")
+    half_close(t, True)
 
 
 def test_half_close_by_the_destination(t):
-    with Server() as server:
-        run = t.relay(destination4=server.destination)
-        with run.connect() as client, server.accept() as upstream:
-            upstream.sendall(b"greeting")
-            upstream.shutdown(socket.SHUT_WR)
-            check_equal(read_all(client), b"greeting", "what came down")
-            for part in (b"fare", b"well"):
-                client.sendall(part)
-                check_equal(read_exactly(upstream, len(part)), part, "what went up after the half-close")
-            client.shutdown(socket.SHUT_WR)
-            check_equal(read_all(upstream), b"", "end of data")
-        check_equal(outcomes(run.finish()), ["closed"], "outcomes")
+    half_close(t, False)
 
 
 def test_back_pressure(t):
@@ -177,13 +172,13 @@ def test_back_pressure(t):
             block, sent = os.urandom(65536), 0
             while select.select([], [client], [], 1.0)[1]:
                 sent += client.send(block[sent % 65536:])
-                check(sent < 64 << 20, "64 MB went into a connection that nobody reads")
+                expect(sent < 64 << 20, "64 MB went into a connection that nobody reads")
             client.settimeout(30)
             client.shutdown(socket.SHUT_WR)
             received = read_all(upstream)
-            check_equal(len(received), sent, "bytes that arrived")
-            check(received == (block * (sent // 65536 + 1))[:sent], "other bytes arrived than were sent")
-        check_equal(outcomes(run.finish()), ["closed"], "outcomes")
+            expect_equal(len(received), sent, "bytes that arrived")
+            expect(received == (block * (sent // 65536 + 1))[:sent], "other bytes arrived than were sent")
+        expect_equal(outcomes(run.finish()), ["closed"], "outcomes")
 
 
 def unused_destination():
@@ -195,18 +190,18 @@ def test_refused(t):
     destination = unused_destination()
     run = t.relay(destination4=destination)
     for _ in range(2):
-        run.check_refusal("refused upstream")
+        run.expect_refusal("refused upstream")
     lines = run.finish()
-    check_equal(parse(lines[0])[2:], ("%s:%d" % destination, 0, 0, "refused"), "line")
-    check("2 connections" in lines[-1] and "2 failed" in lines[-1], f"summary: {lines[-1]}")
+    expect_equal(parse(lines[0])[2:], ("%s:%d" % destination, 0, 0, "refused"), "line")
+    expect("2 connections" in lines[-1] and "2 failed" in lines[-1], f"summary: {lines[-1]}")
 
 
 def test_unreachable(t):
     run = t.relay(destination4=("203.0.113.1", 80))  # the namespace has no route there
-    run.check_refusal("unreachable destination")
+    run.expect_refusal("unreachable destination")
     lines = run.finish()
-    check(outcomes(lines)[0].startswith("unreachable (error 10051)"), f"lines: {lines}")
-    check("1 failed" in lines[-1], f"summary: {lines[-1]}")
+    expect(outcomes(lines)[0].startswith("unreachable (error 10051)"), f"lines: {lines}")
+    expect("1 failed" in lines[-1], f"summary: {lines[-1]}")
 
 
 def connecting_to(destination):
@@ -222,7 +217,7 @@ def test_program_gives_up_while_connecting(t):
     wait_for(lambda: connecting_to("026433C6:0050"), "the relay's attempt to connect")
     reset(client)
     wait_for(lambda: run.err(), "the line of the connection")
-    check_equal(parse(run.lines()[0])[3:], (0, 0, "reset by program"), "line")
+    expect_equal(parse(run.lines()[0])[3:], (0, 0, "reset by program"), "line")
     run.finish()
 
 
@@ -236,15 +231,15 @@ def test_data_before_the_destination_answers(t):
             client.shutdown(socket.SHUT_WR)
             subprocess.run(["ip", "address", "add", "198.51.100.3/32", "dev", "lo"], check=True)
             with server.accept() as upstream:
-                check_equal(read_all(upstream), b"early" * 10_000, "what arrived")
-            check_equal(read_all(client), b"", "end of data")
-        check_equal(outcomes(run.finish()), ["closed"], "outcomes")
+                expect_equal(read_all(upstream), b"early" * 10_000, "what arrived")
+            expect_equal(read_all(client), b"", "end of data")
+        expect_equal(outcomes(run.finish()), ["closed"], "outcomes")
 
 
 def check_idle(sender, receiver):
     """What has come from `sender` is passed on. Once the relay has also served the other way, it waits to receive."""
     receiver.sendall(b"!")
-    check_equal(read_exactly(sender, 1), b"!", "data the other way")
+    expect_equal(read_exactly(sender, 1), b"!", "data the other way")
 
 
 def check_reset_by_the_program(t, idle):
@@ -253,14 +248,14 @@ def check_reset_by_the_program(t, idle):
         client = run.connect()
         with server.accept() as upstream:
             client.sendall(b"abc")
-            check_equal(read_exactly(upstream, 3), b"abc", "data before the reset")
+            expect_equal(read_exactly(upstream, 3), b"abc", "data before the reset")
             if idle:
                 check_idle(client, upstream)
             reset(client)
-            check_reset(upstream, "reset by the program")
+            expect_reset(upstream, "reset by the program")
         lines = run.finish()
-        check_equal(parse(lines[0])[3:], (3, 1 if idle else 0, "reset by program"), "line")
-        check("0 failed" in lines[-1], f"summary: {lines[-1]}")
+        expect_equal(parse(lines[0])[3:], (3, 1 if idle else 0, "reset by program"), "line")
+        expect("0 failed" in lines[-1], f"summary: {lines[-1]}")
 
 
 def check_reset_by_the_destination(t, idle):
@@ -269,12 +264,12 @@ def check_reset_by_the_destination(t, idle):
         with run.connect() as client:
             upstream = server.accept()
             upstream.sendall(b"abcd")
-            check_equal(read_exactly(client, 4), b"abcd", "data before the reset")
+            expect_equal(read_exactly(client, 4), b"abcd", "data before the reset")
             if idle:
                 check_idle(upstream, client)
             reset(upstream)
-            check_reset(client, "reset by the destination")
-        check_equal(parse(run.finish()[0])[3:], (1 if idle else 0, 4, "reset by destination"), "line")
+            expect_reset(client, "reset by the destination")
+        expect_equal(parse(run.finish()[0])[3:], (1 if idle else 0, 4, "reset by destination"), "line")
 
 
 def test_reset_by_the_program(t):
@@ -304,19 +299,19 @@ def test_reset_while_sending(t):
                     client.sendall(bytes(65536))
             except (ConnectionResetError, BrokenPipeError):
                 pass
-        check_equal(outcomes(run.finish()), ["reset by destination"], "outcomes")
+        expect_equal(outcomes(run.finish()), ["reset by destination"], "outcomes")
 
 
 def test_strangers(t):
     with Server() as server:
         run = t.relay(destination4=server.destination)  # no destination for IPv6: there all are strangers
         for _ in range(3):
-            run.check_refusal("stranger", 6)
+            run.expect_refusal("stranger", 6)
         with run.connect() as client, server.accept():
             client.sendall(b"x")
         lines = run.finish()
-        check_equal(len(lines), 2, f"number of lines of {lines}")
-        check("1 connection," in lines[1] and lines[1].endswith("0 failed, 3 strangers"), f"summary: {lines[1]}")
+        expect_equal(len(lines), 2, f"number of lines of {lines}")
+        expect("1 connection," in lines[1] and lines[1].endswith("0 failed, 3 unknown peers"), f"summary: {lines[1]}")
 
 
 def test_only_loopback_is_served(t):
@@ -327,7 +322,7 @@ def test_only_loopback_is_served(t):
         except ConnectionRefusedError:
             run.finish()
             return
-        raise Failed("the relay answers on an address that is not loopback")
+        raise Failure("the relay answers on an address that is not loopback")
 
 
 def test_json(t):
@@ -338,35 +333,35 @@ def test_json(t):
             with run.connect(family) as client:
                 client.sendall(bytes(size))
                 client.shutdown(socket.SHUT_WR)
-                check_equal(len(read_all(client)), size, "bytes that came back")
+                expect_equal(len(read_all(client)), size, "bytes that came back")
             wait_for(lambda: len(run.lines()) == family - 2, "the lines of the connection")
         server4.close()
         lines = run.json()
-        check_equal([line["number"] for line in lines if line["type"] == "open"], [1, 2], "numbers of those that open")
+        expect_equal([line["number"] for line in lines if line["type"] == "open"], [1, 2], "numbers of those that open")
         lines = [line for line in lines if line["type"] != "open"]
         for line, destination, size in zip(lines, (server4.destination, server6.destination), (100, 200)):
             stamp = time.strptime(line.pop("time")[:19], "%Y-%m-%dT%H:%M:%S")
-            check(before - 2 <= calendar.timegm(stamp) <= time.time() + 1, f"time of {line}")
-            check(0 < line.pop("duration_ms") < 30_000, f"duration of {line}")
+            expect(before - 2 <= calendar.timegm(stamp) <= time.time() + 1, f"time of {line}")
+            expect(0 < line.pop("duration_ms") < 30_000, f"duration of {line}")
             number = 1 if size == 100 else 2
-            check_equal(line, {"type": "connection", "number": number, "process": "child.exe", "pid": run.pid,
+            expect_equal(line, {"type": "connection", "number": number, "process": "child.exe", "pid": run.pid,
                                "direction": "out", "destination": destination[0], "port": destination[1], "host": None,
                                "upstream": None, "bytes_up": size, "bytes_down": size, "outcome": "closed"},
                         "connection")
-        check_equal(lines[2:], [{"type": "summary", "connections": 2, "bytes_up": 300, "bytes_down": 300, "failed": 0,
-                                 "strangers": 0, "lines_lost": 0}], "summary")
+        expect_equal(lines[2:], [{"type": "summary", "connections": 2, "bytes_up": 300, "bytes_down": 300, "failed": 0,
+                                 "unknown_peers": 0, "lines_dropped": 0}], "summary")
 
 
 def test_json_failure_and_hostile_name(t):
     shutil.copy(t.child(), t.path(HOSTILE_NAME))
     run = t.relay("--json", destination4=("203.0.113.1", 80), program=t.path(HOSTILE_NAME))
-    run.check_refusal("unreachable destination")
+    run.expect_refusal("unreachable destination")
     _, line, summary = run.finish()
-    check("\u009b" not in line and "\u202e" not in line, f"a hostile character is raw in {line!r}")
+    expect("\u009b" not in line and "\u202e" not in line, f"a hostile character is raw in {line!r}")
     connection = json.loads(line)
-    check_equal((connection["process"], connection["outcome"], connection["os_error"]),
-                (HOSTILE_NAME, "unreachable", 10051), "process, outcome, error")
-    check_equal(json.loads(summary)["failed"], 1, "failed")
+    expect_equal((connection["process"], connection["outcome"], connection["os_error"]),
+                 (HOSTILE_NAME, "unreachable", 10051), "process, outcome, error")
+    expect_equal(json.loads(summary)["failed"], 1, "failed")
 
 
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]

@@ -5,7 +5,8 @@ import socket
 import struct
 
 import schema
-from harness import Server, check, check_equal, check_reset, read_all, read_exactly, wait_for
+from harness import Server, expect_reset, read_all, read_exactly, wait_for
+from lab import expect, expect_equal
 from test_program import one_line
 from test_relay import parse
 
@@ -56,7 +57,7 @@ def socks_login(user, password, slowly=False):
 
 def socks_open(proxy, connection):
     _, count = read_exactly(connection, 2)
-    check_equal(read_exactly(connection, count), b"\0", "ways to log in that are offered")
+    expect_equal(read_exactly(connection, count), b"\0", "ways to log in that are offered")
     connection.sendall(b"\5\0")
     return socks_request(proxy, connection, lambda c, data: c.sendall(data))
 
@@ -66,7 +67,7 @@ def socks_request(proxy, connection, send):
     if not head:  # the try before the program goes no further
         return None
     _, _, kind = read_exactly(connection, 3)
-    check_equal(head, b"\5", "version of the request")
+    expect_equal(head, b"\5", "version of the request")
     family, size = {1: (socket.AF_INET, 4), 4: (socket.AF_INET6, 16)}[kind]
     address = socket.inet_ntop(family, read_exactly(connection, size))
     port, = struct.unpack("!H", read_exactly(connection, 2))
@@ -85,11 +86,11 @@ def http(status="200 Connection established", login=None, answer=None):
             request += part
         first, *headers = request.decode().split("\r\n")
         method, target, version = first.split(" ")
-        check_equal((method, version), ("CONNECT", "HTTP/1.1"), "request")
-        check(f"Host: {target}" in headers, "it has no Host")
+        expect_equal((method, version), ("CONNECT", "HTTP/1.1"), "request")
+        expect(f"Host: {target}" in headers, "it has no Host")
         if login:
-            check_equal([h for h in headers if h.startswith("Proxy-Authorization")],
-                        ["Proxy-Authorization: Basic " + base64.b64encode(login.encode()).decode()], "login")
+            expect_equal([h for h in headers if h.startswith("Proxy-Authorization")],
+                         ["Proxy-Authorization: Basic " + base64.b64encode(login.encode()).decode()], "login")
         host, port = target.rsplit(":", 1)
         proxy.asked.append((host.strip("[]"), int(port)))
         if answer:
@@ -106,12 +107,12 @@ def check_way(t, talk, url, family=4, via_family=4):
         option = url.replace("PROXY", proxy.authority)
         run = t.relay("--upstream", option, **{f"destination{family}": server.destination})
         with run.connect(family) as client:
-            check_equal(read_all(client), b"greeting", "what comes from the destination")
+            expect_equal(read_all(client), b"greeting", "what comes from the destination")
         line = run.finish()[0]
-        check_equal(proxy.asked, [server.destination], "where the proxy was asked to go")
-        check_equal(parse(line)[3:5], (0, 8), "bytes, without those of the talk")
-        check(line.endswith(f"  via {option.split('://')[0]}://{proxy.authority}"), f"the way is not in {line!r}")
-        check(":s3" not in run.err(), "the password was shown")
+        expect_equal(proxy.asked, [server.destination], "where the proxy was asked to go")
+        expect_equal(parse(line)[3:5], (0, 8), "bytes, without those of the talk")
+        expect(line.endswith(f"  via {option.split('://')[0]}://{proxy.authority}"), f"the way is not in {line!r}")
+        expect(":s3" not in run.err(), "the password was shown")
 
 
 def test_socks_without_login(t):
@@ -151,24 +152,24 @@ def test_what_comes_with_the_proxys_last_word(t):
         with Server() as server, Proxy(talk) as proxy:
             run = t.relay("--upstream", f"{scheme}://{proxy.authority}", destination4=server.destination)
             with run.connect() as client:
-                check_equal(read_all(client), b"early", f"what comes by {scheme}")
-            check_equal(parse(run.finish()[0])[3:5], (0, 5), "bytes")
+                expect_equal(read_all(client), b"early", f"what comes by {scheme}")
+            expect_equal(parse(run.finish()[0])[3:5], (0, 5), "bytes")
 
 
 def test_password_from_the_environment(t):
     with Server(4, lambda c: c.sendall(b"x")) as server, Proxy(socks_login("user", "hidden")) as proxy:
         run = t.finish("run", "--upstream", f"socks5://user@{proxy.authority}", "--", t.child(), "exit", "4",
                        REDIRECTOR_UPSTREAM_PASSWORD="hidden", FAKE_DESTINATION4="%s %d" % server.destination)
-        check_equal((run.status, len(run.lines())), (4, 1), "status and lines")
+        expect_equal((run.status, len(run.lines())), (4, 1), "status and lines")
 
 
 def check_outcome(t, talk, url, outcome):
     with Server() as server, Proxy(talk) as proxy:
         run = t.relay("--upstream", url.replace("PROXY", proxy.authority), destination4=server.destination)
-        run.check_refusal("connection that the proxy does not make")
+        run.expect_refusal("connection that the proxy does not make")
         lines = run.finish()
-        check(f"  {outcome}  via " in lines[0], f"{outcome!r} is not in {lines[0]!r}")
-        check("1 failed" in lines[1], f"summary: {lines[1]}")
+        expect(f"  {outcome}  via " in lines[0], f"{outcome!r} is not in {lines[0]!r}")
+        expect("1 failed" in lines[1], f"summary: {lines[1]}")
 
 
 def test_http_refusals(t):
@@ -212,7 +213,7 @@ def test_the_try_before_the_program(t):
     one_line(start(f"socks5://{authority}"), 3, "cannot be reached: connection refused")
     run = t.finish("run", "--json", "--upstream", f"socks5://{authority}", "--", t.child())
     line, = map(schema.parse, run.lines())
-    check("connection refused" in line["text"], f"message: {line}")
+    expect("connection refused" in line["text"], f"message: {line}")
     one_line(start("http://no-such-host.invalid:1"), 3, "'no-such-host.invalid' was not found")
 
 
@@ -223,7 +224,7 @@ def test_urls(t):
                       ("=socks5://x", "pattern"), ("socks5://u:" + "p" * 256 + "@x", "password")):
         run = t.finish("run", "--upstream", url, "--", t.child())
         one_line(run, 2, "--upstream", part)
-        check("ppp" not in run.err(), "the password was shown")
+        expect("ppp" not in run.err(), "the password was shown")
 
 
 def test_rules(t):
@@ -242,10 +243,10 @@ def test_rules(t):
             words = [word for option in options for word in ("--upstream", option)]
             run = t.relay(*words, destination4=server.destination)
             with run.connect() as client:
-                check_equal(read_all(client), b"x", f"what comes with {options}")
+                expect_equal(read_all(client), b"x", f"what comes with {options}")
             run.finish()
             wanted = [server.destination] if asked else []
-            check_equal((proxy.asked, other.asked), (wanted, []), f"what the proxies were asked with {options}")
+            expect_equal((proxy.asked, other.asked), (wanted, []), f"what the proxies were asked with {options}")
 
 
 def test_the_proxy_goes_away(t):
@@ -256,17 +257,17 @@ def test_the_proxy_goes_away(t):
         proxy.socket.shutdown(socket.SHUT_RDWR)
         proxy.close()
         for _ in range(2):
-            run.check_refusal("connection without proxy")
+            run.expect_refusal("connection without proxy")
         wait_for(lambda: len(run.lines()) == 2, "the lines")
         lines = run.finish()
-        check(all("  upstream not reached" in line for line in lines[:2]), f"lines: {lines}")
+        expect(all("  upstream not reached" in line for line in lines[:2]), f"lines: {lines}")
 
 
 def test_the_program_gives_up_while_the_proxy_thinks(t):
     def talk(_, connection):
         thinking.append(connection.recv(4096))
         if thinking[-1]:  # not the try before the program
-            check_reset(connection, "connection to the proxy")
+            expect_reset(connection, "connection to the proxy")
     thinking = []
     with Server() as server, Proxy(talk) as proxy:
         run = t.relay("--upstream", f"http://{proxy.authority}", destination4=server.destination)
@@ -275,7 +276,7 @@ def test_the_program_gives_up_while_the_proxy_thinks(t):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
         wait_for(run.err, "the line")
-        check("  reset by program" in run.finish()[0], f"lines: {run.lines()}")
+        expect("  reset by program" in run.finish()[0], f"lines: {run.lines()}")
 
 
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]

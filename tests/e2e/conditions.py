@@ -6,12 +6,12 @@ import os
 import subprocess
 import time
 
-from actors import Actor, expect, expect_equal, host_of, port_of, wait_until
 from harness import LINGER_S
-from lab import HERE, PYTHON, lab_command
+from lab import PYTHON, Actor, expect, expect_equal, host_of, on_host, port_of, wait_until
+from lab.stage import NATIVE
 
 REFUSED = (10061, 111)  # what connect() says on Windows and on Linux
-REFUSE = 4
+FAIL_CLOSED = 4
 NOT_FOUND = 8
 SECOND_SERVER = {4: "10.77.0.12", 6: "fd77::12"}
 
@@ -21,38 +21,25 @@ def events(t, *commands):
     """Faults of socket events, as in lab/README.md: "delay 100", "lose all connect", …"""
     try:
         for command in commands:
-            answer = t.lab.ask("events", command)
-            expect("error" not in answer, f"the lab does not understand events {command}", answer)
+            t.lab.order("events", command)
         yield
     finally:
-        t.lab.ask("events", "reset")
+        t.lab.ctl("events", "reset")
 
 
 @contextlib.contextmanager
 def setting(t, name, during, afterwards):
     """A setting of the lab's daemon."""
-    answer = t.lab.ask(name, during)
-    expect("error" not in answer, f"the lab does not understand {name} {during}", answer)
+    t.lab.order(name, during)
     try:
         yield
     finally:
-        t.lab.ask(name, afterwards)
+        t.lab.ctl(name, afterwards)
 
 
 def owners_unknown(t):
     """The TCP table lists sockets, but says of none whose it is."""
     return setting(t, "owners", "off", "on")
-
-
-@contextlib.contextmanager
-def wire(*words):
-    """Conditions between the hosts, as in lab/README.md: wire("loss", "100"). They add up."""
-    try:
-        answer = lab_command("net", *words)
-        expect_equal(answer.returncode, 0, f"net {words} ({answer.stdout}{answer.stderr})")
-        yield
-    finally:
-        lab_command("net", "clear")
 
 
 @contextlib.contextmanager
@@ -62,8 +49,7 @@ def outsider(t):
     actor = Actor(t.world.name("outsider"), t.lab.folder, None)
     net = f"--net=/run/netns/{os.environ['LAB']}-client"
     with open(actor.std, "wb") as std:
-        process = subprocess.Popen(["nsenter", net, "--", PYTHON, os.path.join(HERE, "native.py"), actor.commands,
-                                    actor.answers_path], stdin=subprocess.DEVNULL, stdout=std, stderr=std)
+        process = subprocess.Popen(["nsenter", net, "--", PYTHON, NATIVE, actor.commands, actor.answers_path], stdin=subprocess.DEVNULL, stdout=std, stderr=std)
     actor.alive = lambda: process.poll() is None
     t.lab.actors.append(actor)
     try:
@@ -78,12 +64,11 @@ def second_server_address(t):
     """Another address of the server host."""
     host = SECOND_SERVER[t.family]
     where = [f"{host}/{24 if t.family == 4 else 64}", "dev", "lan"]
-    added = lab_command("run", "server", "--", "ip", "addr", "add", *where, *(["nodad"] if t.family == 6 else []))
-    expect_equal(added.returncode, 0, f"ip addr add {where} ({added.stderr})")
+    on_host("server", "ip", "addr", "add", *where, *(["nodad"] if t.family == 6 else []))
     try:
         yield host
     finally:
-        lab_command("run", "server", "--", "ip", "addr", "del", *where)
+        on_host("server", "ip", "addr", "del", *where)
 
 
 @contextlib.contextmanager
@@ -160,3 +145,14 @@ def expect_arrival(session, connection, server, owner):
     expect(record["onward"] in visitors, f"the program was visited by {visitors}, not by the proxy", record)
     expect(connection.local not in visitors, "the program saw the peer itself", connection.local)
     return record
+
+
+def expect_reset_by_stop(session, connections):
+    """Stop resets connections at both ends, although neither says anything."""
+    endings = [connection.begin("receive_end") for connection in connections]
+    session.stop()
+    for ending in endings:
+        expect_equal(ending.result(5)["end"], "reset", "what the connection's end got")
+    wait_until(lambda: all(r["end"] for r in session.proxied()), "the proxy's ends over after stop", 5)
+    expect_equal([r["end"] for r in session.proxied()], ["reset by client"] * len(connections),
+                 "how the proxy's ends ended")

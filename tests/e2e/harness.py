@@ -15,17 +15,18 @@ import shutil
 import traceback
 from dataclasses import dataclass
 
-from actors import Failure, expect, expect_equal, port_of, wait_until
-from lab import ANY, CLIENT, LOOPBACK, ROOT, SERVER, Lab
+from lab import ANY, CLIENT, LOOPBACK, ROOT, SERVER, Failure, Lab, expect, expect_equal, port_of, wait_until
+
 
 OK = 0
 REFLECT = 2
-LEAVE_FLOWS = 1
 LINGER_S = 13  # a flow's longest linger time, and a little
 STOP_MS = 1000  # S2
 AGAIN = 2  # times that a scenario which failed has to pass
 SHARED = {"shared": {}, "incoming": {"incoming": True}}  # redirectors that scenarios share, and their settings
 SCENARIOS = []
+PRESET = os.environ.get("E2E_PRESET", "mingw-release")
+PROGRAMS = os.path.join(ROOT, "build", "e2e", PRESET)
 FAILED = os.path.join(ROOT, "build", "e2e", "failed")
 
 
@@ -74,7 +75,7 @@ class Session:
         for host in config.pop("incoming_hosts", ANY.values() if incoming is True else ()):
             agent.call("proxy", at=f"{host}/{self.incoming_port}", mode=mode)
         arguments = {"client": root.pid, "proxy": self.proxy_port, "incoming": self.incoming_port, **config}
-        self.before = world.lab.ask("counters")
+        self.before = world.lab.counters()
         self.started = agent.call("start", limit=60, api=self.api, **arguments)
         expect_equal((self.started["result"], self.started["status_name"]), (1, "OK"),
                      f"start ({self.started['text']})")
@@ -104,7 +105,7 @@ class Session:
 
     def driver(self, counter):
         """What the driver has counted since the start, over all handles: the filter may have been replaced."""
-        return self.world.lab.ask("counters")[counter] - self.before[counter]
+        return self.world.lab.counters()[counter] - self.before[counter]
 
     # ---- its end
 
@@ -125,19 +126,15 @@ class Session:
 class World:
     """What outlives a scenario."""
 
-    def __init__(self):
-        self.lab = Lab()
+    def __init__(self, programs=PROGRAMS):
+        self.lab = Lab(programs)
         self.standing = {}  # name -> Actor
         self.generation = 0
-        self.next_port = 20000
         self.shared = None
         self.shared_kind = None
-        self.server_ports = {}
 
     def free_port(self):
-        """A port below the ephemeral ones that no scenario has had."""
-        self.next_port += 1
-        return self.next_port
+        return self.lab.free_port()
 
     def name(self, kind):
         self.generation += 1
@@ -150,11 +147,7 @@ class World:
             if kind in ("server", "native"):
                 self.standing[kind] = self.lab.native(name, "server" if kind == "server" else "client")
             else:
-                exe = "agent.exe" if kind == "agent" else "probe.exe"
-                cwd = os.path.join(self.lab.stage, name)
-                os.mkdir(cwd)
-                self.standing[kind] = self.lab.spawn(self.lab.launcher, self.lab.prepare(name), exe, cwd)
-                self.standing[kind].cwd = cwd
+                self.standing[kind] = self.lab.spawn_apart(name, "agent.exe" if kind == "agent" else "probe.exe")
         return self.standing[kind]
 
     def drop(self, kinds=("agent", "root", "bystander")):
@@ -198,7 +191,7 @@ class Context:
         return self.world.free_port()
 
     def expect_losses(self, *counters):
-        """Packets of these kinds may be lost in this scenario (see lab.LOSSES)."""
+        """Packets of these kinds may be lost in this scenario (lab.LOSSES)."""
         self.expected_losses.update(counters)
 
     def echo(self, actor=None, host=None, stamp=0):
@@ -269,7 +262,7 @@ class Runner:
         """What the lab and the library say about a failure, for whoever has to find out: build/e2e/failed/NAME.json"""
         evidence = {"why": why}
         with contextlib.suppress(OSError, ValueError):
-            evidence.update(counters=self.world.lab.ask("counters"), flows=self.world.lab.ask("flows")["flows"])
+            evidence.update(counters=self.world.lab.counters(), flows=self.world.lab.flows())
         agent = self.world.standing.get("agent")
         if agent:
             with contextlib.suppress(Failure, OSError, ValueError):
@@ -317,8 +310,8 @@ class Runner:
         with contextlib.suppress(Failure):
             self.world.close_connections()
             wait_until(lambda: not self.world.lab.handles(), "handles of a killed agent", 5)
-        self.world.lab.ask("offload", "off")
-        self.world.lab.ask("events", "reset")
+        self.world.lab.ctl("offload", "off")
+        self.world.lab.restore()
 
     def end_shared(self):
         """The common redirector's end is a scenario of its own: after all that went through it nothing is left."""
@@ -331,8 +324,8 @@ class Runner:
             wait_until(lambda: session.stats()["flows_live"] == 0, "no flow left over after all connections ended",
                        LINGER_S)
             stats = session.stats()
-            for counter in ("send_errors", "receive_errors", "packets_malformed", "log_lines_lost", "flows_refused",
-                            "hold_refused"):
+            for counter in ("send_errors", "receive_errors", "packets_malformed", "log_lines_dropped",
+                            "flow_table_full", "hold_overflows"):
                 expect_equal(stats[counter], 0, counter)
             session.end()
         except Failure as error:
@@ -352,7 +345,3 @@ class Runner:
             self.end_shared()
         finally:
             self.world.lab.down()
-
-
-__all__ = ["scenario", "SCENARIOS", "Runner", "expect", "expect_equal", "wait_until", "port_of", "REFLECT",
-           "LEAVE_FLOWS"]

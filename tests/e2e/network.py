@@ -12,8 +12,7 @@ import socket
 import struct
 import subprocess
 
-from actors import Failure, expect, wait_until
-from lab import COMMAND, lab_command
+from lab import Failure, expect, on_host, wait_until
 
 NATIVE_PID = 0x40000000  # what the lab adds to the pid of a native program (lab/README.md)
 IPTABLES = {4: "iptables", 6: "ip6tables"}
@@ -21,14 +20,6 @@ FINAL_MARK = "0x57450000"  # of injected packets (windivert-labd --marks)
 GROUPS = {"before": 5, "after": 6}
 LINK_TYPE_NFLOG = 239
 NFLOG_PAYLOAD = 9
-
-
-def on_host(host, *words):
-    """Runs a command there to its end; its output."""
-    done = lab_command("run", host, "--", *words)
-    if done.returncode != 0:
-        raise Failure(f"{' '.join(words)} on {host}: {(done.stdout + done.stderr).strip()}")
-    return done.stdout
 
 
 @contextlib.contextmanager
@@ -74,7 +65,7 @@ def increase(before, after, *names):
     return {name: after[name] - before[name] for name in names}
 
 
-# ---- recordings ----
+# ---- recordings
 
 class Recording:
     """The packets before and after the driver, as bytes from the IP header on; complete once the block has ended."""
@@ -154,10 +145,8 @@ def logged(family):
 
 
 def start_recorder(t, path, group, errors):
-    with open(errors, "wb") as err:
-        recorder = subprocess.Popen([COMMAND, "run", "client", "--", "tshark", "-n", "-q", "-l", "-F", "pcap", "-i",
-                                     f"nflog:{group}", "-w", path], stdin=subprocess.DEVNULL, stdout=err, stderr=err)
-    t.lab.processes.append(recorder)
+    recorder = t.lab.popen("run", "client", "--", "tshark", "-n", "-q", "-l", "-F", "pcap", "-i", f"nflog:{group}",
+                           "-w", path, out=errors)
 
     def ready():
         with open(errors, encoding="utf-8", errors="replace") as text:
@@ -177,7 +166,7 @@ def tshark_count(path, condition):
     return len(done.stdout.splitlines())
 
 
-# ---- packets ----
+# ---- packets
 
 class Packet:
     """What the scenarios want to know of a TCP packet."""

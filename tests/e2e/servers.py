@@ -6,8 +6,7 @@ import os
 import shutil
 import subprocess
 
-from actors import Failure, wait_until
-from lab import COMMAND, ROOT, SERVER
+from lab import ROOT, SERVER, Failure, wait_until
 
 CLIENTS = os.path.join(ROOT, "build", "e2e", "clients")
 NGINX = """
@@ -49,10 +48,7 @@ class Servers:
             raise Failure(f"{words[0]}: {(done.stdout + done.stderr).strip()[-500:]}")
 
     def start(self, name, *words):
-        with open(os.path.join(self.folder, name + ".out"), "wb") as out:
-            self.lab.processes.append(subprocess.Popen(
-                [COMMAND, "run", "server", "--", *words], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=out))
+        self.lab.popen("run", "server", "--", *words, out=os.path.join(self.folder, name + ".out"), cwd=self.folder)
 
     def port(self, name):
         """The port of "http", "https", "go", "postgres" or "redis", which then answers."""

@@ -44,8 +44,9 @@ fi
 cp "$library/windows_redirector.dll" "$out/"
 
 if [ ! -e build/faults/engine_shortage ] ||
-    [ -n "$(find src/engine tests/unit tests/faults/engine -newer build/faults/engine_shortage -print -quit)" ]; then
+    [ -n "$(find src/engine tests/unit tests/world tests/faults/engine -newer build/faults/engine_shortage -print -quit)" ]; then
     gcc -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
-        -Iinclude -Isrc -Itests/unit tests/faults/engine/shortage.c src/engine/*.c -o build/faults/engine_shortage \
+        -Iinclude -Isrc -Itests/unit -Itests/world tests/faults/engine/shortage.c tests/world/world.c src/engine/*.c \
+        -o build/faults/engine_shortage \
         -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -lcmocka
 fi

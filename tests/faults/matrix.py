@@ -13,8 +13,9 @@ import contextlib
 import os
 from dataclasses import dataclass
 
-from scene import (Context, Failure, LabError, World, events, expect, expect_equal, lab, script,  # noqa: F401
-                   wait_until, why_failed)
+from harness import Context, World, why_failed
+from lab import Failure, LabError, expect, expect_equal, wait_until
+from scene import PROGRAMS
 from scenarios.outgoing import connect_and_check, exchange
 from scenarios.stop_start import Stranger
 
@@ -90,7 +91,7 @@ class FaultWorld(World):
     """Several kinds of agents; and programs that outlive all cases."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(PROGRAMS)
         self.apart = {}
 
     def aside(self, host):
@@ -101,11 +102,7 @@ class FaultWorld(World):
     def agent(self, exe):
         key = "agent:" + exe
         if key not in self.standing:
-            name = self.name("agent")
-            cwd = os.path.join(self.lab.stage, name)
-            os.mkdir(cwd)
-            self.standing[key] = self.lab.spawn(self.lab.launcher, self.lab.prepare(name), exe, cwd)
-            self.standing[key].cwd = cwd
+            self.standing[key] = self.lab.spawn_apart(self.name("agent"), exe)
         return self.standing[key]
 
 
@@ -166,8 +163,7 @@ class Matrix:
 
     def restore(self, t):
         """The lab as it was, whatever the case has left."""
-        t.lab.ask("fault", "clear")
-        t.lab.ask("events", "reset")
+        t.lab.restore()
         for actor in t.extra:
             actor.call("exit")
             actor.alive = lambda: False
@@ -180,8 +176,7 @@ class Matrix:
 
     def start_over(self):
         """After a failure: nothing of it is used again."""
-        for words in (("fault", "clear"), ("events", "reset")):
-            self.world.lab.ask(*words)
+        self.world.lab.restore()
         self.world.drop([kind for kind in self.world.standing if kind not in ("native", "server")])
         self.settled.clear()
         with contextlib.suppress(Failure):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Traffic of the tree while something goes wrong: a connection over the proxy whose every byte is checked."""
-from scene import expect, expect_equal, wait_until
+from lab import expect, expect_equal, wait_until
 from scenarios.outgoing import expect_visit
 
 PIECE = 40_000
@@ -32,7 +32,7 @@ def until_spent(t, session, name, transfer):
     """Exchanges until a fault has struck as often as it was scripted to."""
     def one():
         transfer.exchange()
-        return t.lab.ask("faults")["faults"][name]["left"] == 0
+        return t.lab.faults()[name]["left"] == 0
     wait_until(one, f"the fault {name} is spent", 60)
 
 

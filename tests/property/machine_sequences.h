@@ -44,7 +44,7 @@ static inline void over(struct connection *c)
 {
     if (c->has_row) {
         struct tuple row = proxys_end(c);
-        row_remove(&m.f->connected, &row);
+        world_row_remove(&m.f->world.connected, &row);
     }
     c->flow = c->has_row = false;
     c->missed = 0;
@@ -94,7 +94,7 @@ static inline void step_connect(struct connection *c)
     if (led) {
         struct tuple want = steered(c);
         c->answered = false;
-        c->begun_ms = m.f->now;
+        c->begun_ms = m.f->world.now;
         c->seen = tuple_in(&m.f->last);
         if (port_in_use(source_port(&want), c)) {
             assert_false(port_in_use(source_port(&c->seen), c)); /* O3 */
@@ -129,21 +129,21 @@ static inline void step_reply(struct connection *c)
     expect(s, &back, c->way != OUT);
     if (!c->answered) {
         c->answered = c->has_row = true;
-        row_add(&m.f->connected, &from, AGENT);
+        world_row_add(&m.f->world.connected, &from, AGENT);
     }
 }
 
-/* A look at the TCP table may be due meanwhile, and the end of what nobody has answered. */
+/* A scan of the TCP table may be due meanwhile, and the end of what nobody has answered. */
 static inline void time_passes(uint64_t ms)
 {
-    uint32_t asked = m.f->connected.asked;
+    uint32_t asked = m.f->world.connected.asked;
     pass_time(m.f, ms);
     for (int i = 0; i < CONNECTIONS; i++) {
         struct connection *c = &m.all[i];
-        if (c->flow && !c->answered && m.f->now - c->begun_ms >= FLOW_OPENING_MS) {
+        if (c->flow && !c->answered && m.f->world.now - c->begun_ms >= FLOW_OPENING_MS) {
             over(c);
         }
-        if (m.f->connected.asked == asked) {
+        if (m.f->world.connected.asked == asked) {
             continue;
         }
         c->missed = c->flow && c->answered && !c->has_row ? c->missed + 1 : 0;
@@ -168,7 +168,7 @@ static inline void step_vanish(struct connection *c)
 {
     if (c->flow && c->has_row) {
         struct tuple row = proxys_end(c);
-        row_remove(&m.f->connected, &row);
+        world_row_remove(&m.f->world.connected, &row);
         c->has_row = false;
     }
 }
@@ -207,21 +207,21 @@ static inline void step_rules(void)
             rules_add(rules, false, NULL, pids[i]);
         }
     }
-    engine_set_rules(m.f->engine, rules);
+    engine_set_rules(m.f->world.engine, rules);
     for (int i = 0; i < CONNECTIONS; i++) {
         met.outlived += m.all[i].flow && !is_ours(m.all[i].pid);
     }
 }
 
-/* Time up to one look. Flows without an answer end before that, by their own time-out. */
-static inline void step_look(void)
+/* Time up to one scan. Flows without an answer end before that, by their own time-out. */
+static inline void step_scan(void)
 {
     for (int i = 0; i < CONNECTIONS; i++) {
         if (m.all[i].flow && !m.all[i].answered) {
             step_reply(&m.all[i]);
         }
     }
-    time_passes(LOOK_MS);
+    time_passes(SCAN_MS);
 }
 
 static inline void check_always(void)
@@ -236,7 +236,7 @@ static inline void check_always(void)
         }
     }
     assert_int_equal(COUNTER(m.f, flows_live), flows);
-    assert_int_equal(m.f->flows_begun - m.f->flows_ended, flows);
+    assert_int_equal(m.f->world.flows_begun - m.f->world.flows_ended, flows);
     assert_int_equal(COUNTER(m.f, packets_held), 0);
 }
 
@@ -245,7 +245,7 @@ static inline void random_step(void)
     static void (*const of_connections[])(struct connection *) = {
         step_connect, step_connect, step_connect, step_data, step_data, step_reply, step_reply, step_reset, step_vanish,
     };
-    static void (*const of_the_machine[])(void) = {step_server, step_server, step_proxy, step_rules, step_look};
+    static void (*const of_the_machine[])(void) = {step_server, step_server, step_proxy, step_rules, step_scan};
     enum { A = sizeof of_connections / sizeof *of_connections, B = sizeof of_the_machine / sizeof *of_the_machine };
     uint32_t which = rng_below(&m.r, A + B);
     if (which < A) {
@@ -263,16 +263,16 @@ static inline void end(void)
         step_vanish(&m.all[i]);
     }
     for (int i = 0; i <= LOST_AFTER; i++) {
-        step_look();
+        step_scan();
         for (int k = 0; k < CONNECTIONS; k++) {
             step_vanish(&m.all[k]);
         }
     }
     check_always();
-    assert_int_equal(m.f->engine->flows.live, 0);
+    assert_int_equal(m.f->world.engine->flows.live, 0);
     uint32_t owned = 0;
     for (uint32_t port = 0; port < 65536; port++) {
-        owned += m.f->engine->flows.port_owner[port] != 0;
+        owned += m.f->world.engine->flows.port_owner[port] != 0;
     }
     assert_int_equal(owned, 0);
     for (int i = 0; i < CONNECTIONS; i++) { /* all ports that ever were taken: their own, */

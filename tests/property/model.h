@@ -72,8 +72,9 @@ static inline bool is_member(uint32_t pid)
     return false;
 }
 
-static inline uint32_t owner_of(const struct tuple *tuple)
+static inline uint32_t owner_of(struct world *w, const struct tuple *tuple)
 {
+    (void)w;
     for (int i = 0; i < CONNECTIONS; i++) {
         if (tuple_equal(&m.all[i].tuple, tuple)) {
             return m.all[i].known_owner;
@@ -94,10 +95,10 @@ static inline void begin(uint64_t seed, struct rng decisions)
     config.max_flows = m.few ? FEW_FLOWS : 64;
     config.seed = seed;
     m.f = fixture_new(&config);
-    m.f->owner_of = owner_of;
+    m.f->world.hooks.owner_of = owner_of;
     process_starts(m.f, 1008, 400, CHILD, 300);
     process_starts(m.f, 2004, 500, STRANGER, 400);
-    engine_process(m.f->engine, (struct process_id){CHILD, 300});
+    engine_process(m.f->world.engine, (struct process_id){CHILD, 300});
     for (uint32_t i = 0; i < CONNECTIONS; i++) {
         struct connection *c = &m.all[i];
         uint16_t port = (uint16_t)(50000 + i % 3);
@@ -154,7 +155,7 @@ static inline void becomes_flow(struct connection *c, const struct made *out)
     c->mapped = !c->direct;
     c->answered = c->closing = false;
     c->fins = 0;
-    c->ends = m.f->now + OPENING_MS;
+    c->ends = m.f->world.now + OPENING_MS;
 }
 
 /* The engine let a held SYN go. Which one it is, its number tells. */
@@ -218,7 +219,7 @@ static inline void expire_by_clock(void)
 {
     for (int i = 0; i < CONNECTIONS; i++) {
         struct connection *c = &m.all[i];
-        if (c->phase == FLOW && c->ends <= m.f->now) {
+        if (c->phase == FLOW && c->ends <= m.f->world.now) {
             assert_true(maps_nothing(m.f, source_port(&c->seen)) || port_in_use(source_port(&c->seen), c));
             c->phase = IDLE;
             met.expired++;
@@ -232,7 +233,7 @@ static inline void check_always(void)
     for (int i = 0; i < CONNECTIONS; i++) {
         const struct connection *c = &m.all[i];
         if (c->phase == HELD) {
-            assert_true(m.f->now - c->since < HOLD_MS + TICK_MS); /* O2: nothing is held for ever */
+            assert_true(m.f->world.now - c->since < HOLD_MS + TICK_MS); /* O2: nothing is held for ever */
         } else if (c->phase == FLOW) {
             flows += !c->direct;
             assert_false(port_in_use(source_port(&c->seen), c)); /* O3 */
@@ -241,8 +242,8 @@ static inline void check_always(void)
         }
     }
     assert_int_equal(COUNTER(m.f, flows_live), flows);
-    assert_int_equal(m.f->flows_begun - m.f->flows_ended, flows);
-    assert_int_equal(COUNTER(m.f, flows_refused), m.refused);
+    assert_int_equal(m.f->world.flows_begun - m.f->world.flows_ended, flows);
+    assert_int_equal(COUNTER(m.f, flow_table_full), m.refused);
 }
 
 #endif

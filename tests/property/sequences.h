@@ -53,10 +53,10 @@ static inline void step_connect(struct connection *c)
     c->pid = owners[rng_below(&m.r, sizeof owners / sizeof *owners)].pid;
     c->isn = m.next_isn += 1 + rng_below(&m.r, 100000);
     c->known_owner = rng_below(&m.r, 2) ? c->pid : 0;
-    c->since = m.f->now;
+    c->since = m.f->world.now;
     c->event_came = false;
-    c->event_time = EARLY + ++m.f->clock; /* before its SYN, even if it comes behind it */
-    if (c->phase == FLOW) {               /* the old flow is over by now (L1) */
+    c->event_time = EARLY + ++m.f->world.clock; /* before its SYN, even if it comes behind it */
+    if (c->phase == FLOW) {                     /* the old flow is over by now (L1) */
         met.reused++;
     } else {
         c->phase = IDLE;
@@ -71,7 +71,7 @@ static inline void step_connect(struct connection *c)
 /* The event of a SYN that came first: in time, or too late. */
 static inline void step_event(struct connection *c)
 {
-    if (c->event_came || (c->phase != HELD && c->phase != PASSING) || m.f->now - c->since >= EVENT_KEPT_MS) {
+    if (c->event_came || (c->phase != HELD && c->phase != PASSING) || m.f->world.now - c->since >= EVENT_KEPT_MS) {
         return;
     }
     bool late = c->phase == PASSING;
@@ -86,12 +86,12 @@ static inline void step_retransmit(struct connection *c)
     m.f->loopback = c->loopback;
     if (c->phase == HELD) {
         assert_int_equal(send_syn(m.f, &c->tuple, c->isn), VERDICT_DROP);
-    } else if (c->phase == PASSING && c->may_retransmit && m.f->now - c->since < EVENT_KEPT_MS) {
+    } else if (c->phase == PASSING && c->may_retransmit && m.f->world.now - c->since < EVENT_KEPT_MS) {
         assert_int_equal(send_syn(m.f, &c->tuple, c->isn), VERDICT_PASS); /* never in mid-handshake (O2) */
     } else if (c->phase == FLOW && !c->closing) {
         met.retransmitted++;
         expect_translated(syn_of(&c->tuple, c->isn), c, &c->seen, true);
-        c->ends = c->answered ? c->ends : m.f->now + OPENING_MS;
+        c->ends = c->answered ? c->ends : m.f->world.now + OPENING_MS;
     }
 }
 
@@ -128,14 +128,14 @@ static inline void step_fin(struct connection *c)
     expect_translated(fin_of(program ? &c->tuple : &from, 1, 2), c, program ? &c->seen : &back, program || c->loopback);
     c->fins |= program ? 1 : 2;
     c->closing = c->fins == 3;
-    c->ends = c->closing ? m.f->now + LINGER_FIN_MS : UINT64_MAX;
+    c->ends = c->closing ? m.f->world.now + LINGER_FIN_MS : UINT64_MAX;
 }
 
 static inline void reset(struct connection *c)
 {
     expect_translated(rst_of(&c->tuple, 1, 2), c, &c->seen, true);
     c->closing = true;
-    c->ends = m.f->now + LINGER_RST_MS;
+    c->ends = m.f->world.now + LINGER_RST_MS;
 }
 
 static inline void step_reset(struct connection *c)
@@ -148,7 +148,7 @@ static inline void step_reset(struct connection *c)
 static inline void step_delete(struct connection *c)
 {
     if (c->phase == FLOW) {
-        assert_int_equal(destinations_delete(engine_destinations(m.f->engine), source_port(&c->seen), NULL, NULL),
+        assert_int_equal(destinations_delete(engine_destinations(m.f->world.engine), source_port(&c->seen), NULL, NULL),
                          c->mapped);
         c->mapped = false;
     }
@@ -197,16 +197,16 @@ static inline void end(void)
         ports[i] = source_port(&m.all[i].seen);
     }
     pass_time(m.f, OPENING_MS);
-    const struct engine *e = m.f->engine;
+    const struct engine *e = m.f->world.engine;
     for (int i = 0; i < CONNECTIONS; i++) {
         assert_true(maps_nothing(m.f, ports[i]) && maps_nothing(m.f, source_port(&m.all[i].tuple)));
     }
     assert_int_equal(e->flows.live, 0);
     assert_int_equal(COUNTER(m.f, flows_live), 0);
-    assert_int_equal(m.f->flows_begun, m.f->flows_ended);
-    assert_int_equal(e->pending.held.head, PENDING_NONE);
-    assert_int_equal(e->pending.decided.head, PENDING_NONE);
-    assert_int_equal(e->pending.used.head, PENDING_NONE);
+    assert_int_equal(m.f->world.flows_begun, m.f->world.flows_ended);
+    for (enum pending_state state = PENDING_DECIDED; state < PENDING_STATES; state++) {
+        assert_int_equal(e->pending.queues[state].head, PENDING_NONE);
+    }
     assert_int_equal(e->pending.free_slot_count, PENDING_HELD_MAX);
     uint32_t owned = 0;
     for (uint32_t port = 0; port < 65536; port++) {

@@ -8,8 +8,9 @@ that sends its own port: the same, if all is right. So each connection checks it
 import contextlib
 import os
 
-from network import on_host
-from scene import FAILED, RUNNING, expect, expect_equal, fault, script, setting, wait_until
+from conditions import events, setting
+from lab import expect, expect_equal, on_host, wait_until
+from scene import FAILED, RUNNING, fault, script
 
 THREADS = 48  # of the proxy, for each family; more connections than that wait
 GRACE_MS = 4000  # a connection that broke is found broken a little later
@@ -23,7 +24,7 @@ class Load:
         self.breaks = []  # (from, to) in the programs' milliseconds: times at which connections may break
         self.explained, self.unexplained = 0, []
         self.seen = 0
-        self.totals = dict.fromkeys(("flows_total", "filter_swaps", "packets_seen", "receive_errors", "send_errors",
+        self.totals = dict.fromkeys(("flows_total", "filter_replacements", "packets_seen", "receive_errors", "send_errors",
                                      "hold_timeouts"), 0)
         for host in ("client", "server"):  # each connection leaves its port in TIME_WAIT for a minute
             on_host(host, "sysctl", "-qw", "net.ipv4.ip_local_port_range=10000 65000", "net.ipv4.tcp_tw_reuse=1")
@@ -107,15 +108,11 @@ class Load:
                 script(self.t, words)
             self.carry_on()
         finally:
-            self.t.lab.ask("fault", "clear")
+            self.t.lab.ctl("fault", "clear")
 
     def events(self, *commands):
-        try:
-            for command in commands:
-                expect("error" not in self.t.lab.ask("events", command), f"not understood: events {command}")
+        with events(self.t, *commands):
             self.carry_on()
-        finally:
-            self.t.lab.ask("events", "reset")
 
     def setting(self, *words):
         with setting(self.t, *words):

@@ -1,83 +1,48 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file engine_fixture.h
- * An engine with a host made of test data: a clock that is set by hand, processes that are listed, injected
- * packets that are kept.
+ * An engine in a world (tests/world/world.h) for cmocka: four processes, packets that are sent with all checks,
+ * injected packets that are kept.
  *
  * send_packet() is the only way packets get into the engine, and checks at every one of them what must always
  * hold: a packet that is not rewritten stays as it is, byte for byte (O5); a rewritten one changes in
- * addresses, ports and checksums only, and its checksums are right (O6); the counters balance (S6).
+ * addresses, ports and checksums only, and its checksums are right (O6); the counters balance (S6); what is held stands
+ * in order of deadline.
  */
 #ifndef TESTS_ENGINE_FIXTURE_H
 #define TESTS_ENGINE_FIXTURE_H
 
 #include "packets.h"
+#include "world.h"
 
-#include "engine/engine_internal.h"
+#include "engine/state.h"
 
 enum { AGENT = 500, ROOT = 1000, CHILD = 1004, STRANGER = 2000, PROXY_PORT = 8080, INCOMING_PORT = 8081 };
-enum { EARLY = 1000, HOLD_MS = 50, PROCESSES_MAX = 32, INJECTED_MAX = 2048, ROWS_MAX = 64 };
-
-/** The machine's sockets, as its TCP table lists them; machine.h fills it. A listener has no dst. */
-struct socket_table {
-    struct {
-        struct tuple tuple;
-        uint32_t pid;
-    } rows[ROWS_MAX];
-    uint32_t count, asked;
-    bool fails; /* half of it is handed in, and then it cannot be had */
-};
+enum { EARLY = 1000, HOLD_MS = 50, INJECTED_MAX = 2048 };
 
 struct fixture {
-    struct engine *engine;
-    uint64_t now;
-    int64_t clock;    /* the driver's: one tick per packet or event */
-    bool loopback;    /* what the driver says of the packets that are sent from now on */
-    struct made last; /* the packet sent last, as the engine left it */
+    struct world world; /* first: hooks get it, and take it for the fixture */
+    bool loopback;      /* what the driver says of the packets that are sent from now on */
+    struct made last;   /* the packet sent last, as the engine left it */
     uint64_t sent, verdicts[4];
     uint16_t ports_given;
-
-    struct process_facts processes[PROCESSES_MAX]; /* that are alive; pid 0 is an empty place */
-    const char *paths[PROCESSES_MAX];              /* of their images; NULL: unknown */
-    struct socket_table listening, connected;
-    uint32_t owner;                             /* what the TCP table says, */
-    uint32_t (*owner_of)(const struct tuple *); /* or, if there is this, what it says */
-    uint32_t owner_asked;
-    struct tuple owner_tuple;
 
     struct made *injected[INJECTED_MAX];
     bool mapped_when_injected[INJECTED_MAX]; /* the destination map knew the packet's source port */
     uint32_t injected_count;
-
-    uint32_t flows_begun, flows_ended;
-    uint32_t warned;        /* how often the proxy was said to be missing, */
-    struct tuple warned_of; /* and where it was, last */
     struct guarded guard;
 };
 
-static inline bool host_process_facts(void *context, uint32_t pid, struct process_facts *out)
+/* The engine that is under test. */
+static inline struct engine *engine_of(const struct fixture *f)
 {
-    struct fixture *f = context;
-    for (int i = 0; i < PROCESSES_MAX; i++) {
-        if (f->processes[i].self.pid == pid && pid) {
-            *out = f->processes[i];
-            return true;
-        }
-    }
-    return false;
+    return f->world.engine;
 }
 
-static inline uint32_t host_socket_owner(void *context, const struct tuple *tuple)
+static inline void fixture_injected(struct world *w, const struct packet_meta *meta, const uint8_t *data,
+                                    uint32_t length)
 {
-    struct fixture *f = context;
-    f->owner_asked++;
-    f->owner_tuple = *tuple;
-    return f->owner_of ? f->owner_of(tuple) : f->owner;
-}
-
-static inline void host_inject(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length)
-{
-    struct fixture *f = context;
+    struct fixture *f = (struct fixture *)w;
     struct destination d;
     struct packet p;
     assert_true(f->injected_count < INJECTED_MAX);
@@ -89,40 +54,28 @@ static inline void host_inject(void *context, const struct packet_meta *meta, co
     assert_int_equal(packet_parse(m->bytes, length, &p), PACKET_TCP);
     m->tcp_offset = (uint32_t)(p.tcp - p.ip);
     f->mapped_when_injected[f->injected_count] =
-        destinations_find(engine_destinations(f->engine), be16_to_host(p.tuple.src_port), &d);
+        destinations_find(engine_destinations(w->engine), be16_to_host(p.tuple.src_port), &d);
     f->injected[f->injected_count++] = m;
 }
 
-static inline void host_flow_news(void *context, const struct flow *flow, const struct tuple *original, bool ended)
+static inline void fixture_flow_event(struct world *w, const struct flow *flow, const struct tuple *original,
+                                      bool ended)
 {
-    struct fixture *f = context;
+    (void)w;
+    (void)ended;
     assert_int_not_equal(flow->kind, FLOW_DIRECT);
     assert_true(original->family == FAMILY_IP4 || original->family == FAMILY_IP6);
-    ended ? f->flows_ended++ : f->flows_begun++;
 }
 
 static inline void process_starts(struct fixture *f, uint32_t pid, uint64_t created, uint32_t parent,
                                   uint64_t parent_created)
 {
-    for (int i = 0; i < PROCESSES_MAX; i++) {
-        if (f->processes[i].self.pid == 0) {
-            f->processes[i] = (struct process_facts){.self = {pid, created}, .parent = {parent, parent_created}};
-            return;
-        }
-    }
-    fail_msg("too many processes");
+    world_process_starts(&f->world, pid, created, parent, parent_created);
 }
 
-/** The process can no longer be asked; its children lose the link to a living parent. */
 static inline void process_ends(struct fixture *f, uint32_t pid)
 {
-    for (int i = 0; i < PROCESSES_MAX; i++) {
-        if (f->processes[i].self.pid == pid) {
-            f->processes[i] = (struct process_facts){.self = {0, 0}};
-        } else if (f->processes[i].parent.pid == pid) {
-            f->processes[i].parent.created = 0;
-        }
-    }
+    world_process_ends(&f->world, pid);
 }
 
 static inline struct engine_config fixture_config(void)
@@ -130,9 +83,8 @@ static inline struct engine_config fixture_config(void)
     return (struct engine_config){
         .agent_pid = AGENT,
         .proxy_port = PROXY_PORT,
-        .hold_ms = HOLD_MS,
+        .hold_timeout_ms = HOLD_MS,
         .max_flows = 256,
-        .whole_cover = true,
         .seed = 0x5eed,
     };
 }
@@ -141,30 +93,30 @@ static inline void listens(struct fixture *f, uint32_t pid, const char *address,
 {
     struct tuple local = {.src_port = be16_from_host(port)};
     local.src = address_of(address, &local.family);
-    engine_listener(f->engine, &local, pid);
+    engine_listener(f->world.engine, &local, pid);
 }
 
-/** AGENT, ROOT with its CHILD, and STRANGER are alive; the proxy listens; the clock shows a million. */
-static inline struct fixture *fixture_new(const struct engine_config *config)
+/** AGENT, ROOT with its CHILD, and STRANGER are alive; the clock shows a million. */
+static inline struct fixture *fixture_open(const struct engine_config *config, enum world_kind kind)
 {
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
-    struct engine_host host = {
-        .context = f,
-        .process_facts = host_process_facts,
-        .socket_owner = host_socket_owner,
-        .inject = host_inject,
-        .flow_news = host_flow_news,
-    };
-    f->now = 1000000;
     f->guard = guarded_new();
-    f->engine = engine_new(config, &host);
-    assert_non_null(f->engine);
+    f->world.hooks = (struct world_hooks){.injected = fixture_injected, .flow_event = fixture_flow_event};
+    assert_true(world_open(&f->world, config, kind));
     process_starts(f, AGENT, 100, 4, 1);
     process_starts(f, ROOT, 200, AGENT, 100);
     process_starts(f, CHILD, 300, ROOT, 200);
     process_starts(f, STRANGER, 400, 4, 1);
-    engine_process(f->engine, (struct process_id){ROOT, 200});
+    engine_process(engine_of(f), (struct process_id){ROOT, 200});
+    return f;
+}
+
+/** The machine has no TCP table, the proxy listens, and every packet is captured. */
+static inline struct fixture *fixture_new(const struct engine_config *config)
+{
+    struct fixture *f = fixture_open(config, WORLD_WITHOUT_TABLES);
+    world_capture_all(engine_of(f));
     listens(f, AGENT, config->reflect ? "0.0.0.0" : "127.0.0.1", config->proxy_port);
     listens(f, AGENT, config->reflect ? "::" : "::1", config->proxy_port);
     return f;
@@ -180,7 +132,7 @@ static inline void fixture_forget_injected(struct fixture *f)
 static inline void fixture_free(struct fixture *f)
 {
     fixture_forget_injected(f);
-    engine_free(f->engine);
+    world_close(&f->world);
     guarded_free(&f->guard);
     free(f);
 }
@@ -209,14 +161,19 @@ static inline struct fixture *fixture_renew(void **state, const struct engine_co
 
 #define WITH_ENGINE(test) cmocka_unit_test_setup_teardown(test, fixture_set_up, fixture_tear_down)
 
-#define COUNTER(f, name) ((uint64_t)atomic_load(&engine_counters((f)->engine)->name))
+#define COUNTER(f, name) ((uint64_t)atomic_load(&engine_counters((f)->world.engine)->name))
 
 static inline uint32_t held_now(const struct fixture *f)
 {
-    const struct pending *p = &f->engine->pending;
+    const struct pending *p = &engine_of(f)->pending;
     uint32_t n = 0;
-    for (uint32_t id = p->held.head; id != PENDING_NONE; id = p->entries[id].next) {
-        n++;
+    for (enum pending_state state = HELD_FOR_OWNER; state <= HELD_FOR_FILTER; state++) {
+        uint64_t deadline_ms = 0;
+        for (uint32_t id = p->queues[state].head; id != PENDING_NONE; id = p->entries[id].next) {
+            assert_true(p->entries[id].deadline_ms >= deadline_ms); /* engine_next_tick_ms() looks at heads only */
+            deadline_ms = p->entries[id].deadline_ms;
+            n++;
+        }
     }
     return n;
 }
@@ -228,7 +185,7 @@ static inline void check_balance(const struct fixture *f)
     assert_int_equal(f->sent, COUNTER(f, packets_passed) + COUNTER(f, packets_rewritten) + COUNTER(f, packets_dropped) +
                                   held_now(f));
     uint64_t held = COUNTER(f, packets_held);
-    assert_in_range(f->verdicts[VERDICT_HOLD], held, held + COUNTER(f, cover_waits));
+    assert_in_range(f->verdicts[VERDICT_HOLD], held, held + COUNTER(f, capture_waits));
 }
 
 /** What must be true of a packet that the engine rewrote, given how it was before. Its sums were right if valid. */
@@ -250,8 +207,8 @@ static inline enum verdict send_packet(struct fixture *f, struct made *m)
     static struct made before;
     uint8_t *at = guarded_put(&f->guard, m->bytes, m->length);
     struct packet_meta meta = m->meta;
-    meta.timestamp = EARLY + ++f->clock;
-    enum verdict verdict = engine_packet(f->engine, &meta, at, m->length, f->now);
+    meta.timestamp = EARLY + ++f->world.clock;
+    enum verdict verdict = engine_packet(f->world.engine, &meta, at, m->length, f->world.now);
     if (verdict == VERDICT_REWRITE) {
         before.length = m->length;
         before.tcp_offset = m->tcp_offset;
@@ -286,15 +243,14 @@ static inline enum verdict send_syn(struct fixture *f, const struct tuple *t, ui
 static inline void send_event_of(struct fixture *f, enum socket_event_kind kind, uint32_t pid, const struct tuple *t,
                                  int64_t timestamp)
 {
-    struct socket_event event = {
-        .kind = kind, .pid = pid, .timestamp = timestamp, .tuple = *t, .loopback = f->loopback};
-    engine_event(f->engine, &event, f->now);
+    struct socket_event event = {.kind = kind, .pid = pid, .timestamp = timestamp, .tuple = *t};
+    engine_event(f->world.engine, &event, f->world.now);
     check_balance(f);
 }
 
 static inline void send_event(struct fixture *f, enum socket_event_kind kind, uint32_t pid, const struct tuple *t)
 {
-    send_event_of(f, kind, pid, t, EARLY + ++f->clock);
+    send_event_of(f, kind, pid, t, EARLY + ++f->world.clock);
 }
 
 static inline void connects(struct fixture *f, uint32_t pid, const struct tuple *t)
@@ -311,8 +267,8 @@ static inline void connects_late(struct fixture *f, uint32_t pid, const struct t
 /** Lets time pass, with one tick at the end. */
 static inline void pass_time(struct fixture *f, uint64_t ms)
 {
-    f->now += ms;
-    engine_tick(f->engine, f->now);
+    f->world.now += ms;
+    engine_tick(f->world.engine, f->world.now);
     check_balance(f);
 }
 
@@ -343,7 +299,7 @@ static inline struct tuple established(struct fixture *f, const struct tuple *or
 static inline bool maps(const struct fixture *f, uint16_t port, const struct tuple *original, uint32_t pid)
 {
     struct destination d;
-    return destinations_find(engine_destinations(f->engine), port, &d) && d.pid == pid &&
+    return destinations_find(engine_destinations(f->world.engine), port, &d) && d.pid == pid &&
            d.family == original->family && ip_addr_equal(&d.address, &original->dst) &&
            d.port == be16_to_host(original->dst_port) && !d.incoming;
 }
@@ -351,7 +307,7 @@ static inline bool maps(const struct fixture *f, uint16_t port, const struct tup
 static inline bool maps_nothing(const struct fixture *f, uint16_t port)
 {
     struct destination d;
-    return !destinations_find(engine_destinations(f->engine), port, &d);
+    return !destinations_find(engine_destinations(f->world.engine), port, &d);
 }
 
 static inline uint16_t source_port(const struct tuple *t)

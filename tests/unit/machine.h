@@ -9,7 +9,7 @@
 
 #include "engine_fixture.h"
 
-enum { LOOK_MS = 30000 };
+enum { SCAN_MS = 30000 };
 
 static inline struct tuple local_end(const char *address, uint16_t port)
 {
@@ -21,114 +21,22 @@ static inline struct tuple local_end(const char *address, uint16_t port)
     return t;
 }
 
-static inline bool machine_list(struct fixture *f, struct socket_table *t,
-                                void (*give)(struct fixture *f, const struct tuple *row, uint32_t pid))
-{
-    t->asked++;
-    for (uint32_t i = 0; i < (t->fails ? t->count / 2 : t->count); i++) {
-        give(f, &t->rows[i].tuple, t->rows[i].pid);
-    }
-    return !t->fails;
-}
-
-static inline void machine_give_listener(struct fixture *f, const struct tuple *row, uint32_t pid)
-{
-    engine_listener(f->engine, row, pid);
-}
-
-static inline void machine_give_socket(struct fixture *f, const struct tuple *row, uint32_t pid)
-{
-    (void)pid;
-    engine_socket(f->engine, row);
-}
-
-/* A socket on "::" with nobody beside it on "0.0.0.0" is dual-stack, and Windows lists it in both tables. */
-static inline void machine_give_twins(struct fixture *f)
-{
-    const struct socket_table *t = &f->listening;
-    for (uint32_t i = 0; i < t->count; i++) {
-        struct tuple row = t->rows[i].tuple, twin = local_end("0.0.0.0", be16_to_host(row.src_port));
-        bool alone = row.family == FAMILY_IP6 && ip_addr_is_any(&row.src, row.family);
-        for (uint32_t k = 0; alone && k < t->count; k++) {
-            alone = !tuple_equal(&t->rows[k].tuple, &twin);
-        }
-        if (alone) {
-            machine_give_listener(f, &twin, t->rows[i].pid);
-        }
-    }
-}
-
-static inline bool host_list_listeners(void *context)
-{
-    struct fixture *f = context;
-    machine_give_twins(f);
-    return machine_list(f, &f->listening, machine_give_listener);
-}
-
-static inline bool host_list_sockets(void *context)
-{
-    struct fixture *f = context;
-    return machine_list(f, &f->connected, machine_give_socket);
-}
-
-static inline void host_process_path(void *context, uint32_t pid, char *out, uint32_t size)
-{
-    struct fixture *f = context;
-    const char *path = "";
-    for (int i = 0; i < PROCESSES_MAX; i++) {
-        path = f->processes[i].self.pid == pid && f->paths[i] ? f->paths[i] : path;
-    }
-    assert_true(strlen(path) < size);
-    strcpy(out, path);
-}
-
-static inline void host_proxy_missing(void *context, const struct tuple *steered)
-{
-    struct fixture *f = context;
-    f->warned++;
-    f->warned_of = *steered;
-}
-
 static inline void has_path(struct fixture *f, uint32_t pid, const char *path)
 {
-    for (int i = 0; i < PROCESSES_MAX; i++) {
-        if (f->processes[i].self.pid == pid) {
-            f->paths[i] = path;
-            return;
-        }
-    }
-    fail_msg("no such process");
-}
-
-static inline void row_add(struct socket_table *t, const struct tuple *tuple, uint32_t pid)
-{
-    assert_true(t->count < ROWS_MAX);
-    t->rows[t->count].tuple = *tuple;
-    t->rows[t->count++].pid = pid;
-}
-
-static inline void row_remove(struct socket_table *t, const struct tuple *tuple)
-{
-    for (uint32_t i = 0; i < t->count; i++) {
-        if (tuple_equal(&t->rows[i].tuple, tuple)) {
-            t->rows[i] = t->rows[--t->count];
-            return;
-        }
-    }
-    fail_msg("no such socket");
+    world_process_path(&f->world, pid, path);
 }
 
 /** A socket listens, and the event of it is lost. */
 static inline void listens_unheard(struct fixture *f, uint32_t pid, const char *address, uint16_t port)
 {
     struct tuple local = local_end(address, port);
-    row_add(&f->listening, &local, pid);
+    world_row_add(&f->world.listening, &local, pid);
 }
 
 static inline void closes_unheard(struct fixture *f, const char *address, uint16_t port)
 {
     struct tuple local = local_end(address, port);
-    row_remove(&f->listening, &local);
+    world_row_remove(&f->world.listening, &local);
 }
 
 static inline void listen_event(struct fixture *f, uint32_t pid, const char *address, uint16_t port)
@@ -159,33 +67,40 @@ static inline struct engine_config machine_config(void)
 {
     struct engine_config config = fixture_config();
     config.incoming_port = INCOMING_PORT;
-    config.look_ms = LOOK_MS;
+    config.scan_interval_ms = SCAN_MS;
     return config;
 }
 
 /** A machine on which nothing listens. */
+static inline struct fixture *machine_without_filter(const struct engine_config *config)
+{
+    struct fixture *f = fixture_open(config, WORLD_WITH_TABLES);
+    engine_scan_listeners(engine_of(f), f->world.now);
+    return f;
+}
+
+/** The same, and every packet is captured. */
 static inline struct fixture *machine_bare_new(const struct engine_config *config)
 {
-    struct fixture *f = fixture_new(config);
-    struct engine_host *host = &f->engine->host;
-    host->list_listeners = host_list_listeners;
-    host->list_sockets = host_list_sockets;
-    host->process_path = host_process_path;
-    host->proxy_missing = host_proxy_missing;
-    engine_look_at_listeners(f->engine, f->now); /* the fixture's own listeners are not in the table */
+    struct fixture *f = machine_without_filter(config);
+    world_capture_all(engine_of(f));
     return f;
 }
 
 /** The proxy for outgoing connections listens on both loopback addresses, that for incoming ones on every address. */
-static inline struct fixture *machine_new(const struct engine_config *config)
+static inline struct fixture *machine_with_proxies(struct fixture *f)
 {
-    struct fixture *f = machine_bare_new(config);
     listens_unheard(f, AGENT, "127.0.0.1", PROXY_PORT);
     listens_unheard(f, AGENT, "::1", PROXY_PORT);
     listens_unheard(f, AGENT, "0.0.0.0", INCOMING_PORT);
     listens_unheard(f, AGENT, "::", INCOMING_PORT);
-    engine_look_at_listeners(f->engine, f->now);
+    engine_scan_listeners(engine_of(f), f->world.now);
     return f;
+}
+
+static inline struct fixture *machine_new(const struct engine_config *config)
+{
+    return machine_with_proxies(machine_bare_new(config));
 }
 
 static inline int machine_set_up(void **state)
@@ -228,7 +143,7 @@ static inline enum verdict syn_arrives(struct fixture *f, const struct tuple *t,
 static inline bool maps_incoming(const struct fixture *f, uint16_t port, const struct tuple *original, uint32_t pid)
 {
     struct destination d;
-    return destinations_find(engine_destinations(f->engine), port, &d) && d.incoming && d.pid == pid &&
+    return destinations_find(engine_destinations(f->world.engine), port, &d) && d.incoming && d.pid == pid &&
            d.family == original->family && ip_addr_equal(&d.address, &original->dst) &&
            d.port == be16_to_host(original->dst_port) && ip_addr_equal(&d.peer, &original->src);
 }

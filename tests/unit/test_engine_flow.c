@@ -10,7 +10,7 @@ enum { DAY_MS = 24 * 3600 * 1000 };
 static bool live(const struct fixture *f, const struct tuple *original)
 {
     enum leg leg;
-    return flow_find(&f->engine->flows, original, &leg) != FLOW_NONE;
+    return flow_find(&f->world.engine->flows, original, &leg) != FLOW_NONE;
 }
 
 static void close_from(struct fixture *f, const struct tuple *original, const struct tuple *steered, enum leg leg)
@@ -38,13 +38,13 @@ static void l1_l2_flow_and_mapping_end_after_both_fins_and_the_linger_time(void 
     struct tuple t = tuple4(), s = established(f, &t);
     close_from(f, &t, &s, LEG_FORWARD);
     close_from(f, &t, &s, LEG_REPLY);
-    f->now += 1000;
+    f->world.now += 1000;
     assert_int_equal(send_segment(f, ack_of(&t, 102, 502)), VERDICT_REWRITE); /* the last ACK gets through */
     assert_true(maps(f, 50000, &t, ROOT));
     pass_time(f, FLOW_LINGER_FIN_MS);
     assert_false(live(f, &t));
     assert_true(maps_nothing(f, 50000));
-    assert_int_equal(f->flows_ended, 1);
+    assert_int_equal(f->world.flows_ended, 1);
     assert_int_equal(COUNTER(f, flows_live), 0);
     assert_int_equal(COUNTER(f, flows_total), 1);
 }
@@ -73,7 +73,7 @@ static void l1_a_reset_from_either_end_ends_the_flow(void **state)
         pass_time(f, FLOW_LINGER_RST_MS);
         assert_false(live(f, &t));
         assert_true(maps_nothing(f, 50000));
-        assert_int_equal(f->flows_ended, i + 1);
+        assert_int_equal(f->world.flows_ended, i + 1);
     }
 }
 
@@ -82,7 +82,7 @@ static void l1_an_unanswered_syn_ends_its_flow(void **state)
     struct fixture *f = *state;
     struct tuple t = tuple4();
     redirected(f, ROOT, &t, 100);
-    f->now += 3000;
+    f->world.now += 3000;
     assert_int_equal(send_syn(f, &t, 100), VERDICT_REWRITE);
     pass_time(f, FLOW_OPENING_MS - 1);
     assert_true(maps(f, 50000, &t, ROOT));
@@ -96,11 +96,11 @@ static void l1_a_retransmitted_syn_is_the_same_flow(void **state)
     struct fixture *f = *state;
     struct tuple t = tuple4(), s = redirected(f, ROOT, &t, 100);
     for (int i = 0; i < 3; i++) {
-        f->now += 1000;
+        f->world.now += 1000;
         assert_int_equal(send_syn(f, &t, 100), VERDICT_REWRITE);
         assert_tuple(&f->last, &s);
     }
-    assert_int_equal(f->flows_begun, 1);
+    assert_int_equal(f->world.flows_begun, 1);
     assert_int_equal(COUNTER(f, flows_total), 1);
 }
 
@@ -112,8 +112,8 @@ static void l1_a_new_syn_on_an_old_tuple_is_a_new_flow(void **state)
     connects(f, CHILD, &t);
     assert_int_equal(send_syn(f, &t, 7777), VERDICT_REWRITE);
     assert_true(maps(f, 50000, &t, CHILD));
-    assert_int_equal(f->flows_begun, 2);
-    assert_int_equal(f->flows_ended, 1);
+    assert_int_equal(f->world.flows_begun, 2);
+    assert_int_equal(f->world.flows_ended, 1);
     assert_int_equal(COUNTER(f, flows_live), 1);
 }
 
@@ -147,7 +147,7 @@ static void l2_delete_is_for_good_and_leaves_the_flow_running(void **state)
 {
     struct fixture *f = *state;
     struct tuple t = tuple4(), s = redirected(f, ROOT, &t, 100), reply = tuple_reversed(&s);
-    assert_true(destinations_delete(engine_destinations(f->engine), 50000, NULL, NULL));
+    assert_true(destinations_delete(engine_destinations(f->world.engine), 50000, NULL, NULL));
     assert_int_equal(send_syn(f, &t, 100), VERDICT_REWRITE);
     hand_shake(f, &t, &s);
     for (int i = 0; i < 3; i++) {
@@ -198,7 +198,7 @@ static void l3_beyond_the_bound_new_connections_pass_and_are_counted(void **stat
     connects(f, ROOT, &t);
     assert_int_equal(send_syn(f, &t, 100), VERDICT_PASS);
     assert_int_equal(send_segment(f, ack_of(&t, 101, 1)), VERDICT_PASS);
-    assert_int_equal(COUNTER(f, flows_refused), 1);
+    assert_int_equal(COUNTER(f, flow_table_full), 1);
     assert_int_equal(COUNTER(f, flows_live), 4);
     assert_true(maps_nothing(f, 50004));
 
@@ -207,7 +207,7 @@ static void l3_beyond_the_bound_new_connections_pass_and_are_counted(void **stat
     connects(f, ROOT, &t);
     assert_int_equal(f->injected_count, 1);
     assert_tuple(f->injected[0], &t);
-    assert_int_equal(COUNTER(f, flows_refused), 2);
+    assert_int_equal(COUNTER(f, flow_table_full), 2);
     for (uint32_t n = 0; n < 4; n++) {
         t = nth_tuple(n);
         assert_int_equal(send_segment(f, data_of(&t, 101, 501, 10)), VERDICT_REWRITE);
@@ -227,7 +227,7 @@ static void l3_closing_flows_make_room(void **state)
     close_from(f, &closing, &steered[2], LEG_REPLY);
     redirected(f, ROOT, &fresh, 100);
     assert_false(live(f, &closing));
-    assert_int_equal(COUNTER(f, flows_refused), 0);
+    assert_int_equal(COUNTER(f, flow_table_full), 0);
     assert_int_equal(COUNTER(f, flows_live), 4);
 }
 
@@ -252,7 +252,7 @@ static void s6_bytes_and_packets_are_counted_by_direction(void **state)
     send_segment(f, data_of(&t, 101, 501, 1000));
     send_segment(f, data_of(&reply, 501, 1101, 30000));
     enum leg leg;
-    const struct flow *flow = flow_at(&f->engine->flows, flow_find(&f->engine->flows, &t, &leg));
+    const struct flow *flow = flow_at(&f->world.engine->flows, flow_find(&f->world.engine->flows, &t, &leg));
     assert_int_equal(flow->bytes[LEG_FORWARD], 1000);
     assert_int_equal(flow->bytes[LEG_REPLY], 30000);
     assert_int_equal(flow->packets[LEG_FORWARD], 3);
@@ -269,7 +269,7 @@ static void s6_bytes_are_counted_right_after_a_refusal(void **state)
     hand_shake(f, &t, &s);
     send_segment(f, data_of(&reply, 501, 101, 10));
     enum leg leg;
-    const struct flow *flow = flow_at(&f->engine->flows, flow_find(&f->engine->flows, &t, &leg));
+    const struct flow *flow = flow_at(&f->world.engine->flows, flow_find(&f->world.engine->flows, &t, &leg));
     assert_int_equal(flow->bytes[LEG_REPLY], 10);
 }
 

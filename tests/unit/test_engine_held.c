@@ -33,7 +33,7 @@ static void o2_event_before_syn_decides_at_once(void **state)
     connects(f, STRANGER, &other);
     assert_int_equal(send_syn(f, &t, 100), VERDICT_REWRITE);
     assert_int_equal(send_syn(f, &other, 100), VERDICT_PASS);
-    assert_int_equal(f->owner_asked, 0);
+    assert_int_equal(f->world.owner_asked, 0);
     assert_int_equal(f->injected_count, 0);
 }
 
@@ -63,7 +63,7 @@ static void o2_syn_before_event_is_held_and_then_redirected(void **state)
     for (uint32_t i = 0; i < 2; i++) {
         assert_int_equal(send_syn(f, &tuples[i], 100), VERDICT_HOLD);
         assert_int_equal(f->injected_count, i);
-        f->now += 10;
+        f->world.now += 10;
         connects(f, ROOT, &tuples[i]);
         check_injected_redirected(f, i, syn_of(&tuples[i], 100));
         struct tuple steered = tuple_in(f->injected[i]);
@@ -78,7 +78,7 @@ static void o2_syn_before_event_of_a_stranger_passes_unchanged(void **state)
     struct fixture *f = *state;
     struct tuple t = tuple4();
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
-    f->now += 10;
+    f->world.now += 10;
     connects(f, STRANGER, &t);
     assert_true(injected_unchanged(f, 0, syn_of(&t, 100)));
     assert_int_equal(send_syn(f, &t, 100), VERDICT_PASS);
@@ -91,21 +91,21 @@ static void o2_event_lost_and_owner_in_the_tcp_table_is_redirected(void **state)
 {
     struct fixture *f = *state;
     struct tuple t = tuple4();
-    f->owner = ROOT;
+    f->world.owner = ROOT;
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
     for (int ms = 0; ms < HOLD_MS - 1 && !f->injected_count; ms++) {
         pass_time(f, 1);
     }
     check_injected_redirected(f, 0, syn_of(&t, 100));
-    assert_int_equal(f->owner_asked, 1);
-    assert_true(tuple_equal(&f->owner_tuple, &t));
+    assert_int_equal(f->world.owner_asked, 1);
+    assert_true(tuple_equal(&f->world.owner_tuple, &t));
 }
 
 static void o2_event_lost_and_owner_a_stranger_passes_unchanged(void **state)
 {
     struct fixture *f = *state;
     struct tuple t = tuple4();
-    f->owner = STRANGER;
+    f->world.owner = STRANGER;
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
     for (int ms = 0; ms < HOLD_MS - 1 && !f->injected_count; ms++) {
         pass_time(f, 1);
@@ -126,7 +126,7 @@ static void o2_event_lost_and_owner_unknown_passes_unchanged_at_the_deadline(voi
     pass_time(f, 1);
     assert_true(injected_unchanged(f, 0, s));
     assert_int_equal(COUNTER(f, hold_timeouts), 1);
-    assert_int_equal(f->owner_asked, 1); /* once, not at every tick */
+    assert_int_equal(f->world.owner_asked, 1); /* once, not at every tick */
     pass_time(f, 1000);
     assert_int_equal(f->injected_count, 1);
 }
@@ -162,10 +162,10 @@ static void o2_a_late_tick_asks_the_tcp_table_before_it_gives_up(void **state)
 {
     struct fixture *f = *state;
     struct tuple t = tuple4();
-    f->owner = ROOT;
+    f->world.owner = ROOT;
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
     pass_time(f, HOLD_MS + 10);
-    assert_int_equal(f->owner_asked, 1);
+    assert_int_equal(f->world.owner_asked, 1);
     check_injected_redirected(f, 0, syn_of(&t, 100));
 }
 
@@ -176,10 +176,10 @@ static void o2_a_late_event_does_not_redirect_in_mid_handshake(void **state)
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
     pass_time(f, HOLD_MS);
     assert_true(injected_unchanged(f, 0, syn_of(&t, 100)));
-    f->now += 10;
+    f->world.now += 10;
     connects_late(f, ROOT, &t);
     for (int i = 0; i < 3; i++) {
-        f->now += 500;
+        f->world.now += 500;
         assert_int_equal(send_syn(f, &t, 100), VERDICT_PASS);
     }
     assert_int_equal(send_segment(f, ack_of(&t, 101, 9001)), VERDICT_PASS);
@@ -210,7 +210,7 @@ static void o2_a_new_connection_after_a_late_event_is_redirected(void **state)
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
     pass_time(f, HOLD_MS);
     connects_late(f, ROOT, &t); /* too late for ISN 100 */
-    f->now += 100;
+    f->world.now += 100;
     connects(f, ROOT, &t);
     assert_int_equal(send_syn(f, &t, 777), VERDICT_REWRITE);
 }
@@ -220,9 +220,9 @@ static void o2_a_retransmission_while_held_makes_no_second_flow(void **state)
     struct fixture *f = *state;
     struct tuple t = tuple4();
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
-    f->now += 5;
+    f->world.now += 5;
     assert_int_equal(send_syn(f, &t, 100), VERDICT_DROP);
-    f->now += 5;
+    f->world.now += 5;
     assert_int_equal(send_syn(f, &t, 100), VERDICT_DROP);
     connects(f, ROOT, &t);
     assert_int_equal(f->injected_count, 1);
@@ -237,7 +237,7 @@ static void o2_a_retransmission_does_not_prolong_the_holding(void **state)
     struct fixture *f = *state;
     struct tuple t = tuple4();
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
-    f->now += HOLD_MS - 1;
+    f->world.now += HOLD_MS - 1;
     assert_int_equal(send_syn(f, &t, 100), VERDICT_DROP);
     pass_time(f, 1);
     assert_int_equal(f->injected_count, 1);
@@ -248,7 +248,7 @@ static void o2_the_same_tuple_at_once_with_another_isn_is_another_connection(voi
     struct fixture *f = *state;
     struct tuple t = tuple4();
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
-    f->now += 5;
+    f->world.now += 5;
     assert_int_equal(send_syn(f, &t, 777), VERDICT_HOLD); /* the first attempt is over */
     connects(f, ROOT, &t);
     assert_int_equal(f->injected_count, 1);
@@ -259,7 +259,7 @@ static void o2_the_same_tuple_at_once_with_another_isn_is_another_connection(voi
     assert_true(maps_nothing(f, 50000)); /* the old flow is over */
     connects(f, STRANGER, &t);
     assert_true(injected_unchanged(f, 1, syn_of(&t, 4242)));
-    assert_int_equal(f->flows_ended, 1);
+    assert_int_equal(f->world.flows_ended, 1);
 }
 
 static void o2_a_used_verdict_is_not_for_another_isn(void **state)
@@ -281,7 +281,7 @@ static void o2_what_finds_no_room_to_be_held_passes(void **state)
     struct segment big = syn_of(&t, 100);
     big.payload = PENDING_HELD_PACKET_MAX;
     assert_int_equal(send_segment(f, big), VERDICT_PASS);
-    assert_int_equal(COUNTER(f, hold_refused), 1);
+    assert_int_equal(COUNTER(f, hold_overflows), 1);
 
     for (uint32_t i = 0; i < PENDING_HELD_MAX; i++) {
         t.src_port = be16_from_host((uint16_t)(1000 + i));
@@ -289,7 +289,7 @@ static void o2_what_finds_no_room_to_be_held_passes(void **state)
     }
     t.src_port = be16_from_host(60000);
     assert_int_equal(send_syn(f, &t, 100), VERDICT_PASS);
-    assert_int_equal(COUNTER(f, hold_refused), 2);
+    assert_int_equal(COUNTER(f, hold_overflows), 2);
     pass_time(f, HOLD_MS);
     assert_int_equal(f->injected_count, PENDING_HELD_MAX);
     for (uint32_t i = 0; i < PENDING_HELD_MAX; i++) { /* oldest first, none lost, none twice */
@@ -305,27 +305,27 @@ static void o2_ticks_when_asked_for_are_enough_to_keep_the_deadline(void **state
 {
     struct fixture *f = *state;
     struct rng r = {.state = 0x5eed0040};
-    uint64_t deadline[200], next_tick = f->now;
+    uint64_t deadline[200], next_tick = f->world.now;
     uint32_t out = 0, in = 0;
     while (out < 200) {
-        if (f->now >= next_tick) {
-            engine_tick(f->engine, f->now);
+        if (f->world.now >= next_tick) {
+            engine_tick(f->world.engine, f->world.now);
         }
         if (in < 200 && rng_below(&r, 5) == 0) {
             struct tuple t = tuple4();
             t.src_port = be16_from_host((uint16_t)(1000 + in));
             assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
-            deadline[in++] = f->now + HOLD_MS;
+            deadline[in++] = f->world.now + HOLD_MS;
         }
         for (; out < f->injected_count; out++) {
-            assert_true(f->now <= deadline[out]);
+            assert_true(f->world.now <= deadline[out]);
         }
-        assert_true(out == in || f->now < deadline[out]);
-        next_tick = f->now + engine_next_tick_ms(f->engine, f->now);
-        f->now++;
+        assert_true(out == in || f->world.now < deadline[out]);
+        next_tick = f->world.now + engine_next_tick_ms(f->world.engine, f->world.now);
+        f->world.now++;
     }
-    assert_int_equal(f->owner_asked, 200);
-    assert_in_range(engine_next_tick_ms(f->engine, f->now), 1, 1000); /* idle: neither busy nor asleep */
+    assert_int_equal(f->world.owner_asked, 200);
+    assert_in_range(engine_next_tick_ms(f->world.engine, f->world.now), 1, 1000); /* idle: neither busy nor asleep */
 }
 
 int main(void)

@@ -44,7 +44,7 @@ static void i1_a_process_that_is_gone_is_still_recognised(void **state)
     struct fixture *f = *state;
     assert_true(redirects(f, CHILD));
     process_ends(f, CHILD);
-    engine_process_exited(f->engine, (struct process_id){CHILD, 300}, f->now);
+    engine_process_exited(f->world.engine, (struct process_id){CHILD, 300}, f->world.now);
     assert_true(redirects(f, CHILD)); /* a CONNECT that came late */
     process_ends(f, STRANGER);
     assert_false(redirects(f, STRANGER));
@@ -56,7 +56,7 @@ static void i1_a_child_of_a_dead_member_is_redirected(void **state)
     assert_true(redirects(f, CHILD));
     process_starts(f, 1008, 400, CHILD, 300);
     process_ends(f, CHILD);
-    engine_process_exited(f->engine, (struct process_id){CHILD, 300}, f->now);
+    engine_process_exited(f->world.engine, (struct process_id){CHILD, 300}, f->world.now);
     assert_true(redirects(f, 1008));
 }
 
@@ -65,7 +65,7 @@ static void i1_what_the_job_says_counts(void **state)
     struct fixture *f = *state;
     process_starts(f, 3000, 900, 2996, 0); /* its parent lived too short to be seen */
     assert_false(redirects(f, 3000));
-    engine_process(f->engine, (struct process_id){3000, 900});
+    engine_process(f->world.engine, (struct process_id){3000, 900});
     assert_true(redirects(f, 3000));
 }
 
@@ -74,7 +74,7 @@ static void i2_a_reused_pid_is_not_redirected(void **state)
     struct fixture *f = *state;
     assert_true(redirects(f, CHILD));
     process_ends(f, CHILD);
-    engine_process_exited(f->engine, (struct process_id){CHILD, 300}, f->now);
+    engine_process_exited(f->world.engine, (struct process_id){CHILD, 300}, f->world.now);
     process_starts(f, CHILD, 950, 4, 1);
     assert_false(redirects(f, CHILD));
     process_starts(f, 5000, 960, CHILD, 950);
@@ -85,7 +85,7 @@ static void i3_the_agent_is_never_redirected_even_as_a_member(void **state)
 {
     struct fixture *f = *state;
     assert_false(redirects(f, AGENT));
-    engine_process(f->engine, (struct process_id){AGENT, 100});
+    engine_process(f->world.engine, (struct process_id){AGENT, 100});
     assert_false(redirects(f, AGENT));
 }
 
@@ -93,8 +93,8 @@ static void i4_pid_0_and_4_are_never_redirected(void **state)
 {
     struct fixture *f = *state;
     process_starts(f, 4, 1, 0, 0);
-    engine_process(f->engine, (struct process_id){4, 1});
-    engine_process(f->engine, (struct process_id){0, 1});
+    engine_process(f->world.engine, (struct process_id){4, 1});
+    engine_process(f->world.engine, (struct process_id){0, 1});
     assert_false(redirects(f, 4));
     assert_false(redirects(f, 0));
 }
@@ -116,7 +116,7 @@ static void i3_connections_to_a_listener_of_the_agent_pass(void **state)
     struct tuple early = {.src_port = be16_from_host(7001)};
     early.src = address_of("127.0.0.1", &early.family);
     struct tuple late = {.family = FAMILY_IP6, .src_port = be16_from_host(7002)}; /* :: */
-    engine_listener(f->engine, &early, AGENT);
+    engine_listener(f->world.engine, &early, AGENT);
     send_event(f, SOCKET_LISTEN, AGENT, &late);
     assert_false(redirects_local(f, "127.0.0.1", 7001));
     assert_true(redirects_local(f, "10.0.0.1", 7001)); /* there somebody else listens */
@@ -174,7 +174,7 @@ static void o3_a_direct_connection_to_the_proxy_is_not_redirected_and_has_no_map
         check_direct(f, &t, &t);
         assert_true(maps_nothing(f, (uint16_t)(50000 + i)));
     }
-    assert_int_equal(f->flows_begun, 0);
+    assert_int_equal(f->world.flows_begun, 0);
     assert_int_equal(COUNTER(f, flows_total), 0);
     assert_int_equal(COUNTER(f, flows_live), 0);
 }

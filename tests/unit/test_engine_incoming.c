@@ -32,10 +32,10 @@ static void check_whole_connection(struct fixture *f, const struct tuple *t, boo
     check_packet(f, fin_of(t, 3101, 1501), !inbound, &seen);
     check_packet(f, fin_of(&reply, 1501, 3102), true, &back);
     check_packet(f, ack_of(t, 3102, 1502), !inbound, &seen);
-    assert_int_equal(f->flows_begun, f->flows_ended + 1);
+    assert_int_equal(f->world.flows_begun, f->world.flows_ended + 1);
     pass_time(f, FLOW_LINGER_FIN_MS);
     assert_true(maps_nothing(f, source_port(t)));
-    assert_int_equal(f->flows_begun, f->flows_ended);
+    assert_int_equal(f->world.flows_begun, f->world.flows_ended);
 }
 
 static void n2_from_another_machine_only_the_port_changes_and_every_packet_keeps_its_way(void **state)
@@ -46,7 +46,7 @@ static void n2_from_another_machine_only_the_port_changes_and_every_packet_keeps
     struct tuple t4 = from_peer(f, "10.0.0.1", 80), t6 = from_peer(f, "2001:db8::1", 80);
     check_whole_connection(f, &t4, true);
     check_whole_connection(f, &t6, true);
-    assert_int_equal(f->owner_asked, 0); /* a connection from outside has no owner here */
+    assert_int_equal(f->world.owner_asked, 0); /* a connection from outside has no owner here */
     assert_int_equal(COUNTER(f, packets_held), 0);
 }
 
@@ -80,12 +80,12 @@ static void n2_from_this_machine_a_syn_that_overtakes_its_event_is_held_and_then
     assert_true(f->injected[0]->meta.outbound);
     assert_true(maps_incoming(f, 50000, &t, ROOT) && f->mapped_when_injected[0]);
 
-    f->owner = STRANGER; /* the event is lost, and the table knows */
+    f->world.owner = STRANGER; /* the event is lost, and the table knows */
     assert_int_equal(send_syn(f, &u, 100), VERDICT_HOLD);
     pass_time(f, HOLD_MS);
     assert_int_equal(f->injected_count, 2);
     assert_tuple(f->injected[1], &want_u);
-    assert_int_equal(f->owner_asked, 1);
+    assert_int_equal(f->world.owner_asked, 1);
 }
 
 static void n2_the_agents_own_connection_reaches_the_program_whatever_comes_first(void **state)
@@ -104,13 +104,13 @@ static void n2_the_agents_own_connection_reaches_the_program_whatever_comes_firs
     assert_true(injected_is(f, 0, syn_of(&t, 100)));
 
     t.src_port = be16_from_host(50002);
-    f->owner = AGENT;
+    f->world.owner = AGENT;
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
     pass_time(f, HOLD_MS);
     assert_true(injected_is(f, 1, syn_of(&t, 100)));
 
     t.src_port = be16_from_host(50003); /* it may be the agent's: then a redirection would be a loop */
-    f->owner = 0;
+    f->world.owner = 0;
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
     pass_time(f, HOLD_MS);
     assert_true(injected_is(f, 2, syn_of(&t, 100)));
@@ -124,13 +124,13 @@ static void n2_a_syn_again_is_the_same_flow_and_another_isn_is_another(void **st
     opens(f, ROOT, "0.0.0.0", 80);
     taken_in(f, &t, 100);
     taken_in(f, &t, 100);
-    assert_int_equal(f->flows_begun, 1);
+    assert_int_equal(f->world.flows_begun, 1);
     taken_in(f, &t, 7777);
-    assert_int_equal(f->flows_begun, 2);
-    assert_int_equal(f->flows_ended, 1);
+    assert_int_equal(f->world.flows_begun, 2);
+    assert_int_equal(f->world.flows_ended, 1);
     closes(f, ROOT, "0.0.0.0", 80);
     assert_int_equal(syn_arrives(f, &t, 8888), VERDICT_PASS); /* to nobody any more */
-    assert_int_equal(f->flows_ended, 2);
+    assert_int_equal(f->world.flows_ended, 2);
 }
 
 /* To a port of the tree, but of connections that we never saw begin. */

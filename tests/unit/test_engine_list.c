@@ -9,7 +9,7 @@ static struct flow_view views[FLOW_LIST_SLOTS];
 static uint32_t list_all(struct fixture *f)
 {
     uint32_t count;
-    assert_int_equal(flow_list(f->engine, 0, views, &count), FLOW_NONE);
+    assert_int_equal(engine_list_flows(f->world.engine, 0, views, &count), FLOW_NONE);
     return count;
 }
 
@@ -17,7 +17,7 @@ static void s6_nothing_is_listed_where_nothing_is(void **state)
 {
     struct fixture *f = *state;
     uint32_t count = 7;
-    assert_int_equal(flow_list(f->engine, 0, views, &count), FLOW_NONE);
+    assert_int_equal(engine_list_flows(f->world.engine, 0, views, &count), FLOW_NONE);
     assert_int_equal(count, 0);
     struct tuple t = tuple4();
     connects(f, STRANGER, &t);
@@ -29,7 +29,7 @@ static void s6_a_flow_is_listed_with_all_there_is_to_know(void **state)
 {
     struct fixture *f = *state;
     struct tuple t = tuple6();
-    uint64_t opened = f->now;
+    uint64_t opened = f->world.now;
     struct tuple steered = redirected(f, CHILD, &t, 100);
     pass_time(f, 1234);
     assert_int_equal(list_all(f), 1);
@@ -95,7 +95,7 @@ static void s6_a_long_list_comes_in_portions(void **state)
     pass_time(f, FLOW_LINGER_RST_MS);
     uint32_t count, total = 0;
     for (uint32_t from = 0; from != FLOW_NONE;) {
-        uint32_t next = flow_list(f->engine, from, views, &count);
+        uint32_t next = engine_list_flows(f->world.engine, from, views, &count);
         assert_true(count <= FLOW_LIST_SLOTS);
         for (uint32_t i = 0; i < count; i++, total++) {
             uint32_t number = be16_to_host(views[i].original.src_port) - 20000u;
@@ -105,7 +105,7 @@ static void s6_a_long_list_comes_in_portions(void **state)
         assert_true(next == FLOW_NONE || next == from + FLOW_LIST_SLOTS);
         from = next;
     }
-    assert_int_equal(total, f->engine->redirected_live);
+    assert_int_equal(total, f->world.engine->redirected_live);
     assert_true(total < FLOWS && total > FLOWS - 2 * HOLES);
 }
 
@@ -113,7 +113,7 @@ static void s6_a_list_that_goes_on_after_the_table_has_ended_is_empty(void **sta
 {
     struct fixture *f = *state;
     uint32_t count = 7;
-    assert_int_equal(flow_list(f->engine, 100000, views, &count), FLOW_NONE);
+    assert_int_equal(engine_list_flows(f->world.engine, 100000, views, &count), FLOW_NONE);
     assert_int_equal(count, 0);
 }
 
@@ -130,13 +130,13 @@ static bool redirects(struct fixture *f, uint32_t pid)
 static void a_spared_root_passes_and_its_descendants_are_redirected(void **state)
 {
     struct fixture *f = *state;
-    engine_spare_root(f->engine, (struct process_id){ROOT, 200});
+    engine_exclude_root(f->world.engine, (struct process_id){ROOT, 200});
     assert_false(redirects(f, ROOT));
     assert_true(redirects(f, CHILD));
-    engine_process(f->engine, (struct process_id){ROOT, 200}); /* the job tells of it, too */
+    engine_process(f->world.engine, (struct process_id){ROOT, 200}); /* the job tells of it, too */
     assert_false(redirects(f, ROOT));
     process_ends(f, ROOT);
-    engine_process_exited(f->engine, (struct process_id){ROOT, 200}, f->now);
+    engine_process_exited(f->world.engine, (struct process_id){ROOT, 200}, f->world.now);
     assert_false(redirects(f, ROOT)); /* a CONNECT that came late */
     assert_true(redirects(f, CHILD));
     process_starts(f, 1008, 400, CHILD, 300);
@@ -147,10 +147,10 @@ static void a_spared_root_passes_and_its_descendants_are_redirected(void **state
 static void a_member_with_the_pid_of_a_spared_root_is_redirected(void **state)
 {
     struct fixture *f = *state;
-    engine_spare_root(f->engine, (struct process_id){ROOT, 200});
+    engine_exclude_root(f->world.engine, (struct process_id){ROOT, 200});
     assert_true(redirects(f, CHILD));
     process_ends(f, ROOT);
-    engine_process_exited(f->engine, (struct process_id){ROOT, 200}, f->now);
+    engine_process_exited(f->world.engine, (struct process_id){ROOT, 200}, f->world.now);
     process_starts(f, ROOT, 900, CHILD, 300);
     assert_true(redirects(f, ROOT));
     process_ends(f, ROOT);
@@ -162,11 +162,11 @@ static void a_member_with_the_pid_of_a_spared_root_is_redirected(void **state)
 static void the_job_tells_of_a_member_with_the_pid_of_a_spared_root(void **state)
 {
     struct fixture *f = *state;
-    engine_spare_root(f->engine, (struct process_id){ROOT, 200});
+    engine_exclude_root(f->world.engine, (struct process_id){ROOT, 200});
     process_ends(f, ROOT);
-    engine_process_exited(f->engine, (struct process_id){ROOT, 200}, f->now);
+    engine_process_exited(f->world.engine, (struct process_id){ROOT, 200}, f->world.now);
     process_starts(f, ROOT, 900, 4, 1);
-    engine_process(f->engine, (struct process_id){ROOT, 900});
+    engine_process(f->world.engine, (struct process_id){ROOT, 900});
     assert_true(redirects(f, ROOT));
 }
 
@@ -174,13 +174,13 @@ static void the_job_tells_of_a_member_with_the_pid_of_a_spared_root(void **state
 static void a_rule_includes_a_spared_root(void **state)
 {
     struct fixture *f = *state;
-    engine_spare_root(f->engine, (struct process_id){ROOT, 200});
+    engine_exclude_root(f->world.engine, (struct process_id){ROOT, 200});
     struct rules *rules = rules_new();
     assert_non_null(rules);
     assert_true(rules_add(rules, true, NULL, ROOT));
-    engine_set_rules(f->engine, rules);
+    engine_set_rules(f->world.engine, rules);
     assert_true(redirects(f, ROOT));
-    engine_set_rules(f->engine, NULL);
+    engine_set_rules(f->world.engine, NULL);
     assert_false(redirects(f, ROOT));
 }
 
@@ -188,7 +188,7 @@ static void a_rule_includes_a_spared_root(void **state)
 static void an_agent_among_the_roots_passes_and_its_descendants_are_redirected(void **state)
 {
     struct fixture *f = *state;
-    engine_spare_root(f->engine, (struct process_id){AGENT, 100});
+    engine_exclude_root(f->world.engine, (struct process_id){AGENT, 100});
     process_starts(f, 1016, 500, AGENT, 100);
     assert_false(redirects(f, AGENT));
     assert_true(redirects(f, 1016));

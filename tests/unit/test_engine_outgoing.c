@@ -159,7 +159,7 @@ static void o3_the_peer_that_the_proxy_sees_is_in_the_mapping(void **state)
     struct fixture *f = *state;
     struct tuple t = tuple6(), s = redirected(f, ROOT, &t, 100);
     struct destination d;
-    assert_true(destinations_find(engine_destinations(f->engine), source_port(&s), &d));
+    assert_true(destinations_find(engine_destinations(f->world.engine), source_port(&s), &d));
     assert_true(ip_addr_equal(&d.peer, &s.src));
 }
 

@@ -109,7 +109,7 @@ static void o6_damage_is_not_hidden(void **state)
     f->last.bytes[60] ^= 0x10; /* in the payload, after the sum was made */
     struct packet_meta meta = f->last.meta;
     uint8_t *at = guarded_put(&f->guard, f->last.bytes, f->last.length);
-    assert_int_equal(engine_packet(f->engine, &meta, at, f->last.length, f->now), VERDICT_REWRITE);
+    assert_int_equal(engine_packet(f->world.engine, &meta, at, f->last.length, f->world.now), VERDICT_REWRITE);
     memcpy(f->last.bytes, at, f->last.length);
     assert_true(meta.tcp_checksum_valid);
     assert_true(ip_checksum_right(&f->last));

@@ -137,7 +137,7 @@ static void n3_l2_a_mapping_ends_with_its_flow_or_when_deleted_and_takes_no_othe
     pass_time(f, FLOW_LINGER_RST_MS);
     assert_true(maps_nothing(f, source_port(&seen_a)));
     assert_true(maps_incoming(f, source_port(&seen_b), &b, ROOT));
-    assert_true(destinations_delete(engine_destinations(f->engine), source_port(&seen_b), NULL, NULL));
+    assert_true(destinations_delete(engine_destinations(f->world.engine), source_port(&seen_b), NULL, NULL));
     check_runs(f, &b, &seen_b);
     assert_true(maps_nothing(f, source_port(&seen_b)));
 }
@@ -151,7 +151,7 @@ static void l3_beyond_the_bound_connections_to_the_tree_pass(void **state)
     serve(f);
     taken_in(f, &a, 100);
     assert_int_equal(syn_arrives(f, &b, 100), VERDICT_PASS);
-    assert_int_equal(COUNTER(f, flows_refused), 1);
+    assert_int_equal(COUNTER(f, flow_table_full), 1);
     assert_true(maps_nothing(f, 50001));
 }
 
@@ -167,8 +167,8 @@ static bool finds_proxy_on(void **state, const char *proxy, const char *peer, co
     serve(f);
     bool led = syn_arrives(f, &t, 100) == VERDICT_REWRITE;
     assert_int_equal(maps_nothing(f, 50000), !led);
-    assert_int_equal(f->warned, !led);
-    assert_int_equal(COUNTER(f, proxy_missing), !led);
+    assert_int_equal(f->world.warned, !led);
+    assert_int_equal(COUNTER(f, proxy_not_listening), !led);
     return led;
 }
 
@@ -194,7 +194,7 @@ static void n4_a_proxy_of_one_family_is_none_for_the_other(void **state)
 static void n4_refused_instead_if_so_configured(void **state)
 {
     struct engine_config config = machine_config();
-    config.refuse = true;
+    config.fail_closed = true;
     struct fixture *f = machine_renew_bare(state, &config);
     struct tuple t = to_server(PEER, 50000), back = tuple_reversed(&t);
     serve(f);
@@ -307,7 +307,7 @@ static void s2_stop_resets_the_peer_and_the_proxy(void **state)
     hand_shake(f, &local, &seen_local);
     f->loopback = false;
     struct tuple back = tuple_reversed(&remote), back6 = tuple_reversed(&remote6), back_local = tuple_reversed(&local);
-    engine_stop(f->engine, true, f->now);
+    engine_stop(f->world.engine, true, f->world.now);
     assert_true(reset_was_sent(f, &seen, 201, false)); /* the proxy's end is reached inbound, as everything of it */
     assert_true(reset_was_sent(f, &back, 501, true));
     assert_true(reset_was_sent(f, &seen6, 201, false));
@@ -315,7 +315,7 @@ static void s2_stop_resets_the_peer_and_the_proxy(void **state)
     assert_true(reset_was_sent(f, &seen_local, 101, true));
     assert_true(reset_was_sent(f, &back_local, 501, true));
     assert_true(maps_nothing(f, 50000) && maps_nothing(f, 50001) && maps_nothing(f, 50002));
-    assert_int_equal(f->flows_begun, f->flows_ended);
+    assert_int_equal(f->world.flows_begun, f->world.flows_ended);
 
     assert_int_equal(arrives(f, data_of(&remote, 201, 4711, 10)), VERDICT_DROP);
     assert_true(reset_was_sent(f, &back, 4711, true));

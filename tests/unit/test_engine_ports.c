@@ -22,7 +22,7 @@ static void n1_every_listening_port_of_the_tree_is_led_to_the_proxy_and_no_other
         assert_false(catches(f, "2001:db8::1", 85, STRANGER));
         assert_false(catches(f, "10.0.0.1", 86, 0));
     }
-    assert_int_equal(f->flows_begun, 10);
+    assert_int_equal(f->world.flows_begun, 10);
 }
 
 static void n1_a_listener_on_one_address_does_not_catch_another(void **state)
@@ -52,7 +52,7 @@ static void n1_ports_that_exist_at_start_are_found(void **state)
     listens_unheard(f, ROOT, "0.0.0.0", 80);
     listens_unheard(f, CHILD, "10.0.0.1", 81);
     listens_unheard(f, STRANGER, "0.0.0.0", 82);
-    engine_look_at_listeners(f->engine, f->now);
+    engine_scan_listeners(f->world.engine, f->world.now);
     assert_true(catches(f, "10.0.0.1", 80, ROOT));
     assert_true(catches(f, "10.0.0.1", 81, CHILD));
     assert_false(catches(f, "10.0.0.1", 82, STRANGER));
@@ -63,7 +63,7 @@ static void n1_a_socket_told_of_twice_is_one(void **state)
 {
     struct fixture *f = *state;
     opens(f, ROOT, "0.0.0.0", 80);
-    engine_look_at_listeners(f->engine, f->now);
+    engine_scan_listeners(f->world.engine, f->world.now);
     listen_event(f, ROOT, "0.0.0.0", 80);
     assert_true(catches(f, "10.0.0.1", 80, ROOT));
     closes(f, ROOT, "0.0.0.0", 80);
@@ -76,14 +76,14 @@ static void n1_a_row_without_an_owner_takes_nothing_from_what_is_known(void **st
     struct fixture *f = *state;
     struct tuple local = local_end("0.0.0.0", 80);
     opens(f, ROOT, "0.0.0.0", 80);
-    row_remove(&f->listening, &local);
-    row_add(&f->listening, &local, 0);
-    engine_look_at_listeners(f->engine, f->now);
+    world_row_remove(&f->world.listening, &local);
+    world_row_add(&f->world.listening, &local, 0);
+    engine_scan_listeners(f->world.engine, f->world.now);
     assert_true(catches(f, "10.0.0.1", 80, ROOT));
 
     local = local_end("0.0.0.0", 81);
-    row_add(&f->listening, &local, 0);
-    engine_look_at_listeners(f->engine, f->now);
+    world_row_add(&f->world.listening, &local, 0);
+    engine_scan_listeners(f->world.engine, f->world.now);
     assert_false(catches(f, "10.0.0.1", 81, 0)); /* whose it is, nobody knows */
     listen_event(f, CHILD, "0.0.0.0", 81);
     assert_true(catches(f, "10.0.0.1", 81, CHILD));
@@ -143,15 +143,15 @@ static void n1_i1_a_process_that_becomes_a_member_brings_its_listeners(void **st
     process_starts(f, 3000, 900, 2996, 0); /* its parent lived too short to be seen */
     opens(f, 3000, "0.0.0.0", 80);
     assert_false(catches(f, "10.0.0.1", 80, 3000));
-    engine_process(f->engine, (struct process_id){3000, 900});
+    engine_process(f->world.engine, (struct process_id){3000, 900});
     assert_true(catches(f, "10.0.0.1", 80, 3000));
 }
 
 /* Events can be lost, and doubled. The table tells the truth, and is to be looked at now and then. */
 static void wait_for_a_look(struct fixture *f)
 {
-    pass_time(f, LOOK_MS);
-    pass_time(f, LOOK_MS);
+    pass_time(f, SCAN_MS);
+    pass_time(f, SCAN_MS);
 }
 
 static void n1_a_lost_listen_event_does_not_matter_for_long(void **state)

@@ -22,7 +22,7 @@ static enum verdict connecting(struct fixture *f, uint32_t family)
 static struct fixture *without_proxy(void **state, bool refuse)
 {
     struct engine_config config = machine_config();
-    config.refuse = refuse;
+    config.fail_closed = refuse;
     return machine_renew_bare(state, &config);
 }
 
@@ -42,13 +42,13 @@ static void o4_where_nothing_listens_the_connection_passes_as_it_came(void **sta
     assert_true(maps_nothing(f, source_port(&t)));
     assert_int_equal(send_segment(f, ack_of(&t, 101, 501)), VERDICT_PASS);
     assert_int_equal(send_segment(f, data_of(&t, 101, 501, 100)), VERDICT_PASS);
-    assert_int_equal(f->warned, 1);
-    assert_true(tuple_equal(&f->warned_of, &proxy));
-    assert_int_equal(COUNTER(f, proxy_missing), 1);
+    assert_int_equal(f->world.warned, 1);
+    assert_true(tuple_equal(&f->world.warned_of, &proxy));
+    assert_int_equal(COUNTER(f, proxy_not_listening), 1);
     assert_int_equal(COUNTER(f, flows_total), 0);
     assert_int_equal(f->injected_count, 0);
     assert_int_equal(connecting(f, FAMILY_IP6), VERDICT_PASS);
-    assert_int_equal(COUNTER(f, proxy_missing), 2);
+    assert_int_equal(COUNTER(f, proxy_not_listening), 2);
 }
 
 static void o4_a_held_syn_passes_as_it_came_too(void **state)
@@ -84,8 +84,8 @@ static void o4_strangers_are_not_warned_of(void **state)
     struct tuple t = fresh(f, FAMILY_IP4);
     connects(f, STRANGER, &t);
     assert_int_equal(send_syn(f, &t, 100), VERDICT_PASS);
-    assert_int_equal(f->warned, 0);
-    assert_int_equal(COUNTER(f, proxy_missing), 0);
+    assert_int_equal(f->world.warned, 0);
+    assert_int_equal(COUNTER(f, proxy_not_listening), 0);
 }
 
 static void o4_warned_once_a_minute(void **state)
@@ -93,10 +93,10 @@ static void o4_warned_once_a_minute(void **state)
     struct fixture *f = without_proxy(state, false);
     for (int second = 0; second < 180; second++) {
         connecting(f, second % 2 ? FAMILY_IP4 : FAMILY_IP6);
-        assert_int_equal(f->warned, 1 + second / 60);
+        assert_int_equal(f->world.warned, 1 + second / 60);
         pass_time(f, SECOND_MS);
     }
-    assert_int_equal(COUNTER(f, proxy_missing), 180);
+    assert_int_equal(COUNTER(f, proxy_not_listening), 180);
 }
 
 static void o4_nothing_is_warned_of_while_the_proxy_is_there(void **state)
@@ -106,8 +106,8 @@ static void o4_nothing_is_warned_of_while_the_proxy_is_there(void **state)
         assert_int_equal(connecting(f, i % 2 ? FAMILY_IP4 : FAMILY_IP6), VERDICT_REWRITE);
         pass_time(f, MINUTE_MS);
     }
-    assert_int_equal(f->warned, 0);
-    assert_int_equal(COUNTER(f, proxy_missing), 0);
+    assert_int_equal(f->world.warned, 0);
+    assert_int_equal(COUNTER(f, proxy_not_listening), 0);
 }
 
 static uint8_t flags_in(const struct made *m)
@@ -149,7 +149,7 @@ static void o4_refused_if_so_configured(void **state)
         assert_int_equal(send_packet(f, &f->last), VERDICT_DROP);
         check_refusal(f, i, &t, 4000, i >= 2);
     }
-    assert_int_equal(COUNTER(f, proxy_missing), 4);
+    assert_int_equal(COUNTER(f, proxy_not_listening), 4);
     assert_int_equal(COUNTER(f, packets_dropped), 4);
     assert_int_equal(COUNTER(f, flows_total), 0);
 }
@@ -209,19 +209,19 @@ static void o4_a_lost_listen_event_is_made_good_by_a_look_at_most_once_a_second(
 {
     struct fixture *f = without_proxy(state, false);
     pass_time(f, SECOND_MS);
-    uint32_t before = f->listening.asked;
+    uint32_t before = f->world.listening.asked;
     for (int i = 0; i < 50; i++) {
         assert_int_equal(connecting(f, FAMILY_IP4), VERDICT_PASS);
     }
-    assert_int_equal(f->listening.asked, before + 1);
+    assert_int_equal(f->world.listening.asked, before + 1);
     listens_unheard(f, AGENT, "127.0.0.1", PROXY_PORT);
     for (int ms = 0; ms < SECOND_MS; ms += 100) {
         connecting(f, FAMILY_IP6);
         pass_time(f, 100);
     }
-    assert_in_range(f->listening.asked, before + 1, before + 2);
+    assert_in_range(f->world.listening.asked, before + 1, before + 2);
     assert_int_equal(connecting(f, FAMILY_IP4), VERDICT_REWRITE);
-    assert_in_range(f->listening.asked, before + 2, before + 3);
+    assert_in_range(f->world.listening.asked, before + 2, before + 3);
 }
 
 /* Its process was killed and the event of it was lost. Leading connections to it now would refuse them all. */
@@ -230,8 +230,8 @@ static void o4_a_lost_close_event_of_the_proxy_does_not_matter_for_long(void **s
     struct fixture *f = *state;
     assert_int_equal(connecting(f, FAMILY_IP4), VERDICT_REWRITE);
     proxy_dies(f);
-    pass_time(f, LOOK_MS);
-    pass_time(f, LOOK_MS);
+    pass_time(f, SCAN_MS);
+    pass_time(f, SCAN_MS);
     assert_int_equal(connecting(f, FAMILY_IP4), VERDICT_PASS);
     assert_int_equal(connecting(f, FAMILY_IP6), VERDICT_PASS);
 }
@@ -241,17 +241,17 @@ static void o4_a_look_that_fails_drops_nothing(void **state)
     struct fixture *f = *state;
     proxy_dies(f); /* as far as half a table tells */
     opens(f, ROOT, "10.0.0.1", 80);
-    f->listening.fails = true;
+    f->world.listening.fails = true;
     for (int i = 0; i < 5; i++) {
         pass_time(f, SECOND_MS);
-        engine_look_at_listeners(f->engine, f->now);
+        engine_scan_listeners(f->world.engine, f->world.now);
         assert_int_equal(connecting(f, FAMILY_IP4), VERDICT_REWRITE);
         assert_int_equal(connecting(f, FAMILY_IP6), VERDICT_REWRITE);
         struct tuple in = tuple_of("203.0.113.9", fresh_port(f), "10.0.0.1", 80);
         taken_in(f, &in, 100);
     }
-    f->listening.fails = false; /* the first whole one tells the truth */
-    engine_look_at_listeners(f->engine, f->now);
+    f->world.listening.fails = false; /* the first whole one tells the truth */
+    engine_scan_listeners(f->world.engine, f->world.now);
     assert_int_equal(connecting(f, FAMILY_IP4), VERDICT_PASS);
     assert_int_equal(connecting(f, FAMILY_IP6), VERDICT_PASS);
     struct tuple in = tuple_of("203.0.113.9", fresh_port(f), "10.0.0.1", 80);
@@ -264,7 +264,7 @@ static void o4_a_look_that_fails_still_finds_what_it_saw(void **state)
     struct fixture *f = without_proxy(state, false);
     listens_unheard(f, AGENT, "127.0.0.1", PROXY_PORT);
     listens_unheard(f, AGENT, "::1", PROXY_PORT);
-    f->listening.fails = true;
+    f->world.listening.fails = true;
     pass_time(f, SECOND_MS);
     assert_int_equal(connecting(f, FAMILY_IP4), VERDICT_REWRITE);
     assert_int_equal(connecting(f, FAMILY_IP6), VERDICT_PASS);
@@ -278,7 +278,7 @@ static void o3_o4_steered_by_reflection_the_proxy_must_listen_on_that_address_or
     for (int i = 0; i < 4; i++) {
         struct fixture *f = machine_renew_bare(state, &config);
         listens_unheard(f, AGENT, listening[i], PROXY_PORT);
-        engine_look_at_listeners(f->engine, f->now);
+        engine_scan_listeners(f->world.engine, f->world.now);
         assert_int_equal(connecting(f, FAMILY_IP4), i >= 2 ? VERDICT_REWRITE : VERDICT_PASS);
         assert_int_equal(connecting(f, FAMILY_IP6), VERDICT_PASS);
     }

@@ -35,7 +35,7 @@ static void set_rules(struct fixture *f, const struct rule_text *texts)
     for (; texts->sign; texts++) {
         assert_true(rules_add(rules, texts->sign == '+', texts->pattern, texts->pid));
     }
-    engine_set_rules(f->engine, rules);
+    engine_set_rules(f->world.engine, rules);
 }
 
 #define RULES(f, ...) set_rules(f, (const struct rule_text[]){__VA_ARGS__, {0, NULL, 0}})
@@ -53,7 +53,7 @@ static struct fixture *with_paths(void **state)
 static void i4_by_pid(void **state)
 {
     struct fixture *f = *state;
-    f->engine->host.process_path = NULL; /* nobody needs to ask for a path */
+    f->world.engine->host.process_path = NULL; /* nobody needs to ask for a path */
     RULES(f, {'+', NULL, STRANGER}, {'-', NULL, CHILD});
     assert_true(redirects(f, ROOT));
     assert_false(redirects(f, CHILD));
@@ -114,7 +114,7 @@ static void i4_held_syns_follow_the_rules_too(void **state)
     connects_late(f, STRANGER, &a);
     assert_false(injected_is(f, 0, syn_of(&a, 100)));
     assert_true(maps(f, 50000, &a, STRANGER));
-    f->owner = ROOT; /* by the TCP table */
+    f->world.owner = ROOT; /* by the TCP table */
     assert_int_equal(send_syn(f, &b, 100), VERDICT_HOLD);
     pass_time(f, HOLD_MS);
     assert_true(injected_is(f, 1, syn_of(&b, 100)));
@@ -141,7 +141,7 @@ static void i4_a_change_applies_to_new_connections_only(void **state)
     assert_false(redirects(f, CHILD));
     assert_false(redirects(f, STRANGER));
 
-    engine_set_rules(f->engine, NULL);
+    engine_set_rules(f->world.engine, NULL);
     assert_true(redirects(f, ROOT));
     assert_true(redirects(f, CHILD));
     assert_false(redirects(f, STRANGER));
@@ -163,9 +163,9 @@ static void i4_n1_listeners_follow_the_rules_from_the_start_and_when_they_change
         assert_true(leads(f, 82));
         assert_true(leads(f, 83));
         assert_false(leads(f, 84));
-        engine_look_at_listeners(f->engine, f->now); /* a look changes nothing of it */
+        engine_scan_listeners(f->world.engine, f->world.now); /* a look changes nothing of it */
     }
-    engine_set_rules(f->engine, NULL);
+    engine_set_rules(f->world.engine, NULL);
     assert_true(leads(f, 80));
     assert_false(leads(f, 81));
     assert_true(leads(f, 82));
@@ -207,7 +207,7 @@ static void i4_i3_nobody_can_include_pid_0_or_4_or_the_agent(void **state)
     struct fixture *f = with_paths(state);
     process_starts(f, SYSTEM, 1, 0, 0);
     has_path(f, SYSTEM, "C:\\Windows\\System32\\ntoskrnl.exe");
-    engine_process(f->engine, (struct process_id){SYSTEM, 1});
+    engine_process(f->world.engine, (struct process_id){SYSTEM, 1});
     opens(f, SYSTEM, "0.0.0.0", 80);
     opens(f, AGENT, "0.0.0.0", 81);
     opens(f, IDLE, "0.0.0.0", 82);

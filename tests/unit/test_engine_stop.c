@@ -47,7 +47,7 @@ static const struct made *find_refusal(const struct fixture *f, const struct tup
 
 static void stop(struct fixture *f, bool reset)
 {
-    engine_stop(f->engine, reset, f->now);
+    engine_stop(f->world.engine, reset, f->world.now);
     check_balance(f);
 }
 
@@ -228,7 +228,7 @@ static void s2_held_syns_pass_unchanged_at_stop(void **state)
 {
     struct fixture *f = *state;
     struct tuple a = tuple4(), b = tuple6();
-    f->owner = ROOT;
+    f->world.owner = ROOT;
     assert_int_equal(send_syn(f, &a, 100), VERDICT_HOLD);
     assert_int_equal(send_syn(f, &b, 200), VERDICT_HOLD);
     stop(f, true);
@@ -265,8 +265,8 @@ static void s6_after_stop_no_flow_is_live_and_the_end_of_each_was_told(void **st
         stop(f, reset);
         pass_time(f, 3600000);
         assert_int_equal(COUNTER(f, flows_live), 0);
-        assert_int_equal(f->flows_begun, 2);
-        assert_int_equal(f->flows_ended, 2);
+        assert_int_equal(f->world.flows_begun, 2);
+        assert_int_equal(f->world.flows_ended, 2);
     }
 }
 

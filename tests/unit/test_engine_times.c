@@ -8,7 +8,7 @@
 /* A moment of the driver's clock, later than everything before it. */
 static int64_t moment(struct fixture *f)
 {
-    return EARLY + ++f->clock;
+    return EARLY + ++f->world.clock;
 }
 
 static void connected_at(struct fixture *f, uint32_t pid, const struct tuple *t, int64_t when)
@@ -27,7 +27,7 @@ static void o2_an_event_of_the_same_moment_as_its_syn_is_late_all_the_same(void 
     struct fixture *f = *state;
     struct tuple t = tuple4();
     assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
-    int64_t syn_time = EARLY + f->clock;
+    int64_t syn_time = EARLY + f->world.clock;
     pass_time(f, HOLD_MS);
     connected_at(f, ROOT, &t, syn_time);
     assert_int_equal(send_syn(f, &t, 100), VERDICT_PASS);
@@ -63,7 +63,7 @@ static void o2_a_doubled_event_changes_nothing(void **state)
     connected_at(f, STRANGER, &theirs, second);
     assert_int_equal(send_syn(f, &ours, 100), VERDICT_REWRITE);
     assert_int_equal(send_syn(f, &theirs, 100), VERDICT_PASS);
-    assert_int_equal(f->flows_begun, 1);
+    assert_int_equal(f->world.flows_begun, 1);
     assert_int_equal(f->injected_count, 0);
 }
 
@@ -81,7 +81,7 @@ static void o2_a_doubled_event_is_not_for_the_next_connection(void **state)
     connects(f, STRANGER, &t);
     struct tuple as_it_was = tuple_in(f->injected[0]);
     assert_true(tuple_equal(&as_it_was, &t));
-    assert_int_equal(f->flows_begun, 1);
+    assert_int_equal(f->world.flows_begun, 1);
 }
 
 static void o2_the_event_of_the_next_connection_is_for_the_next(void **state)

@@ -38,7 +38,7 @@ static bool hold_sized(const struct tuple *t, uint32_t isn, uint32_t payload, ui
     struct made *m = make_new(&s);
     struct packet p;
     assert_int_equal(packet_parse(m->bytes, m->length, &p), PACKET_TCP);
-    bool held = pending_hold(&pending, &p, &m->meta, deadline);
+    bool held = pending_hold(&pending, &p, &m->meta, HELD_FOR_OWNER, deadline);
     free(m);
     return held;
 }
@@ -61,7 +61,7 @@ static bool holds(const struct tuple *t, uint32_t isn, uint32_t payload)
     struct segment s = syn_of(t, isn);
     s.payload = payload;
     struct made *m = make_new(&s);
-    bool same = e && e->state == PENDING_HELD && e->isn == isn && e->length == m->length &&
+    bool same = e && e->state == HELD_FOR_OWNER && e->isn == isn && e->length == m->length &&
                 meta_equal(&e->meta, &m->meta) &&
                 !memcmp(pending.slots + (size_t)e->slot * PENDING_HELD_PACKET_MAX, m->bytes, m->length);
     free(m);
@@ -103,7 +103,7 @@ static void the_newest_verdict_counts(void **state)
     assert_int_equal(entry_of(&t)->pid, 5678);
     pending_expire(&pending, PENDING_KEEP_MS);
     assert_non_null(entry_of(&t)); /* and its time runs from then on */
-    assert_int_equal(queue_length(&pending.decided), 1);
+    assert_int_equal(queue_length(&pending.queues[PENDING_DECIDED]), 1);
 }
 
 static void o2_a_used_verdict_remembers_its_syn(void **state)
@@ -148,7 +148,7 @@ static void o2_another_syn_of_the_tuple_replaces_the_held_one(void **state)
         assert_true(hold(&t, i, 50 + i));
         assert_true(holds(&t, i, 0));
     }
-    assert_int_equal(queue_length(&pending.held), 1);
+    assert_int_equal(queue_length(&pending.queues[HELD_FOR_OWNER]), 1);
     assert_int_equal(pending.free_slot_count, PENDING_HELD_MAX - 1);
 }
 
@@ -166,11 +166,36 @@ static void a_released_packet_leaves_its_bytes_and_a_verdict(void **state)
     assert_int_equal(e->isn, 77);
     assert_true(e->redirect);
     assert_int_equal(e->pid, 1234);
-    assert_int_equal(queue_length(&pending.held), 0);
+    assert_int_equal(queue_length(&pending.queues[HELD_FOR_OWNER]), 0);
     assert_int_equal(pending.free_slot_count, PENDING_HELD_MAX);
     pending_expire(&pending, 30 + PENDING_USED_MS);
     assert_null(entry_of(&t));
     free(m);
+}
+
+/* From wait to wait: each is a queue of its own, and the packet stays. */
+static void o2_a_held_packet_can_wait_for_one_thing_after_another(void **state)
+{
+    (void)state;
+    struct tuple first = nth_tuple(1), second = nth_tuple(2);
+    assert_true(hold(&first, 77, 50));
+    assert_true(hold(&second, 78, 60));
+    for (enum pending_state wait = HELD_FOR_EVENT; wait <= HELD_FOR_FILTER; wait++) {
+        pending_hold_on(&pending, pending_find(&pending, &first), wait, 100 * wait);
+        assert_int_equal(queue_length(&pending.queues[HELD_FOR_OWNER]), 1);
+        assert_int_equal(queue_length(&pending.queues[wait]), 1);
+        assert_int_equal(pending.queues[wait].head, pending_find(&pending, &first));
+        assert_true(pending_is_held(entry_of(&first)));
+        assert_int_equal(entry_of(&first)->state, wait);
+        assert_int_equal(entry_of(&first)->deadline_ms, 100 * wait);
+        assert_int_equal(entry_of(&first)->isn, 77);
+    }
+    assert_int_equal(queue_length(&pending.queues[HELD_FOR_EVENT]), 0);
+    assert_int_equal(pending.free_slot_count, PENDING_HELD_MAX - 2);
+    pending_release(&pending, pending_find(&pending, &first), true, 1234, 30);
+    assert_false(pending_is_held(entry_of(&first)));
+    assert_int_equal(pending.free_slot_count, PENDING_HELD_MAX - 1);
+    assert_true(holds(&second, 78, 0));
 }
 
 static void o2_held_packets_are_bounded(void **state)
@@ -209,7 +234,7 @@ static void verdicts_are_bounded_and_the_oldest_makes_room(void **state)
         assert_int_equal(e != NULL, i > 2 * PENDING_CAPACITY + 1);
         assert_true(!e || e->pid == i);
     }
-    assert_int_equal(queue_length(&pending.decided), PENDING_CAPACITY - 1);
+    assert_int_equal(queue_length(&pending.queues[PENDING_DECIDED]), PENDING_CAPACITY - 1);
 }
 
 /* Everything at once, then nothing: no entry and no slot is lost. */
@@ -221,7 +246,7 @@ static void entries_and_slots_all_come_back(void **state)
     for (uint32_t step = 0; step < 200000; step++) {
         struct tuple t = nth_tuple(rng_below(&r, 3000));
         uint32_t id = pending_find(&pending, &t);
-        bool is_held = id != PENDING_NONE && pending.entries[id].state == PENDING_HELD;
+        bool is_held = id != PENDING_NONE && pending.entries[id].state == HELD_FOR_OWNER;
         switch (rng_below(&r, 3)) {
         case 0:
             hold(&t, rng_below(&r, 4), now + 50);
@@ -241,13 +266,13 @@ static void entries_and_slots_all_come_back(void **state)
         now += rng_below(&r, 10);
         pending_expire(&pending, now);
     }
-    while (pending.held.head != PENDING_NONE) {
-        pending_release(&pending, pending.held.head, false, 0, now);
+    while (pending.queues[HELD_FOR_OWNER].head != PENDING_NONE) {
+        pending_release(&pending, pending.queues[HELD_FOR_OWNER].head, false, 0, now);
     }
     assert_int_equal(pending.free_slot_count, PENDING_HELD_MAX);
     pending_expire(&pending, now + PENDING_USED_MS);
-    assert_int_equal(pending.decided.head, PENDING_NONE);
-    assert_int_equal(pending.used.head, PENDING_NONE);
+    assert_int_equal(pending.queues[PENDING_DECIDED].head, PENDING_NONE);
+    assert_int_equal(pending.queues[PENDING_USED].head, PENDING_NONE);
     uint32_t free_entries = 0;
     for (uint32_t id = pending.first_free; id != PENDING_NONE; id = pending.entries[id].next) {
         free_entries++;
@@ -266,6 +291,7 @@ int main(void)
         WITH_PENDING(o2_a_packet_too_big_to_keep_is_refused),
         WITH_PENDING(o2_another_syn_of_the_tuple_replaces_the_held_one),
         WITH_PENDING(a_released_packet_leaves_its_bytes_and_a_verdict),
+        WITH_PENDING(o2_a_held_packet_can_wait_for_one_thing_after_another),
         WITH_PENDING(o2_held_packets_are_bounded),
         WITH_PENDING(verdicts_are_bounded_and_the_oldest_makes_room),
         WITH_PENDING(entries_and_slots_all_come_back),

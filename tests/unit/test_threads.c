@@ -96,7 +96,7 @@ static void eight_threads_make_every_call_that_any_thread_may_make(void **state)
     struct fixture *f = *state;
     pthread_t threads[THREADS];
     memset(&all, 0, sizeof all);
-    all.engine = f->engine;
+    all.engine = f->world.engine;
     for (uintptr_t i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, call_on, (void *)(i + 1)), 0);
     }
@@ -104,7 +104,7 @@ static void eight_threads_make_every_call_that_any_thread_may_make(void **state)
          n++) {
         live_once(f, (uint16_t)(FIRST_PORT + n % CONNECTIONS), n);
     }
-    engine_stop(f->engine, true, f->now); /* under their eyes, as well */
+    engine_stop(f->world.engine, true, f->world.now); /* under their eyes, as well */
     fixture_forget_injected(f);
     atomic_store(&all.stop, true);
     for (int i = 0; i < THREADS; i++) {

@@ -88,7 +88,7 @@ static inline int member_main(const wchar_t *mode, const wchar_t *name)
     return 0;
 }
 
-/* ---- for the tests ---- */
+/* ---- for the tests */
 
 static redirector_error error;
 
@@ -136,8 +136,8 @@ static inline void end_tree(HANDLE root)
     CloseHandle(end);
 }
 
-/* Waits for the news that `pid` has come or gone; skips other news. */
-static inline bool news_of(struct process_job *job, uint32_t pid, bool exited, struct process_news *out)
+/* Waits for the event of `pid`; skips others. */
+static inline bool wait_for_event(struct process_job *job, uint32_t pid, bool exited, struct process_event *out)
 {
     ULONGLONG deadline = GetTickCount64() + WAIT_MS;
     do {
@@ -151,13 +151,13 @@ static inline bool news_of(struct process_job *job, uint32_t pid, bool exited, s
     return false;
 }
 
-/* Whether process_job_poll() told of the pid by now; reads all news there are. */
+/* Whether process_job_poll() has reported the pid; takes all events. */
 static inline bool has_come(struct process_job *job, uint32_t pid)
 {
-    struct process_news news;
+    struct process_event event;
     bool seen = false;
-    while (process_job_poll(job, &news)) {
-        seen |= news.id.pid == pid && !news.exited;
+    while (process_job_poll(job, &event)) {
+        seen |= event.id.pid == pid && !event.exited;
     }
     return seen;
 }

@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# Builds test_driver.c and runs it in a lab of its own: the WinDivert layer, the genuine DLL, the emulated driver.
+# Builds test_driver.c and runs it in a lab of its own: the WinDivert layer, the genuine DLL and driver.
 # The lab must have been built (lab/build.sh).
 set -eu -o pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=${OUT:-$root/build/windows-tests}
-export LAB=${LAB:-wrdriver$$}
+# shellcheck source=../../lab/lib/suite.sh
+. "$root/lab/lib/suite.sh" wrdriver
+need_lab
 
 mkdir -p "$out"
 ${CC_WINDOWS:-x86_64-w64-mingw32-gcc} -std=c11 -O1 -g -Wall -Wextra -Werror -DUNICODE -D_UNICODE \
@@ -15,9 +17,8 @@ ${CC_WINDOWS:-x86_64-w64-mingw32-gcc} -std=c11 -O1 -g -Wall -Wextra -Werror -DUN
     "$root/tests/windows/test_driver.c" "$root"/src/{error,log,log_file,engine/port_set}.c "$root"/src/windows/*.c \
     -o "$out/test_driver.exe" -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32
 
-trap '"$root/lab/lab" down' EXIT
-"$root/lab/lab" up
-cp "$out/test_driver.exe" "$("$root/lab/lab" path)/win/"
+raise_lab
+cp "$out/test_driver.exe" "$stage/"
 status=0
 # To a file: Wine's background services would keep a pipe open.
 timeout 120 "$root/lab/lab" wine test_driver.exe >"$out/test_driver.log" 2>&1 || status=$?

@@ -208,7 +208,7 @@ static void sees_connect_events(void)
             found |= divert_socket_event(&batch.addresses[k], &e) && e.kind == SOCKET_CONNECT &&
                      e.pid == GetCurrentProcessId() && be16_to_host(e.tuple.src_port) == source &&
                      be16_to_host(e.tuple.dst_port) == port && ip_addr_equal(&e.tuple.src, &loopback) &&
-                     ip_addr_equal(&e.tuple.dst, &loopback) && e.loopback;
+                     ip_addr_equal(&e.tuple.dst, &loopback);
         }
         divert_recycle(ring);
     }

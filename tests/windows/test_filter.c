@@ -22,7 +22,7 @@ typedef BOOL eval_fn(const char *filter, const void *packet, UINT length, const 
 static compile_fn *compile;
 static eval_fn *eval;
 static char filter[DIVERT_FILTER_MAX], object[OBJECT_MAX];
-static struct cover cover;
+static struct capture_set captured;
 
 struct sent {
     bool outbound, ipv6;
@@ -57,17 +57,17 @@ static bool wanted(struct sent s, uint16_t proxy, uint16_t incoming)
     bool first_syn = (s.flags & FLAG_SYN) && !(s.flags & FLAG_ACK);
     if (s.outbound) {
         return first_syn || (proxy && s.src == proxy) || (incoming && s.src == incoming) ||
-               port_set_has(&cover.outbound, s.src);
+               port_set_has(&captured.outbound, s.src);
     }
-    return incoming && (first_syn || port_set_has(&cover.inbound, s.dst));
+    return incoming && (first_syn || port_set_has(&captured.inbound, s.dst));
 }
 
-/* Compiles the filter for `cover`; its tests as the serialised form counts them: none if it does not compile. */
+/* Compiles the filter for `captured`; its tests as the serialised form counts them: none if it does not compile. */
 static bool compiles(uint16_t proxy, uint16_t incoming)
 {
     const char *error = "";
     UINT position = 0;
-    divert_filter_write(&cover, proxy, incoming, filter);
+    divert_filter_write(&captured, proxy, incoming, filter);
     bool ok = compile(filter, NETWORK, object, sizeof object, &error, &position);
     if (!ok) {
         printf("# %s at %u of: %.300s\n", error, position, filter);
@@ -96,13 +96,14 @@ static void check_packets(uint16_t proxy, uint16_t incoming, uint32_t count)
             s.src = random_below(2) ? PROXY : INCOMING;
             break;
         case 1:
-            s.src =
-                port_set_next_range(&cover.outbound, s.src, &edge) ? (uint16_t)(edge.first - random_below(2)) : s.src;
+            s.src = port_set_next_range(&captured.outbound, s.src, &edge) ? (uint16_t)(edge.first - random_below(2))
+                                                                          : s.src;
             break;
         case 2:
             s.src =
-                port_set_next_range(&cover.outbound, s.src, &edge) ? (uint16_t)(edge.last + random_below(2)) : s.src;
-            s.dst = port_set_next_range(&cover.inbound, s.dst, &edge) ? (uint16_t)(edge.last + random_below(2)) : s.dst;
+                port_set_next_range(&captured.outbound, s.src, &edge) ? (uint16_t)(edge.last + random_below(2)) : s.src;
+            s.dst =
+                port_set_next_range(&captured.inbound, s.dst, &edge) ? (uint16_t)(edge.last + random_below(2)) : s.dst;
             break;
         default:
             break;
@@ -116,9 +117,9 @@ static void check_packets(uint16_t proxy, uint16_t incoming, uint32_t count)
     }
 }
 
-static void empty_cover_takes_first_syns_and_the_proxies(void)
+static void an_empty_set_takes_first_syns_and_the_proxies(void)
 {
-    memset(&cover, 0, sizeof cover);
+    memset(&captured, 0, sizeof captured);
     CHECK(compiles(PROXY, 0));
     CHECK(strstr(filter, "inbound") == NULL && strncmp(filter, "outbound and ", 13) == 0); /* no inbound callout */
     check_packets(PROXY, 0, 3000);
@@ -128,30 +129,30 @@ static void empty_cover_takes_first_syns_and_the_proxies(void)
     check_packets(0, INCOMING, 3000);
 }
 
-static void whole_cover_takes_all(void)
+static void a_full_set_takes_all(void)
 {
-    port_set_fill(&cover.outbound);
+    port_set_fill(&captured.outbound);
     CHECK(compiles(PROXY, 0));
     check_packets(PROXY, 0, 3000);
-    port_set_remove(&cover.outbound, 50000);
+    port_set_remove(&captured.outbound, 50000);
     CHECK(compiles(PROXY, 0));
     CHECK(!matches((struct sent){true, false, FLAG_ACK, 50000, 80}));
     CHECK(matches((struct sent){true, false, FLAG_ACK, 50001, 80}));
     CHECK(matches((struct sent){true, true, FLAG_ACK, 49999, 80}));
 }
 
-static void random_covers(void)
+static void random_sets(void)
 {
     for (uint32_t round = 0; round < 60; round++) {
-        memset(&cover, 0, sizeof cover);
+        memset(&captured, 0, sizeof captured);
         for (uint32_t i = 0, n = random_below(round < 30 ? 60 : 4000); i < n; i++) {
-            port_set_add(&cover.outbound, (uint16_t)random_below(65536));
+            port_set_add(&captured.outbound, (uint16_t)random_below(65536));
         }
         for (uint32_t i = 0, n = random_below(40); i < n; i++) {
-            port_set_add(&cover.inbound, (uint16_t)random_below(65536));
+            port_set_add(&captured.inbound, (uint16_t)random_below(65536));
         }
-        port_set_coarsen(&cover.outbound, COVER_RANGES);
-        port_set_coarsen(&cover.inbound, COVER_INBOUND_RANGES);
+        port_set_coarsen(&captured.outbound, CAPTURE_RANGES);
+        port_set_coarsen(&captured.inbound, CAPTURE_INBOUND_RANGES);
         uint16_t incoming = round % 3 ? INCOMING : 0;
         CHECK(compiles(PROXY, incoming));
         check_packets(PROXY, incoming, 500);
@@ -159,16 +160,16 @@ static void random_covers(void)
 }
 
 /* As many ranges as there can be, none adjacent: the longest text, and the most tests. */
-static void the_finest_cover_compiles(void)
+static void the_finest_set_compiles(void)
 {
-    memset(&cover, 0, sizeof cover);
-    for (uint32_t i = 0; i < COVER_RANGES; i++) {
-        port_set_add(&cover.outbound, (uint16_t)(10001 + 1000 * i));
-        port_set_add(&cover.outbound, (uint16_t)(10002 + 1000 * i));
+    memset(&captured, 0, sizeof captured);
+    for (uint32_t i = 0; i < CAPTURE_RANGES; i++) {
+        port_set_add(&captured.outbound, (uint16_t)(10001 + 1000 * i));
+        port_set_add(&captured.outbound, (uint16_t)(10002 + 1000 * i));
     }
-    for (uint32_t i = 0; i < COVER_INBOUND_RANGES; i++) {
-        port_set_add(&cover.inbound, (uint16_t)(20001 + 1000 * i));
-        port_set_add(&cover.inbound, (uint16_t)(20002 + 1000 * i));
+    for (uint32_t i = 0; i < CAPTURE_INBOUND_RANGES; i++) {
+        port_set_add(&captured.inbound, (uint16_t)(20001 + 1000 * i));
+        port_set_add(&captured.inbound, (uint16_t)(20002 + 1000 * i));
     }
     CHECK(compiles(65535, 65534));
     printf("# %u characters, %u bytes serialised\n", (unsigned)strlen(filter), (unsigned)strlen(object));
@@ -188,9 +189,9 @@ int main(int argc, char **argv)
                        GetProcAddress(dll, "WinDivertHelperEvalFilter")};
     memcpy(&compile, &found[0], sizeof compile);
     memcpy(&eval, &found[1], sizeof eval);
-    RUN(empty_cover_takes_first_syns_and_the_proxies);
-    RUN(whole_cover_takes_all);
-    RUN(random_covers);
-    RUN(the_finest_cover_compiles);
+    RUN(an_empty_set_takes_first_syns_and_the_proxies);
+    RUN(a_full_set_takes_all);
+    RUN(random_sets);
+    RUN(the_finest_set_compiles);
     return checks_done();
 }

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* The jobs that keep the trees together, and the news that they give. */
+/* The jobs that keep the trees together, and the process events that they give. */
 #include "family.h"
 
-static void first_news_are_root_and_descendants(void)
+static void first_events_are_root_and_descendants(void)
 {
     struct process_id root;
-    struct process_news news;
+    struct process_event event;
     struct process_facts facts;
     HANDLE process = begin_tree(L"parent", 2, &root);
     uint32_t child = (uint32_t)shared->pids[1];
     struct process_job *job = process_job_open(&root, 1, &error);
     CHECK(job != NULL);
-    CHECK(process_job_poll(job, &news) && !news.exited && news.id.pid == root.pid && news.id.created == root.created);
-    CHECK(process_job_poll(job, &news) && !news.exited && news.id.pid == child && news.id.created == created_of(child));
-    CHECK(!process_job_poll(job, &news)); /* each is told of once */
+    CHECK(process_job_poll(job, &event) && !event.exited && event.id.pid == root.pid &&
+          event.id.created == root.created);
+    CHECK(process_job_poll(job, &event) && !event.exited && event.id.pid == child &&
+          event.id.created == created_of(child));
+    CHECK(!process_job_poll(job, &event)); /* each is told of once */
     CHECK(process_facts(job, root.pid, &facts) && facts.in_tree);
     CHECK(process_facts(job, child, &facts) && facts.in_tree);
     CHECK(process_facts(job, GetCurrentProcessId(), &facts) && !facts.in_tree);
     struct process_id created = {.pid = child, .created = created_of(child)};
     SetEvent(end);
-    CHECK(news_of(job, child, true, &news) && news.id.created == created.created);
+    CHECK(wait_for_event(job, child, true, &event) && event.id.created == created.created);
     process_job_close(job);
     end_tree(process);
 }
@@ -27,7 +29,7 @@ static void first_news_are_root_and_descendants(void)
 static void membership_outlives_parents(void)
 {
     struct process_id root;
-    struct process_news news;
+    struct process_event event;
     struct process_facts facts;
     HANDLE process = begin_tree(L"orphan", 1, &root);
     struct process_job *job = process_job_open(&root, 1, &error);
@@ -36,7 +38,7 @@ static void membership_outlives_parents(void)
     CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 && wait_for_count(2));
     uint32_t orphan = (uint32_t)shared->pids[1];
     CHECK(process_facts(job, orphan, &facts) && facts.in_tree);
-    CHECK(news_of(job, orphan, false, &news) && news.id.created == facts.self.created);
+    CHECK(wait_for_event(job, orphan, false, &event) && event.id.created == facts.self.created);
     process_job_close(job);
     end_tree(process);
 }
@@ -44,7 +46,7 @@ static void membership_outlives_parents(void)
 static void short_lives_are_told_of(void)
 {
     struct process_id root;
-    struct process_news news;
+    struct process_event event;
     HANDLE process = begin_tree(L"burst", 1, &root);
     struct process_job *job = process_job_open(&root, 1, &error);
     SetEvent(go);
@@ -56,8 +58,8 @@ static void short_lives_are_told_of(void)
         for (LONG j = 1; j < i; j++) { /* a pid that was used again is told of twice */
             CHECK((uint32_t)shared->pids[j] != pid || i != j);
         }
-        CHECK(news_of(job, pid, false, &news));
-        unknown += news.id.created == 0;
+        CHECK(wait_for_event(job, pid, false, &event));
+        unknown += event.id.created == 0;
     }
     printf("# %d of %d were gone before they could be asked\n", unknown, BURST);
     process_job_close(job);
@@ -82,20 +84,20 @@ static void breakaway_works_and_is_seen(void)
 static void starts_again_on_the_same_root(void)
 {
     struct process_id root;
-    struct process_news news;
+    struct process_event event;
     struct process_facts facts;
     HANDLE process = begin_tree(L"orphan", 1, &root);
     for (int i = 0; i < 5; i++) {
         struct process_job *job = process_job_open(&root, 1, &error);
-        CHECK(job && process_job_poll(job, &news) && news.id.pid == root.pid && !news.exited);
+        CHECK(job && process_job_poll(job, &event) && event.id.pid == root.pid && !event.exited);
         CHECK(process_facts(job, root.pid, &facts) && facts.in_tree);
         process_job_close(job);
     }
     struct process_job *job = process_job_open(&root, 1, &error);
     SetEvent(go);
-    CHECK(wait_for_count(2) && news_of(job, (uint32_t)shared->pids[1], false, &news));
-    CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 && news_of(job, root.pid, true, &news));
-    CHECK(news.id.created == root.created);
+    CHECK(wait_for_count(2) && wait_for_event(job, (uint32_t)shared->pids[1], false, &event));
+    CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 && wait_for_event(job, root.pid, true, &event));
+    CHECK(event.id.created == root.created);
     process_job_close(job);
     end_tree(process);
 }
@@ -103,7 +105,7 @@ static void starts_again_on_the_same_root(void)
 static void two_redirectors_on_one_root(void)
 {
     struct process_id root;
-    struct process_news news;
+    struct process_event event;
     struct process_facts facts;
     HANDLE process = begin_tree(L"orphan", 1, &root);
     struct process_job *first = process_job_open(&root, 1, &error);
@@ -112,26 +114,26 @@ static void two_redirectors_on_one_root(void)
     SetEvent(go);
     CHECK(wait_for_count(2));
     uint32_t child = (uint32_t)shared->pids[1];
-    CHECK(news_of(first, child, false, &news) && news_of(second, child, false, &news));
+    CHECK(wait_for_event(first, child, false, &event) && wait_for_event(second, child, false, &event));
     CHECK(process_facts(first, child, &facts) && facts.in_tree && process_facts(second, child, &facts) &&
           facts.in_tree);
     process_job_close(first); /* the other goes on */
     SetEvent(end);
-    CHECK(news_of(second, child, true, &news));
+    CHECK(wait_for_event(second, child, true, &event));
     process_job_close(second);
     end_tree(process);
 }
 
-/* Waits for the news that these members of the tree have come, in whatever order. */
-static bool all_news(struct process_job *job, LONG first, LONG count)
+/* Waits until these members of the tree have been reported, in any order. */
+static bool all_events(struct process_job *job, LONG first, LONG count)
 {
     ULONGLONG deadline = GetTickCount64() + WAIT_MS;
-    struct process_news news;
+    struct process_event event;
     LONG told = 0;
     while (told < count && GetTickCount64() < deadline) {
-        while (process_job_poll(job, &news)) {
+        while (process_job_poll(job, &event)) {
             for (LONG i = first; i < first + count; i++) {
-                told += (uint32_t)shared->pids[i] == news.id.pid && !news.exited;
+                told += (uint32_t)shared->pids[i] == event.id.pid && !event.exited;
             }
         }
         Sleep(1);
@@ -159,13 +161,13 @@ static void several_roots(void)
     CHECK(other && wait_for_count(2) && process_identify(pid, &roots[1], &error));
     roots[2] = roots[0];
     struct process_job *job = process_job_open(roots, 3, &error);
-    CHECK(job && all_news(job, 0, 2) && !has_come(job, roots[0].pid)); /* once, although named twice */
+    CHECK(job && all_events(job, 0, 2) && !has_come(job, roots[0].pid)); /* once, although named twice */
     CHECK(all_in_tree(job, 0, 2));
     SetEvent(go);
     CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 &&
           WaitForSingleObject(other, WAIT_MS) == WAIT_OBJECT_0);
     CHECK(wait_for_count(4) && all_in_tree(job, 2, 2)); /* their parents are gone: it is the jobs that know them */
-    CHECK(all_news(job, 2, 2));
+    CHECK(all_events(job, 2, 2));
     process_job_close(job);
     CloseHandle(other);
     end_tree(process);
@@ -181,7 +183,7 @@ static void a_root_may_descend_from_another(void)
     reversed[1] = roots[0];
     for (int i = 0; i < 4; i++) {
         struct process_job *job = process_job_open(i % 2 ? roots : reversed, 2, &error);
-        CHECK(job && all_news(job, 0, 2) && all_in_tree(job, 0, 2));
+        CHECK(job && all_events(job, 0, 2) && all_in_tree(job, 0, 2));
         CHECK(!has_come(job, roots[0].pid));
         process_job_close(job);
     }
@@ -227,7 +229,7 @@ static void strange_jobs_are_not_used(void)
 static void what_cannot_be_assigned_is_told_of(void)
 {
     struct process_id root;
-    struct process_news news;
+    struct process_event event;
     struct process_facts facts;
     HANDLE process = begin_tree(L"parent", 2, &root);
     uint32_t child = (uint32_t)shared->pids[1];
@@ -240,7 +242,7 @@ static void what_cannot_be_assigned_is_told_of(void)
     printf("# in our job although it has its own: %d\n", facts.in_tree);
     CHECK(has_come(job, child));
     SetEvent(end);
-    CHECK(news_of(job, child, true, &news) && news.id.created == facts.self.created);
+    CHECK(wait_for_event(job, child, true, &event) && event.id.created == facts.self.created);
     process_job_close(job);
     CloseHandle(handle);
     CloseHandle(own);
@@ -271,7 +273,7 @@ int main(void)
     if (is_member_of_the_family(&status)) {
         return status;
     }
-    RUN(first_news_are_root_and_descendants);
+    RUN(first_events_are_root_and_descendants);
     RUN(membership_outlives_parents);
     RUN(short_lives_are_told_of);
     RUN(breakaway_works_and_is_seen);

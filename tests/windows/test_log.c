@@ -97,7 +97,7 @@ static void reads_the_environment(void)
     CHECK(exists(PATH) && !exists("elsewhere.log"));
 }
 
-/* ---- callback ---- */
+/* ---- callback */
 
 struct receiver {
     _Atomic int lines;
@@ -165,11 +165,11 @@ static void full_ring_counts_and_tells(void)
     }
     CHECK(GetTickCount64() - begin < 2000); /* the thread is stuck: nobody may wait for it */
     /* The held line still has its slot. */
-    CHECK(log_lines_lost(log) == EXTRA + 1);
+    CHECK(log_lines_dropped(log) == EXTRA + 1);
     SetEvent(r.gate);
     log_close(log);
     CHECK(r.lines == 1 + LOG_RING_LINES - 1 + 1);
-    CHECK(strcmp(r.last, "log lines lost: 101") == 0 && r.level == REDIRECTOR_LOG_WARN);
+    CHECK(strcmp(r.last, "log lines dropped: 101") == 0 && r.level == REDIRECTOR_LOG_WARN);
     CloseHandle(r.entered);
     CloseHandle(r.gate);
 }
@@ -217,7 +217,7 @@ static void check_lines(char *text, uint64_t lost)
         int writer, number, end = 0;
         const char *body = strstr(line, "INFO  writer ");
         if (!body) {
-            CHECK(strstr(line, "log lines lost: "));
+            CHECK(strstr(line, "log lines dropped: "));
         } else {
             CHECK(sscanf(body, "INFO  writer %d line %d of 5000%n", &writer, &number, &end) == 2 && !body[end]);
             CHECK(writer >= 0 && writer < WRITERS && number > last[writer]);
@@ -241,7 +241,7 @@ static void many_writers(void)
     for (int i = 0; i < WRITERS; i++) {
         CloseHandle(threads[i]);
     }
-    uint64_t lost = log_lines_lost(log);
+    uint64_t lost = log_lines_dropped(log);
     log_close(log);
     size_t size;
     char *text = read_file(PATH, &size);

@@ -144,14 +144,14 @@ static void counts_what_a_blocked_file_loses(void)
     CreateDirectoryA(PATH ".1", NULL); /* the full file cannot be moved here */
     struct log *log = log_open(PATH, REDIRECTOR_LOG_INFO, NULL, NULL, &error);
     log_line(log, REDIRECTOR_LOG_INFO, "lost");
-    for (int i = 0; i < 500 && log_lines_lost(log) < 1; i++) {
+    for (int i = 0; i < 500 && log_lines_dropped(log) < 1; i++) {
         Sleep(10);
     }
-    CHECK(log_lines_lost(log) == 1 && file_size(PATH) == LOG_FILE_MAX);
+    CHECK(log_lines_dropped(log) == 1 && file_size(PATH) == LOG_FILE_MAX);
     RemoveDirectoryA(PATH ".1");
     log_line(log, REDIRECTOR_LOG_INFO, "found");
     log_close(log);
-    CHECK(file_has(PATH, "INFO  found\n") && file_has(PATH, "WARN  log lines lost: 1\n"));
+    CHECK(file_has(PATH, "INFO  found\n") && file_has(PATH, "WARN  log lines dropped: 1\n"));
 }
 
 int main(void)

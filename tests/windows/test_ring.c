@@ -2,7 +2,7 @@
 /* Moving batches through a handle of the driver, and closing it under whoever uses it. Argument: the folder of fake_driver.h. */
 #include "fake_driver.h"
 
-/* ---- receiving ---- */
+/* ---- receiving */
 
 static bool next_is(struct divert_ring *ring, enum divert_result wanted, uint32_t first, uint32_t count)
 {
@@ -182,7 +182,7 @@ static void hands_events_over(void)
     unload_fake();
 }
 
-/* ---- sending ---- */
+/* ---- sending */
 
 static void sends(void)
 {
@@ -204,7 +204,7 @@ static void sends(void)
     unload_fake();
 }
 
-/* ---- abandoning ---- */
+/* ---- abandoning */
 
 static void abandon_closes_and_says_so(void)
 {

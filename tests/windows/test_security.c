@@ -39,7 +39,7 @@ static DWORD run_myself(const wchar_t *mode)
     return status;
 }
 
-/* ---- DLL planting (S7) ---- */
+/* ---- DLL planting (S7) */
 
 static void planted_windivert_is_not_loaded(void)
 {
@@ -77,7 +77,7 @@ static void planted_iphlpapi_is_not_loaded(void)
     tcptable_close(table);
 }
 
-/* ---- the log's path ---- */
+/* ---- the log's path */
 
 static void write_file(const char *path, const char *text)
 {
@@ -135,7 +135,7 @@ static void the_log_is_no_pipe(void)
     CloseHandle(pipe);
 }
 
-/* ---- handles to other processes ---- */
+/* ---- handles to other processes */
 
 static void process_handles_have_least_rights(void)
 {
@@ -149,7 +149,7 @@ static void process_handles_have_least_rights(void)
     CloseHandle(process);
 }
 
-/* ---- a smashed stack ---- */
+/* ---- a smashed stack */
 
 extern uintptr_t redirector_stack_guard;
 

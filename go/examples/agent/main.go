@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 
-// Agent is a small but complete proxy on top of package redirector: it relays every connection of a process tree to
-// where the connection was going, and says so.
+// Agent is a small but complete proxy that uses package redirector: it relays every connection of a process tree to its
+// original destination, and reports it.
 //
 //	agent [options] -- program args...    start the program and redirect its tree
 //	agent [options] -pid N                redirect the tree of a running process
@@ -115,8 +115,8 @@ func main() {
 	os.Exit(status)
 }
 
-// run is the life of the agent. The order matters: the proxy listens before connections are led to it, and the program
-// takes its first step after that.
+// run runs the agent. The order matters: the proxy listens before connections are redirected to it, and the program
+// runs after that.
 func run(o options) (int, error) {
 	out := &printer{encoder: json.NewEncoder(os.Stdout)}
 	p, err := listen(o.port, out)
@@ -139,7 +139,7 @@ func run(o options) (int, error) {
 		}
 		client = child.pid()
 	}
-	// Not with a context that Ctrl-C ends: connections that are open then may come to their end.
+	// Not with a context that Ctrl-C ends: connections that are open then are finished.
 	r, err := redirector.Start(context.Background(), redirector.Config{
 		ClientPID:    client,
 		ProxyPort:    p.port,
@@ -158,8 +158,8 @@ func run(o options) (int, error) {
 	p.serve(r)
 	out.print(readyEvent{"ready", os.Getpid(), client, p.port, incomingPort, redirector.Version()})
 
-	// A program that was started here gets its own Ctrl-C from the console and decides for itself; the agent stays
-	// with it.
+	// A program that was started here gets Ctrl-C from the console, too, and decides itself whether to end; the agent
+	// ends with it.
 	interrupt := make(chan os.Signal, 1)
 	signal.Notify(interrupt, os.Interrupt)
 	status := 0
@@ -175,7 +175,7 @@ func run(o options) (int, error) {
 	if err := r.Err(); err != nil { // it has ended by itself meanwhile
 		return 0, err
 	}
-	// Counters before Stop: what is live then is live no more.
+	// Read before Stop, which ends the connections that are counted as live.
 	stats := r.Stats()
 	if err := r.Stop(); err != nil {
 		return 0, err

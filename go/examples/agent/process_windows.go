@@ -22,8 +22,7 @@ var (
 	queryFullProcessImageName = syscall.NewLazyDLL("kernel32.dll").NewProc("QueryFullProcessImageNameW")
 )
 
-// suspendedProcess is a program that has been started and has not taken a step: its first connection is made when the
-// redirector already watches.
+// suspendedProcess is a program that was started suspended, so that the redirector runs before its first connection.
 type suspendedProcess struct{ cmd *exec.Cmd }
 
 func startSuspended(program []string) (*suspendedProcess, error) {
@@ -44,7 +43,7 @@ func (s *suspendedProcess) kill() {
 	s.cmd.Wait()
 }
 
-// resumeAndWait lets the program run and gives its exit status.
+// resumeAndWait lets the program run and returns its exit status.
 func (s *suspendedProcess) resumeAndWait() (int, error) {
 	process, err := syscall.OpenProcess(processSuspendResume, false, s.pid())
 	if err != nil {
@@ -65,7 +64,7 @@ func (s *suspendedProcess) resumeAndWait() (int, error) {
 	return s.cmd.ProcessState.ExitCode(), nil
 }
 
-// programName gives the file name of a process's program, "" if it is gone or may not be asked.
+// programName returns the file name of a process's program, "" if it has ended or cannot be opened.
 func programName(pid uint32) string {
 	process, err := syscall.OpenProcess(processQueryLimitedInformation, false, pid)
 	if err != nil {

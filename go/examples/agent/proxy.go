@@ -14,10 +14,10 @@ import (
 	"github.com/windows-redirector/windows-redirector/go/redirector"
 )
 
-// proxy listens where the redirector leads the tree's connections, and on a port of all addresses if it is to serve
-// incoming connections, asks for each peer's original destination, and relays. It does not use a redirector.Listener,
-// because it tells of strangers, too. An incoming connection is going to a program of the tree: the proxy's own connection gets
-// there, because the agent is never redirected.
+// proxy listens for the tree's redirected connections, and on a port of all addresses if it is to serve incoming ones,
+// looks up each peer's original destination, and relays. It does not use a redirector.Listener, because it also reports
+// connections that are not redirected. An incoming connection is meant for a program of the tree; the proxy's own
+// connection reaches that program, because the agent is never redirected.
 type proxy struct {
 	port      int
 	listeners []net.Listener
@@ -29,7 +29,7 @@ type proxy struct {
 	totals totals
 }
 
-// finder is what the proxy needs of a redirector.
+// finder is the part of a redirector that the proxy uses.
 type finder interface {
 	OriginalDst(conn net.Conn) (redirector.Destination, bool)
 }
@@ -72,7 +72,7 @@ func listen(port int, out *printer) (*proxy, error) {
 	return p, nil
 }
 
-// listenEverywhere adds a listener for incoming connections, which keep their addresses, and gives its port.
+// listenEverywhere adds a listener for incoming connections, which keep their addresses, and returns its port.
 func (p *proxy) listenEverywhere() (int, error) {
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{})
 	if err != nil {
@@ -110,8 +110,8 @@ func (p *proxy) serve(r finder) {
 	}
 }
 
-// wait returns when no connection is left. The redirector counts a connection before the proxy accepts it, so those
-// that are still on their way are waited for; not for long, because one that was given up at once never arrives.
+// wait returns when no connection is left. The redirector counts a connection before the proxy accepts it, so wait also
+// waits for those that were not accepted yet; not for long, because one that was aborted at once never arrives.
 func (p *proxy) wait(redirected func() uint64) {
 	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if uint64(p.sums().Connections) >= redirected() {
@@ -146,7 +146,7 @@ func (p *proxy) handle(r finder, conn *net.TCPConn) {
 			event.Error = err.Error()
 		}
 	} else {
-		// A stranger: nobody knows where it wants to go.
+		// Not redirected: it has no original destination.
 		event.Error = "no such connection"
 		reset(conn)
 	}
@@ -170,7 +170,7 @@ func (p *proxy) handle(r finder, conn *net.TCPConn) {
 }
 
 // relay connects to the destination and carries bytes both ways. Each direction ends by itself, so a half-closed
-// connection lives on. A failure of either side is shown to the other as a reset.
+// connection goes on. A failure of either side is passed to the other as a reset.
 func (p *proxy) relay(conn *net.TCPConn, to netip.AddrPort, event *connectionEvent) error {
 	dialed, err := net.DialTimeout("tcp", to.String(), dialTimeout)
 	if err != nil {
@@ -207,7 +207,7 @@ func (p *proxy) relay(conn *net.TCPConn, to netip.AddrPort, event *connectionEve
 	return nil
 }
 
-// carry copies until from has no more, and then says so to to.
+// carry copies until the end of from, then closes to for writing.
 func carry(to, from *net.TCPConn) (int64, error) {
 	n, err := io.Copy(to, from)
 	if err == nil {
@@ -216,7 +216,7 @@ func carry(to, from *net.TCPConn) (int64, error) {
 	return n, err
 }
 
-// reset closes a connection so that the other end sees it was cut short.
+// reset closes a connection with a RST instead of a FIN.
 func reset(conn *net.TCPConn) {
 	conn.SetLinger(0)
 	conn.Close()

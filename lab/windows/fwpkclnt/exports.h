@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// What the driver imports of fwpkclnt.sys.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * What the driver imports of fwpkclnt.sys.
+ */
 #ifndef LAB_FWP_EXPORTS_H
 #define LAB_FWP_EXPORTS_H
 

@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Types of the Windows Filtering Platform as kernel drivers for x64 see them (fwptypes.h, fwpmtypes.h,
-// fwpstypes.h, fwpsk.h: those members that are used here), and what net/ asks of the platform.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Types of the Windows Filtering Platform as kernel drivers for x64 see them (fwptypes.h, fwpmtypes.h,
+ * fwpstypes.h, fwpsk.h: those members that are used here), and what net/ asks of the platform.
+ */
 #ifndef LAB_FWP_H
 #define LAB_FWP_H
 
@@ -62,7 +63,7 @@ typedef enum {
     FWPS_PACKET_PREVIOUSLY_INJECTED_BY_SELF,
 } FWPS_PACKET_INJECTION_STATE;
 
-// Missing in mingw's kernel headers.
+/* Missing in mingw's kernel headers. */
 enum {
     FWP_CALLOUT_NOT_FOUND = (int)0xc0220001,
     FWP_FILTER_NOT_FOUND = (int)0xc0220003,
@@ -140,7 +141,7 @@ typedef struct {
         GUID calloutKey;
     } action;
     uint64_t rawContext;
-    uint64_t rawContextEnd; // the union is as large as a GUID
+    uint64_t rawContextEnd; /* the union is as large as a GUID */
     GUID *reserved;
     uint64_t filterId;
     FWP_VALUE0 effectiveWeight;
@@ -167,7 +168,7 @@ typedef struct {
     FWP_VALUE0 *incomingValue;
 } FWPS_INCOMING_VALUES0;
 
-// Which members below are valid.
+/* Which members below are valid. */
 enum {
     FWPS_METADATA_FIELD_FLOW_HANDLE = 0x2,
     FWPS_METADATA_FIELD_IP_HEADER_SIZE = 0x4,
@@ -191,7 +192,7 @@ typedef struct {
     uint64_t transportEndpointHandle;
     uint8_t unused2[0xc0 - 0x78];
     uint64_t parentEndpointHandle;
-    uint8_t unused3[0x200 - 0xc8]; // later Windows' members: absent, as their bits say
+    uint8_t unused3[0x200 - 0xc8]; /* later Windows' members: absent, as their bits say */
 } FWPS_INCOMING_METADATA_VALUES0;
 
 typedef struct {
@@ -239,9 +240,9 @@ FWP_AT(FWPS_INCOMING_METADATA_VALUES0, transportEndpointHandle, 0x70);
 FWP_AT(FWPS_INCOMING_METADATA_VALUES0, parentEndpointHandle, 0xc0);
 #undef FWP_AT
 
-// ------------------------------------------------------------------ what net/ asks of the platform
+/* ------------------------------------------------------------------ what net/ asks of the platform */
 
-// Layers that are served; IPv6 always follows IPv4.
+/* Layers that are served; IPv6 always follows IPv4. */
 enum layer {
     LAYER_INBOUND_IPPACKET_V4,
     LAYER_INBOUND_IPPACKET_V6,
@@ -266,21 +267,21 @@ enum layer {
     LAYERS,
 };
 
-enum { FIELDS_MAX = 24 }; // more than any layer has
+enum { FIELDS_MAX = 24 }; /* more than any layer has */
 
-// Is told when a handle's callout takes a packet (or an event: NULL), before a receive is completed with it.
+/* Is told when a handle's callout takes a packet (or an event: NULL), before a receive is completed with it. */
 struct sink {
     void (*taken)(const struct sink *sink, uint32_t handle, enum lab_how how, NET_BUFFER *buffer);
 };
 
-// The action that results for it: FWP_ACTION_BLOCK or another.
+/* The action that results for it: FWP_ACTION_BLOCK or another. */
 uint32_t classify(enum layer layer, FWP_VALUE0 *values, const FWPS_INCOMING_METADATA_VALUES0 *metadata,
                   NET_BUFFER_LIST *list, const struct sink *sink);
 
-// Is there any filter at the layer?
+/* Is there any filter at the layer? */
 bool layer_is_watched(enum layer layer);
 
-// The flow has ended: callouts that keep a context for it are told.
+/* The flow has ended: callouts that keep a context for it are told. */
 void flow_deleted(uint64_t flow, const struct sink *sink);
 void flows_all_deleted(const struct sink *sink);
 

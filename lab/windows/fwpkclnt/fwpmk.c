@@ -1,14 +1,15 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// The management interface of the filtering platform (fwpmk.h).
-//
-// Theory of operation: an engine handle is a session. A call outside a transaction is one by itself.
-// What a dynamic session has added is deleted when it is closed; all else stays until it is deleted. An
-// object to which a filter refers cannot be deleted, a dynamic session's only by that session.
-//
-// A filter's deletion (the commit, if there is a transaction) returns when no classification that may use
-// it is running. Microsoft does not promise that for FwpmFilterDeleteByKey0, but drivers free what rawContext
-// points to after it, and get away with it.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The management interface of the filtering platform (fwpmk.h).
+ *
+ * Theory of operation: an engine handle is a session. A call outside a transaction is one by itself.
+ * What a dynamic session has added is deleted when it is closed; all else stays until it is deleted. An
+ * object to which a filter refers cannot be deleted, a dynamic session's only by that session.
+ *
+ * A filter's deletion (the commit, if there is a transaction) returns when no classification that may use
+ * it is running. Microsoft does not promise that for FwpmFilterDeleteByKey0, but drivers free what rawContext
+ * points to after it, and get away with it.
+ */
 #include "exports.h"
 #include "objects.h"
 
@@ -21,11 +22,13 @@ NTSTATUS NTAPI FwpmEngineOpen0(const WCHAR *server, uint32_t authentication, voi
 
     (void)authentication;
     (void)identity;
-    if (!engine || server)
+    if (!engine || server) {
         return STATUS_INVALID_PARAMETER;
+    }
     session = lab_allocate(sizeof(*session));
-    if (!session)
+    if (!session) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     session->dynamic = given && given->flags & FWPM_SESSION_FLAG_DYNAMIC;
     *engine = session;
     return STATUS_SUCCESS;
@@ -36,13 +39,15 @@ NTSTATUS NTAPI FwpmEngineClose0(HANDLE engine)
     struct session *session = engine;
     struct object *object;
 
-    if (session->in_transaction)
+    if (session->in_transaction) {
         transaction_end(session, false);
+    }
     if (session->dynamic && NT_SUCCESS(transaction_begin(session))) {
         mutex_lock(&fwp_lock);
         for (int kind = 0; kind < KINDS; kind++) {
-            while ((object = object_next(NULL, session, kind)) != NULL && NT_SUCCESS(object_delete(session, object)))
+            while ((object = object_next(NULL, session, kind)) != NULL && NT_SUCCESS(object_delete(session, object))) {
                 ;
+            }
         }
         mutex_unlock(&fwp_lock);
         transaction_end(session, true);
@@ -53,7 +58,7 @@ NTSTATUS NTAPI FwpmEngineClose0(HANDLE engine)
 
 NTSTATUS NTAPI FwpmTransactionBegin0(HANDLE engine, uint32_t flags)
 {
-    (void)flags; // a read-only one is a transaction that changes nothing
+    (void)flags; /* a read-only one is a transaction that changes nothing */
     return transaction_begin(engine);
 }
 
@@ -67,7 +72,7 @@ NTSTATUS NTAPI FwpmTransactionAbort0(HANDLE engine)
     return transaction_end(engine, false);
 }
 
-// A transaction of the call's own, if the session is in none. *own says so.
+/* A transaction of the call's own, if the session is in none. *own says so. */
 static NTSTATUS call_begin(struct session *session, bool *own)
 {
     *own = !session->in_transaction;
@@ -88,8 +93,9 @@ static NTSTATUS delete_by_key(struct session *session, enum kind kind, const GUI
     bool own;
 
     status = call_begin(session, &own);
-    if (!NT_SUCCESS(status))
+    if (!NT_SUCCESS(status)) {
         return status;
+    }
     mutex_lock(&fwp_lock);
     object = object_find(kind, key);
     status = object ? object_delete(session, object) : not_found;
@@ -97,7 +103,7 @@ static NTSTATUS delete_by_key(struct session *session, enum kind kind, const GUI
     return call_end(session, own, status);
 }
 
-// An object of which only key, weight and layer matter. A name it must have.
+/* An object of which only key, weight and layer matter. A name it must have. */
 static NTSTATUS add_plain(struct session *session, enum kind kind, const GUID *key, const FWPM_DISPLAY_DATA0 *display,
                           uint16_t weight, enum layer layer)
 {
@@ -105,11 +111,13 @@ static NTSTATUS add_plain(struct session *session, enum kind kind, const GUID *k
     NTSTATUS status;
     bool own;
 
-    if (!display->name)
+    if (!display->name) {
         return FWP_NULL_DISPLAY_NAME;
+    }
     status = call_begin(session, &own);
-    if (!NT_SUCCESS(status))
+    if (!NT_SUCCESS(status)) {
         return status;
+    }
     mutex_lock(&fwp_lock);
     if (object_find(kind, key)) {
         status = FWP_ALREADY_EXISTS;
@@ -149,8 +157,9 @@ static enum layer layer_of_key(const GUID *key)
 {
     enum layer layer = 0;
 
-    while (layer < LAYERS && !guid_equal(&layer_facts[layer].key, key))
+    while (layer < LAYERS && !guid_equal(&layer_facts[layer].key, key)) {
         layer++;
+    }
     return layer;
 }
 
@@ -159,10 +168,12 @@ NTSTATUS NTAPI FwpmCalloutAdd0(HANDLE engine, const FWPM_CALLOUT0 *callout, void
     enum layer layer = layer_of_key(&callout->applicableLayer);
 
     (void)security;
-    if (layer == LAYERS)
+    if (layer == LAYERS) {
         return FWP_LAYER_NOT_FOUND;
-    if (id)
-        return STATUS_NOT_SUPPORTED; // the id is the one that registering gives
+    }
+    if (id) {
+        return STATUS_NOT_SUPPORTED; /* the id is the one that registering gives */
+    }
     return add_plain(engine, KIND_CALLOUT, &callout->calloutKey, &callout->displayData, 0, layer);
 }
 
@@ -182,8 +193,9 @@ static struct filter *filter_make(const FWPM_FILTER0 *given, enum layer layer)
     const struct handle *owner = handle_of_context((const void *)(uintptr_t)given->rawContext);
     struct filter *filter = lab_allocate(sizeof(*filter));
 
-    if (!filter)
+    if (!filter) {
         return NULL;
+    }
     filter->references = 1;
     filter->layer = layer;
     filter->weight = *given->weight.uint64;
@@ -200,24 +212,29 @@ static struct filter *filter_make(const FWPM_FILTER0 *given, enum layer layer)
     return filter;
 }
 
-// With the lock held.
+/* With the lock held. */
 static NTSTATUS filter_attach(struct session *session, const FWPM_FILTER0 *given, struct filter *filter)
 {
     struct object *sublayer = object_find(KIND_SUBLAYER, &given->subLayerKey);
     struct object *callout = object_find(KIND_CALLOUT, &given->action.calloutKey);
     struct object *object;
 
-    if (object_find(KIND_FILTER, &given->filterKey))
+    if (object_find(KIND_FILTER, &given->filterKey)) {
         return FWP_ALREADY_EXISTS;
-    if (!sublayer)
+    }
+    if (!sublayer) {
         return FWP_SUBLAYER_NOT_FOUND;
-    if (!callout)
+    }
+    if (!callout) {
         return FWP_CALLOUT_NOT_FOUND;
-    if (callout->layer != filter->layer)
+    }
+    if (callout->layer != filter->layer) {
         return FWP_INCOMPATIBLE_LAYER;
+    }
     object = object_add(session, KIND_FILTER, &given->filterKey);
-    if (!object)
+    if (!object) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     object->filter = filter;
     filter->references++;
     filter->sublayer = object->sublayer = sublayer;
@@ -227,12 +244,13 @@ static NTSTATUS filter_attach(struct session *session, const FWPM_FILTER0 *given
     callout->users++;
     filter->callout_key = given->action.calloutKey;
     filter->callout = callout_of_key(&given->action.calloutKey);
-    if (filter->callout)
+    if (filter->callout) {
         filter->given.action.calloutId = filter->callout->id;
+    }
     return STATUS_SUCCESS;
 }
 
-// The driver's filters have no conditions and a weight of their own; others are refused rather than misunderstood.
+/* The driver's filters have no conditions and a weight of their own; others are refused rather than misunderstood. */
 NTSTATUS NTAPI FwpmFilterAdd0(HANDLE engine, const FWPM_FILTER0 *given, void *security, uint64_t *id)
 {
     enum layer layer = layer_of_key(&given->layerKey);
@@ -243,19 +261,25 @@ NTSTATUS NTAPI FwpmFilterAdd0(HANDLE engine, const FWPM_FILTER0 *given, void *se
     bool own;
 
     (void)security;
-    if (layer == LAYERS)
+    if (layer == LAYERS) {
         return FWP_LAYER_NOT_FOUND;
-    if (!given->displayData.name)
+    }
+    if (!given->displayData.name) {
         return FWP_NULL_DISPLAY_NAME;
-    if (!is_callout_action(given->action.type))
+    }
+    if (!is_callout_action(given->action.type)) {
         return FWP_INVALID_ACTION_TYPE;
-    if (given->weight.type != FWP_UINT64)
+    }
+    if (given->weight.type != FWP_UINT64) {
         return FWP_INVALID_WEIGHT;
-    if (given->numFilterConditions)
+    }
+    if (given->numFilterConditions) {
         return STATUS_NOT_SUPPORTED;
+    }
     filter = filter_make(given, layer);
-    if (!filter)
+    if (!filter) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     status = call_begin(session, &own);
     if (!NT_SUCCESS(status)) {
         lab_free(filter);
@@ -265,10 +289,12 @@ NTSTATUS NTAPI FwpmFilterAdd0(HANDLE engine, const FWPM_FILTER0 *given, void *se
     status = filter_attach(session, given, filter);
     notify = NT_SUCCESS(status) && filter->callout ? filter->callout->given.notifyFn : NULL;
     mutex_unlock(&fwp_lock);
-    if (notify)
+    if (notify) {
         status = notify(FWPS_CALLOUT_NOTIFY_ADD_FILTER, &given->filterKey, &filter->given);
-    if (id)
+    }
+    if (id) {
         *id = filter->given.filterId;
+    }
     status = call_end(session, own, status);
     mutex_lock(&fwp_lock);
     filter_release(filter);

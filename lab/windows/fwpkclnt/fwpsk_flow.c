@@ -1,14 +1,15 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Contexts of flows (fwpsk.h).
-//
-// Theory of operation: a callout that sees a flow being established may leave a context with it. When
-// the flow ends, or the callout removes the context, its flowDeleteFn is called with it, once: whoever takes
-// the context out of the table calls. Inside flowDeleteFn the driver may queue an event, which is a taking
-// as in a classification; so it runs as a visit, which unregistering a callout waits for, too.
-//
-// On Windows FwpsFlowRemoveContext0 may return STATUS_PENDING while the callout is classifying; the
-// driver takes that for success. Here the function has always been called when it returns.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Contexts of flows (fwpsk.h).
+ *
+ * Theory of operation: a callout that sees a flow being established may leave a context with it. When
+ * the flow ends, or the callout removes the context, its flowDeleteFn is called with it, once: whoever takes
+ * the context out of the table calls. Inside flowDeleteFn the driver may queue an event, which is a taking
+ * as in a classification; so it runs as a visit, which unregistering a callout waits for, too.
+ *
+ * On Windows FwpsFlowRemoveContext0 may return STATUS_PENDING while the callout is classifying; the
+ * driver takes that for success. Here the function has always been called when it returns.
+ */
 #include "exports.h"
 #include "engine.h"
 
@@ -19,7 +20,7 @@ struct flow {
     uint64_t id, context;
     uint16_t layer;
     struct callout *callout;
-    uint32_t handle; // whose callout it is; only if `owned`
+    uint32_t handle; /* whose callout it is; only if `owned` */
     bool owned;
 };
 
@@ -31,13 +32,14 @@ static struct flow **chain_of(uint64_t id)
     return &chains[(id * 0x9e3779b97f4a7c15u >> 40) % CHAINS];
 }
 
-// Where it stands in its chain; callout 0: any. NULL: nowhere.
+/* Where it stands in its chain; callout 0: any. NULL: nowhere. */
 static struct flow **find(uint64_t id, uint16_t layer, uint32_t callout)
 {
     struct flow **at = chain_of(id);
 
-    while (*at && !((*at)->id == id && (callout == 0 || ((*at)->layer == layer && (*at)->callout->id == callout))))
+    while (*at && !((*at)->id == id && (callout == 0 || ((*at)->layer == layer && (*at)->callout->id == callout)))) {
         at = &(*at)->next;
+    }
     return *at ? at : NULL;
 }
 
@@ -48,20 +50,23 @@ NTSTATUS NTAPI FwpsFlowAssociateContext0(uint64_t id, uint16_t layer, uint32_t c
     struct callout *callout;
     struct flow *flow;
 
-    if (id == 0 || context == 0)
+    if (id == 0 || context == 0) {
         return STATUS_INVALID_PARAMETER;
+    }
     visit_explains((const void *)(uintptr_t)context);
     flow = lab_allocate(sizeof(*flow));
-    if (!flow)
+    if (!flow) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     mutex_lock(&fwp_lock);
     callout = callout_of_id(callout_id);
-    if (!callout || !callout->given.flowDeleteFn)
+    if (!callout || !callout->given.flowDeleteFn) {
         status = STATUS_INVALID_PARAMETER;
-    else if (find(id, layer, callout_id))
+    } else if (find(id, layer, callout_id)) {
         status = STATUS_OBJECT_NAME_EXISTS;
-    else if (count == FLOWS_MAX)
+    } else if (count == FLOWS_MAX) {
         status = STATUS_INSUFFICIENT_RESOURCES;
+    }
     if (status == STATUS_SUCCESS) {
         *flow = (struct flow){*chain_of(id), id, context, layer, callout, 0, false};
         if (visit && visit->taker) {
@@ -73,12 +78,13 @@ NTSTATUS NTAPI FwpsFlowAssociateContext0(uint64_t id, uint16_t layer, uint32_t c
         count++;
     }
     mutex_unlock(&fwp_lock);
-    if (status != STATUS_SUCCESS)
+    if (status != STATUS_SUCCESS) {
         lab_free(flow);
+    }
     return status;
 }
 
-// The one that stands there leaves the table and its callout is told.
+/* The one that stands there leaves the table and its callout is told. */
 static void remove_locked(struct flow **at, struct visit *visit)
 {
     struct flow *flow = *at;
@@ -93,8 +99,9 @@ static void remove_locked(struct flow **at, struct visit *visit)
     visit->how = LAB_SNIFFED;
     visit->taker = flow->owned ? flow : NULL;
     flow->callout->given.flowDeleteFn(flow->layer, flow->callout->id, flow->context);
-    if (visit->memory)
+    if (visit->memory) {
         visit_take(visit);
+    }
     visit->taker = NULL;
     lab_free(flow);
 }
@@ -107,10 +114,11 @@ NTSTATUS NTAPI FwpsFlowRemoveContext0(uint64_t id, uint16_t layer, uint32_t call
     visit_enter(&visit, LAYERS);
     mutex_lock(&fwp_lock);
     at = find(id, layer, callout);
-    if (at)
+    if (at) {
         remove_locked(at, &visit);
-    else
+    } else {
         mutex_unlock(&fwp_lock);
+    }
     visit_leave(&visit);
     return at ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
 }
@@ -125,8 +133,9 @@ void flow_deleted(uint64_t id, const struct sink *sink)
     for (;;) {
         mutex_lock(&fwp_lock);
         at = find(id, 0, 0);
-        if (!at)
+        if (!at) {
             break;
+        }
         remove_locked(at, &visit);
     }
     mutex_unlock(&fwp_lock);
@@ -138,8 +147,9 @@ static uint64_t any_flow(void)
     uint64_t id = 0;
 
     mutex_lock(&fwp_lock);
-    for (unsigned i = 0; i < CHAINS && id == 0; i++)
+    for (unsigned i = 0; i < CHAINS && id == 0; i++) {
         id = chains[i] ? chains[i]->id : 0;
+    }
     mutex_unlock(&fwp_lock);
     return id;
 }
@@ -148,6 +158,7 @@ void flows_all_deleted(const struct sink *sink)
 {
     uint64_t id;
 
-    while ((id = any_flow()) != 0)
+    while ((id = any_flow()) != 0) {
         flow_deleted(id, sink);
+    }
 }

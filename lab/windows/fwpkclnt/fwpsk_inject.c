@@ -1,16 +1,17 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Injection of packets (fwpsk.h).
-//
-// Theory of operation: the injected list carries the injection handle and the caller's context, which
-// FwpsQueryPacketInjectionState0 tells when the packet is classified again at its layer. What becomes of
-// the packet is net/'s affair (inject.c there).
-//
-// On Windows injection is asynchronous: the function checks little and returns, the packet is classified
-// and sent, or lost, by another thread, and the completion function tells of it, with a status in the
-// list that the driver does not look at. Here all that happens before the function returns, the completion
-// last. The driver cannot tell: it leaves the list alone as soon as the call has succeeded. A packet
-// that is lost later than Windows' own checks is accepted all the same.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Injection of packets (fwpsk.h).
+ *
+ * Theory of operation: the injected list carries the injection handle and the caller's context, which
+ * FwpsQueryPacketInjectionState0 tells when the packet is classified again at its layer. What becomes of
+ * the packet is net/'s affair (inject.c there).
+ *
+ * On Windows injection is asynchronous: the function checks little and returns, the packet is classified
+ * and sent, or lost, by another thread, and the completion function tells of it, with a status in the
+ * list that the driver does not look at. Here all that happens before the function returns, the completion
+ * last. The driver cannot tell: it leaves the list alone as soon as the call has succeeded. A packet
+ * that is lost later than Windows' own checks is accepted all the same.
+ */
 #include "../net/net.h"
 #include "exports.h"
 
@@ -23,17 +24,19 @@ NTSTATUS NTAPI FwpsInjectionHandleCreate0(uint16_t family, uint32_t types, HANDL
 {
     struct injection_handle *injection;
 
-    if (!handle || (family != WINDOWS_AF_INET && family != WINDOWS_AF_INET6))
+    if (!handle || (family != WINDOWS_AF_INET && family != WINDOWS_AF_INET6)) {
         return STATUS_INVALID_PARAMETER;
+    }
     injection = lab_allocate(sizeof(*injection));
-    if (!injection)
+    if (!injection) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     *injection = (struct injection_handle){family, types};
     *handle = injection;
     return STATUS_SUCCESS;
 }
 
-// Nothing is under way when no call is.
+/* Nothing is under way when no call is. */
 NTSTATUS NTAPI FwpsInjectionHandleDestroy0(HANDLE handle)
 {
     lab_free(handle);
@@ -43,12 +46,15 @@ NTSTATUS NTAPI FwpsInjectionHandleDestroy0(HANDLE handle)
 FWPS_PACKET_INJECTION_STATE NTAPI FwpsQueryPacketInjectionState0(HANDLE handle, const NET_BUFFER_LIST *list,
                                                                  HANDLE *context)
 {
-    if (list->impostor || (list->injected_by && list->injected_by != handle))
+    if (list->impostor || (list->injected_by && list->injected_by != handle)) {
         return FWPS_PACKET_INJECTED_BY_OTHER;
-    if (!list->injected_by)
+    }
+    if (!list->injected_by) {
         return FWPS_PACKET_NOT_INJECTED;
-    if (context)
+    }
+    if (context) {
         *context = list->injection_context;
+    }
     return FWPS_PACKET_INJECTED_BY_SELF;
 }
 
@@ -58,11 +64,13 @@ NTSTATUS NTAPI FwpsAllocateNetBufferAndNetBufferList0(HANDLE pool, uint16_t cont
 {
     NET_BUFFER_LIST *made;
 
-    if (context_size || back_fill)
+    if (context_size || back_fill) {
         return STATUS_NOT_SUPPORTED;
+    }
     made = net_buffer_list_allocate(pool);
-    if (!made)
+    if (!made) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     net_buffer_init(&made->first, chain, offset, length);
     net_buffer_append(made, &made->first);
     *list = made;
@@ -80,19 +88,23 @@ static NTSTATUS inject(const struct injection_handle *handle, HANDLE context, st
     NET_BUFFER_LIST *list = injection->list;
     NTSTATUS status;
 
-    if (!handle || !list || !complete)
+    if (!handle || !list || !complete) {
         return STATUS_INVALID_PARAMETER;
-    if (!(handle->types & type))
+    }
+    if (!(handle->types & type)) {
         return FWP_INJECT_HANDLE_STALE;
-    if (!list->FirstNetBuffer || list->FirstNetBuffer->Next || list->Next)
-        return STATUS_NOT_SUPPORTED; // the driver injects one by one
+    }
+    if (!list->FirstNetBuffer || list->FirstNetBuffer->Next || list->Next) {
+        return STATUS_NOT_SUPPORTED; /* the driver injects one by one */
+    }
     list->injected_by = (HANDLE)handle;
     list->injection_context = context;
     injection->ipv6 = handle->family == WINDOWS_AF_INET6;
     injection->weight = (uint32_t)(uintptr_t)context;
     status = net_inject(injection);
-    if (!NT_SUCCESS(status))
+    if (!NT_SUCCESS(status)) {
         return status;
+    }
     list->Status = STATUS_SUCCESS;
     complete(complete_context, list, FALSE);
     return STATUS_SUCCESS;

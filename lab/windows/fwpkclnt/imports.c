@@ -1,16 +1,18 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// What the driver gets for its imports from fwpkclnt.sys, and its allocator, which is listened to.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * What the driver gets for its imports from fwpkclnt.sys, and its allocator, which is listened to.
+ */
 #include "exports.h"
 #include "engine.h"
 
-// Wine's own, which tells the platform that the driver makes a copy of what it looks at.
+/* Wine's own, which tells the platform that the driver makes a copy of what it looks at. */
 static void *NTAPI allocate_listened(POOL_TYPE type, SIZE_T size, ULONG tag)
 {
     void *memory = ExAllocatePoolWithTag(type, size, tag);
 
-    if (memory)
+    if (memory) {
         visit_allocated(memory);
+    }
     return memory;
 }
 

@@ -1,14 +1,15 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: each layer has its live filters in the order in which they are asked: sublayers by
-// weight, within one the filters by weight. A change makes a new snapshot of that order, an array that
-// never changes; a classification takes a reference to the present one and walks it without a lock.
-//
-// A classification is a "visit" that lies on its thread's stack and is linked while it runs. Whoever
-// deletes a filter takes it out of the snapshot, marks it, and waits for the visits that began before:
-// then no callout can be called with it any more, and the driver may free what its context points to, as
-// on Windows. The caller's own visits are not waited for (the driver may delete from within a callout),
-// nor is a visit whose thread is waiting here itself; when that goes on, it finds the mark.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: each layer has its live filters in the order in which they are asked: sublayers by
+ * weight, within one the filters by weight. A change makes a new snapshot of that order, an array that
+ * never changes; a classification takes a reference to the present one and walks it without a lock.
+ *
+ * A classification is a "visit" that lies on its thread's stack and is linked while it runs. Whoever
+ * deletes a filter takes it out of the snapshot, marks it, and waits for the visits that began before:
+ * then no callout can be called with it any more, and the driver may free what its context points to, as
+ * on Windows. The caller's own visits are not waited for (the driver may delete from within a callout),
+ * nor is a visit whose thread is waiting here itself; when that goes on, it finds the mark.
+ */
 #include "engine.h"
 
 #include <string.h>
@@ -70,24 +71,27 @@ struct snapshot {
 struct mutex fwp_lock;
 static struct filter *live[LAYERS];
 static struct snapshot *volatile current[LAYERS];
-static struct visit *running;      // newest first
-static uint64_t last_serial;       // of visits
-static volatile int ended;         // visits, so far
-static volatile int waiters;       // who want to hear of ends
-static const struct snapshot none; // of layers without filters
+static struct visit *running;      /* newest first */
+static uint64_t last_serial;       /* of visits */
+static volatile int ended;         /* visits, so far */
+static volatile int waiters;       /* who want to hear of ends */
+static const struct snapshot none; /* of layers without filters */
 
 void filter_release(struct filter *filter)
 {
-    if (--filter->references == 0)
+    if (--filter->references == 0) {
         lab_free(filter);
+    }
 }
 
 static void snapshot_release(struct snapshot *snapshot)
 {
-    if (!snapshot || --snapshot->references > 0)
+    if (!snapshot || --snapshot->references > 0) {
         return;
-    for (uint32_t i = 0; i < snapshot->count; i++)
+    }
+    for (uint32_t i = 0; i < snapshot->count; i++) {
         filter_release(snapshot->filters[i]);
+    }
     lab_free(snapshot);
 }
 
@@ -96,12 +100,14 @@ static bool snapshot_make(enum layer layer)
     struct snapshot *snapshot = NULL, *old = current[layer];
     uint32_t count = 0;
 
-    for (struct filter *filter = live[layer]; filter; filter = filter->next)
+    for (struct filter *filter = live[layer]; filter; filter = filter->next) {
         count++;
+    }
     if (count > 0) {
         snapshot = lab_allocate(sizeof(*snapshot) + count * sizeof(struct filter *));
-        if (!snapshot)
+        if (!snapshot) {
             return false;
+        }
         snapshot->references = 1;
         for (struct filter *filter = live[layer]; filter; filter = filter->next) {
             filter->references++;
@@ -115,10 +121,12 @@ static bool snapshot_make(enum layer layer)
 
 static bool goes_before(const struct filter *filter, const struct filter *other)
 {
-    if (filter->sublayer != other->sublayer && filter->sublayer_weight != other->sublayer_weight)
+    if (filter->sublayer != other->sublayer && filter->sublayer_weight != other->sublayer_weight) {
         return filter->sublayer_weight > other->sublayer_weight;
-    if (filter->sublayer != other->sublayer)
+    }
+    if (filter->sublayer != other->sublayer) {
         return false;
+    }
     return filter->weight > other->weight;
 }
 
@@ -126,13 +134,15 @@ bool layer_add(struct filter *filter)
 {
     struct filter **at = &live[filter->layer];
 
-    while (*at && !goes_before(filter, *at))
+    while (*at && !goes_before(filter, *at)) {
         at = &(*at)->next;
+    }
     filter->next = *at;
     *at = filter;
     filter->references++;
-    if (snapshot_make(filter->layer))
+    if (snapshot_make(filter->layer)) {
         return true;
+    }
     *at = filter->next;
     filter->references--;
     return false;
@@ -142,11 +152,12 @@ void layer_remove(struct filter *filter)
 {
     struct filter **at = &live[filter->layer];
 
-    while (*at != filter)
+    while (*at != filter) {
         at = &(*at)->next;
+    }
     *at = filter->next;
     filter->deleted = true;
-    snapshot_make(filter->layer); // without memory the old one stays, where the mark says enough
+    snapshot_make(filter->layer); /* without memory the old one stays, where the mark says enough */
     filter_release(filter);
 }
 
@@ -154,8 +165,9 @@ void layer_callout_changed(struct callout *callout, bool registered)
 {
     for (int layer = 0; layer < LAYERS; layer++) {
         for (struct filter *filter = live[layer]; filter; filter = filter->next) {
-            if (!guid_equal(&filter->callout_key, &callout->given.calloutKey))
+            if (!guid_equal(&filter->callout_key, &callout->given.calloutKey)) {
                 continue;
+            }
             filter->callout = registered ? callout : NULL;
             filter->given.action.calloutId = callout->id;
         }
@@ -191,12 +203,14 @@ void visit_enter(struct visit *visit, enum layer layer)
     visit->thread = this_thread();
     mutex_lock(&fwp_lock);
     visit->snapshot = layer < LAYERS && current[layer] ? current[layer] : (struct snapshot *)&none;
-    if (visit->snapshot != &none)
+    if (visit->snapshot != &none) {
         visit->snapshot->references++;
+    }
     visit->serial = ++last_serial;
     visit->next = running;
-    if (running)
+    if (running) {
         running->previous = visit;
+    }
     running = visit;
     mutex_unlock(&fwp_lock);
 }
@@ -206,19 +220,23 @@ void visit_leave(struct visit *visit)
     bool wake;
 
     mutex_lock(&fwp_lock);
-    if (visit->previous)
+    if (visit->previous) {
         visit->previous->next = visit->next;
-    else
+    } else {
         running = visit->next;
-    if (visit->next)
+    }
+    if (visit->next) {
         visit->next->previous = visit->previous;
-    if (visit->snapshot != &none)
+    }
+    if (visit->snapshot != &none) {
         snapshot_release(visit->snapshot);
+    }
     ended++;
     wake = waiters > 0;
     mutex_unlock(&fwp_lock);
-    if (wake)
+    if (wake) {
         futex_wake(&ended, 1 << 30);
+    }
 }
 
 struct visit *visit_of_thread(void)
@@ -226,11 +244,13 @@ struct visit *visit_of_thread(void)
     void *thread = this_thread();
     struct visit *visit;
 
-    if (!__atomic_load_n(&running, __ATOMIC_RELAXED)) // own visits a thread sees without a lock
+    if (!__atomic_load_n(&running, __ATOMIC_RELAXED)) { /* own visits a thread sees without a lock */
         return NULL;
+    }
     mutex_lock(&fwp_lock);
-    for (visit = running; visit && visit->thread != thread; visit = visit->next)
+    for (visit = running; visit && visit->thread != thread; visit = visit->next) {
         ;
+    }
     mutex_unlock(&fwp_lock);
     return visit;
 }
@@ -238,8 +258,9 @@ struct visit *visit_of_thread(void)
 static bool others_running(const void *thread, uint64_t before)
 {
     for (const struct visit *visit = running; visit; visit = visit->next) {
-        if (visit->thread != thread && !visit->waiting && visit->serial < before)
+        if (visit->thread != thread && !visit->waiting && visit->serial < before) {
             return true;
+        }
     }
     return false;
 }
@@ -247,8 +268,9 @@ static bool others_running(const void *thread, uint64_t before)
 static void mark_waiting(const void *thread, bool waiting)
 {
     for (struct visit *visit = running; visit; visit = visit->next) {
-        if (visit->thread == thread)
+        if (visit->thread == thread) {
             visit->waiting = waiting;
+        }
     }
 }
 
@@ -265,7 +287,7 @@ void visits_wait(void)
     while (others_running(thread, before)) {
         seen = ended;
         mutex_unlock(&fwp_lock);
-        futex_wait(&ended, seen, 100); // a thread may begin to wait itself, of which nobody tells
+        futex_wait(&ended, seen, 100); /* a thread may begin to wait itself, of which nobody tells */
         mutex_lock(&fwp_lock);
     }
     mark_waiting(thread, false);

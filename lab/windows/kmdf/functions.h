@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// The functions of the framework's table that the driver calls, with their index in it, and under the names
-// of Microsoft's documentation. The first argument of each is the driver's globals.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * The functions of the framework's table that the driver calls, with their index in it, and under the names
+ * of Microsoft's documentation. The first argument of each is the driver's globals.
+ */
 #ifndef LAB_WINDOWS_KMDF_FUNCTIONS_H
 #define LAB_WINDOWS_KMDF_FUNCTIONS_H
 
@@ -49,7 +50,7 @@
     X(381, WdfWorkItemGetParentObject)                                                                                 \
     X(382, WdfWorkItemFlush)
 
-struct wdf_globals { // WDF_DRIVER_GLOBALS
+struct wdf_globals { /* WDF_DRIVER_GLOBALS */
     void *driver;
     ULONG flags, tag;
     char name[32];
@@ -59,14 +60,14 @@ struct wdf_globals { // WDF_DRIVER_GLOBALS
 struct wdf_device_init;
 struct wdf_workitem;
 
-// wdfdriver.h
+/* wdfdriver.h */
 NTSTATUS NTAPI WdfDriverCreate(struct wdf_globals *globals, DRIVER_OBJECT *wdm, const UNICODE_STRING *registry_path,
                                const struct wdf_attributes *attributes, const struct wdf_driver_config *config,
                                struct wdf_driver **driver);
 DRIVER_OBJECT *NTAPI WdfDriverWdmGetDriverObject(struct wdf_globals *globals, struct wdf_driver *driver);
 void NTAPI WdfDriverMiniportUnload(struct wdf_globals *globals, struct wdf_driver *driver);
 
-// wdfcontrol.h, wdfdevice.h
+/* wdfcontrol.h, wdfdevice.h */
 struct wdf_device_init *NTAPI WdfControlDeviceInitAllocate(struct wdf_globals *globals, struct wdf_driver *driver,
                                                            const UNICODE_STRING *sddl);
 void NTAPI WdfControlFinishInitializing(struct wdf_globals *globals, struct wdf_device *device);
@@ -89,7 +90,7 @@ struct wdf_driver *NTAPI WdfDeviceGetDriver(struct wdf_globals *globals, struct 
 NTSTATUS NTAPI WdfDeviceEnqueueRequest(struct wdf_globals *globals, struct wdf_device *device,
                                        struct wdf_request *request);
 
-// wdfio.h
+/* wdfio.h */
 NTSTATUS NTAPI WdfIoQueueCreate(struct wdf_globals *globals, struct wdf_device *device,
                                 const struct wdf_queue_config *config, const struct wdf_attributes *attributes,
                                 struct wdf_queue **queue);
@@ -97,10 +98,10 @@ NTSTATUS NTAPI WdfIoQueueRetrieveNextRequest(struct wdf_globals *globals, struct
                                              struct wdf_request **request);
 void NTAPI WdfIoQueuePurge(struct wdf_globals *globals, struct wdf_queue *queue, void *complete, void *context);
 
-// wdfmemory.h
+/* wdfmemory.h */
 void *NTAPI WdfMemoryGetBuffer(struct wdf_globals *globals, struct wdf_memory *memory, size_t *size);
 
-// wdfobject.h
+/* wdfobject.h */
 void *NTAPI WdfObjectGetTypedContextWorker(struct wdf_globals *globals, struct wdf_object *object,
                                            const struct wdf_type *type);
 NTSTATUS NTAPI WdfObjectAllocateContext(struct wdf_globals *globals, struct wdf_object *object,
@@ -111,7 +112,7 @@ void NTAPI WdfObjectDereferenceActual(struct wdf_globals *globals, struct wdf_ob
                                       const char *file);
 void NTAPI WdfObjectDelete(struct wdf_globals *globals, struct wdf_object *object);
 
-// wdfrequest.h
+/* wdfrequest.h */
 void NTAPI WdfRequestComplete(struct wdf_globals *globals, struct wdf_request *request, NTSTATUS status);
 void NTAPI WdfRequestCompleteWithInformation(struct wdf_globals *globals, struct wdf_request *request, NTSTATUS status,
                                              ULONG_PTR information);
@@ -131,7 +132,7 @@ NTSTATUS NTAPI WdfRequestForwardToIoQueue(struct wdf_globals *globals, struct wd
                                           struct wdf_queue *queue);
 IRP *NTAPI WdfRequestWdmGetIrp(struct wdf_globals *globals, struct wdf_request *request);
 
-// wdfworkitem.h
+/* wdfworkitem.h */
 NTSTATUS NTAPI WdfWorkItemCreate(struct wdf_globals *globals, const struct wdf_workitem_config *config,
                                  const struct wdf_attributes *attributes, struct wdf_workitem **item);
 void NTAPI WdfWorkItemEnqueue(struct wdf_globals *globals, struct wdf_workitem *item);

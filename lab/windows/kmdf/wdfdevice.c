@@ -1,11 +1,12 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// wdfdevice.h and wdfcontrol.h: the control device.
-//
-// Theory of operation: WDFDEVICE_INIT collects what WdfDeviceCreate needs. The names that the driver passes
-// lie on the stack of its DriverEntry, so they are copied. The security descriptor is not enforced: every
-// program of the lab is an administrator. File objects' attributes and callbacks, and the callback in the
-// caller's context, go into the device.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * wdfdevice.h and wdfcontrol.h: the control device.
+ *
+ * Theory of operation: WDFDEVICE_INIT collects what WdfDeviceCreate needs. The names that the driver passes
+ * lie on the stack of its DriverEntry, so they are copied. The security descriptor is not enforced: every
+ * program of the lab is an administrator. File objects' attributes and callbacks, and the callback in the
+ * caller's context, go into the device.
+ */
 #include "functions.h"
 
 struct wdf_device_init {
@@ -17,7 +18,7 @@ struct wdf_device_init {
     wdf_caller_fn *in_caller_context;
 };
 
-enum { WDF_IO_DIRECT = 3 }; // WdfDeviceIoDirect
+enum { WDF_IO_DIRECT = 3 }; /* WdfDeviceIoDirect */
 
 struct wdf_device *kmdf_device;
 
@@ -25,8 +26,9 @@ static NTSTATUS copy_string(UNICODE_STRING *copy, const UNICODE_STRING *string)
 {
     WCHAR *text = lab_allocate(string->Length + sizeof(*text));
 
-    if (!text)
+    if (!text) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     memcpy(text, string->Buffer, string->Length);
     lab_free(copy->Buffer);
     copy->Buffer = text;
@@ -47,8 +49,9 @@ struct wdf_device_init *NTAPI WdfControlDeviceInitAllocate(struct wdf_globals *g
 void NTAPI WdfDeviceInitFree(struct wdf_globals *globals, struct wdf_device_init *init)
 {
     (void)globals;
-    if (!init)
+    if (!init) {
         return;
+    }
     lab_free(init->name.Buffer);
     lab_free(init);
 }
@@ -78,8 +81,9 @@ void NTAPI WdfDeviceInitSetFileObjectConfig(struct wdf_globals *globals, struct 
 {
     (void)globals;
     init->file_config = *config;
-    if (attributes)
+    if (attributes) {
         init->file_attributes = *attributes;
+    }
 }
 
 void NTAPI WdfDeviceInitSetIoInCallerContextCallback(struct wdf_globals *globals, struct wdf_device_init *init,
@@ -93,10 +97,12 @@ static void device_release(struct wdf_object *object)
 {
     struct wdf_device *device = CONTAINING_RECORD(object, struct wdf_device, object);
 
-    if (device->link.Buffer)
+    if (device->link.Buffer) {
         IoDeleteSymbolicLink(&device->link);
-    if (device->wdm)
+    }
+    if (device->wdm) {
         IoDeleteDevice(device->wdm);
+    }
     lab_free(device->link.Buffer);
     lab_free(device->name.Buffer);
     kmdf_device = NULL;
@@ -109,11 +115,13 @@ NTSTATUS NTAPI WdfDeviceCreate(struct wdf_globals *globals, struct wdf_device_in
     struct wdf_device *device;
     NTSTATUS status;
 
-    if (kmdf_device)
+    if (kmdf_device) {
         return STATUS_OBJECT_NAME_COLLISION;
+    }
     device = wdf_object_create(WDF_DEVICE, sizeof(*device), attributes, kmdf_driver);
-    if (!device)
+    if (!device) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     device->object.release = device_release;
     status = IoCreateDevice(kmdf_driver->wdm, 0, &init->name, init->type, 0, FALSE, &device->wdm);
     if (!NT_SUCCESS(status)) {
@@ -122,8 +130,9 @@ NTSTATUS NTAPI WdfDeviceCreate(struct wdf_globals *globals, struct wdf_device_in
         wdf_object_delete(device);
         return status;
     }
-    if (init->io_type == WDF_IO_DIRECT)
+    if (init->io_type == WDF_IO_DIRECT) {
         device->wdm->Flags |= DO_DIRECT_IO;
+    }
     device->name = init->name;
     device->file_config = init->file_config;
     device->file_attributes = init->file_attributes;
@@ -142,12 +151,14 @@ NTSTATUS NTAPI WdfDeviceCreateSymbolicLink(struct wdf_globals *globals, struct w
     NTSTATUS status = copy_string(&link, name);
 
     (void)globals;
-    if (NT_SUCCESS(status))
+    if (NT_SUCCESS(status)) {
         status = IoCreateSymbolicLink(&link, &device->name);
-    if (NT_SUCCESS(status))
+    }
+    if (NT_SUCCESS(status)) {
         device->link = link;
-    else
+    } else {
         lab_free(link.Buffer);
+    }
     return status;
 }
 
@@ -174,11 +185,12 @@ NTSTATUS wdf_device_dispatch(struct wdf_device *device, struct wdf_request *requ
 {
     device->refused = STATUS_PENDING;
     request->refused = &device->refused;
-    if (device->in_caller_context)
+    if (device->in_caller_context) {
         device->in_caller_context(device, request);
-    else
+    } else {
         WdfDeviceEnqueueRequest(NULL, device, request);
-    return device->refused; // the request may be gone
+    }
+    return device->refused; /* the request may be gone */
 }
 
 void wdf_device_present(struct wdf_device *device, struct wdf_request *request)
@@ -190,13 +202,14 @@ void wdf_device_present(struct wdf_device *device, struct wdf_request *request)
                                   stack->Parameters.DeviceIoControl.IoControlCode);
 }
 
-// From here on the request ends asynchronously, however soon.
+/* From here on the request ends asynchronously, however soon. */
 NTSTATUS NTAPI WdfDeviceEnqueueRequest(struct wdf_globals *globals, struct wdf_device *device,
                                        struct wdf_request *request)
 {
     (void)globals;
-    if (!device->queue || !device->queue->config.control || !wdf_request_code(request))
+    if (!device->queue || !device->queue->config.control || !wdf_request_code(request)) {
         return STATUS_INVALID_DEVICE_REQUEST;
+    }
     IoMarkIrpPending(request->irp);
     request->enqueued = true;
     requests_present(request);

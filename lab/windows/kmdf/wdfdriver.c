@@ -1,11 +1,12 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// wdfdriver.h: the driver object.
-//
-// Theory of operation: there is one driver. Creating it starts the framework's threads and takes over the
-// routines of the WDM driver object. Its unloading comes from Wine when the service is stopped, with files
-// possibly open, which Windows would wait for: they are closed first. Then the driver's unload callback is
-// called, the device goes with all that is left below it, and the threads end.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * wdfdriver.h: the driver object.
+ *
+ * Theory of operation: there is one driver. Creating it starts the framework's threads and takes over the
+ * routines of the WDM driver object. Its unloading comes from Wine when the service is stopped, with files
+ * possibly open, which Windows would wait for: they are closed first. Then the driver's unload callback is
+ * called, the device goes with all that is left below it, and the threads end.
+ */
 #include "functions.h"
 
 struct wdf_driver *kmdf_driver;
@@ -15,7 +16,7 @@ bool kmdf_start(void)
     return wdf_objects_start() && wdf_workitems_start() && completions_start();
 }
 
-// What has been left to a thread is done before it ends, in the order in which one leads to the other.
+/* What has been left to a thread is done before it ends, in the order in which one leads to the other. */
 void kmdf_stop(void)
 {
     wdf_workitems_stop();
@@ -26,8 +27,9 @@ void kmdf_stop(void)
 static void end(bool unload)
 {
     requests_stop();
-    if (unload && kmdf_driver->config.unload)
+    if (unload && kmdf_driver->config.unload) {
         kmdf_driver->config.unload(kmdf_driver);
+    }
     wdf_object_delete(kmdf_driver);
     kmdf_driver = NULL;
     kmdf_stop();
@@ -41,11 +43,12 @@ static void NTAPI driver_unload(DRIVER_OBJECT *wdm)
     end(true);
 }
 
-// Its DriverEntry has failed: Wine frees the module without asking it.
+/* Its DriverEntry has failed: Wine frees the module without asking it. */
 void kmdf_unbind(void)
 {
-    if (kmdf_driver)
+    if (kmdf_driver) {
         end(false);
+    }
 }
 
 NTSTATUS NTAPI WdfDriverCreate(struct wdf_globals *globals, DRIVER_OBJECT *wdm, const UNICODE_STRING *registry_path,
@@ -53,8 +56,9 @@ NTSTATUS NTAPI WdfDriverCreate(struct wdf_globals *globals, DRIVER_OBJECT *wdm, 
                                struct wdf_driver **driver)
 {
     (void)registry_path;
-    if (kmdf_driver)
+    if (kmdf_driver) {
         return STATUS_DRIVER_INTERNAL_ERROR;
+    }
     if (!kmdf_start() || !requests_start(wdm)) {
         kmdf_stop();
         return STATUS_INSUFFICIENT_RESOURCES;
@@ -69,8 +73,9 @@ NTSTATUS NTAPI WdfDriverCreate(struct wdf_globals *globals, DRIVER_OBJECT *wdm, 
     kmdf_driver->config = *config;
     globals->driver = kmdf_driver;
     wdm->DriverUnload = driver_unload;
-    if (driver)
+    if (driver) {
         *driver = kmdf_driver;
+    }
     return STATUS_SUCCESS;
 }
 
@@ -80,8 +85,10 @@ DRIVER_OBJECT *NTAPI WdfDriverWdmGetDriverObject(struct wdf_globals *globals, st
     return driver->wdm;
 }
 
-// The framework's unload routine for miniport drivers. It is here because the code that the driver has been
-// linked with names it; it is called only if WDF_DRIVER_GLOBALS does not displace the driver's own.
+/*
+ * The framework's unload routine for miniport drivers. It is here because the code that the driver has been
+ * linked with names it; it is called only if WDF_DRIVER_GLOBALS does not displace the driver's own.
+ */
 void NTAPI WdfDriverMiniportUnload(struct wdf_globals *globals, struct wdf_driver *driver)
 {
     (void)globals;

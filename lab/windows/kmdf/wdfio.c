@@ -1,13 +1,14 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// wdfio.h: queues.
-//
-// Theory of operation: a list of requests in order of arrival, each with a cancel routine in its IRP. Who
-// gets that routine off the IRP owns the request: the queue, when it gives the request away, or Wine, when
-// it cancels it. So the queue passes over requests that are being cancelled; the cancel routine takes them
-// out and ends them. The driver's default queue is of the parallel kind: requests go straight through.
-//
-// Queues that the driver has not made, see requests/hold.c, work alike.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * wdfio.h: queues.
+ *
+ * Theory of operation: a list of requests in order of arrival, each with a cancel routine in its IRP. Who
+ * gets that routine off the IRP owns the request: the queue, when it gives the request away, or Wine, when
+ * it cancels it. So the queue passes over requests that are being cancelled; the cancel routine takes them
+ * out and ends them. The driver's default queue is of the parallel kind: requests go straight through.
+ *
+ * Queues that the driver has not made, see requests/hold.c, work alike.
+ */
 #include "functions.h"
 
 static void unlink_request(struct wdf_request *request)
@@ -68,10 +69,11 @@ bool wdf_queue_put(struct wdf_queue *queue, struct wdf_request *request)
     queue->requests.Blink = entry;
     IoSetCancelRoutine(request->irp, cancel);
     cancelled = request->irp->Cancel && IoSetCancelRoutine(request->irp, NULL);
-    if (cancelled)
+    if (cancelled) {
         unlink_request(request);
+    }
     mutex_unlock(&queue->lock);
-    if (cancelled) { // left to another thread: the driver forwards requests with its lock held
+    if (cancelled) { /* left to another thread: the driver forwards requests with its lock held */
         leave(request);
         completions_defer();
         wdf_request_complete(request, STATUS_CANCELLED, 0);
@@ -88,16 +90,18 @@ struct wdf_request *wdf_queue_take(struct wdf_queue *queue, wdf_wanted_fn *wante
     for (LIST_ENTRY *entry = queue->requests.Flink; entry != &queue->requests && !taken; entry = entry->Flink) {
         struct wdf_request *request = request_of(entry);
 
-        if (wanted && !wanted(request, context))
+        if (wanted && !wanted(request, context)) {
             continue;
+        }
         if (IoSetCancelRoutine(request->irp, NULL)) {
             unlink_request(request);
             taken = request;
         }
     }
     mutex_unlock(&queue->lock);
-    if (taken)
+    if (taken) {
         leave(taken);
+    }
     return taken;
 }
 
@@ -106,8 +110,9 @@ unsigned wdf_queue_count(struct wdf_queue *queue, wdf_wanted_fn *wanted, const v
     unsigned count = 0;
 
     mutex_lock(&queue->lock);
-    for (LIST_ENTRY *entry = queue->requests.Flink; entry != &queue->requests; entry = entry->Flink)
+    for (LIST_ENTRY *entry = queue->requests.Flink; entry != &queue->requests; entry = entry->Flink) {
         count += !wanted || wanted(request_of(entry), context);
+    }
     mutex_unlock(&queue->lock);
     return count;
 }
@@ -119,15 +124,18 @@ NTSTATUS NTAPI WdfIoQueueCreate(struct wdf_globals *globals, struct wdf_device *
     struct wdf_queue *queue = wdf_object_create(WDF_QUEUE, sizeof(*queue), attributes, device);
 
     (void)globals;
-    if (!queue)
+    if (!queue) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     wdf_queue_init(queue);
     queue->device = device;
     queue->config = *config;
-    if (config->is_default)
+    if (config->is_default) {
         device->queue = queue;
-    if (created)
+    }
+    if (created) {
         *created = queue;
+    }
     return STATUS_SUCCESS;
 }
 
@@ -136,12 +144,13 @@ NTSTATUS NTAPI WdfIoQueueRetrieveNextRequest(struct wdf_globals *globals, struct
 {
     (void)globals;
     *request = requests_yield(queue) ? wdf_queue_take(queue, NULL, NULL) : NULL;
-    if (*request)
+    if (*request) {
         classification_touched();
+    }
     return *request ? STATUS_SUCCESS : STATUS_NO_MORE_ENTRIES;
 }
 
-// Without a callback the driver does not wait for more than that no new request gets in.
+/* Without a callback the driver does not wait for more than that no new request gets in. */
 void NTAPI WdfIoQueuePurge(struct wdf_globals *globals, struct wdf_queue *queue, void *complete, void *context)
 {
     struct wdf_request *request;
@@ -152,8 +161,9 @@ void NTAPI WdfIoQueuePurge(struct wdf_globals *globals, struct wdf_queue *queue,
     mutex_lock(&queue->lock);
     queue->purged = true;
     mutex_unlock(&queue->lock);
-    while ((request = wdf_queue_take(queue, NULL, NULL)) != NULL)
+    while ((request = wdf_queue_take(queue, NULL, NULL)) != NULL) {
         wdf_request_complete(request, STATUS_CANCELLED, 0);
+    }
 }
 
 NTSTATUS NTAPI WdfRequestForwardToIoQueue(struct wdf_globals *globals, struct wdf_request *request,

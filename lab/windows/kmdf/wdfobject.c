@@ -1,20 +1,21 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// wdfobject.h: what all objects of the framework have in common.
-//
-// Theory of operation: as KMDF documents it, an object is born with one reference. Deleting it deletes its
-// children first, calls its cleanup callback, takes it out of its parent and gives up that reference. With
-// the last reference its destroy callback is called and it is freed, its contexts with it. A child keeps a
-// reference to its parent, so that it may look at it until it is destroyed itself.
-//
-// An object whose execution level is "passive" must be destroyed at PASSIVE_LEVEL; KMDF leaves that to a
-// work item when the last reference goes away above it. The driver's files are such objects: it holds a
-// reference to the file while it classifies a packet, and the destruction waits until no classification of
-// the file's filters runs. Here *every* such object is left to one thread that does nothing else. Nothing
-// below it on its stack can be a classification, so none can wait for itself.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * wdfobject.h: what all objects of the framework have in common.
+ *
+ * Theory of operation: as KMDF documents it, an object is born with one reference. Deleting it deletes its
+ * children first, calls its cleanup callback, takes it out of its parent and gives up that reference. With
+ * the last reference its destroy callback is called and it is freed, its contexts with it. A child keeps a
+ * reference to its parent, so that it may look at it until it is destroyed itself.
+ *
+ * An object whose execution level is "passive" must be destroyed at PASSIVE_LEVEL; KMDF leaves that to a
+ * work item when the last reference goes away above it. The driver's files are such objects: it holds a
+ * reference to the file while it classifies a packet, and the destruction waits until no classification of
+ * the file's filters runs. Here *every* such object is left to one thread that does nothing else. Nothing
+ * below it on its stack can be a classification, so none can wait for itself.
+ */
 #include "functions.h"
 
-enum { CONTEXT_MAGIC = 0x43464457 }; // "WDFC"
+enum { CONTEXT_MAGIC = 0x43464457 }; /* "WDFC" */
 
 struct wdf_context {
     struct wdf_context *next;
@@ -24,7 +25,7 @@ struct wdf_context {
     max_align_t data[];
 };
 
-static struct mutex tree; // parent, children, sibling of all objects
+static struct mutex tree; /* parent, children, sibling of all objects */
 static struct jobs destructions;
 static bool destructions_started;
 
@@ -38,17 +39,19 @@ static void add_child(struct wdf_object *parent, struct wdf_object *child)
     mutex_unlock(&tree);
 }
 
-// The parent stays referenced.
+/* The parent stays referenced. */
 static void remove_child(struct wdf_object *child)
 {
     mutex_lock(&tree);
     if (child->parent) {
         struct wdf_object **at = &child->parent->children;
 
-        while (*at && *at != child)
+        while (*at && *at != child) {
             at = &(*at)->sibling;
-        if (*at)
+        }
+        if (*at) {
             *at = child->sibling;
+        }
     }
     mutex_unlock(&tree);
 }
@@ -57,23 +60,26 @@ void *wdf_object_create(enum wdf_kind kind, size_t size, const struct wdf_attrib
 {
     struct wdf_object *object = lab_allocate(size);
 
-    if (!object)
+    if (!object) {
         return NULL;
+    }
     object->kind = kind;
     object->references = 1;
     if (attributes) {
         object->cleanup = attributes->cleanup;
         object->destroy = attributes->destroy;
         object->passive = attributes->execution_level == WDF_EXECUTION_PASSIVE;
-        if (attributes->parent)
+        if (attributes->parent) {
             parent = attributes->parent;
+        }
         if (attributes->type && !NT_SUCCESS(wdf_object_add_context(object, attributes, NULL))) {
             lab_free(object);
             return NULL;
         }
     }
-    if (parent)
+    if (parent) {
         add_child(parent, object);
+    }
     return object;
 }
 
@@ -86,10 +92,12 @@ static void destroy(struct wdf_object *object)
 {
     struct wdf_object *parent = object->parent;
 
-    if (object->destroy)
+    if (object->destroy) {
         object->destroy(object);
-    if (object->release)
+    }
+    if (object->release) {
         object->release(object);
+    }
     while (object->contexts) {
         struct wdf_context *context = object->contexts;
 
@@ -97,8 +105,9 @@ static void destroy(struct wdf_object *object)
         lab_free(context);
     }
     lab_free(object);
-    if (parent)
+    if (parent) {
         wdf_object_dereference(parent);
+    }
 }
 
 static void destroy_job(struct job *job)
@@ -110,8 +119,9 @@ void wdf_object_dereference(void *dereferenced)
 {
     struct wdf_object *object = dereferenced;
 
-    if (InterlockedDecrement(&object->references) > 0)
+    if (InterlockedDecrement(&object->references) > 0) {
         return;
+    }
     if (object->passive && destructions_started) {
         object->destruction.run = destroy_job;
         jobs_add(&destructions, &object->destruction);
@@ -126,10 +136,12 @@ struct wdf_object *wdf_object_child(struct wdf_object *parent, enum wdf_kind kin
 
     mutex_lock(&tree);
     child = parent->children;
-    while (child && kind && child->kind != kind)
+    while (child && kind && child->kind != kind) {
         child = child->sibling;
-    if (child)
+    }
+    if (child) {
         wdf_object_reference(child);
+    }
     mutex_unlock(&tree);
     return child;
 }
@@ -138,17 +150,20 @@ void wdf_object_delete(void *deleted)
 {
     struct wdf_object *object = deleted, *child;
 
-    if (InterlockedExchange(&object->deleted, 1))
+    if (InterlockedExchange(&object->deleted, 1)) {
         return;
+    }
     while ((child = wdf_object_child(object, 0)) != NULL) {
         wdf_object_delete(child);
-        remove_child(child); // also if another thread is deleting it just now
+        remove_child(child); /* also if another thread is deleting it just now */
         wdf_object_dereference(child);
     }
-    if (object->dispose)
+    if (object->dispose) {
         object->dispose(object);
-    if (object->cleanup)
+    }
+    if (object->cleanup) {
         object->cleanup(object);
+    }
     remove_child(object);
     wdf_object_dereference(object);
 }
@@ -160,26 +175,30 @@ NTSTATUS wdf_object_add_context(void *extended, const struct wdf_attributes *att
     struct wdf_context *context;
     size_t size = type->context_size;
 
-    if (attributes->context_size_override > size)
+    if (attributes->context_size_override > size) {
         size = attributes->context_size_override;
+    }
     context = lab_allocate(sizeof(*context) + size);
-    if (!context)
+    if (!context) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     context->type = type;
     context->object = object;
     context->magic = CONTEXT_MAGIC;
     context->next = object->contexts;
     object->contexts = context;
-    if (data)
+    if (data) {
         *data = context->data;
+    }
     return STATUS_SUCCESS;
 }
 
 void *wdf_object_context(void *extended, size_t size)
 {
     for (struct wdf_context *context = ((struct wdf_object *)extended)->contexts; context; context = context->next) {
-        if (context->type->context_size == size)
+        if (context->type->context_size == size) {
             return context->data;
+        }
     }
     return NULL;
 }
@@ -188,8 +207,9 @@ struct wdf_object *wdf_object_of_context(const void *data)
 {
     const struct wdf_context *context;
 
-    if (!data)
+    if (!data) {
         return NULL;
+    }
     context = CONTAINING_RECORD(data, struct wdf_context, data);
     return context->magic == CONTEXT_MAGIC ? context->object : NULL;
 }
@@ -207,8 +227,9 @@ void wdf_objects_wait(void)
 
 void wdf_objects_stop(void)
 {
-    if (destructions_started)
+    if (destructions_started) {
         jobs_stop(&destructions);
+    }
     destructions_started = false;
 }
 
@@ -217,8 +238,9 @@ void *NTAPI WdfObjectGetTypedContextWorker(struct wdf_globals *globals, struct w
 {
     (void)globals;
     for (struct wdf_context *context = object->contexts; context; context = context->next) {
-        if (context->type == type || context->type->unique == type)
+        if (context->type == type || context->type->unique == type) {
             return context->data;
+        }
     }
     lab_log("framework: object %p of kind %d has no context \"%s\"", object, object->kind, type->name);
     return NULL;

@@ -1,11 +1,12 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// wdfworkitem.h: work items.
-//
-// Theory of operation: an item is run by one of a few threads ("system worker threads"). Enqueueing one that
-// is enqueued does nothing; one that runs is run once more afterwards, so that no item runs twice at a time.
-// It is referenced from the moment it is enqueued until it has run. Flushing waits until it neither is
-// enqueued nor runs; deletion flushes, unless it is the item itself that is being run.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * wdfworkitem.h: work items.
+ *
+ * Theory of operation: an item is run by one of a few threads ("system worker threads"). Enqueueing one that
+ * is enqueued does nothing; one that runs is run once more afterwards, so that no item runs twice at a time.
+ * It is referenced from the moment it is enqueued until it has run. Flushing waits until it neither is
+ * enqueued nor runs; deletion flushes, unless it is the item itself that is being run.
+ */
 #include "functions.h"
 
 #include "../runtime/thread.h"
@@ -19,7 +20,7 @@ struct wdf_workitem {
     struct mutex lock;
     bool enqueued, running;
     struct thread_state *runner;
-    volatile int finished; // changes when a run ends
+    volatile int finished; /* changes when a run ends */
 };
 
 static struct jobs workers;
@@ -57,10 +58,11 @@ static void run(struct job *job)
     again = item->enqueued;
     mutex_unlock(&item->lock);
     futex_wake(&item->finished, INT32_MAX);
-    if (again)
+    if (again) {
         jobs_add(&workers, &item->job);
-    else
+    } else {
         wdf_object_dereference(item);
+    }
 }
 
 static void flush(struct wdf_workitem *item)
@@ -87,11 +89,13 @@ NTSTATUS NTAPI WdfWorkItemCreate(struct wdf_globals *globals, const struct wdf_w
     struct wdf_workitem *item;
 
     (void)globals;
-    if (!attributes || !attributes->parent)
-        return STATUS_INVALID_PARAMETER; // documented: it must have one
+    if (!attributes || !attributes->parent) {
+        return STATUS_INVALID_PARAMETER; /* documented: it must have one */
+    }
     item = wdf_object_create(WDF_WORKITEM, sizeof(*item), attributes, NULL);
-    if (!item)
+    if (!item) {
         return STATUS_INSUFFICIENT_RESOURCES;
+    }
     item->object.dispose = item_dispose;
     item->run = config->run;
     item->job.run = run;
@@ -109,19 +113,22 @@ void NTAPI WdfWorkItemEnqueue(struct wdf_globals *globals, struct wdf_workitem *
         item->enqueued = true;
         add = !item->running;
     }
-    if (add)
+    if (add) {
         wdf_object_reference(item);
+    }
     mutex_unlock(&item->lock);
-    if (add)
+    if (add) {
         jobs_add(&workers, &item->job);
+    }
 }
 
 void wdf_workitem_enqueue_of(struct wdf_object *parent)
 {
     struct wdf_object *item = wdf_object_child(parent, WDF_WORKITEM);
 
-    if (!item)
+    if (!item) {
         return;
+    }
     WdfWorkItemEnqueue(NULL, CONTAINING_RECORD(item, struct wdf_workitem, object));
     wdf_object_dereference(item);
 }

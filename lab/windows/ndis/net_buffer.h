@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// NET_BUFFER and NET_BUFFER_LIST as drivers for x64 Windows see them: NDIS 6's public layout, up to the
-// members that macros of ndis.h touch. What follows those is the lab's own.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * NET_BUFFER and NET_BUFFER_LIST as drivers for x64 Windows see them: NDIS 6's public layout, up to the
+ * members that macros of ndis.h touch. What follows those is the lab's own.
+ */
 #ifndef LAB_NET_BUFFER_H
 #define LAB_NET_BUFFER_H
 
@@ -26,12 +27,12 @@ struct _NET_BUFFER {
     LARGE_INTEGER DataPhysicalAddress;
     void *ScatterGatherList;
 
-    // The lab's own.
+    /* The lab's own. */
     NET_BUFFER_LIST *list;
-    const uint8_t *packet; // from the IP header on, in one piece, wherever the data starts at present
+    const uint8_t *packet; /* from the IP header on, in one piece, wherever the data starts at present */
     uint32_t packet_length;
-    uint64_t packet_id; // of LAB_PACKET; 0: injected
-    const void *taker;  // the filter at which it has been reported as taken
+    uint64_t packet_id; /* of LAB_PACKET; 0: injected */
+    const void *taker;  /* the filter at which it has been reported as taken */
 };
 
 enum { NBL_INFOS = 32, NBL_CHECKSUM_INFO = 0 };
@@ -53,11 +54,11 @@ struct _NET_BUFFER_LIST {
     NTSTATUS Status;
     void *NetBufferListInfo[NBL_INFOS];
 
-    // The lab's own.
-    NET_BUFFER *looked_at; // the buffer whose bytes were asked for last
-    HANDLE injected_by;    // injection handle; NULL: none
+    /* The lab's own. */
+    NET_BUFFER *looked_at; /* the buffer whose bytes were asked for last */
+    HANDLE injected_by;    /* injection handle; NULL: none */
     void *injection_context;
-    bool impostor; // injected by another driver
+    bool impostor; /* injected by another driver */
     NET_BUFFER first;
 };
 
@@ -78,7 +79,7 @@ NET_BUFFER_AT(NET_BUFFER_LIST, Status, 0x8c);
 NET_BUFFER_AT(NET_BUFFER_LIST, NetBufferListInfo, 0x90);
 #undef NET_BUFFER_AT
 
-// NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO: what the card shall compute (sending), what it has found (receiving).
+/* NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO: what the card shall compute (sending), what it has found (receiving). */
 enum {
     TRANSMIT_IS_IPV4 = 0x01,
     TRANSMIT_IS_IPV6 = 0x02,
@@ -90,15 +91,15 @@ enum {
     RECEIVE_IP_SUCCEEDED = 0x20,
 };
 
-// A descriptor of bytes that are in memory anyway.
+/* A descriptor of bytes that are in memory anyway. */
 void mdl_describe(MDL *mdl, void *data, uint32_t length);
 
-// An empty list; a buffer at its end that begins at an offset into a chain.
+/* An empty list; a buffer at its end that begins at an offset into a chain. */
 void net_buffer_list_init(NET_BUFFER_LIST *list);
 void net_buffer_init(NET_BUFFER *buffer, MDL *chain, uint32_t offset, size_t length);
 void net_buffer_append(NET_BUFFER_LIST *list, NET_BUFFER *buffer);
 
-// A list with one buffer, of the pool. NULL: no memory, or the pool is not one for lists with buffers.
+/* A list with one buffer, of the pool. NULL: no memory, or the pool is not one for lists with buffers. */
 NET_BUFFER_LIST *net_buffer_list_allocate(HANDLE pool);
 void net_buffer_list_free(NET_BUFFER_LIST *list);
 

@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a pool knows what it was made for and keeps what has been freed for the next who
-// asks: an injection costs no allocation here. Freeing a pool whose lists are still out is the driver's
-// mistake, on Windows as here; it is written to the log.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a pool knows what it was made for and keeps what has been freed for the next who
+ * asks: an injection costs no allocation here. Freeing a pool whose lists are still out is the driver's
+ * mistake, on Windows as here; it is written to the log.
+ */
 #include "net_buffer.h"
 
 #include "../runtime/linux.h"
@@ -32,7 +33,7 @@ struct buffer_pool_parameters {
 
 struct pool {
     struct mutex lock;
-    bool gives_buffers; // lists come with a buffer, without memory for data
+    bool gives_buffers; /* lists come with a buffer, without memory for data */
     uint32_t out, spare;
     NET_BUFFER_LIST *spares;
 };
@@ -43,11 +44,13 @@ static HANDLE NTAPI NdisAllocateNetBufferListPool(HANDLE ndis_handle, const stru
 
     (void)ndis_handle;
     if (parameters->Header.Type != OBJECT_TYPE_DEFAULT || parameters->Header.Revision == 0 ||
-        parameters->Header.Size < sizeof(*parameters))
+        parameters->Header.Size < sizeof(*parameters)) {
         return NULL;
+    }
     pool = lab_allocate(sizeof(*pool));
-    if (pool)
+    if (pool) {
         pool->gives_buffers = parameters->fAllocateNetBuffer && parameters->DataSize == 0;
+    }
     return pool;
 }
 
@@ -55,15 +58,17 @@ static HANDLE NTAPI NdisAllocateNetBufferPool(HANDLE ndis_handle, const struct b
 {
     (void)ndis_handle;
     if (parameters->Header.Type != OBJECT_TYPE_DEFAULT || parameters->Header.Revision == 0 ||
-        parameters->Header.Size < sizeof(*parameters))
+        parameters->Header.Size < sizeof(*parameters)) {
         return NULL;
+    }
     return lab_allocate(sizeof(struct pool));
 }
 
 static void pool_free(struct pool *pool, const char *what)
 {
-    if (pool->out)
+    if (pool->out) {
         lab_log("ndis: a pool of %s is freed while %u are out", what, pool->out);
+    }
     while (pool->spares) {
         NET_BUFFER_LIST *list = pool->spares;
 
@@ -88,8 +93,9 @@ NET_BUFFER_LIST *net_buffer_list_allocate(HANDLE handle)
     struct pool *pool = handle;
     NET_BUFFER_LIST *list;
 
-    if (!pool || !pool->gives_buffers)
+    if (!pool || !pool->gives_buffers) {
         return NULL;
+    }
     mutex_lock(&pool->lock);
     list = pool->spares;
     if (list) {
@@ -98,8 +104,9 @@ NET_BUFFER_LIST *net_buffer_list_allocate(HANDLE handle)
     }
     pool->out++;
     mutex_unlock(&pool->lock);
-    if (!list)
+    if (!list) {
         list = lab_allocate(sizeof(*list));
+    }
     if (!list) {
         mutex_lock(&pool->lock);
         pool->out--;
@@ -124,8 +131,9 @@ void net_buffer_list_free(NET_BUFFER_LIST *list)
         list = NULL;
     }
     mutex_unlock(&pool->lock);
-    if (list)
+    if (list) {
         lab_free(list);
+    }
 }
 
 const struct import ndis_imports[] = {

@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: what the daemon has told of the host's interfaces and addresses last, as a whole.
-// The way out is not asked of a routing table: a packet to an address of this host goes to the loopback
-// interface, another to the interface by which captured packets leave, at first the first real one.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: what the daemon has told of the host's interfaces and addresses last, as a whole.
+ * The way out is not asked of a routing table: a packet to an address of this host goes to the loopback
+ * interface, another to the interface by which captured packets leave, at first the first real one.
+ */
 #include "net.h"
 
 #include <string.h>
@@ -12,9 +13,9 @@
 enum { INTERFACES_MAX = 64, ADDRESSES_MAX = 512, PATIENCE_MS = 2000 };
 
 static struct mutex lock;
-static uint32_t interfaces[INTERFACES_MAX], interface_count; // the first is the loopback interface
+static uint32_t interfaces[INTERFACES_MAX], interface_count; /* the first is the loopback interface */
 static uint32_t addresses[ADDRESSES_MAX][4], address_count;
-static uint32_t leaving; // interface that packets leave by; 0: not known
+static uint32_t leaving; /* interface that packets leave by; 0: not known */
 static volatile int known;
 
 void addresses_set(const struct lab_addresses *record)
@@ -49,15 +50,17 @@ void addresses_forget(void)
 
 bool addresses_wait(void)
 {
-    if (!known)
+    if (!known) {
         futex_wait(&known, 0, PATIENCE_MS);
+    }
     return known;
 }
 
 bool address_is_loopback(const uint32_t address[4])
 {
-    if (address[3] || address[2])
+    if (address[3] || address[2]) {
         return false;
+    }
     return address[1] == 0xffff ? address[0] >> 24 == 127 : address[1] == 0 && address[0] == 1;
 }
 
@@ -66,8 +69,9 @@ bool address_is_local(const uint32_t address[4])
     bool found = address_is_loopback(address);
 
     mutex_lock(&lock);
-    for (uint32_t i = 0; i < address_count && !found; i++)
+    for (uint32_t i = 0; i < address_count && !found; i++) {
         found = memcmp(addresses[i], address, sizeof(addresses[i])) == 0;
+    }
     mutex_unlock(&lock);
     return found;
 }
@@ -77,8 +81,9 @@ bool interface_is_valid(uint32_t index)
     bool found = false;
 
     mutex_lock(&lock);
-    for (uint32_t i = 0; i < interface_count && !found; i++)
+    for (uint32_t i = 0; i < interface_count && !found; i++) {
         found = interfaces[i] == index;
+    }
     mutex_unlock(&lock);
     return found;
 }

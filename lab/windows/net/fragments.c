@@ -1,17 +1,18 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: Linux captures a datagram that is larger than the MTU whole, before it is cut or after
-// it has been put together. Windows shows its fragments, too:
-//
-//   in    each fragment as a packet, and again with the flag IS_FRAGMENT; then the datagram with the flag
-//         IS_REASSEMBLED
-//   out   each fragment as a packet; then all of them as a chain of lists, the fragment group
-//
-// So they are made here, shown one after the other, and thrown away: if none has been taken, the whole
-// datagram passes, which Linux cuts itself. If one has been, the datagram is dropped, and those that
-// nobody took are sent on by themselves.
-//
-// Each lies in memory in one piece, described by two MDLs, headers and data, which is how Windows' stack has them.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: Linux captures a datagram that is larger than the MTU whole, before it is cut or after
+ * it has been put together. Windows shows its fragments, too:
+ *
+ *   in    each fragment as a packet, and again with the flag IS_FRAGMENT; then the datagram with the flag
+ *         IS_REASSEMBLED
+ *   out   each fragment as a packet; then all of them as a chain of lists, the fragment group
+ *
+ * So they are made here, shown one after the other, and thrown away: if none has been taken, the whole
+ * datagram passes, which Linux cuts itself. If one has been, the datagram is dropped, and those that
+ * nobody took are sent on by themselves.
+ *
+ * Each lies in memory in one piece, described by two MDLs, headers and data, which is how Windows' stack has them.
+ */
 #include "net.h"
 
 #include <string.h>
@@ -40,7 +41,7 @@ static void store16(uint8_t *at, uint32_t value)
     at[1] = (uint8_t)value;
 }
 
-// Bytes of the datagram that each fragment repeats.
+/* Bytes of the datagram that each fragment repeats. */
 static uint32_t repeated(const struct packet *whole)
 {
     return whole->ip ? (whole->ip[0] & 15u) * 4 : IPV6_HEADER;
@@ -57,29 +58,34 @@ static bool is_cut(const struct packet *whole, uint32_t mtu)
 {
     uint32_t part;
 
-    if (mtu == 0 || whole->length <= mtu || whole->fragment)
+    if (mtu == 0 || whole->length <= mtu || whole->fragment) {
         return false;
-    if (whole->ip && read16(whole->ip + 6) & DONT_FRAGMENT)
+    }
+    if (whole->ip && read16(whole->ip + 6) & DONT_FRAGMENT) {
         return false;
-    if (whole->ipv6 && whole->transport != whole->data + IPV6_HEADER)
-        return false; // extension headers: which of them are repeated is not worked out here
+    }
+    if (whole->ipv6 && whole->transport != whole->data + IPV6_HEADER) {
+        return false; /* extension headers: which of them are repeated is not worked out here */
+    }
     part = per_fragment(whole, mtu);
     return part > 0 && (whole->length - repeated(whole)) / part < FRAGMENTS_MAX;
 }
 
-// Makes a fragment in `bytes`. Its length; 0: there is none of that number.
+/* Makes a fragment in `bytes`. Its length; 0: there is none of that number. */
 static uint32_t make(const struct packet *whole, uint32_t mtu, uint32_t number)
 {
     uint32_t headers = repeated(whole), part = per_fragment(whole, mtu);
     uint32_t offset = number * part, left = whole->length - headers;
     bool more;
 
-    if (offset >= left)
+    if (offset >= left) {
         return 0;
+    }
     left -= offset;
     more = left > part;
-    if (more)
+    if (more) {
         left = part;
+    }
     memcpy(bytes, whole->data, headers);
     if (whole->ip) {
         store16(bytes + 2, headers + left);
@@ -94,8 +100,9 @@ static uint32_t make(const struct packet *whole, uint32_t mtu, uint32_t number)
         headers += FRAGMENT_HEADER;
     }
     memcpy(bytes + headers, whole->data + repeated(whole) + offset, left);
-    if (whole->ip)
+    if (whole->ip) {
         packet_set_checksums(bytes, headers + left, SUM_IP);
+    }
     return headers + left;
 }
 
@@ -128,7 +135,7 @@ static NET_BUFFER_LIST *describe(int piece, uint32_t headers, uint32_t length)
     return list;
 }
 
-// True: it has been taken.
+/* True: it has been taken. */
 static bool show(const struct lab_packet *record, NET_BUFFER_LIST *list, uint32_t flags)
 {
     struct packet packet;
@@ -150,12 +157,13 @@ static bool show_one(const struct lab_packet *record, const struct packet *whole
     uint32_t headers = repeated(whole) + (whole->ipv6 ? FRAGMENT_HEADER : 0);
     NET_BUFFER_LIST *list = describe(0, headers, length);
 
-    if (show(record, list, 0))
+    if (show(record, list, 0)) {
         return true;
+    }
     return !(record->flags & LAB_OUTBOUND) && show(record, list, FWP_CONDITION_FLAG_IS_FRAGMENT);
 }
 
-// The chain has two links, both the last fragment: callouts look at whether there is a next one, if at all.
+/* The chain has two links, both the last fragment: callouts look at whether there is a next one, if at all. */
 static void show_group(const struct lab_packet *record, const struct packet *whole, uint32_t length)
 {
     uint32_t headers = repeated(whole) + (whole->ipv6 ? FRAGMENT_HEADER : 0);
@@ -179,8 +187,9 @@ static void send_rest(const struct lab_packet *record, const struct packet *whol
     uint32_t length;
 
     for (uint32_t i = 0; (length = make(whole, record->mtu, i)) > 0; i++) {
-        if (!taken[i])
+        if (!taken[i]) {
             wire_put(&injected, bytes, length);
+        }
     }
 }
 
@@ -189,17 +198,19 @@ bool fragments_show(const struct lab_packet *record, const struct packet *whole,
     uint32_t length, count = 0;
     bool any = false;
 
-    if (!net_settings.fragments || !is_cut(whole, record->mtu))
+    if (!net_settings.fragments || !is_cut(whole, record->mtu)) {
         return false;
+    }
     last_identification++;
     for (; (length = make(whole, record->mtu, count)) > 0; count++) {
         taken[count] = show_one(record, whole, length);
         any |= taken[count];
     }
-    if (any)
+    if (any) {
         send_rest(record, whole);
-    else if (record->flags & LAB_OUTBOUND)
+    } else if (record->flags & LAB_OUTBOUND) {
         show_group(record, whole, make(whole, record->mtu, count - 1));
+    }
     *result = any ? FRAGMENTS_TAKEN : record->flags & LAB_OUTBOUND ? FRAGMENTS_PASS : FRAGMENTS_REASSEMBLED;
     return true;
 }

@@ -1,24 +1,26 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: an injected packet is first judged by Windows' rules (strict.c), then shown to its
-// layer again, where the handles of lower priority see it, and, if none of them takes it, given to the
-// daemon to be sent. The daemon is told of each injection, whatever became of it.
-//
-// If a handle takes the packet away, its program may have received it, and sent it on, before the callout
-// has returned. So the injection is told when the taking begins, just before that is told itself.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: an injected packet is first judged by Windows' rules (strict.c), then shown to its
+ * layer again, where the handles of lower priority see it, and, if none of them takes it, given to the
+ * daemon to be sent. The daemon is told of each injection, whatever became of it.
+ *
+ * If a handle takes the packet away, its program may have received it, and sent it on, before the callout
+ * has returned. So the injection is told when the taking begins, just before that is told itself.
+ */
 #include "net.h"
 
-// An injection that is being made.
+/* An injection that is being made. */
 struct making {
     struct sink sink;
-    struct lab_injected record; // lacks its outcome
+    struct lab_injected record; /* lacks its outcome */
     bool told;
 };
 
 static void tell(struct making *making, enum lab_outcome outcome, const NET_BUFFER *buffer)
 {
-    if (making->told)
+    if (making->told) {
         return;
+    }
     making->told = true;
     making->record.outcome = outcome;
     wire_put(&making->record, buffer->packet, buffer->packet_length);
@@ -33,8 +35,9 @@ static void tell_taken(const struct sink *sink, uint32_t handle, enum lab_how ho
         .again = 1,
     };
 
-    if (how != LAB_SNIFFED)
+    if (how != LAB_SNIFFED) {
         tell(CONTAINING_RECORD(sink, struct making, sink), LAB_ABSORBED, buffer);
+    }
     wire_put(&record, buffer->packet, buffer->packet_length);
 }
 
@@ -60,16 +63,19 @@ static NTSTATUS judge_and_show(struct making *making, const struct injection *in
     struct packet packet;
     NTSTATUS status;
 
-    if (!packet_parse(&packet, buffer->packet, buffer->packet_length) || (packet.ipv6 != NULL) != injection->ipv6)
+    if (!packet_parse(&packet, buffer->packet, buffer->packet_length) || (packet.ipv6 != NULL) != injection->ipv6) {
         return (NTSTATUS)ST_DATA_NOT_ACCEPTED;
+    }
     packet_address(&packet, false, destination);
-    if (injection->way == WAY_OUT)
+    if (injection->way == WAY_OUT) {
         making->record.if_idx = interface_towards(destination);
+    }
     status = strict_check(&packet, injection->way, making->record.if_idx, outcome);
     if (NT_SUCCESS(status) && (*outcome == LAB_SENT || *outcome == LAB_OUTBOUND_LOOPBACK)) {
         if (show(making, injection, &packet, injection->way == WAY_OUT && address_is_local(destination)) ==
-            LAB_ABSORBED)
+            LAB_ABSORBED) {
             *outcome = LAB_ABSORBED;
+        }
     }
     return status;
 }
@@ -90,11 +96,13 @@ static NTSTATUS inject(const struct injection *injection, NET_BUFFER *buffer)
         .again = !requests_sending(),
         .claimed = requests_claimed(),
     };
-    if (!fails)
+    if (!fails) {
         status = judge_and_show(&making, injection, buffer, &outcome);
+    }
     tell(&making, NT_SUCCESS(status) ? outcome : LAB_REFUSED, buffer);
-    if (making.record.again)
-        wire_flush(); // no request will complete that could do it
+    if (making.record.again) {
+        wire_flush(); /* no request will complete that could do it */
+    }
     return status;
 }
 
@@ -111,9 +119,11 @@ NTSTATUS net_inject(const struct injection *injection)
         copy = lab_allocate(length);
         buffer->packet = copy ? NdisGetDataBuffer(buffer, length, copy, 1, 0) : NULL;
     }
-    if (buffer->packet)
+    if (buffer->packet) {
         status = inject(injection, buffer);
-    if (copy)
+    }
+    if (copy) {
         lab_free(copy);
+    }
     return status;
 }

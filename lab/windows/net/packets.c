@@ -1,22 +1,23 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a captured packet stays where it was read; an MDL, a buffer and a list are put
-// around it for as long as the callouts look at it, and its verdict goes back to the daemon. By the
-// settings, packets that leave in a row make one list with several buffers, as Windows' own do; what
-// becomes of the list becomes of each of them. Lists on the way in always have one buffer.
-//
-// The checksum fields of the list say for a packet that leaves which sums the card shall still compute, and
-// for one that comes in which the card has found right. The driver reports a sum as valid where the bit is not
-// set, in both cases.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a captured packet stays where it was read; an MDL, a buffer and a list are put
+ * around it for as long as the callouts look at it, and its verdict goes back to the daemon. By the
+ * settings, packets that leave in a row make one list with several buffers, as Windows' own do; what
+ * becomes of the list becomes of each of them. Lists on the way in always have one buffer.
+ *
+ * The checksum fields of the list say for a packet that leaves which sums the card shall still compute, and
+ * for one that comes in which the card has found right. The driver reports a sum as valid where the bit is not
+ * set, in both cases.
+ */
 #include "net.h"
 
 #include <string.h>
 
 enum {
     BUFFERS_MAX = 64,
-    // Fields of the layers.
-    FIELD_ADDRESS_1 = 0, // IPPACKET: local; IPFORWARD: source
-    FIELD_ADDRESS_2 = 1, // IPPACKET: remote; IPFORWARD: destination
+    /* Fields of the layers. */
+    FIELD_ADDRESS_1 = 0, /* IPPACKET: local; IPFORWARD: source */
+    FIELD_ADDRESS_2 = 1, /* IPPACKET: remote; IPFORWARD: destination */
     FIELD_IPPACKET_INTERFACE_INDEX = 4,
     FIELD_IPPACKET_SUB_INTERFACE_INDEX = 5,
     FIELD_IPPACKET_FLAGS = 6,
@@ -24,13 +25,13 @@ enum {
     FIELD_IPFORWARD_FLAGS = 9,
 };
 
-// Of the thread that reads the wire.
+/* Of the thread that reads the wire. */
 static struct {
     MDL mdl;
     NET_BUFFER buffer;
 } slots[BUFFERS_MAX];
 static NET_BUFFER_LIST list;
-static struct lab_packet like; // the first record
+static struct lab_packet like; /* the first record */
 static uint32_t count;
 
 static void tell_taken(const struct sink *sink, uint32_t handle, enum lab_how how, NET_BUFFER *buffer)
@@ -73,11 +74,12 @@ static enum layer layer_of(const struct showing *showing)
     return showing->packet->ipv6 ? layer + 1 : layer;
 }
 
-// With IPv6, extension headers count; a fragment that has no transport header begins with its IP headers.
+/* With IPv6, extension headers count; a fragment that has no transport header begins with its IP headers. */
 static uint32_t header_size(const struct packet *packet)
 {
-    if (packet->transport)
+    if (packet->transport) {
         return (uint32_t)(packet->transport - packet->data);
+    }
     return packet->ip ? (packet->ip[0] & 15u) * 4 : 40;
 }
 
@@ -89,8 +91,9 @@ uint32_t packets_show(const struct showing *showing, const struct sink *sink)
     FWP_VALUE0 values[FIELDS_MAX];
     uint32_t skipped, action;
 
-    if (!layer_is_watched(layer))
+    if (!layer_is_watched(layer)) {
         return FWP_ACTION_CONTINUE;
+    }
     memset(values, 0, sizeof(values));
     memset(&metadata, 0, sizeof(metadata));
     set_address(&values[FIELD_ADDRESS_1], packet, showing->way != WAY_IN);
@@ -103,8 +106,9 @@ uint32_t packets_show(const struct showing *showing, const struct sink *sink)
         set_number(&values[FIELD_IPPACKET_SUB_INTERFACE_INDEX], showing->sub_if_idx);
         set_number(&values[FIELD_IPPACKET_FLAGS], showing->flags);
     }
-    if (showing->way != WAY_IN)
+    if (showing->way != WAY_IN) {
         return classify(layer, values, &metadata, showing->list, sink);
+    }
     skipped = header_size(packet);
     metadata.currentMetadataValues = FWPS_METADATA_FIELD_IP_HEADER_SIZE;
     metadata.ipHeaderSize = skipped;
@@ -118,22 +122,25 @@ static uintptr_t checksum_info(uint32_t flags)
 {
     uintptr_t info;
 
-    if (!(flags & LAB_OUTBOUND))
+    if (!(flags & LAB_OUTBOUND)) {
         return (flags & LAB_IP_SUM_MISSING ? RECEIVE_IP_SUCCEEDED : 0) |
                (flags & LAB_TCP_SUM_MISSING ? RECEIVE_TCP_SUCCEEDED : 0) |
                (flags & LAB_UDP_SUM_MISSING ? RECEIVE_UDP_SUCCEEDED : 0);
+    }
     info = (flags & LAB_IP_SUM_MISSING ? TRANSMIT_IP_SUM : 0) | (flags & LAB_TCP_SUM_MISSING ? TRANSMIT_TCP_SUM : 0) |
            (flags & LAB_UDP_SUM_MISSING ? TRANSMIT_UDP_SUM : 0);
-    if (info)
+    if (info) {
         info |= flags & LAB_IPV6 ? TRANSMIT_IS_IPV6 : TRANSMIT_IS_IPV4;
+    }
     return info;
 }
 
 static bool any_taken(void)
 {
     for (const NET_BUFFER *buffer = list.FirstNetBuffer; buffer; buffer = buffer->Next) {
-        if (buffer->taker)
+        if (buffer->taker) {
             return true;
+        }
     }
     return false;
 }
@@ -150,13 +157,15 @@ static uint32_t show_list(const struct packet *packet, uint32_t flags)
     };
     uint32_t action;
 
-    if (like.flags & LAB_OUTBOUND && !(like.flags & LAB_LOOPBACK))
+    if (like.flags & LAB_OUTBOUND && !(like.flags & LAB_LOOPBACK)) {
         interface_note(like.if_idx);
+    }
     list.NetBufferListInfo[NBL_CHECKSUM_INFO] = (void *)checksum_info(like.flags);
     list.impostor = fault_is_set(DRVFAULT_IMPOSTOR, WD_NETWORK, NULL);
     action = packets_show(&showing, &captured_sink);
-    if (list.impostor && any_taken())
+    if (list.impostor && any_taken()) {
         fault_strikes(DRVFAULT_IMPOSTOR, WD_NETWORK, NULL);
+    }
     return action;
 }
 
@@ -164,10 +173,12 @@ static uint32_t show_all(const struct packet *packet)
 {
     enum fragments fragments;
 
-    if (list.FirstNetBuffer->Next || !fragments_show(&like, packet, &fragments))
+    if (list.FirstNetBuffer->Next || !fragments_show(&like, packet, &fragments)) {
         return show_list(packet, 0);
-    if (fragments == FRAGMENTS_REASSEMBLED)
+    }
+    if (fragments == FRAGMENTS_REASSEMBLED) {
         return show_list(packet, FWP_CONDITION_FLAG_IS_REASSEMBLED);
+    }
     return fragments == FRAGMENTS_TAKEN ? FWP_ACTION_BLOCK : FWP_ACTION_CONTINUE;
 }
 
@@ -177,10 +188,12 @@ void packets_end(void)
     uint32_t action = FWP_ACTION_CONTINUE;
     struct packet packet;
 
-    if (count == 0)
+    if (count == 0) {
         return;
-    if (packet_parse(&packet, first->packet, first->packet_length))
+    }
+    if (packet_parse(&packet, first->packet, first->packet_length)) {
         action = show_all(&packet);
+    }
     for (const NET_BUFFER *buffer = first; buffer; buffer = buffer->Next) {
         struct lab_verdict verdict = {
             .head = {LAB_VERDICT, sizeof(verdict)},
@@ -209,8 +222,9 @@ void packets_take(const struct lab_packet *record)
     NET_BUFFER *buffer;
 
     if (count > 0 &&
-        (record->flags != like.flags || record->if_idx != like.if_idx || record->sub_if_idx != like.sub_if_idx))
+        (record->flags != like.flags || record->if_idx != like.if_idx || record->sub_if_idx != like.sub_if_idx)) {
         packets_end();
+    }
     if (count == 0) {
         net_buffer_list_init(&list);
         like = *record;
@@ -222,6 +236,7 @@ void packets_take(const struct lab_packet *record)
     buffer->packet_length = length;
     buffer->packet_id = record->id;
     net_buffer_append(&list, buffer);
-    if (++count >= list_limit())
+    if (++count >= list_limit()) {
         packets_end();
+    }
 }

@@ -1,12 +1,13 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: two connections to the daemon (wire.h). A thread reads `traffic`; what the records
-// ask for is done on it: packets and events go through the layers in the order in which they came. What is
-// written is collected in one buffer, by all threads, and sent as one message when somebody flushes.
-// `calls` is a question and its answer, one at a time.
-//
-// End of file on either means that the daemon is gone. Both are shut down; the reading thread notices, lets
-// all that hung on the daemon end, and ends. The next CREATE connects anew.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: two connections to the daemon (wire.h). A thread reads `traffic`; what the records
+ * ask for is done on it: packets and events go through the layers in the order in which they came. What is
+ * written is collected in one buffer, by all threads, and sent as one message when somebody flushes.
+ * `calls` is a question and its answer, one at a time.
+ *
+ * End of file on either means that the daemon is gone. Both are shut down; the reading thread notices, lets
+ * all that hung on the daemon end, and ends. The next CREATE connects anew.
+ */
 #include "net.h"
 
 #include <string.h>
@@ -33,7 +34,7 @@ static void disconnect(void)
     linux_call(LINUX_SHUTDOWN, calls, LINUX_SHUT_RDWR, 0, 0);
 }
 
-// Packets in a row may go through the layers together; anything else waits until they have.
+/* Packets in a row may go through the layers together; anything else waits until they have. */
 static void take_record(const struct lab_head *head)
 {
     if (head->type == LAB_PACKET) {
@@ -107,11 +108,14 @@ static void read_traffic(void *context)
     int64_t length;
 
     (void)context;
-    // What a packet completes is not waited for here either: wineserver may stand still until the answer to a
-    // veto, and the question comes behind the packet.
+    /*
+     * What a packet completes is not waited for here either: wineserver may stand still until the answer to a
+     * veto, and the question comes behind the packet.
+     */
     completions_defer();
-    while ((length = linux_read(traffic, in, sizeof(in))) > 0)
+    while ((length = linux_read(traffic, in, sizeof(in))) > 0) {
         take_message((uint32_t)length);
+    }
     completions_resume();
     disconnect();
     ale_end_all();
@@ -129,8 +133,9 @@ static int connect_as(uint32_t type)
 
     memcpy(name.path + 1, LAB_SOCKET_NAME, sizeof(LAB_SOCKET_NAME) - 1);
     fd = linux_call(LINUX_SOCKET, LINUX_AF_UNIX, LINUX_SOCK_SEQPACKET | LINUX_SOCK_CLOEXEC, 0, 0);
-    if (fd < 0)
+    if (fd < 0) {
         return -1;
+    }
     linux_call6(LINUX_SETSOCKOPT, fd, LINUX_SOL_SOCKET, LINUX_SO_SNDBUFFORCE, (int64_t)&buffer, sizeof(buffer), 0);
     if (linux_call(LINUX_CONNECT, fd, (int64_t)&name, size, 0) < 0 ||
         linux_write((int)fd, &hello, sizeof(hello)) != sizeof(hello)) {
@@ -140,27 +145,31 @@ static int connect_as(uint32_t type)
     return (int)fd;
 }
 
-// Waits until the reader of the last connection has ended, then frees what that held.
+/* Waits until the reader of the last connection has ended, then frees what that held. */
 static void release(void)
 {
     thread_join(reader);
     reader = NULL;
-    if (traffic >= 0)
+    if (traffic >= 0) {
         linux_close(traffic);
-    if (calls >= 0)
+    }
+    if (calls >= 0) {
         linux_close(calls);
+    }
     traffic = calls = -1;
     out_length = 0;
 }
 
 static bool open_locked(void)
 {
-    if (connected)
+    if (connected) {
         return true;
+    }
     release();
     traffic = connect_as(LAB_HELLO_TRAFFIC);
-    if (traffic >= 0)
+    if (traffic >= 0) {
         calls = connect_as(LAB_HELLO_CALLS);
+    }
     if (calls < 0) {
         release();
         return false;
@@ -189,16 +198,18 @@ bool wire_open(void)
 void wire_close(void)
 {
     mutex_lock(&open_lock);
-    if (connected)
+    if (connected) {
         disconnect();
+    }
     release();
     mutex_unlock(&open_lock);
 }
 
 static void flush_locked(void)
 {
-    if (out_length > 0 && connected && linux_write(traffic, out, out_length) != out_length)
+    if (out_length > 0 && connected && linux_write(traffic, out, out_length) != out_length) {
         disconnect();
+    }
     out_length = 0;
 }
 
@@ -208,16 +219,19 @@ void wire_put(const void *record, const void *data, uint32_t length)
     uint32_t whole = given->size + length;
     struct lab_head *head;
 
-    if (lab_padded(whole) > sizeof(out))
+    if (lab_padded(whole) > sizeof(out)) {
         return;
+    }
     mutex_lock(&out_lock);
     if (connected) {
-        if (out_length + lab_padded(whole) > sizeof(out))
+        if (out_length + lab_padded(whole) > sizeof(out)) {
             flush_locked();
+        }
         head = (struct lab_head *)(out + out_length);
         memcpy(head, record, given->size);
-        if (length)
+        if (length) {
             memcpy((uint8_t *)head + given->size, data, length);
+        }
         head->size = whole;
         out_length += lab_padded(whole);
     }
@@ -238,17 +252,20 @@ bool wire_call(void *record, const void *data, uint32_t length)
     struct lab_head *message = lab_allocate(whole);
     bool done = false;
 
-    if (!message)
+    if (!message) {
         return false;
+    }
     memcpy(message, record, size);
-    if (length)
+    if (length) {
         memcpy((uint8_t *)message + size, data, length);
+    }
     message->size = whole;
     mutex_lock(&call_lock);
     if (connected) {
         done = linux_write(calls, message, whole) == whole && linux_read(calls, record, size) > 0;
-        if (!done)
+        if (!done) {
             disconnect();
+        }
     }
     mutex_unlock(&call_lock);
     lab_free(message);

@@ -1,21 +1,23 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: the driver stamps an event with the time at which it is told of it. Here that is later
-// than the event, by a message or by a scripted delay. So whoever tells it sets the clock of its thread to
-// the event's time.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: the driver stamps an event with the time at which it is told of it. Here that is later
+ * than the event, by a message or by a scripted delay. So whoever tells it sets the clock of its thread to
+ * the event's time.
+ */
 #include "ntoskrnl.h"
 
 #include "../runtime/thread.h"
 
-// Missing in mingw's headers for drivers.
+/* Missing in mingw's headers for drivers. */
 NTSTATUS NTAPI NtQueryPerformanceCounter(LARGE_INTEGER *counter, LARGE_INTEGER *frequency);
 
 void clock_set(int64_t ticks)
 {
     struct thread_state *state = ticks ? thread_state() : thread_state_find();
 
-    if (state)
+    if (state) {
         state->clock = ticks;
+    }
 }
 
 LARGE_INTEGER NTAPI lab_KeQueryPerformanceCounter(LARGE_INTEGER *frequency)
@@ -24,7 +26,8 @@ LARGE_INTEGER NTAPI lab_KeQueryPerformanceCounter(LARGE_INTEGER *frequency)
     LARGE_INTEGER counter;
 
     NtQueryPerformanceCounter(&counter, frequency);
-    if (state && state->clock)
+    if (state && state->clock) {
         counter.QuadPart = state->clock;
+    }
     return counter;
 }

@@ -1,11 +1,12 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: what a driver writes to the system's event log becomes a line of the daemon's log. An
-// entry is an IO_ERROR_LOG_PACKET followed, from StringOffset on, by as many strings, each with its zero.
-// Its size, which only IoAllocateErrorLogEntry is told, stands before it.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: what a driver writes to the system's event log becomes a line of the daemon's log. An
+ * entry is an IO_ERROR_LOG_PACKET followed, from StringOffset on, by as many strings, each with its zero.
+ * Its size, which only IoAllocateErrorLogEntry is told, stands before it.
+ */
 #include "ntoskrnl.h"
 
-enum { STRINGS_MAX = 3 }; // as many as the driver writes
+enum { STRINGS_MAX = 3 }; /* as many as the driver writes */
 
 struct entry {
     size_t size;
@@ -17,15 +18,17 @@ PVOID NTAPI lab_IoAllocateErrorLogEntry(PVOID object, UCHAR size)
     struct entry *entry;
 
     (void)object;
-    if (size < sizeof(entry->packet))
+    if (size < sizeof(entry->packet)) {
         return NULL;
+    }
     entry = lab_allocate(offsetof(struct entry, packet) + size);
-    if (entry)
+    if (entry) {
         entry->size = size;
+    }
     return entry ? &entry->packet : NULL;
 }
 
-// The string at `at`, or NULL if its zero does not lie within the entry; *at goes to what follows.
+/* The string at `at`, or NULL if its zero does not lie within the entry; *at goes to what follows. */
 static const WCHAR *next_string(const struct entry *entry, size_t *at)
 {
     const char *begin = (const char *)&entry->packet + *at;
@@ -47,8 +50,9 @@ VOID NTAPI lab_IoWriteErrorLogEntry(PVOID written)
 
     for (unsigned i = 0; i < entry->packet.NumberOfStrings && i < STRINGS_MAX; i++) {
         strings[i] = next_string(entry, &at);
-        if (!strings[i])
+        if (!strings[i]) {
             break;
+        }
     }
     lab_log("event log: %x %S %S %S", (uint32_t)entry->packet.ErrorCode, strings[0], strings[1], strings[2]);
     lab_free(entry);

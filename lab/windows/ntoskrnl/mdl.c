@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: in winedevice, a buffer described by an MDL is mapped where it is: Wine copies the
-// caller's memory into its own. So mapping an MDL gives the address that it was built from, and building
-// one for non-paged pool notes that address, where the macros of the driver kit look for it.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: in winedevice, a buffer described by an MDL is mapped where it is: Wine copies the
+ * caller's memory into its own. So mapping an MDL gives the address that it was built from, and building
+ * one for non-paged pool notes that address, where the macros of the driver kit look for it.
+ */
 #include "ntoskrnl.h"
 
 static void *mdl_address(const MDL *mdl)

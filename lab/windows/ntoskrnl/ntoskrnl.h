@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Functions of ntoskrnl.exe and hal.dll that stand in for Wine's, see imports.c for the reasons.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Functions of ntoskrnl.exe and hal.dll that stand in for Wine's, see imports.c for the reasons.
+ */
 #ifndef LAB_WINDOWS_NTOSKRNL_H
 #define LAB_WINDOWS_NTOSKRNL_H
 
@@ -17,8 +18,10 @@ NTSTATUS NTAPI lab_ExUuidCreate(GUID *uuid);
 LARGE_INTEGER NTAPI lab_KeQueryPerformanceCounter(LARGE_INTEGER *frequency);
 VOID NTAPI lab_KeBugCheckEx(ULONG code, ULONG_PTR one, ULONG_PTR two, ULONG_PTR three, ULONG_PTR four);
 
-// `acquired` is called, with the lock held, whenever a spin lock is acquired by the call that returns to
-// `site`. NULL: no more.
+/*
+ * `acquired` is called, with the lock held, whenever a spin lock is acquired by the call that returns to
+ * `site`. NULL: no more.
+ */
 typedef void spinlock_acquired_fn(KSPIN_LOCK *lock);
 void spinlock_watch(const void *site, spinlock_acquired_fn *acquired);
 

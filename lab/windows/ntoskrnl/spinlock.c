@@ -1,11 +1,12 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: Wine's spin locks spin, which costs a whole time slice where the holder of the lock
-// does not run. There are few processors here and nothing runs at raised IRQL, so a lock is a futex mutex in
-// the first four bytes of the KSPIN_LOCK; KeInitializeSpinLock, a macro, makes it 0, which is "free".
-//
-// A lock's acquisition at one place of the driver can be watched: places in the driver's code that take its
-// lock mark what it is about to do (see requests/driver_context.h).
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: Wine's spin locks spin, which costs a whole time slice where the holder of the lock
+ * does not run. There are few processors here and nothing runs at raised IRQL, so a lock is a futex mutex in
+ * the first four bytes of the KSPIN_LOCK; KeInitializeSpinLock, a macro, makes it 0, which is "free".
+ *
+ * A lock's acquisition at one place of the driver can be watched: places in the driver's code that take its
+ * lock mark what it is about to do (see requests/driver_context.h).
+ */
 #include "ntoskrnl.h"
 
 #include "../runtime/linux.h"
@@ -28,8 +29,9 @@ VOID NTAPI lab_KeAcquireInStackQueuedSpinLock(KSPIN_LOCK *lock, KLOCK_QUEUE_HAND
 
     handle->LockQueue.Lock = lock;
     mutex_lock((struct mutex *)lock);
-    if (site == watched_site)
+    if (site == watched_site) {
         watcher(lock);
+    }
 }
 
 VOID NTAPI lab_KeReleaseInStackQueuedSpinLock(KLOCK_QUEUE_HANDLE *handle)

@@ -1,13 +1,14 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: Wine's requests on their way to the driver. Wine dispatches them one after the other,
-// on one thread. A CREATE that fails is not reported to the program, so the first I/O control of a file that
-// has none here fails. Requests that a fault has kept come back on another thread, and unloading closes
-// files there; `presenting` makes all of that one at a time, so that no request is presented to a file that
-// is being closed.
-//
-// The daemon gets ready to capture before a handle of layer NETWORK opens (LAB_OPENING): when STARTUP has
-// completed, the first packet must not pass by.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: Wine's requests on their way to the driver. Wine dispatches them one after the other,
+ * on one thread. A CREATE that fails is not reported to the program, so the first I/O control of a file that
+ * has none here fails. Requests that a fault has kept come back on another thread, and unloading closes
+ * files there; `presenting` makes all of that one at a time, so that no request is presented to a file that
+ * is being closed.
+ *
+ * The daemon gets ready to capture before a handle of layer NETWORK opens (LAB_OPENING): when STARTUP has
+ * completed, the first packet must not pass by.
+ */
 #include "requests.h"
 
 #include "../runtime/thread.h"
@@ -27,8 +28,9 @@ static struct file *make_file(void)
     uint32_t process = (uint32_t)(uintptr_t)PsGetCurrentProcessId();
     struct lab_process record = {.head = {LAB_PROCESS, sizeof(record)}, .windows_pid = process};
 
-    if (!wire_open() || !wire_call(&record, NULL, 0))
+    if (!wire_open() || !wire_call(&record, NULL, 0)) {
         return NULL;
+    }
     return file_create(process, record.linux_pid);
 }
 
@@ -59,8 +61,9 @@ static NTSTATUS NTAPI dispatch_create(DEVICE_OBJECT *device, IRP *irp)
 
     (void)device;
     object->FsContext = NULL;
-    if (!file)
+    if (!file) {
         return end(irp, STATUS_DEVICE_NOT_CONNECTED);
+    }
     status = wdf_file_open(kmdf_device, irp, file, &wdf);
     if (NT_SUCCESS(status)) {
         note_opened(file, wdf);
@@ -69,7 +72,7 @@ static NTSTATUS NTAPI dispatch_create(DEVICE_OBJECT *device, IRP *irp)
     }
     lab_log("requests: a CREATE fails with %x", (uint32_t)status);
     file_release(file);
-    if (!wdf) { // the driver was not asked
+    if (!wdf) { /* the driver was not asked */
         requests_destroyed(file);
         end(irp, status);
     }
@@ -81,15 +84,17 @@ void close_towards_driver(struct file *file, NTSTATUS status)
     struct wdf_file *wdf = file->wdf;
     struct wdf_request *request;
 
-    if (!wdf)
+    if (!wdf) {
         return;
+    }
     file->wdf = NULL;
     file->refusal = status;
     file->handle.open = false;
     hold_end(file, STATUS_CANCELLED);
     while (status == STATUS_DEVICE_NOT_CONNECTED && file->queue &&
-           (request = wdf_queue_take(file->queue, NULL, NULL)) != NULL)
+           (request = wdf_queue_take(file->queue, NULL, NULL)) != NULL) {
         wdf_request_complete(request, status, 0);
+    }
     wdf_file_close(wdf);
     tell_closed(file);
 }
@@ -110,7 +115,7 @@ static NTSTATUS NTAPI dispatch_close(DEVICE_OBJECT *device, IRP *irp)
     return end(irp, STATUS_SUCCESS);
 }
 
-// As with the driver, whose program has been told "pending" before it is asked.
+/* As with the driver, whose program has been told "pending" before it is asked. */
 static NTSTATUS end_pending(IRP *irp, NTSTATUS status)
 {
     IoMarkIrpPending(irp);
@@ -134,8 +139,9 @@ static NTSTATUS NTAPI dispatch_ioctl(DEVICE_OBJECT *device, IRP *irp)
         return end(irp, STATUS_DEVICE_NOT_CONNECTED);
     }
     mutex_lock(&presenting);
-    if (file->wdf)
+    if (file->wdf) {
         request = wdf_request_create(irp, file->wdf);
+    }
     if (request) {
         faults_prepare(request);
         status = wdf_device_dispatch(kmdf_device, request);
@@ -146,7 +152,7 @@ static NTSTATUS NTAPI dispatch_ioctl(DEVICE_OBJECT *device, IRP *irp)
     return status;
 }
 
-// Handles that are given packets, or that prevent what sockets do.
+/* Handles that are given packets, or that prevent what sockets do. */
 static bool must_announce(const struct wdf_request *request)
 {
     const struct handle *handle = &file_of(request)->handle;
@@ -167,9 +173,10 @@ static bool announce(const struct wdf_request *request)
         .matches = input->startup.matches,
     };
 
-    // What is too long, or no filter at all, the driver refuses.
-    if (!file->handle.initialized || length > WD_FILTER_MAX * sizeof(struct wd_filter_object))
+    /* What is too long, or no filter at all, the driver refuses. */
+    if (!file->handle.initialized || length > WD_FILTER_MAX * sizeof(struct wd_filter_object)) {
         return true;
+    }
     return wire_call(&record.head, filter, length);
 }
 
@@ -184,18 +191,21 @@ void present(struct wdf_request *request)
     }
     if (code == WD_SEND) {
         state = thread_state();
-        if (state)
+        if (state) {
             state->send = request;
+        }
     }
     wdf_device_present(kmdf_device, request);
-    if (state)
+    if (state) {
         state->send = NULL;
+    }
 }
 
 bool requests_start(DRIVER_OBJECT *driver)
 {
-    if (!hold_start() || !jobs_of_requests_start())
+    if (!hold_start() || !jobs_of_requests_start()) {
         return false;
+    }
     driver->MajorFunction[IRP_MJ_CREATE] = dispatch_create;
     driver->MajorFunction[IRP_MJ_CLOSE] = dispatch_close;
     driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = dispatch_ioctl;

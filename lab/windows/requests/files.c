@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a table whose index is the file's number. Places are given out in turn, so that a
-// number, and the memory, is used again as late as possible. A file has two references: of Wine, until its
-// CLOSE, and of the driver, until it has destroyed its file object. It is in the list, where others find
-// it, until then; the daemon learns of its end at that moment.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a table whose index is the file's number. Places are given out in turn, so that a
+ * number, and the memory, is used again as late as possible. A file has two references: of Wine, until its
+ * CLOSE, and of the driver, until it has destroyed its file object. It is in the list, where others find
+ * it, until then; the daemon learns of its end at that moment.
+ */
 #include "requests.h"
 
 static struct file files[LAB_HANDLES_MAX];
@@ -24,8 +25,9 @@ struct file *file_create(uint32_t owner, int32_t owner_linux)
     for (unsigned i = 0; i < LAB_HANDLES_MAX && !file; i++) {
         struct file *candidate = &files[(next_number + i) % LAB_HANDLES_MAX];
 
-        if (candidate->references == 0)
+        if (candidate->references == 0) {
             file = candidate;
+        }
     }
     if (file) {
         uint32_t number = (uint32_t)(file - files);
@@ -49,10 +51,12 @@ static void unlist(struct file *file)
     struct handle **at = &first;
 
     mutex_lock(&lock);
-    while (*at && *at != &file->handle)
+    while (*at && *at != &file->handle) {
         at = &(*at)->next;
-    if (*at)
+    }
+    if (*at) {
         *at = file->handle.next;
+    }
     file->listed = false;
     mutex_unlock(&lock);
 }
@@ -64,13 +68,14 @@ void file_release(struct file *file)
     mutex_unlock(&lock);
 }
 
-// After its cleanup a file takes nothing any more; its destruction may take a while longer.
+/* After its cleanup a file takes nothing any more; its destruction may take a while longer. */
 void tell_closed(struct file *file)
 {
     struct lab_closed record = {.head = {LAB_CLOSED, sizeof(record)}, .handle = file->handle.number};
 
-    if (!__atomic_exchange_n(&file->told, false, __ATOMIC_ACQ_REL))
+    if (!__atomic_exchange_n(&file->told, false, __ATOMIC_ACQ_REL)) {
         return;
+    }
     wire_put(&record, NULL, 0);
     wire_flush();
 }
@@ -80,8 +85,9 @@ void requests_destroyed(struct file *file)
     unlist(file);
     file->driver = NULL;
     file->handle.context = NULL;
-    if (file->queue)
+    if (file->queue) {
         wdf_object_dereference(file->queue);
+    }
     file->queue = NULL;
     tell_closed(file);
     file_release(file);
@@ -95,8 +101,9 @@ struct file *file_of(const struct wdf_request *request)
 void files_each(file_visit_fn *visit, void *context)
 {
     mutex_lock(&lock);
-    for (struct handle *handle = first; handle; handle = handle->next)
+    for (struct handle *handle = first; handle; handle = handle->next) {
         visit(file_of_handle(handle), context);
+    }
     mutex_unlock(&lock);
 }
 
@@ -108,8 +115,9 @@ struct file *files_next(uint32_t *last)
     for (; *last < LAB_HANDLES_MAX && !found; ++*last) {
         struct file *file = &files[*last];
 
-        if (file->references == 0 || !file->listed)
+        if (file->references == 0 || !file->listed) {
             continue;
+        }
         file->references++;
         found = file;
     }
@@ -117,14 +125,17 @@ struct file *files_next(uint32_t *last)
     return found;
 }
 
-// A context names the object that it belongs to, so this costs no search: it is done for each filter that
-// a packet meets.
+/*
+ * A context names the object that it belongs to, so this costs no search: it is done for each filter that
+ * a packet meets.
+ */
 struct handle *handle_of_context(const void *context)
 {
     struct wdf_object *object = wdf_object_of_context(context);
 
-    if (!object || object->kind != WDF_FILE)
+    if (!object || object->kind != WDF_FILE) {
         return NULL;
+    }
     return &CONTAINING_RECORD(object, struct wdf_file, object)->opened->handle;
 }
 
@@ -134,8 +145,9 @@ struct handle *handle_of_weight(uint32_t weight)
 
     mutex_lock(&lock);
     for (struct handle *handle = first; handle && !found; handle = handle->next) {
-        if (handle->initialized && handle->weight == weight)
+        if (handle->initialized && handle->weight == weight) {
             found = handle;
+        }
     }
     mutex_unlock(&lock);
     return found;
@@ -147,8 +159,9 @@ static void tell_state(struct file *file, void *context)
     struct lab_state record = {.head = {LAB_STATE, sizeof(record)}, .handle = file->handle.number};
 
     (void)context;
-    if (!file->handle.open || !driver || !file->queue)
+    if (!file->handle.open || !driver || !file->queue) {
         return;
+    }
     record.pending_recvs = hold_count(file, WD_RECV) + wdf_queue_count(file->queue, NULL, NULL);
     record.queue_count = driver->packet_queue_length;
     record.queue_bytes = driver->packet_queue_size;
@@ -159,7 +172,7 @@ static void tell_state(struct file *file, void *context)
     wire_put(&record, NULL, 0);
 }
 
-// Read without the driver's lock: each is one word.
+/* Read without the driver's lock: each is one word. */
 void requests_tell_states(void)
 {
     files_each(tell_state, NULL);

@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: requests that a scripted fault keeps from the driver. They stand in a queue like the
-// driver's own, so that they can be cancelled. When a fault ends, or a request's time has come, it is
-// presented to the driver as if it had just come, in the order of arrival, by the thread of this room.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: requests that a scripted fault keeps from the driver. They stand in a queue like the
+ * driver's own, so that they can be cancelled. When a fault ends, or a request's time has come, it is
+ * presented to the driver as if it had just come, in the order of arrival, by the thread of this room.
+ */
 #include "requests.h"
 
 static struct wdf_queue *held;
@@ -10,22 +11,25 @@ static struct wdf_queue *held;
 bool hold_start(void)
 {
     held = wdf_object_create(WDF_QUEUE, sizeof(*held), NULL, NULL);
-    if (held)
+    if (held) {
         wdf_queue_init(held);
+    }
     return held != NULL;
 }
 
 void hold_stop(void)
 {
-    if (held)
+    if (held) {
         wdf_object_delete(held);
+    }
     held = NULL;
 }
 
 static bool may_go(const struct wdf_request *request, const void *now)
 {
-    if (request->due_ms != INT64_MAX)
+    if (request->due_ms != INT64_MAX) {
         return request->due_ms <= *(const int64_t *)now;
+    }
     return !fault_is_set((enum drvfault)request->fault, request_layer(request), NULL);
 }
 
@@ -36,8 +40,9 @@ void hold_release(void)
 
     mutex_lock(&presenting);
     while ((request = wdf_queue_take(held, may_go, &now)) != NULL) {
-        if (!faults_end(request))
+        if (!faults_end(request)) {
             present(request);
+        }
     }
     mutex_unlock(&presenting);
 }
@@ -54,11 +59,13 @@ void hold(struct wdf_request *request, enum drvfault fault, int64_t due_ms)
 
     request->fault = fault;
     request->due_ms = due_ms;
-    if (!wdf_queue_put(held, request) || due_ms == INT64_MAX)
+    if (!wdf_queue_put(held, request) || due_ms == INT64_MAX) {
         return;
+    }
     late = lab_allocate(sizeof(*late));
-    if (!late)
+    if (!late) {
         return;
+    }
     late->run = release_late;
     late->due_ms = due_ms;
     job_add(late);
@@ -73,8 +80,9 @@ void hold_end(const struct file *file, NTSTATUS status)
 {
     struct wdf_request *request;
 
-    while ((request = wdf_queue_take(held, is_of, file)) != NULL)
+    while ((request = wdf_queue_take(held, is_of, file)) != NULL) {
         wdf_request_complete(request, status, 0);
+    }
 }
 
 struct kind {

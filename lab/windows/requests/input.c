@@ -1,14 +1,16 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: what a request carries, besides what the framework tells the driver of it.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: what a request carries, besides what the framework tells the driver of it.
+ */
 #include "requests.h"
 
 union input *request_input(const struct wdf_request *request)
 {
     const IO_STACK_LOCATION *stack = wdf_request_stack(request);
 
-    if (!wdf_request_code(request) || stack->Parameters.DeviceIoControl.InputBufferLength < sizeof(union input))
+    if (!wdf_request_code(request) || stack->Parameters.DeviceIoControl.InputBufferLength < sizeof(union input)) {
         return NULL;
+    }
     return request->irp->AssociatedIrp.SystemBuffer;
 }
 

@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: the fault "queue" makes the driver itself lose packets: the maximum length of its
-// packet queue is set below what it lets a program choose. The program does not notice: what it sets is
-// remembered here, and what it asks for is answered from here. Each packet that the driver then throws away
-// is noticed where it does so, see driver_context.h.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: the fault "queue" makes the driver itself lose packets: the maximum length of its
+ * packet queue is set below what it lets a program choose. The program does not notice: what it sets is
+ * remembered here, and what it asks for is answered from here. Each packet that the driver then throws away
+ * is noticed where it does so, see driver_context.h.
+ */
 #include "requests.h"
 
 #include "../ntoskrnl/ntoskrnl.h"
@@ -13,10 +14,12 @@ void limit_apply(struct file *file)
     uint64_t length = file->max_length;
     uint32_t scripted;
 
-    if (!file->driver)
+    if (!file->driver) {
         return;
-    if (fault_is_set(DRVFAULT_QUEUE, file->handle.layer, &scripted) && scripted < length)
+    }
+    if (fault_is_set(DRVFAULT_QUEUE, file->handle.layer, &scripted) && scripted < length) {
         length = scripted;
+    }
     file->driver->packet_queue_max_length = length;
 }
 
@@ -51,13 +54,14 @@ static void lost(KSPIN_LOCK *lock)
 {
     const struct handle *handle = handle_of_context(CONTAINING_RECORD(lock, struct driver_context, lock));
 
-    if (handle && fault_is_set(DRVFAULT_QUEUE, handle->layer, NULL))
+    if (handle && fault_is_set(DRVFAULT_QUEUE, handle->layer, NULL)) {
         fault_struck(DRVFAULT_QUEUE, 1);
+    }
 }
 
 void driver_context_bind(const uint8_t *image)
 {
-    static const uint8_t call[] = {0xff, 0x15}; // of an address, relative to the next instruction
+    static const uint8_t call[] = {0xff, 0x15}; /* of an address, relative to the next instruction */
     const uint8_t *site, *next;
     int32_t distance;
 
@@ -68,8 +72,9 @@ void driver_context_bind(const uint8_t *image)
     site = image + DRIVER_LOSES_PACKET;
     next = site + sizeof(call) + sizeof(distance);
     memcpy(&distance, site + sizeof(call), sizeof(distance));
-    if (memcmp(site, call, sizeof(call)) == 0 && next + distance == image + DRIVER_ACQUIRE_ADDRESS)
+    if (memcmp(site, call, sizeof(call)) == 0 && next + distance == image + DRIVER_ACQUIRE_ADDRESS) {
         spinlock_watch(next, lost);
-    else
+    } else {
         lab_log("requests: packets lost to the fault \"queue\" cannot be counted");
+    }
 }

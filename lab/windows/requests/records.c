@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: what the daemon is told of requests, at the moment they end and before the program
-// can know. A RECV has the packets back to back in its buffer, each as long as its header says, and an
-// address for each. A program that does not want addresses is given room for one that it never sees, so
-// that it is known here what it has received.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: what the daemon is told of requests, at the moment they end and before the program
+ * can know. A RECV has the packets back to back in its buffer, each as long as its header says, and an
+ * address for each. A program that does not want addresses is given room for one that it never sees, so
+ * that it is known here what it has received.
+ */
 #include "requests.h"
 
 #include "../../daemon/packet.h"
@@ -58,8 +59,9 @@ static unsigned addresses_given(const struct wdf_request *request)
 {
     uint32_t size;
 
-    if (!request->addresses_size)
+    if (!request->addresses_size) {
         return 1;
+    }
     memcpy(&size, request->addresses_size->buffer, sizeof(size));
     return size / sizeof(struct wd_address);
 }
@@ -83,8 +85,9 @@ static void received(const struct file *file, struct wdf_request *request, NTSTA
     const uint8_t *data = request_output(request, &length);
     const struct wd_address *addresses;
 
-    if (!request->addresses || (!NT_SUCCESS(status) && (status != STATUS_BUFFER_TOO_SMALL || information == 0)))
+    if (!request->addresses || (!NT_SUCCESS(status) && (status != STATUS_BUFFER_TOO_SMALL || information == 0))) {
         return;
+    }
     addresses = request->addresses->buffer;
     request->packets = addresses_given(request);
     for (unsigned i = 0; i < request->packets; i++) {
@@ -94,8 +97,9 @@ static void received(const struct file *file, struct wdf_request *request, NTSTA
         record.whole = NT_SUCCESS(status) || !last;
         memcpy(record.address, &addresses[i], sizeof(record.address));
         length = 0;
-        if (has_bytes(file->handle.layer))
+        if (has_bytes(file->handle.layer)) {
             length = last ? left : packet_length(data, left);
+        }
         wire_put(&record, data, length);
         data += length;
         left -= length;
@@ -104,10 +108,12 @@ static void received(const struct file *file, struct wdf_request *request, NTSTA
 
 size_t requests_written(const struct wdf_request *request, const struct wdf_memory *memory)
 {
-    if (wdf_request_code(request) != WD_RECV || memory->client == CLIENT_NOWHERE)
+    if (wdf_request_code(request) != WD_RECV || memory->client == CLIENT_NOWHERE) {
         return 0;
-    if (memory == request->addresses)
+    }
+    if (memory == request->addresses) {
         return request->packets * sizeof(struct wd_address);
+    }
     return request->packets ? memory->size : 0;
 }
 
@@ -115,10 +121,12 @@ static void sent(const struct wdf_request *request, NTSTATUS *status)
 {
     struct thread_state *state = thread_state_find();
 
-    if (request->cut)
+    if (request->cut) {
         *status = request->cut;
-    if (state && state->send == request)
+    }
+    if (state && state->send == request) {
         state->send = NULL;
+    }
 }
 
 void requests_completing(struct wdf_request *request, NTSTATUS *status, ULONG_PTR *information)
@@ -126,19 +134,20 @@ void requests_completing(struct wdf_request *request, NTSTATUS *status, ULONG_PT
     ULONG code = wdf_request_code(request);
     struct file *file = file_of(request);
 
-    if (code == WD_RECV)
+    if (code == WD_RECV) {
         received(file, request, *status, (uint32_t)*information);
-    else if (code == WD_SEND)
+    } else if (code == WD_SEND) {
         sent(request, status);
-    else if (code && NT_SUCCESS(*status) && request_input(request)) {
-        if (code == WD_INITIALIZE)
+    } else if (code && NT_SUCCESS(*status) && request_input(request)) {
+        if (code == WD_INITIALIZE) {
             initialized(file, request);
-        else if (code == WD_STARTUP)
+        } else if (code == WD_STARTUP) {
             opened(file, request);
-        else if (code == WD_SHUTDOWN)
+        } else if (code == WD_SHUTDOWN) {
             shut(file, request);
-        else
+        } else {
             limit_completing(request);
+        }
     }
     wire_flush();
 }

@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a thread for what may not be done where it is asked for. The thread that reads the
-// wire asks (faults, unloading), and it must neither wait for the driver nor present requests to it.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a thread for what may not be done where it is asked for. The thread that reads the
+ * wire asks (faults, unloading), and it must neither wait for the driver nor present requests to it.
+ */
 #include "requests.h"
 
 struct started {
@@ -35,8 +36,9 @@ void job_start(void (*wanted)(void))
 {
     struct started *started = running ? lab_allocate(sizeof(*started)) : NULL;
 
-    if (!started)
+    if (!started) {
         return;
+    }
     started->job.run = run;
     started->run = wanted;
     jobs_add(&jobs, &started->job);
@@ -49,8 +51,9 @@ void files_close_all(NTSTATUS status, uint32_t *open)
 
     while ((file = files_next(&last)) != NULL) {
         mutex_lock(&presenting);
-        if (open && file->wdf)
+        if (open && file->wdf) {
             *open += file->handle.open;
+        }
         file->handle.dead = true;
         close_towards_driver(file, status);
         mutex_unlock(&presenting);
@@ -75,7 +78,7 @@ void requests_unload(void)
 static void forget(struct file *file, void *context)
 {
     (void)context;
-    file->told = false; // the next daemon does not know it
+    file->told = false; /* the next daemon does not know it */
 }
 
 static void lose(void)
@@ -83,7 +86,7 @@ static void lose(void)
     files_close_all(STATUS_DEVICE_NOT_CONNECTED, NULL);
 }
 
-// Scripted faults go with the daemon, so that nothing is kept any longer.
+/* Scripted faults go with the daemon, so that nothing is kept any longer. */
 void requests_wire_lost(void)
 {
     faults_forget();
@@ -93,8 +96,9 @@ void requests_wire_lost(void)
 
 void requests_stop(void)
 {
-    if (!running)
+    if (!running) {
         return;
+    }
     running = false;
     files_close_all(STATUS_INVALID_DEVICE_STATE, NULL);
     jobs_stop(&jobs);

@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a list under a mutex; a counter that changes with each addition is what idle threads
-// wait for, so that none misses one. `idle` counts the moments at which nothing was left to do, for those
-// who wait for that.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a list under a mutex; a counter that changes with each addition is what idle threads
+ * wait for, so that none misses one. `idle` counts the moments at which nothing was left to do, for those
+ * who wait for that.
+ */
 #include "jobs.h"
 
 #include "../platform.h"
@@ -18,7 +19,7 @@ int64_t jobs_now(void)
     return now.seconds * 1000 + now.nanoseconds / 1000000;
 }
 
-// The first job that is due; else *timeout_ms is how long until there is one. -1: none.
+/* The first job that is due; else *timeout_ms is how long until there is one. -1: none. */
 static struct job *take(struct jobs *jobs, int64_t *timeout_ms)
 {
     int64_t now = 0;
@@ -27,15 +28,17 @@ static struct job *take(struct jobs *jobs, int64_t *timeout_ms)
     for (struct job **at = &jobs->first; *at; at = &(*at)->next) {
         struct job *job = *at;
 
-        if (job->due_ms && !now)
+        if (job->due_ms && !now) {
             now = jobs_now();
+        }
         if (job->due_ms <= now || jobs->ending) {
             *at = job->next;
             jobs->count--;
             return job;
         }
-        if (*timeout_ms < 0 || job->due_ms - now < *timeout_ms)
+        if (*timeout_ms < 0 || job->due_ms - now < *timeout_ms) {
             *timeout_ms = job->due_ms - now;
+        }
     }
     return NULL;
 }
@@ -62,8 +65,9 @@ static void work(void *context)
             jobs->idle++;
             futex_wake(&jobs->idle, JOBS_THREADS_MAX + 1);
         }
-        if (jobs->ending)
+        if (jobs->ending) {
             break;
+        }
         mutex_unlock(&jobs->lock);
         futex_wait(&jobs->changes, changes, timeout_ms);
         mutex_lock(&jobs->lock);
@@ -89,8 +93,9 @@ void jobs_add(struct jobs *jobs, struct job *job)
     struct job **at = &jobs->first;
 
     mutex_lock(&jobs->lock);
-    while (*at)
+    while (*at) {
         at = &(*at)->next;
+    }
     job->next = NULL;
     *at = job;
     jobs->count++;

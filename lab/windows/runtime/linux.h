@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Linux system calls from PE code. A driver under Wine is a thread of a Linux process; the `syscall`
-// instruction works there as anywhere. Numbers and constants are those of x86-64 Linux and are spelled
-// out because no Linux header can be included by the mingw compiler. `long` has 32 bits here, so
-// everything is int64_t.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Linux system calls from PE code. A driver under Wine is a thread of a Linux process; the `syscall`
+ * instruction works there as anywhere. Numbers and constants are those of x86-64 Linux and are spelled
+ * out because no Linux header can be included by the mingw compiler. `long` has 32 bits here, so
+ * everything is int64_t.
+ */
 #ifndef LAB_WINDOWS_LINUX_H
 #define LAB_WINDOWS_LINUX_H
 
@@ -66,14 +67,14 @@ static inline int64_t linux_call(int64_t number, int64_t a, int64_t b, int64_t c
     return linux_call6(number, a, b, c, d, 0, 0);
 }
 
-// One whole message, or <= 0. Wine uses signals of its own: an interrupted call is repeated.
+/* One whole message, or <= 0. Wine uses signals of its own: an interrupted call is repeated. */
 static inline int64_t linux_read(int fd, void *data, uint64_t size)
 {
     int64_t got;
 
-    do
+    do {
         got = linux_call(LINUX_READ, fd, (int64_t)data, (int64_t)size, 0);
-    while (got == -LINUX_EINTR);
+    } while (got == -LINUX_EINTR);
     return got;
 }
 
@@ -81,9 +82,9 @@ static inline int64_t linux_write(int fd, const void *data, uint64_t size)
 {
     int64_t put;
 
-    do
+    do {
         put = linux_call(LINUX_WRITE, fd, (int64_t)data, (int64_t)size, 0);
-    while (put == -LINUX_EINTR);
+    } while (put == -LINUX_EINTR);
     return put;
 }
 
@@ -92,7 +93,7 @@ static inline void linux_close(int fd)
     linux_call(LINUX_CLOSE, fd, 0, 0, 0);
 }
 
-// Waits while *at is `value`; also returns early. timeout_ms < 0: for ever.
+/* Waits while *at is `value`; also returns early. timeout_ms < 0: for ever. */
 static inline void futex_wait(volatile int *at, int value, int64_t timeout_ms)
 {
     struct linux_timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000};
@@ -105,41 +106,48 @@ static inline void futex_wake(volatile int *at, int count)
     linux_call(LINUX_FUTEX, (int64_t)at, LINUX_FUTEX_WAKE_PRIVATE, count, 0);
 }
 
-// A futex mutex: 0 free, 1 held, 2 held and somebody waits. The kernel-mode primitives of Wine are
-// server round trips or stubs.
+/*
+ * A futex mutex: 0 free, 1 held, 2 held and somebody waits. The kernel-mode primitives of Wine are
+ * server round trips or stubs.
+ */
 struct mutex {
     volatile int state;
 };
 
 static inline void mutex_lock(struct mutex *mutex)
 {
-    if (__sync_bool_compare_and_swap(&mutex->state, 0, 1))
+    if (__sync_bool_compare_and_swap(&mutex->state, 0, 1)) {
         return;
-    while (__atomic_exchange_n(&mutex->state, 2, __ATOMIC_ACQUIRE) != 0)
+    }
+    while (__atomic_exchange_n(&mutex->state, 2, __ATOMIC_ACQUIRE) != 0) {
         futex_wait(&mutex->state, 2, -1);
+    }
 }
 
 static inline void mutex_unlock(struct mutex *mutex)
 {
-    if (__atomic_exchange_n(&mutex->state, 0, __ATOMIC_RELEASE) == 2)
+    if (__atomic_exchange_n(&mutex->state, 0, __ATOMIC_RELEASE) == 2) {
         futex_wake(&mutex->state, 1);
+    }
 }
 
-// A bell that threads wait for: rung once or several times, it wakes whoever waits, now or next.
+/* A bell that threads wait for: rung once or several times, it wakes whoever waits, now or next. */
 struct bell {
     volatile int rung;
 };
 
 static inline void bell_ring(struct bell *bell)
 {
-    if (__atomic_exchange_n(&bell->rung, 1, __ATOMIC_RELEASE) == 0)
+    if (__atomic_exchange_n(&bell->rung, 1, __ATOMIC_RELEASE) == 0) {
         futex_wake(&bell->rung, 1);
+    }
 }
 
 static inline void bell_wait(struct bell *bell, int64_t timeout_ms)
 {
-    if (__atomic_load_n(&bell->rung, __ATOMIC_ACQUIRE) == 0)
+    if (__atomic_load_n(&bell->rung, __ATOMIC_ACQUIRE) == 0) {
         futex_wait(&bell->rung, 0, timeout_ms);
+    }
     __atomic_store_n(&bell->rung, 0, __ATOMIC_SEQ_CST);
 }
 

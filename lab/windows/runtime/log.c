@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: a line is put together in a buffer on the stack and handed to the wire as a record
-// for the daemon's log. What does not fit is cut off.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a line is put together in a buffer on the stack and handed to the wire as a record
+ * for the daemon's log. What does not fit is cut off.
+ */
 #include <stdarg.h>
 
 #include "../platform.h"
@@ -15,20 +16,23 @@ struct line {
 
 static void add(struct line *line, char character)
 {
-    if (line->length < LINE_MAX)
+    if (line->length < LINE_MAX) {
         line->text[line->length++] = character;
+    }
 }
 
 static void add_string(struct line *line, const char *string)
 {
-    for (string = string ? string : "(null)"; *string; string++)
+    for (string = string ? string : "(null)"; *string; string++) {
         add(line, *string);
+    }
 }
 
 static void add_wide(struct line *line, const uint16_t *string)
 {
-    for (; string && *string; string++)
+    for (; string && *string; string++) {
         add(line, *string < 0x80 ? (char)*string : '?');
+    }
 }
 
 static void add_number(struct line *line, uint64_t number, unsigned base)
@@ -36,25 +40,28 @@ static void add_number(struct line *line, uint64_t number, unsigned base)
     char digits[DIGITS_MAX];
     unsigned count = 0;
 
-    do
+    do {
         digits[count++] = "0123456789abcdef"[number % base];
-    while ((number /= base) != 0);
-    while (count > 0)
+    } while ((number /= base) != 0);
+    while (count > 0) {
         add(line, digits[--count]);
+    }
 }
 
 static void add_signed(struct line *line, int64_t number)
 {
-    if (number < 0)
+    if (number < 0) {
         add(line, '-');
+    }
     add_number(line, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, 10);
 }
 
-// Returns where the conversion ends.
+/* Returns where the conversion ends. */
 static const char *add_argument(struct line *line, const char *at, va_list *arguments)
 {
-    while (at[0] == 'l' && at[1])
+    while (at[0] == 'l' && at[1]) {
         at++;
+    }
     switch (*at) {
     case 's':
         add_string(line, va_arg(*arguments, const char *));
@@ -88,10 +95,11 @@ void lab_log(const char *format, ...)
 
     va_start(arguments, format);
     for (; *format; format++) {
-        if (format[0] != '%' || !format[1])
+        if (format[0] != '%' || !format[1]) {
             add(&line, *format);
-        else
+        } else {
             format = add_argument(&line, format + 1, &arguments);
+        }
     }
     va_end(arguments);
     wire_put(&head, line.text, line.length);

@@ -1,12 +1,13 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: the four functions that the compiler may call at any time, written with the string
-// instructions of the processor, and memory from Wine's pool.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: the four functions that the compiler may call at any time, written with the string
+ * instructions of the processor, and memory from Wine's pool.
+ */
 #include <ddk/wdm.h>
 
 #include "../platform.h"
 
-enum { POOL_TAG = 0x2062616c }; // "lab "
+enum { POOL_TAG = 0x2062616c }; /* "lab " */
 
 void *memset(void *to, int value, size_t size)
 {
@@ -29,8 +30,9 @@ void *memmove(void *to, const void *from, size_t size)
     uint8_t *last_to = (uint8_t *)to + size - 1;
     const uint8_t *last_from = (const uint8_t *)from + size - 1;
 
-    if ((uintptr_t)to - (uintptr_t)from >= size)
+    if ((uintptr_t)to - (uintptr_t)from >= size) {
         return memcpy(to, from, size);
+    }
     __asm__ volatile("std\n\trep movsb\n\tcld" : "+D"(last_to), "+S"(last_from), "+c"(size) : : "memory");
     return to;
 }
@@ -40,8 +42,9 @@ int memcmp(const void *left, const void *right, size_t size)
     const uint8_t *a = left, *b = right;
 
     for (; size > 0; size--, a++, b++) {
-        if (*a != *b)
+        if (*a != *b) {
             return *a - *b;
+        }
     }
     return 0;
 }
@@ -55,6 +58,7 @@ void *lab_allocate(size_t size)
 
 void lab_free(void *memory)
 {
-    if (memory)
+    if (memory) {
         ExFreePoolWithTag(memory, POOL_TAG);
+    }
 }

@@ -1,10 +1,11 @@
-// SPDX-License-Identifier: LGPL-3.0-or-later
-//
-// Theory of operation: there is no thread-local storage in a driver under Wine, so what a thread is doing
-// stands in a table, found by the address of its environment block (TEB) and linear probing. A place is
-// taken when a thread has something to remember for the first time, and stays its own. Few ever have:
-// the thread that reads the network and those that dispatch. Wine uses the TEB of an ended thread for
-// the next one, which finds its place all zero, because each use restores what it set.
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: there is no thread-local storage in a driver under Wine, so what a thread is doing
+ * stands in a table, found by the address of its environment block (TEB) and linear probing. A place is
+ * taken when a thread has something to remember for the first time, and stays its own. Few ever have:
+ * the thread that reads the network and those that dispatch. Wine uses the TEB of an ended thread for
+ * the next one, which finds its place all zero, because each use restores what it set.
+ */
 #include <ddk/wdm.h>
 
 #include "../platform.h"
@@ -13,7 +14,7 @@
 
 enum { STATES = 256, TEB_SHIFT = 12 };
 
-// Missing in mingw's wdm.h.
+/* Missing in mingw's wdm.h. */
 NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE object, BOOLEAN alertable, LARGE_INTEGER *timeout);
 
 struct thread {
@@ -40,14 +41,18 @@ static struct thread_state *find(uint64_t teb, bool make)
         struct thread_state *state = &states[(first + i) % STATES];
         uint64_t owner = __atomic_load_n(&state->owner, __ATOMIC_RELAXED);
 
-        if (owner == teb)
+        if (owner == teb) {
             return state;
-        if (owner != 0)
+        }
+        if (owner != 0) {
             continue;
-        if (!make)
+        }
+        if (!make) {
             return NULL;
-        if (__sync_bool_compare_and_swap(&state->owner, 0, teb))
+        }
+        if (__sync_bool_compare_and_swap(&state->owner, 0, teb)) {
             return state;
+        }
     }
     return NULL;
 }
@@ -74,8 +79,9 @@ void *thread_start(thread_fn *run, void *context)
 {
     struct thread *thread = lab_allocate(sizeof(*thread));
 
-    if (!thread)
+    if (!thread) {
         return NULL;
+    }
     thread->run = run;
     thread->context = context;
     if (!NT_SUCCESS(PsCreateSystemThread(&thread->handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, thread_main, thread))) {
@@ -89,8 +95,9 @@ void thread_join(void *joined)
 {
     struct thread *thread = joined;
 
-    if (!thread)
+    if (!thread) {
         return;
+    }
     ZwWaitForSingleObject(thread->handle, FALSE, NULL);
     ZwClose(thread->handle);
     lab_free(thread);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* Commands are read from a file that grows; each that may wait has a thread of its own, and answers are written whole. */
 #include "actor.h"
 
 #include <stdarg.h>
@@ -12,7 +13,7 @@ static HANDLE output;
 static SRWLOCK output_lock = SRWLOCK_INIT;
 static const struct command_entry *tables[2];
 
-/* ---- JSON ---- */
+/* ---- JSON */
 
 static void append(struct json *j, const char *format, ...)
 {
@@ -77,7 +78,7 @@ void json_error(struct json *j, const char *what, unsigned code)
     json_number(j, "code", code);
 }
 
-/* ---- commands ---- */
+/* ---- commands */
 
 const char *command_text(const struct command *c, const char *key, const char *fallback)
 {
@@ -238,7 +239,7 @@ int actor_main(int argc, char **argv, const struct command_entry *table, const s
     return 0;
 }
 
-/* ---- addresses ---- */
+/* ---- addresses */
 
 const char *address_text(const struct sockaddr_storage *address, char out[ADDRESS_TEXT_MAX])
 {

@@ -2,7 +2,7 @@
 /*
  * The library's calls, one command each. A "start" remembers which interface it used; lookups of the proxy go the same way.
  *
- *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_ms] [look_ms] [level] [log] [dir] [rules]
+ *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_timeout_ms] [scan_interval_ms] [level] [log] [dir] [rules]
  *   set_rules rules                      see rules_parse()
  *   stop, stats, free, last_error
  *   lookup peer, forget peer             by address and port
@@ -130,9 +130,9 @@ static uint32_t start_extended(const struct command *c, redirector_error *error)
         .proxy_port = (uint32_t)command_number(c, "proxy", 0),
         .incoming_port = (uint32_t)command_number(c, "incoming", 0),
         .flags = (uint32_t)command_number(c, "flags", 0),
-        .hold_ms = (uint32_t)command_number(c, "hold_ms", 0),
+        .hold_timeout_ms = (uint32_t)command_number(c, "hold_timeout_ms", 0),
         .log_level = (uint32_t)command_number(c, "level", 0),
-        .look_ms = (uint32_t)command_number(c, "look_ms", 0),
+        .scan_interval_ms = (uint32_t)command_number(c, "scan_interval_ms", 0),
         .rule_count = rules_parse(rules_text, rules),
         .rules = rules,
         .windivert_dir = dir ? path : NULL,
@@ -204,25 +204,25 @@ static void command_stats(const struct command *c, struct json *answer)
 #define STAT(name) json_number(answer, #name, (long long)s.name)
     STAT(flows_live);
     STAT(flows_total);
-    STAT(flows_refused);
+    STAT(flow_table_full);
     STAT(packets_seen);
     STAT(packets_passed);
     STAT(packets_rewritten);
     STAT(packets_held);
     STAT(packets_dropped);
     STAT(packets_malformed);
-    STAT(proxy_missing);
+    STAT(proxy_not_listening);
     STAT(hold_timeouts);
-    STAT(hold_refused);
-    STAT(cover_waits);
-    STAT(filter_swaps);
+    STAT(hold_overflows);
+    STAT(capture_waits);
+    STAT(filter_replacements);
     STAT(watchdog_trips);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);
     STAT(lookups_hit);
     STAT(lookups_missed);
-    STAT(log_lines_lost);
+    STAT(log_lines_dropped);
 #undef STAT
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* A table of pseudo-random bytes, long enough that a byte out of its place is seen; a seed is a place to begin. */
 #include "stream.h"
 
 #include <string.h>

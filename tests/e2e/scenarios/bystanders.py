@@ -7,10 +7,10 @@ them alone. That each packet of a bystander is injected again bit for bit and in
 import os
 import re
 
-from actors import expect, expect_equal, host_of, port_of, wait_until
 from conditions import balanced
 from harness import scenario
-from network import FINAL_MARK, on_host, packet_rules
+from lab import expect, expect_equal, host_of, on_host, port_of, wait_until
+from network import FINAL_MARK, packet_rules
 from scenarios.bytes import expect_every_packet_back
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
 from scenarios.packets import expect_incoming
@@ -48,7 +48,7 @@ def everybody_else_while_much_is_redirected(t, family):
     datagrams = t.server.call("serve_datagrams", id=t.server.new_id(), at=f"{t.server_host}/0")["local"]
     old = [(actor.connect(server.local), server, at) for actor in (t.root, t.bystander, t.native)
            for server, at in ((far, t.server), (near, t.native))]
-    t.lab.ask("reset")
+    t.lab.ctl("reset")
     with packet_rules(family, *captured_as_well(family)), balanced(t, incoming=True) as session:
         session.target = tree_port.local
         fresh = [(actor.connect(server.local), server, at) for actor in (t.bystander, t.native)
@@ -77,9 +77,9 @@ def everybody_else_while_much_is_redirected(t, family):
 
 def expect_left_in_the_kernel(t, local):
     """The driver saw these datagrams, and its filter gave none to the library."""
-    flows = [f for f in t.lab.ask("flows")["flows"]
+    flows = [f for f in t.lab.flows()
              if (f["source"], f["source_port"]) == (host_of(local), port_of(local))]
-    counters = t.lab.ask("counters")
+    counters = t.lab.counters()
     expect(counters["passed"] >= 2 * (DATAGRAMS + PINGS), "the driver has not seen UDP and ICMP", counters["passed"])
     expect_equal([f["diverted"] for f in flows if f["diverted"]], [], "datagrams that the library was given")
 
@@ -137,8 +137,8 @@ def strangers_stay_in_the_kernel(t, family):
     for incoming in (False, True):
         server, listener = t.echo(), t.echo(t.root, t.client)
         with t.redirected(incoming=incoming) as session:
-            t.lab.ask("reset")
-            session.before = t.lab.ask("counters")
+            t.lab.ctl("reset")
+            session.before = t.lab.counters()
             for i in range(20):
                 connection = t.native.connect(server.local)
                 exchange(connection, 5000, seed=i)

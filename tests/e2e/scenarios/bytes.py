@@ -2,8 +2,8 @@
 """O5, O6: what is none of our business stays as it is, and of the rest nothing but the addresses changes."""
 import contextlib
 
-from actors import host_of
-from harness import expect, expect_equal, scenario, wait_until
+from harness import scenario
+from lab import expect, expect_equal, host_of, wait_until
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
 
 MEGABYTE = 1 << 20
@@ -40,7 +40,7 @@ def connections_open_before_the_start(t, family):
 @scenario("O5")
 def bystanders_while_others_are_redirected(t, family):
     """Bystanders' bytes both ways, Windows' and native, while the tree transfers as well."""
-    t.lab.ask("reset")
+    t.lab.ctl("reset")
     server, near = t.echo(), t.echo(t.native, t.loopback)
     own = t.root.connect(server.local)
     strangers = [actor.connect(to.local) for actor in (t.bystander, t.native) for to in (server, near)]
@@ -58,7 +58,7 @@ def bystanders_while_others_are_redirected(t, family):
 def expect_every_packet_back(t, connection):
     """Each packet that the driver took from this connection's program was sent again under the same addresses."""
     def flow():
-        found = [f for f in t.lab.ask("flows")["flows"]
+        found = [f for f in t.lab.flows()
                  if (f["source"], f["source_port"]) == (host_of(connection.local), connection.port)]
         return found[0] if found and found[0]["injected"] == found[0]["diverted"] else None
     counters = wait_until(flow, f"every packet of {connection.local} sent again", 5)
@@ -67,11 +67,11 @@ def expect_every_packet_back(t, connection):
 
 @contextlib.contextmanager
 def offload(t, on):
-    t.lab.ask("offload", "on" if on else "off")
+    t.lab.ctl("offload", "on" if on else "off")
     try:
         yield
     finally:
-        t.lab.ask("offload", "off")
+        t.lab.ctl("offload", "off")
 
 
 def transfer(t, on):
@@ -103,10 +103,10 @@ def megabytes_both_ways_with_checksum_offload(t, family):
 def packets_larger_than_1500_bytes(t, family):
     """Loopback's are; seen in the lab's counters, so that the scenario proves what its name says."""
     server = t.echo(t.native, t.loopback)
-    t.lab.ask("reset")
+    t.lab.ctl("reset")
     connection = t.root.connect(server.local)
     both_ways(connection, 2 * MEGABYTE)
-    flows = [f for f in t.lab.ask("flows")["flows"] if f["source_port"] == connection.port and f["captured"] > 1]
+    flows = [f for f in t.lab.flows() if f["source_port"] == connection.port and f["captured"] > 1]
     expect(flows, "the lab counted no such flow")
     mean = max(f["bytes"] / f["captured"] for f in flows)
     expect(mean > 3000, f"the packets had {mean:.0f} bytes on average")

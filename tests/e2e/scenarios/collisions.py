@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """O3, N3: one source port at the proxy means one connection, however many have it elsewhere: every lookup and every
 byte is right."""
-from actors import expect_equal, port_of
 from conditions import arrival, balanced, plain, second_server_address
-from harness import expect, scenario
-from lab import ANY
+from harness import scenario
+from lab import ANY, expect, expect_equal, port_of
 from scenarios.outgoing import exchange
 
 

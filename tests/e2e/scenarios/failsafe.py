@@ -2,8 +2,8 @@
 """S3: when the engine makes no progress, the driver's handles are closed, and the machine's traffic flows."""
 import os
 
-from actors import expect, expect_equal, wait_until
 from harness import Session, scenario
+from lab import expect, expect_equal, wait_until
 from scenarios.outgoing import connect_and_check, exchange, expect_untouched
 from scenarios.service import under_load
 from scenarios.stop_start import Stranger

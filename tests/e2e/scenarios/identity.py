@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """I1, I2, I3: whose connections are redirected, and whose are not."""
-from actors import expect_equal
-from harness import expect, scenario, wait_until
+from harness import scenario
+from lab import expect, expect_equal, wait_until
 from scenarios.outgoing import connect_and_check, exchange, expect_untouched
 
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """N1, N2, N4: connections to ports on which the tree listens go through the second proxy, and nobody else's do."""
-from actors import expect_equal, wait_until
-from conditions import (REFUSE, arrival, balanced, events, expect_arrival, expect_refused, plain, setting,
-                        warnings_in)
-from harness import expect, scenario
-from lab import ANY
+from conditions import (FAIL_CLOSED, arrival, balanced, events, expect_arrival, expect_refused, expect_reset_by_stop,
+                        plain, setting, warnings_in)
+from harness import scenario
+from lab import ANY, expect_equal, wait_until
 from network import packet_rules
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
 
@@ -247,12 +246,7 @@ def stop_resets_incoming_connections(t, family):
                        t.bystander.connect(at(t.client, server))]
         for connection in connections:
             exchange(connection)
-        endings = [connection.begin("receive_end") for connection in connections]
-        session.stop()
-        for ending in endings:
-            expect_equal(ending.result(5)["end"], "reset", "what the peer got")
-        wait_until(lambda: all(r["end"] for r in session.proxied()), "the proxy's ends over after stop", 5)
-        expect_equal([r["end"] for r in session.proxied()], ["reset by client"] * 3, "how the proxy's ends ended")
+        expect_reset_by_stop(session, connections)
         untouched(t.server, at(t.client, server), server, t.root)
 
 
@@ -271,7 +265,7 @@ def incoming_proxy_on_loopback_only(t, family):
         visit(t, session, t.native, at(t.loopback, server), server, t.root)
         for peer, host in ((t.server, t.client), (t.server, t.client2), (t.native, t.client), (t.bystander, t.client2)):
             untouched(peer, at(host, server), server, t.root)
-        expect_equal(session.stats()["proxy_missing"], 4, "connections without a proxy")
+        expect_equal(session.stats()["proxy_not_listening"], 4, "connections without a proxy")
         expect_equal(session.stats()["flows_total"], 1, "redirected connections")
     expect_equal(len(warnings_in(log)), 1, f"warnings in the log ({warnings_in(log)})")
 
@@ -300,12 +294,12 @@ def refuse_incoming(t, family):
     """As configured: a peer without a proxy is refused; a stranger's listener is not concerned."""
     server = t.echo(t.root, ANY[family])
     other = t.echo(t.bystander, t.client)
-    with balanced(t, made=3, incoming=True, incoming_hosts=[], flags=REFUSE) as session:
+    with balanced(t, made=3, incoming=True, incoming_hosts=[], flags=FAIL_CLOSED) as session:
         for peer, host in ((t.server, t.client), (t.native, t.loopback), (t.bystander, t.client2)):
             expect_refused(peer, at(host, server), f"{peer.name} to {host}")
         untouched(t.server, other.local, other, t.bystander)
         untouched(t.agent, at(t.loopback, server), server, t.root)
-        expect_equal(session.stats()["proxy_missing"], 3, "connections without a proxy")
+        expect_equal(session.stats()["proxy_not_listening"], 3, "connections without a proxy")
         t.agent.call("proxy", at=f"{ANY[family]}/{session.incoming_port}")
         visit(t, session, t.server, at(t.client, server), server, t.root)
 
@@ -318,7 +312,7 @@ def peers_syn_sent_again_after_the_proxy_came(t, family):
     with balanced(t, incoming=True, incoming_hosts=[]) as session:
         with packet_rules(family, lost, host="server"):
             connecting = t.server.begin_connect(at(t.client, server))
-            wait_until(lambda: session.stats()["proxy_missing"] == 1, "the SYN", 5)
+            wait_until(lambda: session.stats()["proxy_not_listening"] == 1, "the SYN", 5)
             t.agent.call("proxy", at=f"{ANY[family]}/{session.incoming_port}")
         connection = connecting.finish()
         exchange(connection)
@@ -330,7 +324,7 @@ def peers_syn_sent_again_after_the_proxy_came(t, family):
 def listener_that_no_event_told_of(t, family):
     """It is found by the next look at the TCP table; and so is its end."""
     to = f"{t.client}/{t.free_port()}"
-    with balanced(t, incoming=True, look_ms=100) as session:
+    with balanced(t, incoming=True, scan_interval_ms=100) as session:
         with events(t, "lose all listen", "lose all close"):
             for owner, redirected in ((t.root, True), (t.bystander, False)):
                 listener = owner.listen(to)
@@ -352,12 +346,12 @@ def doubled_and_late_events_of_listeners(t, family):
         with events(t, "double on", "delay 150"):
             to = f"{t.client}/{t.free_port()}"
             listener = t.root.listen(to)
-            wait_until(lambda: t.lab.ask("counters")["event_faults"]["waiting"] == 0, "late events delivered", 5)
+            wait_until(lambda: t.lab.counters()["event_faults"]["waiting"] == 0, "late events delivered", 5)
             near, _ = accepted(t.root, listener, t.server, to)
             expect_equal(arrival(session, near)["pid"], t.root.pid, "process that the proxy was told")
             near.reset()
             listener.close()
-            wait_until(lambda: t.lab.ask("counters")["event_faults"]["waiting"] == 0, "late events delivered", 5)
+            wait_until(lambda: t.lab.counters()["event_faults"]["waiting"] == 0, "late events delivered", 5)
             listener = t.bystander.listen(to)
             near, far = accepted(t.bystander, listener, t.server, to)
             expect_equal(far.peer, near.local, "peer that a stranger's server sees")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """L1, L2: how flows end, and mappings with them."""
-from actors import port_of
-from harness import expect, expect_equal, scenario, wait_until
+from harness import scenario
+from lab import expect, expect_equal, port_of, wait_until
 from scenarios.outgoing import exchange
 
 NOT_FOUND = 8

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """L2: lookups by any number of threads, while connections come and go."""
-from actors import expect_equal, host_of, port_of
 from conditions import arrival
-from harness import expect, scenario
-from lab import ANY
+from harness import scenario
+from lab import ANY, expect, expect_equal, host_of, port_of
 from scenarios.outgoing import exchange
 
 NOT_FOUND = 8

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """O1, O4: connections that stay on the machine; and what happens where there is no proxy."""
-from actors import expect_equal, host_of, wait_until
-from conditions import REFUSE, balanced, events, expect_refused, plain, setting, warnings_in, wire
-from harness import expect, scenario
-from lab import CLIENT, LOOPBACK, SERVER
+from conditions import FAIL_CLOSED, balanced, events, expect_refused, plain, setting, warnings_in
+from harness import scenario
+from lab import CLIENT, LOOPBACK, SERVER, expect, expect_equal, host_of, wait_until, wire
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
 
 NOT_FOUND = 8
@@ -103,7 +102,7 @@ def proxy_on_ipv4_only(t):
             for server, owner in sixes:
                 untouched(t.root, server, owner)
         stats = session.stats()
-        expect_equal((stats["flows_total"], stats["proxy_missing"]), (4, 6), "redirected, without a proxy")
+        expect_equal((stats["flows_total"], stats["proxy_not_listening"]), (4, 6), "redirected, without a proxy")
     warnings = warnings_in(log)
     expect_equal(len(warnings), 1, f"warnings in the log ({warnings})")
     expect(f"[::1]:{session.proxy_port}" in warnings[0], "the warning does not say where nobody listens", warnings)
@@ -134,7 +133,7 @@ def nothing_listens_and_then_the_proxy_comes(t, family):
         for _ in range(2):
             for server, owner in places(t):
                 untouched(t.root, server, owner)
-        expect_equal((session.stats()["proxy_missing"], session.stats()["flows_total"]), (6, 0),
+        expect_equal((session.stats()["proxy_not_listening"], session.stats()["flows_total"]), (6, 0),
                      "connections without a proxy, redirected")
         t.agent.call("proxy", at=f"{t.loopback}/{session.proxy_port}")
         for server, owner in places(t):
@@ -142,7 +141,7 @@ def nothing_listens_and_then_the_proxy_comes(t, family):
         t.agent.call("proxy_close_all")
         for server, owner in places(t):
             untouched(t.root, server, owner)
-        expect_equal(session.stats()["proxy_missing"], 9, "connections without a proxy")
+        expect_equal(session.stats()["proxy_not_listening"], 9, "connections without a proxy")
     expect_equal(len(warnings_in(log)), 1, f"warnings in the log ({warnings_in(log)})")
 
 
@@ -166,10 +165,10 @@ def syn_sent_again_after_the_proxy_came(t, family):
     """A SYN that has passed is not redirected when it is sent again, whether it was held before or not."""
     for faults in ((), ("delay 60",)):
         server = t.echo()
-        with balanced(t, proxy_families=(), hold_ms=500) as session, setting(t, "syn", "300", "0"):
+        with balanced(t, proxy_families=(), hold_timeout_ms=500) as session, setting(t, "syn", "300", "0"):
             with wire("loss", "100"), events(t, *faults):
                 connecting = t.root.begin_connect(server.local)
-                wait_until(lambda: session.stats()["proxy_missing"] == 1, "the SYN", 5)
+                wait_until(lambda: session.stats()["proxy_not_listening"] == 1, "the SYN", 5)
                 t.agent.call("proxy", at=f"{t.loopback}/{session.proxy_port}")
             connection = connecting.finish()
             exchange(connection)
@@ -183,13 +182,13 @@ def syn_sent_again_after_the_proxy_came(t, family):
 @scenario("O4", session="own")
 def refuse_while_nothing_listens(t, family):
     """As configured: the tree's connections are refused at once, and nobody else's."""
-    with balanced(t, made=3, proxy_families=(), flags=REFUSE) as session:
+    with balanced(t, made=3, proxy_families=(), flags=FAIL_CLOSED) as session:
         for server, owner in places(t):
             expect_refused(t.root, server.local, "the tree's connection")
             expect_equal(owner.visitors(server), [], "visitors of a server behind no proxy")
             untouched(t.native, server, owner)
             untouched(t.agent, server, owner)
-        expect_equal(session.stats()["proxy_missing"], 3, "connections without a proxy")
+        expect_equal(session.stats()["proxy_not_listening"], 3, "connections without a proxy")
         t.agent.call("proxy", at=f"{t.loopback}/{session.proxy_port}")
         for server, owner in places(t):
             visit(t, session, server, owner)
@@ -199,7 +198,7 @@ def refuse_while_nothing_listens(t, family):
 def refuse_what_was_held(t, family):
     """A connection whose event comes late is refused then."""
     server = t.echo()
-    with balanced(t, made=1, proxy_families=(), flags=REFUSE, hold_ms=500) as session:
+    with balanced(t, made=1, proxy_families=(), flags=FAIL_CLOSED, hold_timeout_ms=500) as session:
         with events(t, "delay 60"):
             expect_refused(t.root, server.local, "the tree's connection")
             untouched(t.native, server, t.server)

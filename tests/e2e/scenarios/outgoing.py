@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """O1, O2, O3: what is redirected, that every destination is right, and how it is steered."""
-from actors import host_of, port_of
-from harness import REFLECT, expect, expect_equal, scenario
+from harness import REFLECT, scenario
+from lab import expect, expect_equal, host_of, port_of
 
 
 def exchange(connection, n=1000, seed=1):
@@ -103,7 +103,7 @@ def expect_burst(t, targets, **arguments):
     for i, target in enumerate(targets):
         got = sum(r["status"] == 0 and r["destination"] == target and r["pid"] == t.root.pid for r in records)
         expect_equal(got, len(range(i, arguments["count"], len(targets))), f"connections with destination {target}")
-    for counter in ("hold_timeouts", "hold_refused", "flows_refused", "send_errors"):
+    for counter in ("hold_timeouts", "hold_overflows", "flow_table_full", "send_errors"):
         expect_equal(t.session.stats()[counter], before[counter], counter)
 
 

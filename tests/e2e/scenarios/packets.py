@@ -9,9 +9,9 @@ import contextlib
 import socket
 import struct
 
-from actors import Connection, expect, expect_equal, port_of, wait_until
-from conditions import balanced, imbalance, setting, wire
+from conditions import balanced, imbalance, setting
 from harness import scenario
+from lab import Connection, expect, expect_equal, port_of, wait_until, wire
 from network import (NATIVE_PID, Packet, checksum, increase, kernel_counters, kernel_setting, options_of, packet_rules,
                      recording, tshark_count)
 from scenarios.bytes import both_ways
@@ -46,19 +46,19 @@ def accounted(t, **config):
         wait_until(lambda: not imbalance(t, session, 0), "the books balance", 3)
 
 
-# ---- bad wires ----
+# ---- bad wires
 
 @scenario("O6", "N2", session="own")
 def lost_and_reordered_segments_on_the_wire(t, family):
     """1 % lost and 5 % overtaken between the hosts: the connection that crosses the wire is the redirected one."""
-    t.lab.ask("reset")
+    t.lab.ctl("reset")
     with incoming(t) as session, wire("loss", "1"), wire("reorder", "5"):
         before = kernel_counters("server")
         connection = t.server.connect(session.target)
         both_ways(connection, 4 * MEGABYTE)
         expect_incoming(t, session, connection)
         again = increase(before, kernel_counters("server"), "TcpRetransSegs")["TcpRetransSegs"]
-        counters = t.lab.ask("counters")
+        counters = t.lab.counters()
         for name in ("wire_lost", "wire_reordered"):
             expect(counters[name] > 0, f"the wire has done nothing: {name} 0")
         expect(again > 0, "nothing was sent again")
@@ -79,7 +79,7 @@ def lost_segments_on_loopback(t, family):
         expect_visit(t, session, connection, server, t.server)
 
 
-# ---- great numbers ----
+# ---- great numbers
 
 def transfer(t, size):
     """Every byte is compared with the stream's byte at its place, which no hash could do better."""
@@ -106,7 +106,7 @@ def a_gigabyte_each_way(t, family):
     transfer(t, 1024 * MEGABYTE)
 
 
-# ---- packet by packet ----
+# ---- packet by packet
 
 def ports(*addresses):
     """What to record: all packets to or from these ports."""
@@ -211,7 +211,7 @@ def nothing_but_the_port_changes_incoming(t, family):
         expect_checksums_right(record)
 
 
-# ---- Fast Open ----
+# ---- Fast Open
 
 FAST_OPEN_CLIENT, FAST_OPEN_ALL_LISTENERS = 0x1, 0x402
 FAST_OPEN = "net.ipv4.tcp_fastopen"  # of both families
@@ -263,7 +263,7 @@ def connect_fast(actor, to, seed):
     return Connection(actor, number, actor.call("connect_fast", id=number, to=to, seed=seed, n=1000))
 
 
-# ---- packets that no stack makes ----
+# ---- packets that no stack makes
 
 def odd_packets(source, target):
     """A SYN and what may follow it, with whatever the headers can hold."""
@@ -336,7 +336,7 @@ def odd_packets_incoming(t, family):
         expect_checksums_right(record)
 
 
-# ---- checksum flags ----
+# ---- checksum flags
 
 @scenario("O6", "O5", session="own")
 def every_combination_of_checksum_flags(t, family):

@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 
-from actors import expect_equal, port_of, wait_until
-from harness import expect, scenario
-from lab import COMMAND, ROOT, lab_command, windows_path
+from harness import scenario
+from lab import ROOT, expect, expect_equal, listens, on_host, port_of, wait_until, windows_path, wine
 from scenarios.outgoing import exchange
 
 sys.path.append(os.path.join(ROOT, "tests", "cli"))
@@ -29,9 +28,7 @@ class Run:
         words = ["wine", "redirector.exe", "attach" if root else "run", "--json", "--log", "run.log", *options]
         if not root:
             words += ["--", "probe.exe", windows_path(self.probe.commands), windows_path(self.probe.answers_path)]
-        with open(self.probe.std, "ab") as std, open(self.errors, "wb") as errors:
-            self.process = subprocess.Popen([COMMAND, *words], stdin=subprocess.DEVNULL, stdout=std, stderr=errors)
-        t.lab.processes.append(self.process)
+        self.process = t.lab.popen(*words, out=self.probe.std, err=self.errors, mode="ab")
         if not root:
             self.probe.alive = lambda: self.process.poll() is None
 
@@ -57,9 +54,7 @@ class Run:
 def ask(t, *words):
     """Another redirector.exe, to its end: exit status, standard output, standard error."""
     base = os.path.join(t.lab.folder, t.world.name("ask"))
-    with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err:
-        status = subprocess.run([COMMAND, "wine", "redirector.exe", *words], stdin=subprocess.DEVNULL, stdout=out,
-                                stderr=err, timeout=60, check=False).returncode
+    status = wine("redirector.exe", *words, out=base + ".out", err=base + ".err")
     with open(base + ".out", encoding="utf-8") as out, open(base + ".err", encoding="utf-8") as err:
         return status, out.read(), err.read()
 
@@ -69,16 +64,11 @@ class Daemon:
 
     def __init__(self, t, host, port, *words):
         self.host, self.port = host, port
-        with open(os.path.join(t.lab.folder, words[0] + ".log"), "wb") as log:
-            self.process = subprocess.Popen([COMMAND, "run", host, "--", *words], stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, start_new_session=True)
-        t.lab.processes.append(self.process)
-
-    def listens(self):
-        return str(self.port) in lab_command("run", self.host, "--", "ss", "-Hltun", f"sport = :{self.port}").stdout
+        self.process = t.lab.popen("run", host, "--", *words, out=os.path.join(t.lab.folder, words[0] + ".log"),
+                                   start_new_session=True)
 
     def __enter__(self):
-        wait_until(self.listens, f"a server on port {self.port}")
+        wait_until(lambda: listens(self.host, self.port), f"a server on port {self.port}")
         return self
 
     def __exit__(self, *_):
@@ -109,8 +99,8 @@ def program_run_relays_and_reports(t):
         expect_equal((c["bytes_up"], c["bytes_down"], c["outcome"]), (BYTES, BYTES, "closed"), "how it went")
     summary = [x for x in lines if x["type"] == "summary"]
     expect_equal(len(summary), 1, "summaries")
-    expect_equal({key: summary[0][key] for key in ("connections", "bytes_up", "bytes_down", "failed", "strangers")},
-                 {"connections": 2, "bytes_up": 2 * BYTES, "bytes_down": 2 * BYTES, "failed": 0, "strangers": 0},
+    expect_equal({key: summary[0][key] for key in ("connections", "bytes_up", "bytes_down", "failed", "unknown_peers")},
+                 {"connections": 2, "bytes_up": 2 * BYTES, "bytes_down": 2 * BYTES, "failed": 0, "unknown_peers": 0},
                  "the summary")
     wait_until(lambda: t.lab.handles() == [], "driver handles closed afterwards")
 
@@ -299,10 +289,9 @@ def program_blocks_quic_of_its_tree_alone(t):
     with Daemon(t, "server", 443, "python3", "-c", echo):
         def came(*redirector, port):
             out = os.path.join(t.lab.folder, "datagrams.out")
-            with open(out, "wb") as std:
-                subprocess.run([COMMAND, "wine", *redirector, "datagrams.exe", "datagrams", "10.77.0.2", str(port),
-                                "3"], stdin=subprocess.DEVNULL, stdout=std, stderr=subprocess.DEVNULL, timeout=60,
-                               check=True)
+            status = wine(*redirector, "datagrams.exe", "datagrams", "10.77.0.2", str(port), "3", out=out,
+                          err=os.devnull)
+            expect_equal(status, 0, "exit status of the program with datagrams")
             with open(out, encoding="utf-8") as text:
                 return int(text.read())
         run = ("redirector.exe", "run", "--block-quic", "--")
@@ -318,12 +307,12 @@ def program_blocks_quic_of_its_tree_alone(t):
 def doctor_proves_that_this_machine_redirects(t):
     """All four ways, with a route for each family; --clean removes an entry that points nowhere, and says so."""
     for family, gateway in (("-4", "10.77.0.2"), ("-6", "fd77::2")):
-        lab_command("run", "client", "--", "ip", family, "route", "replace", "default", "via", gateway)
+        on_host("client", "ip", family, "route", "replace", "default", "via", gateway)
     try:
         status, out, err = ask(t, "doctor", "--json")
     finally:
         for family in ("-4", "-6"):
-            lab_command("run", "client", "--", "ip", family, "route", "delete", "default")
+            on_host("client", "ip", family, "route", "delete", "default")
     findings = {line["what"]: line for line in map(schema.parse, out.splitlines())}
     expect_equal((status, err), (0, ""), f"status and errors of {findings}")
     for what in ("IPv4 over loopback", "IPv6 over loopback", "IPv4 by reflection", "IPv6 by reflection"):

@@ -8,9 +8,8 @@ import json
 import os
 import shutil
 
-from actors import expect, expect_equal, wait_until
 from harness import scenario
-from lab import windows_path
+from lab import expect, expect_equal, wait_until, windows_path
 from servers import servers
 
 

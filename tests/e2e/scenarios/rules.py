@@ -5,10 +5,9 @@ import json
 import os
 import shutil
 
-from actors import expect_equal, port_of, wait_until
 from conditions import balanced, expect_arrival
-from harness import expect, scenario
-from lab import ANY, windows_path
+from harness import scenario
+from lab import ANY, expect, expect_equal, port_of, wait_until, windows_path
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
 
 

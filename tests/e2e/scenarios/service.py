@@ -4,8 +4,9 @@ import os
 import re
 import shutil
 
-from actors import Failure, expect_equal, port_of
-from harness import expect, scenario, wait_until
+from conditions import expect_reset_by_stop
+from harness import scenario
+from lab import Failure, expect, expect_equal, port_of, wait_until
 from scenarios.outgoing import connect_and_check, exchange
 
 START_MS = 2000
@@ -164,12 +165,7 @@ def stop_resets_idle_connections(t, family):
         connections = [t.root.connect(server.local) for _ in range(3)]
         for connection in connections:
             exchange(connection)
-        endings = [connection.begin("receive_end") for connection in connections]
-        session.stop()
-        for ending in endings:
-            expect_equal(ending.result(5)["end"], "reset", "what the program got")
-        wait_until(lambda: all(r["end"] for r in session.proxied()), "the proxy's ends over after stop", 5)
-        expect_equal([r["end"] for r in session.proxied()], ["reset by client"] * 3, "how the proxy's ends ended")
+        expect_reset_by_stop(session, connections)
 
 
 @scenario("S2", session="own", families=None)

@@ -6,8 +6,8 @@ What service.py shows already is not repeated: a stop under load, at idle, from 
 import os
 import signal
 
-from actors import expect, expect_equal, wait_until
 from harness import STOP_MS, Session, scenario
+from lab import expect, expect_equal, linux_pid, wait_until
 from scenarios.outgoing import connect_and_check, exchange, expect_untouched, expect_visit
 from scenarios.service import CONNECTION_RESET, under_load
 from scenarios.tcp_life import expect_not_grown
@@ -181,28 +181,14 @@ def stop_while_a_bystander_floods(t, family):
                 stranger.end()
 
 
-# ---- the redirector's process is killed ----
-
-def linux_pid(t, actor):
-    """Of a Windows program: its command line names its file of commands."""
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    words = file.read().split(b"\0")
-            except OSError:
-                continue
-            if any(word.endswith(os.path.basename(actor.commands).encode()) for word in words):
-                return int(entry)
-    raise KeyError(actor.name)
-
+# ---- the redirector's process is killed
 
 def kill_by_windows(t, agent):
     t.lab.launcher.call("kill", pid=agent.pid)
 
 
 def kill_by_linux(t, agent):
-    os.kill(linux_pid(t, agent), signal.SIGKILL)
+    os.kill(linux_pid(agent), signal.SIGKILL)
 
 
 def kill_the_agent(t, kill):

@@ -5,14 +5,13 @@ What life.py shows with one connection is not repeated here: RST from each side,
 """
 import time
 
-from actors import expect, expect_equal, port_of, wait_until
 from conditions import NOT_FOUND, balanced
 from harness import LINGER_S, scenario
-from lab import CLIENT, LOOPBACK, SERVER
+from lab import CLIENT, LOOPBACK, SERVER, expect, expect_equal, port_of, wait_until
 from network import NATIVE_PID, kernel_setting, packet_rules
 from scenarios.outgoing import exchange
 
-LOOK_MS = 100
+SCAN_MS = 100
 OPENING_S = 30  # FLOW_OPENING_MS: how long a SYN may stay unanswered
 # By how much an agent's heaps may have grown. Wine now and then says 200 KB more of one block, with or without connections.
 BYTES_BOUND, BLOCKS_BOUND = 512 * 1024, 50
@@ -73,7 +72,7 @@ def syn_answered_late(t, family):
 def sockets_that_vanish_without_a_word(t, family):
     """A program is killed and its RST is lost: as long as the proxy's end is in the TCP table the flow lives; when that has
     vanished too, looking at the table ends it. Another connection shows that looks do happen, and what they leave alone."""
-    with balanced(t, look_ms=LOOK_MS) as session:
+    with balanced(t, scan_interval_ms=SCAN_MS) as session:
         child = t.child(t.root)
         first, second = through(t, session, child), through(t, session, child)
         bystander = through(t, session, t.root)
@@ -106,7 +105,7 @@ def sockets_that_vanish_without_a_word(t, family):
 def outlive_every_timeout(t, rounds):
     """Idle and half-closed connections, while SYNs into the void come and go, each of which takes OPENING_S to be given up;
     and while the TCP table is looked at ten times a second."""
-    with balanced(t, look_ms=LOOK_MS) as session:
+    with balanced(t, scan_interval_ms=SCAN_MS) as session:
         idle, by_program, by_server = [], [], []
         for family in (4, 6):
             idle.append(through(t, session, t.root, family))
@@ -161,7 +160,7 @@ def idle_and_half_closed_for_minutes(t):
     outlive_every_timeout(t, 8)
 
 
-# ---- very many ----
+# ---- very many
 
 def everywhere(t):
     """Addresses in both families, on the other host and on this one, where nobody needs to be: the proxy echoes."""
@@ -201,7 +200,8 @@ def expect_burst(t, session, count, **burst):
     after = session.stats()
     expect_equal((answer["ok"], answer["failed"]), (count, 0), f"connections that worked ({answer})")
     expect_equal(after["flows_total"] - before["flows_total"], count, "flows")
-    for counter in ("flows_refused", "hold_timeouts", "hold_refused", "send_errors", "receive_errors", "proxy_missing"):
+    for counter in ("flow_table_full", "hold_timeouts", "hold_overflows", "send_errors", "receive_errors",
+                    "proxy_not_listening"):
         expect_equal(after[counter], before[counter], counter)
 
 
@@ -215,7 +215,7 @@ def ten_thousand_in_turn_then_two_thousand_at_once(t):
     expect_no_trace(t, 10_000, 2000)
 
 
-# ---- more than the flow table holds ----
+# ---- more than the flow table holds
 
 FLOWS = 65536 - 1024  # one source port means one flow (O3), and flows are given none below 1024
 AT_A_TIME = 504
@@ -239,7 +239,7 @@ def full_flow_table(t):
         def flood(count, member=members[0]):
             member.call("flood", to=",".join(targets), count=count, limit=60)
             stats = session.stats()
-            return stats["flows_live"], stats["flows_refused"]
+            return stats["flows_live"], stats["flow_table_full"]
         for member in members:
             for _ in range(FLOWS // MEMBERS // AT_A_TIME):
                 flood(AT_A_TIME, member)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """All public calls at once, from 8 threads, in random order, while traffic runs (programs/storm.c)."""
+from lab import expect, expect_equal, wait_until
 from matrix import case
-from scene import expect, expect_equal, wait_until
 
 LIMIT_S = 900
 

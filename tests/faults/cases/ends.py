@@ -3,8 +3,9 @@
 import os
 import signal
 
+from harness import Session
+from lab import expect, expect_equal, linux_pid, wait_until
 from matrix import case
-from scene import Session, expect, expect_equal, linux_pid, wait_until
 from scenarios.outgoing import connect_and_check, exchange
 from traffic import LIMIT_S, Transfer, await_failed, expect_running, stop_failed
 
@@ -18,16 +19,16 @@ def proxy_ends(t):
         t.agent.call("proxy_close_all", limit=60)
         t.expect_direct()
         line = t.logged("nothing listens on")
-        missing = session.stats()["proxy_missing"]
-        expect(missing > 0, "proxy_missing is not counted")
+        missing = session.stats()["proxy_not_listening"]
+        expect(missing > 0, "proxy_not_listening is not counted")
         for host in ("127.0.0.1", "::1"):
             t.agent.call("proxy", at=f"{host}/{session.proxy_port}")
         session.seen = 0
         connect_and_check(t, t.root, session)
-    return f"connections pass directly until it is back; count proxy_missing; log: {line}"
+    return f"connections pass directly until it is back; count proxy_not_listening; log: {line}"
 
 
-@case("the proxy ends, with REDIRECTOR_REFUSE")
+@case("the proxy ends, with REDIRECTOR_FAIL_CLOSED")
 def proxy_ends_refuse(t):
     with t.redirected(flags=4) as session:
         t.agent.call("proxy_close_all", limit=60)
@@ -36,7 +37,7 @@ def proxy_ends_refuse(t):
         exchange(t.bystander.connect(t.echo().local))
         line = t.logged("nothing listens on")
         expect_running(t)
-        expect(session.stats()["proxy_missing"] > 0, "proxy_missing is not counted")
+        expect(session.stats()["proxy_not_listening"] > 0, "proxy_not_listening is not counted")
     return f"connect() is refused (10061) at once; strangers' are not; log: {line}"
 
 

@@ -5,8 +5,10 @@ A late event is one that its packet has overtaken.
 """
 import re
 
+from conditions import events, setting
+from lab import expect, expect_equal, wait_until
 from matrix import case
-from scene import events, expect, expect_equal, fault, setting, wait_until
+from scene import fault
 from scenarios.outgoing import connect_and_check, exchange
 from traffic import Transfer, expect_running
 
@@ -46,7 +48,7 @@ def late_and_unknown(t):
             t.expect_direct()
         expect(session.stats()["hold_timeouts"] > 0, "nothing was held until its time was over")
         connect_and_check(t, t.root, session)
-    return "the connection passes directly after hold_ms; count hold_timeouts"
+    return "the connection passes directly after hold_timeout_ms; count hold_timeouts"
 
 
 def events_lost(kind, quick=False):

@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 
+from lab import expect, expect_equal, wait_until
 from matrix import case
-from scene import expect, expect_equal, wait_until
 from traffic import expect_running
 
 SIZE = 64 * 1024
@@ -64,7 +64,7 @@ def full_while_running(t):
             t.expect_still_redirected(session)
             t.world.close_connections()
             wait_until(lambda: session.stats()["flows_live"] == 0, "flows over", 20)
-            lost = session.stats()["log_lines_lost"]
+            lost = session.stats()["log_lines_dropped"]
         with open(log, encoding="utf-8") as text:
             lines = text.read().splitlines()
         expect("stopped:" in lines[-1], "the log goes on once there is room", lines[-1])

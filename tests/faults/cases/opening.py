@@ -3,8 +3,9 @@
 import os
 import shutil
 
+from lab import expect, expect_equal, wait_until
 from matrix import case
-from scene import RUNNING, expect, expect_equal, fault, wait_until
+from scene import RUNNING, fault
 from scenarios.outgoing import connect_and_check, exchange
 
 # Windows' error, what start says, a word of its text that tells the user what to do.
@@ -31,7 +32,7 @@ CODES = (
     (1260, "DRIVER_BLOCKED", "policy"),
     (1275, "DRIVER_BLOCKED", "policy"),
     (1450, "NO_MEMORY", "memory"),
-    (1753, "FILTERING_STOPPED", "sc start BFE"),
+    (1753, "BFE_NOT_RUNNING", "sc start BFE"),
     (4551, "DRIVER_BLOCKED", "policy"),
 )
 EXPORTS = ("WinDivertOpen", "WinDivertRecvEx", "WinDivertSendEx", "WinDivertShutdown", "WinDivertClose",
@@ -52,7 +53,7 @@ def use_up(t, name):
     """New connections, each of them right, until the fault has struck as often as it should."""
     def connect():
         exchange(t.root.connect(t.echo().local))
-        return not t.lab.ask("faults")["faults"][name]["left"]
+        return not t.lab.faults()[name]["left"]
     wait_until(connect, f"the fault {name} has struck", 60)
 
 

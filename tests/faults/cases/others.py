@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Another program rewrites packets by WinDivert, above, below and beside us; packets of other drivers (Impostor)."""
+from lab import expect, expect_equal, port_of
 from matrix import case
 from network import kernel_setting
-from scene import expect, expect_equal, fault, port_of
+from scene import fault
 from scenarios.outgoing import exchange
 from traffic import Transfer, expect_running, until_spent
 
 REFUSED = 111  # ECONNREFUSED, of a native program
-OURS = 817  # src/diversion.c; the packet handles take turns with 818, sending is at 816 (docs/troubleshooting.md)
+OURS = 817  # src/windows/divert.h; the packet handles take turns with 818, sending is at 816 (docs/troubleshooting.md)
 
 
 def other_program(priority, what, opens_first, quick=False):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """S3: receives fail, once or for good; batches come in pieces; the queue overflows; the driver goes."""
+from harness import Session
+from lab import expect, wait_until
 from matrix import case
-from scene import Session, expect, fault, script, wait_until
+from scene import fault, script
 from traffic import Transfer, await_failed, expect_running, stop_failed, until_spent
 
 # What a receive may say without anything being over. 122 is a packet that found too small a buffer and is gone.
@@ -64,7 +66,7 @@ def receive_in_pieces(t):
     with t.redirected() as session:
         transfer = Transfer(t, session)
         with fault(t, "recv-single"):
-            wait_until(lambda: transfer.exchange() or t.lab.ask("faults")["faults"]["recv-single"]["struck"] > 20,
+            wait_until(lambda: transfer.exchange() or t.lab.faults()["recv-single"]["struck"] > 20,
                        "more than one packet queued", 60)
         expect_running(t)
     return "nothing"
@@ -76,7 +78,7 @@ def queue_overflows(t):
     with t.redirected() as session:
         transfer = Transfer(t, session)
         with fault(t, "queue 2"):
-            wait_until(lambda: transfer.exchange(200_000) or t.lab.ask("faults")["faults"]["queue"]["struck"],
+            wait_until(lambda: transfer.exchange(200_000) or t.lab.faults()["queue"]["struck"],
                        "packets lost", 60)
         t.expect_still_redirected(session)
     return "slower: TCP sends again what was lost; every byte is right"

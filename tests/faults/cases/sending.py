@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """S3: sends fail: for one packet of a batch, for the rest of it; TCP sends again, and every byte is right."""
+from lab import expect
 from matrix import case
-from scene import expect, fault
+from scene import fault
 from traffic import Transfer, expect_running, until_spent
 
 # 317 is what Wine makes of 1232 (the TTL of an impostor is used up).
 CODES = (5, 22, 87, 122, 232, 317, 592, 998, 1168, 1214, 1231, 1232, 1450, 1784)
 QUICK = (592,)
-PERSISTENT = 300
 
 
 def send_fails(code):

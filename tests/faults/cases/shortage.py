@@ -9,8 +9,8 @@ import contextlib
 import os
 import subprocess
 
+from lab import ROOT, Failure, expect, expect_equal, wait_until
 from matrix import case
-from scene import ROOT, Failure, expect, expect_equal, wait_until
 from scenarios.outgoing import exchange
 
 AGENT = "agent_scarce.exe"

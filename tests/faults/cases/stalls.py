@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """S3, S2: the driver does not answer. What hangs in it may have to be left to it, but nobody waits for it."""
+from harness import Session
+from lab import expect, expect_equal, wait_until
 from matrix import case
-from scene import STOPPED, Session, expect, expect_equal, fault, script, wait_until
+from scene import STOPPED, fault, script
 from traffic import Transfer, await_failed, expect_running, stop_failed
 
 QUEUE_SIZE = 33554432  # the last thing that is set when a handle is opened (src/windows/divert_open.c)
@@ -19,7 +21,7 @@ def receive_late(t):
         script(t, "stall-recv")
         pending = transfer.begin()
         await_queue(t)
-        t.lab.ask("fault", "clear")
+        t.lab.ctl("fault", "clear")
         for one in pending:
             one.result(60)
         t.expect_still_redirected(session)
@@ -39,7 +41,7 @@ def receive_never(t):
     expect(answer["ms"] <= 1000, f"stop took {answer['ms']} ms")
     wait_until(lambda: t.lab.handles() == [], "the driver's handles closed")
     connecting.result(60)  # what waited in the queue left when the handle was closed
-    t.lab.ask("fault", "clear")
+    t.lab.ctl("fault", "clear")
     t.agent.call("free")
     t.agent.call("proxy_close_all", limit=60)
     line = t.logged("did not run dry")
@@ -84,7 +86,7 @@ def open_never(t):
         transfer = Transfer(t, session)
         with fault(t, "stall-control"):
             connections = [t.root.begin("connect", id=t.root.new_id(), to=t.echo().local) for _ in range(3)]
-            wait_until(lambda: transfer.exchange() or t.lab.ask("faults")["faults"]["stall-control"]["struck"],
+            wait_until(lambda: transfer.exchange() or t.lab.faults()["stall-control"]["struck"],
                        "a call that hangs", 60)
             transfer.exchange()
             expect_running(t)
@@ -107,7 +109,7 @@ def nothing_answered(t):
     wait_until(lambda: not [h for h in t.lab.handles() if h["queue_size"] == QUEUE_SIZE], "the driver's handles closed")
     t.expect_direct()
     t.agent.call("free", limit=30)
-    t.lab.ask("fault", "clear")
+    t.lab.ctl("fault", "clear")
     wait_until(lambda: t.lab.handles() == [], "no handle open once the driver answers")
     for one in pending:
         one.result(60, may_fail=True)

@@ -48,8 +48,7 @@ void *__wrap_realloc(void *block, size_t size)
 static struct engine *engine_made(struct fixture *f)
 {
     struct engine_config config = fixture_config();
-    struct engine_host host = f->engine->host;
-    host.process_path = host_process_path;
+    struct engine_host host = world_host(&f->world, WORLD_WITHOUT_TABLES);
     counting = true;
     struct engine *e = engine_new(&config, &host);
     counting = false;
@@ -60,9 +59,9 @@ static struct engine *engine_made(struct fixture *f)
 static void tell_processes(struct fixture *f)
 {
     counting = true;
-    engine_process(f->engine, (struct process_id){ROOT, 200});
+    engine_process(f->world.engine, (struct process_id){ROOT, 200});
     for (uint32_t i = 0; i < CHILDREN; i++) {
-        engine_process(f->engine, (struct process_id){FIRST_CHILD + 4 * i, 1000 + i});
+        engine_process(f->world.engine, (struct process_id){FIRST_CHILD + 4 * i, 1000 + i});
     }
     counting = false;
     listens(f, AGENT, "127.0.0.1", PROXY_PORT);
@@ -77,7 +76,7 @@ static void give_rules(struct fixture *f)
     }
     counting = false;
     if (rules) {
-        engine_set_rules(f->engine, rules);
+        engine_set_rules(f->world.engine, rules);
     }
 }
 
@@ -91,9 +90,10 @@ static enum life live(void)
     struct tuple t = tuple4();
     enum life life = REFUSED;
     requests = 0;
-    struct engine *engine = engine_made(f), *spare = f->engine;
+    struct engine *engine = engine_made(f), *spare = f->world.engine;
     if (engine) {
-        f->engine = engine;
+        f->world.engine = engine;
+        world_capture_all(engine);
         tell_processes(f);
         give_rules(f);
         connects(f, ROOT, &t);
@@ -102,9 +102,9 @@ static enum life live(void)
         counting = false;
         assert_true(verdict == VERDICT_REWRITE || verdict == VERDICT_PASS || verdict == VERDICT_HOLD);
         life = verdict == VERDICT_REWRITE ? REDIRECTED : PASSED;
-        engine_stop(f->engine, true, f->now);
-        engine_free(f->engine);
-        f->engine = spare;
+        engine_stop(f->world.engine, true, f->world.now);
+        engine_free(f->world.engine);
+        f->world.engine = spare;
     }
     fixture_free(f);
     return life;

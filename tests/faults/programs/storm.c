@@ -71,7 +71,7 @@ static void judge(struct striker *s, uint32_t status, const int *allowed)
 
 static void strike_start(struct striker *s, struct slot *slot)
 {
-    static const uint32_t flags[] = {0, REDIRECTOR_REFUSE, REDIRECTOR_LEAVE_FLOWS, 0};
+    static const uint32_t flags[] = {0, REDIRECTOR_FAIL_CLOSED, REDIRECTOR_KEEP_FLOWS_ON_STOP, 0};
     redirector_error error = {.size = sizeof error};
     redirector_rule rule = {.include = 0, .pattern = "nobody*.exe"};
     redirector_config config = {

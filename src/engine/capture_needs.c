@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: the filter has to capture the packets of every flow, of every SYN that waits, and of every
+ * listener of the tree. Nothing here is on the packet path; a plan walks over all of them, some hundred microseconds at
+ * most.
+ */
+#include "capture_needs.h"
+
+/* Where the packets of its program, or of its peer, are captured. */
+static bool captured_outbound(const struct flow *f)
+{
+    return f->kind == FLOW_OUTGOING || f->outbound[LEG_FORWARD]; /* reflected ones leave inbound */
+}
+
+static void add(struct capture_set *set, bool outbound, const struct tuple *packets)
+{
+    if (outbound) {
+        port_set_add(&set->outbound, be16_to_host(packets->src_port));
+    } else {
+        port_set_add(&set->inbound, be16_to_host(packets->dst_port));
+    }
+}
+
+static void add_all(struct engine *e, struct capture_set *set)
+{
+    for (uint32_t id = 0; id < e->flows.never_used; id++) {
+        const struct flow *f = flow_at(&e->flows, id);
+        if (f->state != FLOW_FREE) {
+            add(set, captured_outbound(f), flow_original(&e->flows, id));
+        }
+    }
+    for (enum pending_state state = HELD_FOR_OWNER; state <= HELD_FOR_FILTER; state++) {
+        for (uint32_t id = e->pending.queues[state].head; id != PENDING_NONE; id = e->pending.entries[id].next) {
+            add(set, e->pending.entries[id].meta.outbound, &e->pending.map.keys[id]);
+        }
+    }
+    for (uint32_t i = 0; e->config.incoming_port && i < e->listeners.count; i++) {
+        if (e->listeners.all[i].in_tree) {
+            port_set_add(&set->inbound, e->listeners.all[i].port);
+        }
+    }
+}
+
+static bool listener_not_captured(struct engine *e)
+{
+    if (!e->listeners_judged || !e->config.incoming_port) {
+        return false;
+    }
+    e->listeners_judged = false;
+    for (uint32_t i = 0; i < e->listeners.count; i++) {
+        const struct listener *l = &e->listeners.all[i];
+        if (l->in_tree && !capture_plan_has(&e->capture, false, l->port)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const struct capture_set *capture_needs_next(struct engine *e, uint64_t now_ms)
+{
+    if (listener_not_captured(e)) {
+        capture_plan_want(&e->capture, now_ms);
+    }
+    if (!capture_plan_is_due(&e->capture, now_ms)) {
+        return NULL;
+    }
+    capture_plan_begin(&e->capture, now_ms);
+    add_all(e, &e->capture.next);
+    return capture_plan_end(&e->capture, now_ms) ? &e->capture.next : NULL;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file engine_types.h
+ * What the calls of engine.h take and give: the configuration, what the engine asks of its host, counters, verdicts.
+ */
+#ifndef ENGINE_ENGINE_TYPES_H
+#define ENGINE_ENGINE_TYPES_H
+
+#include "flow.h"
+#include "types.h"
+
+#include <stdatomic.h>
+
+enum { ENGINE_FLOWS_DEFAULT = 65536, ENGINE_HOLD_TIMEOUT_MS_DEFAULT = 50, ENGINE_SCAN_INTERVAL_MS_DEFAULT = 30000 };
+
+/**
+ * What the engine asks of its host. All are called on the engine's thread, from within an engine call. Which engine
+ * calls they may make in turn is said with each; no others are allowed there.
+ */
+struct engine_host {
+    void *context;
+
+    /**
+     * Facts about a live process; false: it is gone. Called for events, held SYNs and listeners, never for any other
+     * packet. May call engine_process() and engine_process_exited(), so that what the kernel has reported by now is
+     * known before the process is judged.
+     */
+    bool (*process_facts)(void *context, uint32_t pid, struct process_facts *out);
+
+    /** Path of a process' image, UTF-8; "" when unknown. Called only while rules ask for it. No calls. */
+    void (*process_path)(void *context, uint32_t pid, char *out, uint32_t size);
+
+    /**
+     * Owner of a connection by the TCP table; 0: unknown. Called for a held SYN whose event has not come. May call
+     * engine_process() and engine_process_exited().
+     */
+    uint32_t (*socket_owner)(void *context, const struct tuple *tuple);
+
+    /** Sends a packet that is not the one in hand: a SYN that was held, a reset. No calls. */
+    void (*inject)(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length);
+
+    /**
+     * Hands in every listening socket there is by engine_listener(); false: not all could be had. Before that it may
+     * call engine_process() and engine_process_exited(). NULL: listeners are not scanned, and the proxy is taken to
+     * listen.
+     */
+    bool (*list_listeners)(void *context);
+
+    /**
+     * Hands in every TCP socket there is by engine_socket(); false: not all could be had. NULL: flows end by their
+     * packets only.
+     */
+    bool (*list_sockets)(void *context);
+
+    /** A flow begins or has ended; for the log. No calls. NULL: nobody wants to know. */
+    void (*flow_event)(void *context, const struct flow *flow, const struct tuple *original, bool ended);
+
+    /**
+     * A connection passes, or is refused, because nothing listens where it would have been redirected to. At most once
+     * a minute. No calls. NULL: nobody wants to know.
+     */
+    void (*proxy_not_listening)(void *context, const struct tuple *steered);
+};
+
+struct engine_config {
+    uint32_t agent_pid;
+    uint16_t proxy_port;    /* 0: outgoing off */
+    uint16_t incoming_port; /* 0: incoming off */
+    bool reflect;           /* redirect by swapped addresses, injected inbound, instead of over loopback (O3) */
+    bool fail_closed;       /* refuse connections that have no proxy to go to, instead of letting them pass (O4) */
+    uint32_t hold_timeout_ms;
+    uint32_t scan_interval_ms; /* between two scans of the TCP table (L1) */
+    uint32_t max_flows;
+    uint64_t seed; /* random */
+};
+
+/** Counters; redirector_stats says what they mean, and has them under the same names. */
+#define ENGINE_COUNTERS(X)                                                                                             \
+    X(flows_total)                                                                                                     \
+    X(flow_table_full)                                                                                                 \
+    X(packets_seen)                                                                                                    \
+    X(packets_passed)                                                                                                  \
+    X(packets_rewritten)                                                                                               \
+    X(packets_held)                                                                                                    \
+    X(packets_dropped)                                                                                                 \
+    X(packets_malformed)                                                                                               \
+    X(proxy_not_listening)                                                                                             \
+    X(hold_timeouts)                                                                                                   \
+    X(hold_overflows)                                                                                                  \
+    X(events_seen)                                                                                                     \
+    X(capture_waits)                                                                                                   \
+    X(filter_replacements)
+
+/** Written by the engine's thread, readable by all. */
+struct engine_counters {
+    _Atomic uint32_t flows_live; /* without FLOW_DIRECT */
+#define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;
+    ENGINE_COUNTERS(ENGINE_COUNTER_FIELD)
+#undef ENGINE_COUNTER_FIELD
+};
+
+enum verdict {
+    VERDICT_PASS,    /* send it exactly as it came */
+    VERDICT_REWRITE, /* packet and meta were changed: send them */
+    VERDICT_HOLD,    /* the engine keeps a copy: do not send it */
+    VERDICT_DROP,    /* do not send it (a stated rule; counted) */
+};
+
+#endif

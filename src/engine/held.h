@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file held.h
+ * The SYNs that wait inside the engine, and how they leave. The table itself is pending.h.
+ *
+ *   HELD_FOR_OWNER   for whose connection it is. Ends with its CONNECT event, or when half of the hold time-out is over:
+ *                    then the TCP table is asked.
+ *   HELD_FOR_EVENT   for the same, of which the TCP table knows nothing. Ends with its CONNECT event, or with the hold
+ *                    time-out: then it passes.
+ *   HELD_FOR_FILTER  for a filter that captures its port. Ends when the filter is replaced, or could not be, or after
+ *                    HELD_FOR_FILTER_MS: then it passes.
+ */
+#ifndef ENGINE_HELD_H
+#define ENGINE_HELD_H
+
+#include "redirect.h"
+
+enum { HELD_FOR_FILTER_MS = 1000 };
+
+/** Holds a SYN. VERDICT_HOLD; or VERDICT_PASS, because there is no room. */
+enum verdict held_for_owner(struct engine *e, const struct attempt *a);
+enum verdict held_for_filter(struct engine *e, const struct attempt *a);
+
+/** A held SYN is to be redirected and now waits for the filter; one that did so already keeps its deadline. */
+void held_wait_for_filter(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms);
+
+/** The oldest held SYN of which the TCP table is to be asked now; PENDING_NONE: none. */
+uint32_t held_to_ask(const struct engine *e, uint64_t now_ms);
+
+/** The TCP table does not know its owner. */
+void held_wait_for_event(struct engine *e, uint32_t id, uint64_t now_ms);
+
+/** It leaves: `verdict` says how, and how its retransmissions will. Not VERDICT_HOLD. */
+void held_leave(struct engine *e, uint32_t id, enum verdict verdict, struct packet_meta *meta, uint32_t pid,
+                uint64_t now_ms);
+
+/** It leaves as it came: its owner is not known, or the driver's filter could not be replaced. */
+void held_give_up(struct engine *e, uint32_t id, uint64_t now_ms);
+
+/** Gives up those whose deadline has come. */
+void held_expire(struct engine *e, uint64_t now_ms);
+void held_give_up_all(struct engine *e, uint64_t now_ms);
+
+/** When the next one is due for something; UINT64_MAX: none is held. */
+uint64_t held_next_due_ms(const struct engine *e);
+
+#endif

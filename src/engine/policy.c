@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a process belongs to the tree by the kernel's word (it is in our job), or because one of its
+ * parents does. Parents that nobody has asked about yet are asked about on the way up. Then each rule that matches has
+ * its say.
+ */
+#include "policy.h"
+
+enum { PID_IDLE = 0, PID_SYSTEM = 4, PATH_BYTES = 1024, GENERATIONS_MAX = 32 };
+
+/* Whether a live process is a member, by the kernel's word or by its parents. */
+static bool is_member(struct engine *e, const struct process_facts *facts, int generations)
+{
+    if (process_tree_learn(e->tree, facts)) {
+        return true;
+    }
+    struct process_facts parent;
+    return generations && facts->parent.created && process_tree_may_hold(e->tree, facts->parent) &&
+           e->host.process_facts(e->host.context, facts->parent.pid, &parent) &&
+           parent.self.created == facts->parent.created && is_member(e, &parent, generations - 1) &&
+           process_tree_learn(e->tree, facts);
+}
+
+static bool in_tree(struct engine *e, uint32_t pid)
+{
+    struct process_facts facts;
+    if (process_tree_is_pinned(e->tree, pid)) {
+        return true; /* no need to ask */
+    }
+    if (e->host.process_facts(e->host.context, pid, &facts)) {
+        return is_member(e, &facts, GENERATIONS_MAX);
+    }
+    return process_tree_knows(e->tree, pid); /* it is gone already: what we knew of it counts */
+}
+
+bool policy_redirects(struct engine *e, uint32_t pid)
+{
+    if (pid == PID_IDLE || pid == PID_SYSTEM || pid == e->config.agent_pid) {
+        return false;
+    }
+    bool member = in_tree(e, pid) && !process_tree_is_marked(e->tree, pid);
+    if (!e->rules) {
+        return member;
+    }
+    char path[PATH_BYTES] = "";
+    if (rules_want_path(e->rules)) {
+        e->host.process_path(e->host.context, pid, path, sizeof path);
+    }
+    return rules_apply(e->rules, member, pid, path);
+}

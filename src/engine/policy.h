@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/** @file policy.h  Whose connections are redirected. */
+#ifndef ENGINE_POLICY_H
+#define ENGINE_POLICY_H
+
+#include "state.h"
+
+/**
+ * Whether connections of this process are redirected: a member of the tree (I1, I2), as the rules refine it (I4); never
+ * PID 0, PID 4 or the agent. Asks the host for facts and paths, so it is for events, held SYNs and listeners, never for
+ * any other packet.
+ */
+bool policy_redirects(struct engine *e, uint32_t pid);
+
+#endif

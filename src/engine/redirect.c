@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a flow is opened for a SYN, with a source port of its own (O3), a destination that proxies can
+ * ask for, and the translation of its packets; or the SYN passes, because nothing listens at the proxy's port (O4, N4)
+ * or there is no room (L3).
+ */
+#include "redirect.h"
+
+#include "reset.h"
+#include "sockets.h"
+#include "translate.h"
+
+enum { RESCAN_MS = 1000, WARN_MS = 60000 };
+
+static struct tuple steer(const struct engine *e, const struct tuple *original, enum flow_kind kind, bool reflect,
+                          uint16_t port)
+{
+    struct tuple t = *original;
+    t.src_port = be16_from_host(port);
+    if (kind == FLOW_INCOMING) {
+        t.dst_port = be16_from_host(e->config.incoming_port); /* the proxy sees the real peer (N2) */
+    } else if (kind == FLOW_OUTGOING) {
+        t.dst_port = be16_from_host(e->config.proxy_port);
+        t.src = reflect ? original->dst : ip_addr_loopback(t.family);
+        t.dst = reflect ? original->src : ip_addr_loopback(t.family);
+    }
+    return t;
+}
+
+/* Whether something listens where the connection would be redirected to (O4, N4). */
+static bool proxy_listens(struct engine *e, const struct tuple *steered, uint64_t now_ms)
+{
+    if (!e->host.list_listeners || sockets_listener_of(e, steered, now_ms)) {
+        return true;
+    }
+    if (now_ms - e->listeners_scanned_ms >= RESCAN_MS) { /* a LISTEN event may have been lost */
+        sockets_scan_listeners(e, now_ms);
+    }
+    return listeners_find(&e->listeners, steered) != NULL;
+}
+
+static enum verdict without_proxy(struct engine *e, const struct attempt *a, const struct tuple *steered)
+{
+    COUNT(e, proxy_not_listening);
+    if (e->host.proxy_not_listening && (!e->warned_ms || a->now_ms - e->warned_ms >= WARN_MS)) {
+        e->warned_ms = a->now_ms;
+        e->host.proxy_not_listening(e->host.context, steered);
+    }
+    if (!e->config.fail_closed) {
+        return VERDICT_PASS;
+    }
+    uint8_t rst[RESET_MAX];
+    uint32_t length = reset_refuse(a->packet, rst);
+    struct packet_meta meta = *a->meta;
+    meta.outbound = a->meta->loopback || !a->meta->outbound;
+    meta.ip_checksum_valid = meta.tcp_checksum_valid = true;
+    e->host.inject(e->host.context, &meta, rst, length);
+    COUNT(e, packets_dropped);
+    return VERDICT_DROP;
+}
+
+/* Room in the flow table and a source port that no flow has; closing flows are ended for it. */
+static uint16_t make_room(struct engine *e, uint16_t wanted)
+{
+    uint16_t port = 0;
+    while (e->flows.live >= e->flows.capacity || (port = flow_pick_port(&e->flows, wanted)) == 0) {
+        uint32_t closing = flow_oldest_closing(&e->flows);
+        if (closing == FLOW_NONE) {
+            return 0;
+        }
+        translate_end_flow(e, closing);
+    }
+    return port;
+}
+
+static void announce(struct engine *e, uint32_t id, const struct tuple *steered)
+{
+    const struct flow *f = flow_at(&e->flows, id);
+    const struct tuple *original = flow_original(&e->flows, id);
+    struct destination d = {
+        .peer = steered->src,
+        .address = original->dst,
+        .family = original->family,
+        .port = be16_to_host(original->dst_port),
+        .pid = f->pid,
+        .incoming = f->kind == FLOW_INCOMING,
+    };
+    COUNT_SET(e, flows_live, ++e->redirected_live);
+    COUNT(e, flows_total);
+    /* Before the SYN leaves: the proxy can never ask too early. */
+    destinations_publish(e->destinations, be16_to_host(steered->src_port), &d);
+    if (e->host.flow_event) {
+        e->host.flow_event(e->host.context, f, original, false);
+    }
+}
+
+/* Whether the driver will hand over what comes after this SYN. */
+static bool is_captured(struct engine *e, const struct attempt *a)
+{
+    const struct tuple *t = &a->packet->tuple;
+    return capture_plan_has(&e->capture, a->meta->outbound,
+                            be16_to_host(a->meta->outbound ? t->src_port : t->dst_port));
+}
+
+enum verdict redirect_syn(struct engine *e, const struct attempt *a, enum flow_kind kind, uint32_t pid)
+{
+    bool reflect = kind == FLOW_OUTGOING && e->config.reflect && !a->meta->loopback;
+    struct tuple original = a->packet->tuple;
+    struct tuple steered = steer(e, &original, kind, reflect, be16_to_host(original.src_port));
+    if (kind != FLOW_DIRECT && !proxy_listens(e, &steered, a->now_ms)) {
+        return without_proxy(e, a, &steered);
+    }
+    uint16_t port = make_room(e, be16_to_host(original.src_port));
+    if (!port) {
+        COUNT(e, flow_table_full);
+        return VERDICT_PASS; /* L3 */
+    }
+    steered.src_port = be16_from_host(port);
+    struct tuple reply = tuple_reversed(&steered);
+    enum leg leg;
+    if (flow_find(&e->flows, &original, &leg) != FLOW_NONE || flow_find(&e->flows, &reply, &leg) != FLOW_NONE) {
+        /* A connection from the proxy's own port: its packets would be taken for the proxy's replies. */
+        COUNT(e, flow_table_full);
+        return VERDICT_PASS;
+    }
+    bool translated = !tuple_equal(&steered, &original);
+    if (translated && !is_captured(e, a)) {
+        return VERDICT_HOLD;
+    }
+    if (translated && a->meta->outbound) {
+        capture_plan_flow(&e->capture, a->now_ms);
+    }
+    uint32_t id = flow_open(&e->flows, &original, &steered, a->now_ms);
+    struct flow *f = flow_at(&e->flows, id);
+    f->kind = (uint8_t)kind;
+    f->isn = a->packet->seq;
+    f->pid = pid;
+    f->if_index = a->meta->if_index;
+    f->sub_if_index = a->meta->sub_if_index;
+    /* Loopback packets exist only outbound. Others go on as they came (unless reflected), and their replies the other
+     * way: back in where the program's packets went out, or out to the peer that they came from. */
+    f->outbound[LEG_FORWARD] = a->meta->outbound && !reflect;
+    f->outbound[LEG_REPLY] = a->meta->loopback || !a->meta->outbound;
+    if (kind != FLOW_DIRECT) {
+        announce(e, id, &steered);
+    }
+    return translate_packet(e, id, LEG_FORWARD, a->packet, a->meta, a->now_ms);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file sockets.h
+ * The sockets of this machine, by events and by scans of the TCP table: the listeners and whose they are (N1), and the
+ * flows that have lost both ends (L1).
+ */
+#ifndef ENGINE_SOCKETS_H
+#define ENGINE_SOCKETS_H
+
+#include "state.h"
+
+/* Listeners, by events. */
+void sockets_listener_opened(struct engine *e, const struct socket_event *event);
+void sockets_listener_closed(struct engine *e, const struct socket_event *event);
+
+/** Judges the listeners of one process anew, or of all (pid 0), by the policy. */
+void sockets_judge_listeners(struct engine *e, uint32_t pid);
+
+/** Which listener a connection reaches; NULL: none. After events that leave a doubt, the TCP table is asked first. */
+const struct listener *sockets_listener_of(struct engine *e, const struct tuple *connection, uint64_t now_ms);
+
+/** Asks the TCP table for all listeners; and what it answers with, row by row. */
+void sockets_scan_listeners(struct engine *e, uint64_t now_ms);
+void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t pid);
+
+/** One row of a scan of all sockets. */
+void sockets_row(struct engine *e, const struct tuple *row);
+
+/** Scans what is due to be scanned. */
+void sockets_tick(struct engine *e, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file state.h
+ * The engine's state, and the staircase: the order of the engine's files. A file includes and calls only what stands
+ * below it, so that it can be read without those above. scripts/check_engine_order.py holds the engine to this list.
+ *
+ *   engine         the door: packets, events, time and configuration in; verdicts out
+ *   connection     a first SYN is decided
+ *   capture_needs  what of flows, held SYNs and listeners the filter has to capture
+ *   held           SYNs that wait: for their owner, for the filter
+ *   redirect       opens a flow
+ *   sockets        listeners and the TCP table
+ *   translate      packets of a flow, resets, the end of a flow
+ *   policy         whose connections are redirected
+ *   state          struct engine, counting
+ *   engine_types   configuration, host, counters, verdicts
+ *   flow_list      flows as others may see them
+ *   reset          builds RST segments
+ *   pending        the table in which a SYN and its event meet
+ *   listeners      the table of listening sockets
+ *   destinations   the map that proxies read
+ *   process_tree   the members of the tree
+ *   rules          include and exclude rules
+ *   capture_plan   when the filter is replaced, and by what
+ *   flow           the flow table
+ *   rewrite        new addresses and ports for a packet
+ *   checksum       sums in full and by difference
+ *   packet         from bytes to facts
+ *   tuple_map      4-tuple to number
+ *   capture_set    what the filter captures
+ *   port_set       a set of ports
+ *   types          addresses, ports, tuples, events, processes
+ *
+ * Other rooms include engine.h and, of what is below, only what they exchange with it or use by itself: types, packet,
+ * rules, destinations, flow_list, capture_set, port_set.
+ */
+#ifndef ENGINE_STATE_H
+#define ENGINE_STATE_H
+
+#include "capture_plan.h"
+#include "destinations.h"
+#include "engine_types.h"
+#include "listeners.h"
+#include "pending.h"
+#include "process_tree.h"
+#include "rules.h"
+
+struct engine {
+    struct engine_config config;
+    struct engine_host host;
+    struct flow_table flows;
+    struct pending pending;
+    struct listeners listeners;
+    struct capture_plan capture;
+    struct destinations *destinations;
+    struct process_tree *tree;
+    struct rules *rules; /* NULL: none */
+    struct engine_counters counters;
+    bool listeners_judged;   /* a listener of the tree came, or may have: is its port captured? */
+    bool listeners_doubtful; /* a wildcard IPv6 socket came or went: dual-stack or not, only the TCP table knows */
+    uint64_t listeners_scanned_ms; /* when the listeners were last asked for */
+    uint64_t sockets_scanned_ms;   /* when all sockets were */
+    uint64_t warned_ms;            /* when proxy_not_listening() was last called; 0: never */
+    uint32_t redirected_live;      /* flows without FLOW_DIRECT */
+    bool stopping;                 /* no new flow begins */
+    bool reset;                    /* flows were reset: what still comes of them is dropped */
+};
+
+/* One writer: a plain load and store, no locked instruction. */
+#define COUNT_SET(e, name, value) atomic_store_explicit(&(e)->counters.name, (value), memory_order_relaxed)
+#define COUNT(e, name) COUNT_SET(e, name, atomic_load_explicit(&(e)->counters.name, memory_order_relaxed) + 1)
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a packet of a flow gets the flow's other 4-tuple and leaves in the direction that the flow says.
+ * A flow ends by its packets, by a time-out, or by the TCP table (sockets.c); at stop it is reset, and what still comes
+ * of it is answered with another reset, because its sender did not take the first.
+ */
+#include "translate.h"
+
+#include "reset.h"
+
+static void announce_end(struct engine *e, uint32_t id)
+{
+    const struct flow *f = flow_at(&e->flows, id);
+    if (f->kind == FLOW_DIRECT) {
+        return;
+    }
+    if (e->host.flow_event) {
+        e->host.flow_event(e->host.context, f, flow_original(&e->flows, id), true);
+    }
+    COUNT_SET(e, flows_live, --e->redirected_live);
+}
+
+void translate_end_flow(struct engine *e, uint32_t id)
+{
+    destinations_withdraw(e->destinations, be16_to_host(flow_steered(&e->flows, id).src_port));
+    announce_end(e, id);
+    flow_close(&e->flows, id);
+}
+
+void translate_expire(struct engine *e, uint64_t now_ms)
+{
+    for (uint32_t id; (id = flow_expired(&e->flows, now_ms)) != FLOW_NONE;) {
+        translate_end_flow(e, id);
+    }
+}
+
+static struct packet_meta leg_meta(const struct flow *f, enum leg leg, const struct packet_meta *captured)
+{
+    struct packet_meta m = *captured;
+    m.outbound = f->outbound[leg];
+    if (leg == LEG_REPLY) { /* back where the program's packets came from */
+        m.if_index = f->if_index;
+        m.sub_if_index = f->sub_if_index;
+    }
+    return m;
+}
+
+/* ---- resets */
+
+static void inject_made(struct engine *e, uint32_t id, enum leg leg, const uint8_t *data, uint32_t length)
+{
+    const struct flow *f = flow_at(&e->flows, id);
+    struct packet_meta captured = {
+        .if_index = f->if_index,
+        .sub_if_index = f->sub_if_index,
+        .ip_checksum_valid = true,
+        .tcp_checksum_valid = true,
+    };
+    struct packet_meta meta = leg_meta(f, leg, &captured);
+    e->host.inject(e->host.context, &meta, data, length);
+}
+
+static void inject_reset(struct engine *e, uint32_t id, enum leg leg, uint32_t seq)
+{
+    uint8_t rst[RESET_MAX];
+    inject_made(e, id, leg, rst, reset_build(&e->flows, id, leg, seq, rst));
+}
+
+static void inject_refusal(struct engine *e, uint32_t id)
+{
+    uint8_t rst[RESET_MAX];
+    inject_made(e, id, LEG_REPLY, rst, reset_refuse_flow(&e->flows, id, rst));
+}
+
+/* A packet of a flow that was reset: its sender did not take the reset, and now says what it expects. */
+static enum verdict after_reset(struct engine *e, uint32_t id, enum leg leg, const struct packet *p)
+{
+    if ((p->flags & (TCP_ACK | TCP_RST)) == TCP_ACK) {
+        inject_reset(e, id, leg ^ 1, p->ack);
+    }
+    COUNT(e, packets_dropped);
+    return VERDICT_DROP;
+}
+
+/* Ends one flow at both of its ends. */
+static void reset_flow(struct engine *e, uint32_t id)
+{
+    const struct flow *f = flow_at(&e->flows, id);
+    for (enum leg leg = LEG_FORWARD; leg <= LEG_REPLY; leg++) {
+        /* The receiver expects what it acknowledged last, or, if that ACK is still on its way, the end of what it was
+         * sent. */
+        bool acked = f->acked[leg ^ 1], sent = f->begun[leg];
+        if (acked) {
+            inject_reset(e, id, leg, f->last_ack[leg ^ 1]);
+        } else if (leg == LEG_REPLY) {
+            inject_refusal(e, id); /* the program waits for an answer to its SYN */
+        }
+        if (sent && (acked ? f->next_seq[leg] != f->last_ack[leg ^ 1] : leg == LEG_REPLY)) {
+            inject_reset(e, id, leg, f->next_seq[leg]);
+        }
+    }
+}
+
+/* ---- packets */
+
+/* A direct connection to the proxy that kept its source port: it is only watched. */
+static bool is_only_watched(const struct engine *e, uint32_t id)
+{
+    if (flow_at(&e->flows, id)->kind != FLOW_DIRECT) {
+        return false;
+    }
+    struct tuple steered = flow_steered(&e->flows, id);
+    return tuple_equal(flow_original(&e->flows, id), &steered);
+}
+
+enum verdict translate_packet(struct engine *e, uint32_t id, enum leg leg, struct packet *p, struct packet_meta *meta,
+                              uint64_t now_ms)
+{
+    if (e->reset) {
+        return after_reset(e, id, leg, p);
+    }
+    flow_advance(&e->flows, id, leg, p, now_ms);
+    if (is_only_watched(e, id)) {
+        return VERDICT_PASS; /* as it came, checksum flags included (O5) */
+    }
+    const struct flow *f = flow_at(&e->flows, id);
+    struct tuple target = flow_target(&e->flows, id, leg);
+    struct rewrite_delta delta = leg == LEG_FORWARD ? f->delta : rewrite_delta_reversed(f->delta);
+    *meta = leg_meta(f, leg, meta);
+    rewrite_apply(p, meta, &target, delta);
+    COUNT(e, packets_rewritten);
+    return VERDICT_REWRITE;
+}
+
+void translate_stop(struct engine *e, bool reset)
+{
+    for (uint32_t id = 0; id < e->flows.never_used; id++) {
+        if (flow_at(&e->flows, id)->state == FLOW_FREE) {
+            continue;
+        }
+        if (!reset || is_only_watched(e, id)) {
+            translate_end_flow(e, id);
+        } else {
+            reset_flow(e, id);
+            announce_end(e, id);
+        }
+    }
+    for (uint32_t port = 0; port < PORT_COUNT; port++) {
+        destinations_withdraw(e->destinations, (uint16_t)port);
+    }
+    e->reset = reset;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: the engine's questions are answered at once, on its thread. Before that, pending process events
+ * are passed to the engine, because a process that has ended is known by them only. Injected packets are collected, so
+ * that they are sent in batches.
+ */
+#include "host.h"
+
+#include "engine/packet.h"
+
+#include <stdio.h>
+
+/* ntdll; declared here with `void`, so that Winsock's headers stay out. `text` takes 46 characters. */
+NTSYSAPI PSTR NTAPI RtlIpv6AddressToStringA(const void *address, PSTR text);
+
+uint64_t host_now_ms(void)
+{
+    LARGE_INTEGER frequency, now;
+    QueryPerformanceFrequency(&frequency);
+    QueryPerformanceCounter(&now);
+    uint64_t f = (uint64_t)frequency.QuadPart, n = (uint64_t)now.QuadPart;
+    return n / f * 1000 + n % f * 1000 / f;
+}
+
+void host_send(redirector *r, const uint8_t *data, uint32_t bytes, struct divert_address *addresses, uint32_t packets)
+{
+    if (packets && packet_handles_send(&r->packets, data, bytes, addresses, packets) != 0) {
+        /* Some of them may have left, and the driver does not say which: sending again could double them. */
+        atomic_fetch_add_explicit(&r->send_errors, 1, memory_order_relaxed);
+    }
+}
+
+void host_flush(redirector *r)
+{
+    host_send(r, r->outbox.data, r->outbox.bytes, r->outbox.addresses, r->outbox.count);
+    r->outbox.count = r->outbox.bytes = 0;
+}
+
+static void host_inject(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length)
+{
+    redirector *r = context;
+    struct outbox *o = &r->outbox;
+    if (o->count == OUTBOX_PACKETS || length > OUTBOX_BYTES - o->bytes) {
+        host_flush(r);
+    }
+    o->addresses[o->count] = (struct divert_address){.layer = DIVERT_LAYER_NETWORK};
+    divert_apply_meta(&o->addresses[o->count++], meta);
+    memcpy(o->data + o->bytes, data, length);
+    o->bytes += length;
+}
+static_assert((int)OUTBOX_BYTES >= (int)PACKET_MAX, "any packet finds room in an empty outbox");
+
+static bool host_process_facts(void *context, uint32_t pid, struct process_facts *out)
+{
+    redirector *r = context;
+    host_take_process_events(r);
+    return process_facts(r->job, pid, out);
+}
+
+static void host_process_path(void *context, uint32_t pid, char *out, uint32_t size)
+{
+    (void)context;
+    process_path(pid, out, size);
+}
+
+static uint32_t host_socket_owner(void *context, const struct tuple *tuple)
+{
+    redirector *r = context;
+    host_take_process_events(r);
+    return tcptable_owner(r->tcptable, tuple);
+}
+
+static void address_text(const ip_addr *a, uint32_t family, char out[64])
+{
+    if (family == FAMILY_IP4) {
+        const uint8_t *b = a->bytes + 12;
+        snprintf(out, 64, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+    } else {
+        char text[50];
+        RtlIpv6AddressToStringA(a->bytes, text);
+        snprintf(out, 64, "[%s]", text);
+    }
+}
+
+static void host_flow_event(void *context, const struct flow *f, const struct tuple *original, bool ended)
+{
+    redirector *r = context;
+    uint32_t level = ended ? REDIRECTOR_LOG_INFO : REDIRECTOR_LOG_DEBUG;
+    if (!log_wants(r->log, level)) {
+        return;
+    }
+    char src[64], dst[64];
+    address_text(&original->src, original->family, src);
+    address_text(&original->dst, original->family, dst);
+    uint32_t src_port = be16_to_host(original->src_port), dst_port = be16_to_host(original->dst_port);
+    if (ended) {
+        log_line(
+            r->log, level, "connection of pid %lu %s:%u -> %s:%u ended after %llu ms, %llu bytes up, %llu bytes down",
+            (unsigned long)f->pid, src, src_port, dst, dst_port, (unsigned long long)(host_now_ms() - f->opened_ms),
+            (unsigned long long)f->bytes[LEG_FORWARD], (unsigned long long)f->bytes[LEG_REPLY]);
+    } else {
+        log_line(r->log, level, "connection of pid %lu %s:%u -> %s:%u redirected", (unsigned long)f->pid, src, src_port,
+                 dst, dst_port);
+    }
+}
+
+static void give_listener(void *context, const struct tuple *row, uint32_t pid)
+{
+    engine_listener(context, row, pid);
+}
+
+static bool host_list_listeners(void *context)
+{
+    redirector *r = context;
+    host_take_process_events(r);
+    return tcptable_listeners(r->tcptable, give_listener, r->engine);
+}
+
+static void give_socket(void *context, const struct tuple *row, uint32_t pid)
+{
+    (void)pid;
+    engine_socket(context, row);
+}
+
+static bool host_list_sockets(void *context)
+{
+    redirector *r = context;
+    return tcptable_sockets(r->tcptable, give_socket, r->engine);
+}
+
+static void host_proxy_not_listening(void *context, const struct tuple *redirected)
+{
+    redirector *r = context;
+    char address[64];
+    address_text(&redirected->dst, redirected->family, address);
+    log_line(r->log, REDIRECTOR_LOG_WARN, "nothing listens on %s:%u: connections %s until the proxy is there", address,
+             be16_to_host(redirected->dst_port), r->flags & REDIRECTOR_FAIL_CLOSED ? "are refused" : "pass directly");
+}
+
+struct engine_host host_of(redirector *r)
+{
+    return (struct engine_host){
+        .context = r,
+        .process_facts = host_process_facts,
+        .process_path = host_process_path,
+        .socket_owner = host_socket_owner,
+        .inject = host_inject,
+        .list_listeners = host_list_listeners,
+        .list_sockets = host_list_sockets,
+        .flow_event = host_flow_event,
+        .proxy_not_listening = host_proxy_not_listening,
+    };
+}
+
+void host_take_process_events(redirector *r)
+{
+    struct process_event event;
+    uint64_t now_ms = r->process_events_ms = host_now_ms();
+    while (process_job_poll(r->job, &event)) {
+        if (event.exited) {
+            engine_process_exited(r->engine, event.id, now_ms);
+        } else {
+            engine_process(r->engine, event.id);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+# For suites in shell: counts checks, and those that a Windows program in the lab makes. Source it after
+# lab/lib/suite.sh, whose $work it uses.
+
+passed=0
+failed=0
+
+ok() {
+    passed=$((passed + 1))
+    echo "ok $1"
+}
+
+# fail WHY [LOG]
+fail() {
+    failed=$((failed + 1))
+    [ -z "${2-}" ] || sed 's/^/    /' "$2" | tail -40
+    echo "FAIL $1"
+}
+
+# windows_checks SECONDS PROGRAM [ARGUMENT...]: a program that prints a line "ok ..." or "FAIL ..." for each check, and
+# their count at the end. Its output goes to a file: Wine's background services inherit it and would keep a pipe open.
+# Under Wine a crash may well end with status 0, so the count at the end is what is believed.
+windows_checks() {
+    local limit=$1 text=$work/checks status good bad
+    shift
+    timeout "$limit" "$root/lab/lab" wine "$@" >"$work/out" 2>&1 </dev/null
+    status=$?
+    tr -d '\r' <"$work/out" >"$text"
+    grep -E '^(ok|FAIL|     )' "$text"
+    good=$(grep -c '^ok ' "$text")
+    bad=$(grep -c '^FAIL ' "$text")
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    tail -1 "$text" | grep -qx "$good passed, $bad failed" || fail "$1 ended with status $status" "$text"
+}
+
+# closing_count: the last line, and the status of the suite.
+closing_count() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
+}

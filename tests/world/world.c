@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "world.h"
+
+#include "engine/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static _Noreturn void misused(const char *why)
+{
+    fprintf(stderr, "world: %s\n", why);
+    abort();
+}
+
+/* The place of a process; NULL: it is not alive. */
+static struct process_facts *place_of(struct world *w, uint32_t pid)
+{
+    for (int i = 0; pid && i < WORLD_PROCESSES_MAX; i++) {
+        if (w->processes[i].self.pid == pid) {
+            return &w->processes[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- what the engine asks ---- */
+
+static bool host_process_facts(void *context, uint32_t pid, struct process_facts *out)
+{
+    const struct process_facts *p = place_of(context, pid);
+    if (p) {
+        *out = *p;
+    }
+    return p != NULL;
+}
+
+static void host_process_path(void *context, uint32_t pid, char *out, uint32_t size)
+{
+    struct world *w = context;
+    const struct process_facts *p = place_of(w, pid);
+    if (w->hooks.path_of) {
+        w->hooks.path_of(w, pid, out, size);
+    } else {
+        const char *path = p && w->paths[p - w->processes] ? w->paths[p - w->processes] : "";
+        snprintf(out, size, "%s", path);
+    }
+}
+
+static uint32_t host_socket_owner(void *context, const struct tuple *tuple)
+{
+    struct world *w = context;
+    w->owner_asked++;
+    w->owner_tuple = *tuple;
+    return w->hooks.owner_of ? w->hooks.owner_of(w, tuple) : w->owner;
+}
+
+static void host_inject(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length)
+{
+    struct world *w = context;
+    if (w->hooks.injected) {
+        w->hooks.injected(w, meta, data, length);
+    }
+}
+
+/* A socket on "::" with none beside it on "0.0.0.0" is dual-stack, and Windows lists it in both tables. */
+static void hand_in_twins(struct world *w)
+{
+    const struct world_table *t = &w->listening;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct tuple *row = &t->rows[i].tuple;
+        struct tuple twin = {.src_port = row->src_port, .family = FAMILY_IP4};
+        twin.src = twin.dst = ip_addr_from_ip4((const uint8_t[4]){0});
+        bool alone = row->family == FAMILY_IP6 && ip_addr_is_any(&row->src, row->family);
+        for (uint32_t k = 0; alone && k < t->count; k++) {
+            const struct tuple *other = &t->rows[k].tuple;
+            alone = other->family != FAMILY_IP4 || other->src_port.wire != twin.src_port.wire ||
+                    !ip_addr_equal(&other->src, &twin.src);
+        }
+        if (alone) {
+            engine_listener(w->engine, &twin, t->rows[i].pid);
+        }
+    }
+}
+
+static uint32_t rows_to_hand_in(struct world_table *t)
+{
+    t->asked++;
+    return t->fails ? t->count / 2 : t->count;
+}
+
+static bool host_list_listeners(void *context)
+{
+    struct world *w = context;
+    uint32_t rows = rows_to_hand_in(&w->listening);
+    hand_in_twins(w);
+    for (uint32_t i = 0; i < rows; i++) {
+        engine_listener(w->engine, &w->listening.rows[i].tuple, w->listening.rows[i].pid);
+    }
+    return !w->listening.fails;
+}
+
+static bool host_list_sockets(void *context)
+{
+    struct world *w = context;
+    uint32_t rows = rows_to_hand_in(&w->connected);
+    for (uint32_t i = 0; i < rows; i++) {
+        engine_socket(w->engine, &w->connected.rows[i].tuple);
+    }
+    if (w->hooks.sockets_scanned) {
+        w->hooks.sockets_scanned(w, !w->connected.fails);
+    }
+    return !w->connected.fails;
+}
+
+static void host_flow_event(void *context, const struct flow *flow, const struct tuple *original, bool ended)
+{
+    struct world *w = context;
+    *(ended ? &w->flows_ended : &w->flows_begun) += 1;
+    if (w->hooks.flow_event) {
+        w->hooks.flow_event(w, flow, original, ended);
+    }
+}
+
+static void host_proxy_not_listening(void *context, const struct tuple *steered)
+{
+    struct world *w = context;
+    w->warned++;
+    w->warned_of = *steered;
+}
+
+struct engine_host world_host(struct world *w, enum world_kind kind)
+{
+    return (struct engine_host){
+        .context = w,
+        .process_facts = host_process_facts,
+        .process_path = host_process_path,
+        .socket_owner = host_socket_owner,
+        .inject = host_inject,
+        .list_listeners = kind == WORLD_WITH_TABLES ? host_list_listeners : NULL,
+        .list_sockets = kind == WORLD_WITH_TABLES ? host_list_sockets : NULL,
+        .flow_event = host_flow_event,
+        .proxy_not_listening = host_proxy_not_listening,
+    };
+}
+
+/* ---- life ---- */
+
+bool world_open(struct world *w, const struct engine_config *config, enum world_kind kind)
+{
+    struct engine_host host = world_host(w, kind);
+    w->now = 1000000;
+    w->engine = engine_new(config, &host);
+    return w->engine != NULL;
+}
+
+void world_close(struct world *w)
+{
+    engine_free(w->engine);
+    w->engine = NULL;
+}
+
+void world_capture_all(struct engine *e)
+{
+    port_set_fill(&e->capture.active.outbound);
+    port_set_fill(&e->capture.active.inbound);
+    e->capture.in_place = true;
+}
+
+const struct capture_set *world_replace_filter(struct world *w, bool ok)
+{
+    const struct capture_set *set = engine_capture_wanted(w->engine, w->now);
+    if (set) {
+        engine_capture_replaced(w->engine, ok, w->now);
+    }
+    return set;
+}
+
+/* ---- processes and sockets ---- */
+
+void world_process_starts(struct world *w, uint32_t pid, uint64_t created, uint32_t parent, uint64_t parent_created)
+{
+    for (int i = 0; i < WORLD_PROCESSES_MAX; i++) {
+        if (w->processes[i].self.pid == 0) {
+            w->processes[i] = (struct process_facts){.self = {pid, created}, .parent = {parent, parent_created}};
+            w->paths[i] = NULL;
+            return;
+        }
+    }
+    misused("too many processes");
+}
+
+void world_process_ends(struct world *w, uint32_t pid)
+{
+    for (int i = 0; i < WORLD_PROCESSES_MAX; i++) {
+        if (w->processes[i].self.pid == pid) {
+            w->processes[i] = (struct process_facts){.self = {0, 0}};
+        } else if (w->processes[i].parent.pid == pid) {
+            w->processes[i].parent.created = 0;
+        }
+    }
+}
+
+void world_process_path(struct world *w, uint32_t pid, const char *path)
+{
+    const struct process_facts *p = place_of(w, pid);
+    if (!p) {
+        misused("no such process");
+    }
+    w->paths[p - w->processes] = path;
+}
+
+void world_row_add(struct world_table *t, const struct tuple *tuple, uint32_t pid)
+{
+    if (t->count == WORLD_ROWS_MAX) {
+        misused("too many sockets");
+    }
+    t->rows[t->count].tuple = *tuple;
+    t->rows[t->count++].pid = pid;
+}
+
+void world_row_remove(struct world_table *t, const struct tuple *tuple)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (tuple_equal(&t->rows[i].tuple, tuple)) {
+            t->rows[i] = t->rows[--t->count];
+            return;
+        }
+    }
+    misused("no such socket");
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file world.h
+ * The one host that the engine has where there is no Windows: a machine made of test data, for tests/unit,
+ * tests/property, fuzz and bench/engine. Its clock is set by hand, its processes and sockets are listed here, its
+ * filter is whatever the engine wants it to be, and what the engine sends goes to a hook.
+ *
+ * It asserts nothing: what must hold is for those who use it, in their hooks.
+ */
+#ifndef TESTS_WORLD_H
+#define TESTS_WORLD_H
+
+#include "engine/engine.h"
+
+enum { WORLD_PROCESSES_MAX = 32, WORLD_ROWS_MAX = 64 };
+
+/** Sockets as the TCP table lists them. A listener has no dst. */
+struct world_table {
+    struct {
+        struct tuple tuple;
+        uint32_t pid;
+    } rows[WORLD_ROWS_MAX];
+    uint32_t count, asked;
+    bool fails; /* half of it is handed in, and then it cannot be had */
+};
+
+struct world;
+
+/** What a test takes part in; each may be NULL. */
+struct world_hooks {
+    void (*injected)(struct world *w, const struct packet_meta *meta, const uint8_t *data, uint32_t length);
+    void (*flow_event)(struct world *w, const struct flow *flow, const struct tuple *original, bool ended);
+    uint32_t (*owner_of)(struct world *w, const struct tuple *tuple);         /* instead of `owner` */
+    void (*path_of)(struct world *w, uint32_t pid, char *out, uint32_t size); /* instead of `paths` */
+    void (*sockets_scanned)(struct world *w, bool whole); /* after the connected sockets were handed in */
+};
+
+struct world {
+    struct engine *engine;
+    struct world_hooks hooks;
+    uint64_t now;  /* the engine's clock, ms */
+    int64_t clock; /* the driver's: one tick per packet or event */
+
+    struct process_facts processes[WORLD_PROCESSES_MAX]; /* that are alive; pid 0 is an empty place */
+    const char *paths[WORLD_PROCESSES_MAX];              /* of their images; NULL: unknown */
+    struct world_table listening, connected;
+    uint32_t owner; /* of any connection, as the TCP table says it; 0: unknown */
+
+    /* What the engine has asked and said. */
+    uint32_t owner_asked;
+    struct tuple owner_tuple;
+    uint32_t flows_begun, flows_ended;
+    uint32_t warned;        /* how often the proxy was said not to listen, */
+    struct tuple warned_of; /* and where it was, last */
+};
+
+/** What the engine may ask this machine for. */
+enum world_kind {
+    WORLD_WITHOUT_TABLES, /* no listeners, no sockets: the proxy is taken to listen, flows end by their packets */
+    WORLD_WITH_TABLES,
+};
+
+/** `w` is zeroed, its hooks are set; its clock then shows a million. false: no memory. */
+bool world_open(struct world *w, const struct engine_config *config, enum world_kind kind);
+void world_close(struct world *w);
+
+/** The host of this world, for one more engine. */
+struct engine_host world_host(struct world *w, enum world_kind kind);
+
+/** Without filters: every packet is captured from the start, and engine_capture_wanted() is not to be asked. */
+void world_capture_all(struct engine *e);
+
+/** Replaces the filter at once, or fails to, if the engine wants another one. NULL: it does not. */
+const struct capture_set *world_replace_filter(struct world *w, bool ok);
+
+void world_process_starts(struct world *w, uint32_t pid, uint64_t created, uint32_t parent, uint64_t parent_created);
+
+/** The process can no longer be asked; its children lose the link to a living parent. */
+void world_process_ends(struct world *w, uint32_t pid);
+
+void world_process_path(struct world *w, uint32_t pid, const char *path);
+
+void world_row_add(struct world_table *t, const struct tuple *tuple, uint32_t pid);
+void world_row_remove(struct world_table *t, const struct tuple *tuple);
+
+#endif
