@@ -10,7 +10,7 @@
 #include "processes.h"
 #include "session.h"
 
-static bool open_roots(tree *t, const uint32_t *pids, uint32_t count)
+static bool open_roots(struct tree *t, const uint32_t *pids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         /* to put it into a job; where that is not allowed, to wait for its end at least */
@@ -37,9 +37,9 @@ static bool open_roots(tree *t, const uint32_t *pids, uint32_t count)
 }
 
 /* All roots; 0: there are none, and a message was shown. */
-static uint32_t find_roots(const options *o, uint32_t pids[OPTIONS_PIDS_MAX])
+static uint32_t find_roots(const struct options *o, uint32_t pids[OPTIONS_PIDS_MAX])
 {
-    process_list list;
+    struct process_list list;
     uint32_t count = o->pid_count;
     for (uint32_t i = 0; i < count; i++) {
         pids[i] = o->pids[i];
@@ -56,13 +56,13 @@ static uint32_t find_roots(const options *o, uint32_t pids[OPTIONS_PIDS_MAX])
     return count;
 }
 
-static DWORD attach_with_options(options *o)
+static DWORD attach_with_options(struct options *o)
 {
     uint32_t pids[OPTIONS_PIDS_MAX], count = find_roots(o, pids);
-    tree t = {.count = 0};
+    struct tree t = {.count = 0};
     DWORD status = count ? EXIT_NOT_REDIRECTING : EXIT_NOT_FOUND;
     if (count && open_roots(&t, pids, count)) {
-        session *s = session_open(o, true, &status);
+        struct session *s = session_open(o, true, &status);
         if (s) {
             status = session_start(s, &t);
             bool started = !status;

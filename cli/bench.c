@@ -24,8 +24,8 @@
 
 enum { ROUNDS = 7, CONNECTIONS = 200, TRIAL_BYTES = 2 << 20, LEAST_BYTES = 4 << 20, MOST_BYTES = 512 << 20 };
 
-typedef enum way { WAY_PLAIN, WAY_BARE, WAY_REDIRECTED, WAYS } way;
-typedef enum row { ROW_DOWN, ROW_UP, ROW_RATE, ROW_CONNECT, ROWS } row;
+enum way { WAY_PLAIN, WAY_BARE, WAY_REDIRECTED, WAYS };
+enum row { ROW_DOWN, ROW_UP, ROW_RATE, ROW_CONNECT, ROWS };
 
 static const struct {
     const char *name, *unit, *json;
@@ -37,22 +37,22 @@ static const struct {
 };
 static const char *const way_names[WAYS] = {"plain", "bare", "redirected"};
 
-typedef struct bench {
+struct bench {
     bool json;
     char *windivert_dir; /* UTF-8, absolute; NULL: beside this program */
     wchar_t dll[MAX_PATH];
     uint16_t server_port, dead_port;
     uint64_t bytes;
-    bench_client client;
+    struct bench_client client;
     double results[ROWS][WAYS][ROUNDS];
-} bench;
+};
 
 /* ---- measuring */
 
 /* Everything the child does, to this port. False: it failed. */
-static bool run_tasks(bench *b, uint16_t port, way w, int round)
+static bool run_tasks(struct bench *b, uint16_t port, enum way w, int round)
 {
-    bench_answer down, up, connects;
+    struct bench_answer down, up, connects;
     if (!bench_client_do(&b->client, BENCH_DOWNLOAD, port, b->bytes, &down) ||
         !bench_client_do(&b->client, BENCH_UPLOAD, port, b->bytes, &up) ||
         !bench_client_do(&b->client, BENCH_CONNECT, port, CONNECTIONS, &connects)) {
@@ -66,7 +66,7 @@ static bool run_tasks(bench *b, uint16_t port, way w, int round)
     return true;
 }
 
-static pass_loop *open_bare(const bench *b)
+static struct pass_loop *open_bare(const struct bench *b)
 {
     char filter[160];
     snprintf(filter, sizeof filter, "outbound and tcp and (tcp.SrcPort == %u or tcp.DstPort == %u)", b->server_port,
@@ -74,10 +74,10 @@ static pass_loop *open_bare(const bench *b)
     return pass_loop_open(b->dll, filter);
 }
 
-static bool run_bare(bench *b, int round)
+static bool run_bare(struct bench *b, int round)
 {
-    pass_loop_counts counts;
-    pass_loop *loop = open_bare(b);
+    struct pass_loop_counts counts;
+    struct pass_loop *loop = open_bare(b);
     if (!loop) {
         output_message("the driver cannot be opened for the bare loop (error %lu)", GetLastError());
         return false;
@@ -91,7 +91,7 @@ static bool run_bare(bench *b, int round)
     return ok;
 }
 
-static bool run_redirected(bench *b, int round)
+static bool run_redirected(struct bench *b, int round)
 {
     redirector_config config = {.size = sizeof config,
                                 .client_pid = b->client.pid,
@@ -115,10 +115,10 @@ static bool run_redirected(bench *b, int round)
     return ok;
 }
 
-static bool run_round(bench *b, int round)
+static bool run_round(struct bench *b, int round)
 {
     for (int i = 0; i < WAYS; i++) {
-        way w = round % 2 ? WAYS - 1 - i : i;
+        enum way w = round % 2 ? WAYS - 1 - i : i;
         bool ok = w == WAY_PLAIN  ? run_tasks(b, b->server_port, w, round)
                   : w == WAY_BARE ? run_bare(b, round)
                                   : run_redirected(b, round);
@@ -130,10 +130,10 @@ static bool run_round(bench *b, int round)
 }
 
 /* About a second a transfer, by how quick the bare loop is here. */
-static bool choose_bytes(bench *b)
+static bool choose_bytes(struct bench *b)
 {
-    bench_answer trial;
-    pass_loop *loop = open_bare(b);
+    struct bench_answer trial;
+    struct pass_loop *loop = open_bare(b);
     if (!loop) {
         output_message("%ls with its driver cannot be opened (error %lu); run as Administrator, with WinDivert.dll and "
                        "WinDivert64.sys of 2.2.2 there",
@@ -159,20 +159,20 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-typedef struct summary {
+struct summary {
     double median, least, most;
-} summary;
+};
 
-static summary summarize(const double values[ROUNDS])
+static struct summary summarize(const double values[ROUNDS])
 {
     double sorted[ROUNDS];
     memcpy(sorted, values, sizeof sorted);
     qsort(sorted, ROUNDS, sizeof sorted[0], by_value);
-    return (summary){sorted[ROUNDS / 2], sorted[0], sorted[ROUNDS - 1]};
+    return (struct summary){sorted[ROUNDS / 2], sorted[0], sorted[ROUNDS - 1]};
 }
 
 /* Redirected against bare, round by round; of connecting, what each adds to the time without a handle. */
-static summary ratio_of(const bench *b, row r)
+static struct summary ratio_of(const struct bench *b, enum row r)
 {
     double ratios[ROUNDS];
     for (int i = 0; i < ROUNDS; i++) {
@@ -182,7 +182,7 @@ static summary ratio_of(const bench *b, row r)
     return summarize(ratios);
 }
 
-static void tell_table(const bench *b)
+static void tell_table(const struct bench *b)
 {
     char line[256];
     snprintf(line, sizeof line, "loopback, %llu MiB each way and %d connections in turn; medians of %d rounds\n\n",
@@ -191,9 +191,9 @@ static void tell_table(const bench *b)
     snprintf(line, sizeof line, "%-22s %12s %12s %12s   %s\n", "", "no driver", "bare loop", "redirected",
              "redirected : bare (least .. most)");
     output_text(line);
-    for (row r = 0; r < ROWS; r++) {
+    for (enum row r = 0; r < ROWS; r++) {
         char label[32];
-        summary ratio = ratio_of(b, r);
+        struct summary ratio = ratio_of(b, r);
         snprintf(label, sizeof label, "%s, %s", rows[r].name, rows[r].unit);
         snprintf(line, sizeof line, "%-22s %12.1f %12.1f %12.1f   %.2f (%.2f .. %.2f)%s\n", label,
                  summarize(b->results[r][WAY_PLAIN]).median, summarize(b->results[r][WAY_BARE]).median,
@@ -203,22 +203,22 @@ static void tell_table(const bench *b)
     }
 }
 
-static void tell_json(const bench *b)
+static void tell_json(const struct bench *b)
 {
     char part[256];
     snprintf(part, sizeof part, "{\"version\":\"%s\",\"bytes\":%llu,\"connections\":%d,\"rounds\":%d",
              redirector_version(), (unsigned long long)b->bytes, CONNECTIONS, ROUNDS);
     output_text(part);
-    for (row r = 0; r < ROWS; r++) {
+    for (enum row r = 0; r < ROWS; r++) {
         snprintf(part, sizeof part, ",\"%s\":{", rows[r].json);
         output_text(part);
-        for (way w = 0; w < WAYS; w++) {
-            summary s = summarize(b->results[r][w]);
+        for (enum way w = 0; w < WAYS; w++) {
+            struct summary s = summarize(b->results[r][w]);
             snprintf(part, sizeof part, "\"%s\":{\"median\":%.1f,\"least\":%.1f,\"most\":%.1f},", way_names[w],
                      s.median, s.least, s.most);
             output_text(part);
         }
-        summary s = ratio_of(b, r);
+        struct summary s = ratio_of(b, r);
         snprintf(part, sizeof part, "\"ratio\":{\"median\":%.3f,\"least\":%.3f,\"most\":%.3f}}", s.median, s.least,
                  s.most);
         output_text(part);
@@ -228,7 +228,7 @@ static void tell_json(const bench *b)
 
 /* ---- the command */
 
-static bool read_options(bench *b, wchar_t **argv)
+static bool read_options(struct bench *b, wchar_t **argv)
 {
     for (; *argv; argv++) {
         if (wcscmp(*argv, L"--json") == 0) {
@@ -249,7 +249,7 @@ static bool read_options(bench *b, wchar_t **argv)
 }
 
 /* By its full path only: a program with administrator rights must not load a DLL that anyone left elsewhere (S7). */
-static bool dll_beside_us(bench *b)
+static bool dll_beside_us(struct bench *b)
 {
     static const wchar_t name[] = L"WinDivert.dll";
     DWORD length = GetModuleFileNameW(NULL, b->dll, MAX_PATH);
@@ -261,7 +261,7 @@ static bool dll_beside_us(bench *b)
     return true;
 }
 
-static bool measure(bench *b)
+static bool measure(struct bench *b)
 {
     if (!choose_bytes(b)) {
         return false;
@@ -274,7 +274,7 @@ static bool measure(bench *b)
     return true;
 }
 
-static DWORD run_bench(bench *b)
+static DWORD run_bench(struct bench *b)
 {
     b->server_port = bench_server_open();
     b->dead_port = bench_dead_port();
@@ -293,7 +293,7 @@ static DWORD run_bench(bench *b)
 
 DWORD bench_command(wchar_t **arguments)
 {
-    static bench b;
+    static struct bench b;
     if (arguments[0] && wcscmp(arguments[0], BENCH_CLIENT_WORD) == 0) {
         return bench_client_main();
     }

@@ -13,9 +13,9 @@
 
 enum { CHUNK = 256 * 1024, ACCEPTORS = 4, CONNECTIONS_MAX = 100000 };
 
-typedef struct wish {
+struct wish {
     uint64_t task, bytes;
-} wish;
+};
 
 static uint64_t now_us(void)
 {
@@ -61,7 +61,7 @@ static bool receive_bytes(SOCKET s, char *chunk, uint64_t n)
 
 static void serve(SOCKET s, char *chunk)
 {
-    wish wish;
+    struct wish wish;
     if (!receive_bytes(s, (char *)&wish, sizeof wish)) {
         return;
     }
@@ -131,12 +131,12 @@ static bool make_pipe(HANDLE *read, HANDLE *write, bool child_reads)
            SetHandleInformation(child_reads ? *write : *read, HANDLE_FLAG_INHERIT, 0);
 }
 
-bool bench_client_start(bench_client *c)
+bool bench_client_start(struct bench_client *c)
 {
     wchar_t program[MAX_PATH], line[MAX_PATH + 64];
     STARTUPINFOW startup = {.cb = sizeof startup, .dwFlags = STARTF_USESTDHANDLES};
     PROCESS_INFORMATION process;
-    *c = (bench_client){0};
+    *c = (struct bench_client){0};
     DWORD length = GetModuleFileNameW(NULL, program, MAX_PATH);
     if (!length || length == MAX_PATH || !make_pipe(&startup.hStdInput, &c->to, true) ||
         !make_pipe(&c->from, &startup.hStdOutput, false)) {
@@ -158,7 +158,7 @@ bool bench_client_start(bench_client *c)
     return true;
 }
 
-void bench_client_end(bench_client *c)
+void bench_client_end(struct bench_client *c)
 {
     CloseHandle(c->to); /* the end of its input is the end of it */
     WaitForSingleObject(c->process, INFINITE);
@@ -166,9 +166,9 @@ void bench_client_end(bench_client *c)
     CloseHandle(c->process);
 }
 
-typedef struct order {
+struct order {
     uint64_t task, port, n;
-} order;
+};
 
 static bool read_all(HANDLE pipe, void *out, DWORD size)
 {
@@ -182,9 +182,10 @@ static bool read_all(HANDLE pipe, void *out, DWORD size)
     return true;
 }
 
-bool bench_client_do(bench_client *c, bench_task task, uint16_t port, uint64_t n, bench_answer *answer)
+bool bench_client_do(struct bench_client *c, enum bench_task task, uint16_t port, uint64_t n,
+                     struct bench_answer *answer)
 {
-    order order = {task, port, n};
+    struct order order = {task, port, n};
     DWORD written;
     return WriteFile(c->to, &order, sizeof order, &written, NULL) && read_all(c->from, answer, sizeof *answer) &&
            answer->total_us > 0;
@@ -205,9 +206,9 @@ static SOCKET connect_to(uint16_t port, uint64_t *us)
     return s;
 }
 
-static bool transfer(const order *order, char *chunk, bench_answer *answer)
+static bool transfer(const struct order *order, char *chunk, struct bench_answer *answer)
 {
-    wish wish = {order->task, order->n};
+    struct wish wish = {order->task, order->n};
     SOCKET s = connect_to((uint16_t)order->port, &answer->connect_us);
     if (s == INVALID_SOCKET) {
         return false;
@@ -231,7 +232,7 @@ static int by_size(const void *a, const void *b)
 }
 
 /* Each connection ends before the next one begins: that it does is part of what it costs. */
-static bool make_connections(const order *order, char *chunk, bench_answer *answer)
+static bool make_connections(const struct order *order, char *chunk, struct bench_answer *answer)
 {
     uint64_t *us = order->n && order->n <= CONNECTIONS_MAX ? calloc((size_t)order->n, sizeof *us) : NULL;
     uint64_t made = 0, began = now_us();
@@ -257,7 +258,7 @@ static bool make_connections(const order *order, char *chunk, bench_answer *answ
 DWORD bench_client_main(void)
 {
     WSADATA data;
-    order order;
+    struct order order;
     DWORD written;
     if (WSAStartup(MAKEWORD(2, 2), &data) != 0) {
         return 1;
@@ -267,7 +268,7 @@ DWORD bench_client_main(void)
         return 1;
     }
     while (read_all(GetStdHandle(STD_INPUT_HANDLE), &order, sizeof order)) {
-        bench_answer answer = {0};
+        struct bench_answer answer = {0};
         bool ok =
             order.task == BENCH_CONNECT ? make_connections(&order, chunk, &answer) : transfer(&order, chunk, &answer);
         if (!ok) {

@@ -10,18 +10,18 @@
 #include <stdint.h>
 #include <windows.h>
 
-typedef enum bench_task { BENCH_UPLOAD = 'U', BENCH_DOWNLOAD = 'D', BENCH_CONNECT = 'C' } bench_task;
+enum bench_task { BENCH_UPLOAD = 'U', BENCH_DOWNLOAD = 'D', BENCH_CONNECT = 'C' };
 
-typedef struct bench_answer {
+struct bench_answer {
     uint64_t total_us;   /**< all of it */
     uint64_t connect_us; /**< median of the connect() calls */
-} bench_answer;
+};
 
-typedef struct bench_client {
+struct bench_client {
     HANDLE process;
     DWORD pid;
     HANDLE to, from; /**< pipes */
-} bench_client;
+};
 
 /** Listens on 127.0.0.1, and serves until the process ends. 0: failed, GetLastError() says why. */
 uint16_t bench_server_open(void);
@@ -30,11 +30,12 @@ uint16_t bench_server_open(void);
 uint16_t bench_dead_port(void);
 
 /** Starts this program again, as a client that waits for tasks. False: failed, GetLastError() says why. */
-bool bench_client_start(bench_client *c);
-void bench_client_end(bench_client *c);
+bool bench_client_start(struct bench_client *c);
+void bench_client_end(struct bench_client *c);
 
 /** Lets it send or receive `n` bytes over one connection to that port, or make `n` connections. False: it failed. */
-bool bench_client_do(bench_client *c, bench_task task, uint16_t port, uint64_t n, bench_answer *answer);
+bool bench_client_do(struct bench_client *c, enum bench_task task, uint16_t port, uint64_t n,
+                     struct bench_answer *answer);
 
 /** Runs the child: executes the tasks of standard input, answers on standard output, until the pipe ends. */
 DWORD bench_client_main(void);

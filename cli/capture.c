@@ -29,30 +29,30 @@ enum {
     WAITING_MAX = 64 << 20,
 };
 
-typedef struct packet {
+struct packet {
     struct packet *next, *previous;
     int64_t time;
     uint32_t length;
-    capture_tuple tuple;
+    struct capture_tuple tuple;
     uint8_t data[];
-} packet;
+};
 
-typedef struct looker {
-    capture *capture;
-    tap_handle *handle;
-    worker worker;
-} looker;
+struct looker {
+    struct capture *capture;
+    struct tap_handle *handle;
+    struct worker worker;
+};
 
 struct capture {
     redirector *redirector;
-    pcapng *file;
-    capture_flows *flows; /* of the sorting thread alone */
-    looker lookers[HANDLES];
-    worker sorter;
+    struct pcapng *file;
+    struct capture_flows *flows; /* of the sorting thread alone */
+    struct looker lookers[HANDLES];
+    struct worker sorter;
     int64_t frequency, start;
     uint64_t start_us;
     SRWLOCK lock; /* guards what follows */
-    packet *first, *last;
+    struct packet *first, *last;
     size_t waiting;
     uint64_t lost;
 };
@@ -60,7 +60,7 @@ struct capture {
 /* ---- looking */
 
 /* By time, from the end: the two handles are a little out of step. */
-static void enqueue(capture *c, packet *p)
+static void enqueue(struct capture *c, struct packet *p)
 {
     AcquireSRWLockExclusive(&c->lock);
     if (c->waiting + p->length > WAITING_MAX) {
@@ -69,7 +69,7 @@ static void enqueue(capture *c, packet *p)
         free(p);
         return;
     }
-    packet *before = c->last;
+    struct packet *before = c->last;
     while (before && before->time > p->time) {
         before = before->previous;
     }
@@ -83,13 +83,13 @@ static void enqueue(capture *c, packet *p)
 
 static void looking(void *context)
 {
-    looker *l = context;
+    struct looker *l = context;
     uint8_t *data = malloc(TAP_PACKET_MAX);
     uint32_t length;
     tap_address address;
     while (data && tap_receive(l->handle, data, TAP_PACKET_MAX, &length, &address)) {
-        capture_tuple tuple;
-        packet *p = capture_read_tuple(data, length, &tuple) ? malloc(sizeof *p + length) : NULL;
+        struct capture_tuple tuple;
+        struct packet *p = capture_read_tuple(data, length, &tuple) ? malloc(sizeof *p + length) : NULL;
         if (!p) {
             continue;
         }
@@ -112,10 +112,10 @@ static int64_t now(void)
 }
 
 /* The first packet if it is at least so old. */
-static packet *take(capture *c, int64_t not_after)
+static struct packet *take(struct capture *c, int64_t not_after)
 {
     AcquireSRWLockExclusive(&c->lock);
-    packet *p = c->first;
+    struct packet *p = c->first;
     if (p && p->time <= not_after) {
         c->first = p->next;
         *(p->next ? &p->next->previous : &c->last) = NULL;
@@ -127,7 +127,7 @@ static packet *take(capture *c, int64_t not_after)
     return p;
 }
 
-static void write_packet(capture *c, const packet *p)
+static void write_packet(struct capture *c, const struct packet *p)
 {
     bool outbound;
     const char *process = capture_flows_find(c->flows, &p->tuple, &outbound);
@@ -139,11 +139,11 @@ static void write_packet(capture *c, const packet *p)
 }
 
 /* Everything leaves the queue after HOLD_MS; what the list knows by then is written. `patience_ms` is 0 at the end. */
-static void sort(capture *c, uint32_t patience_ms)
+static void sort(struct capture *c, uint32_t patience_ms)
 {
     int64_t limit = now() - (int64_t)patience_ms * c->frequency / 1000;
     capture_flows_refresh(c->flows, c->redirector);
-    for (packet *p = take(c, limit); p; p = take(c, limit)) {
+    for (struct packet *p = take(c, limit); p; p = take(c, limit)) {
         write_packet(c, p);
         free(p);
     }
@@ -151,7 +151,7 @@ static void sort(capture *c, uint32_t patience_ms)
 
 static void sorting(void *context)
 {
-    capture *c = context;
+    struct capture *c = context;
     while (worker_pause(&c->sorter, SORT_MS)) {
         sort(c, HOLD_MS);
     }
@@ -159,7 +159,7 @@ static void sorting(void *context)
 
 /* ---- life */
 
-static void read_clock(capture *c)
+static void read_clock(struct capture *c)
 {
     static const uint64_t to_1970 = 116444736000000000u; /* FILETIME counts from 1601 */
     LARGE_INTEGER frequency;
@@ -171,11 +171,11 @@ static void read_clock(capture *c)
     c->start_us = (((uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime) - to_1970) / 10;
 }
 
-static bool start_threads(capture *c)
+static bool start_threads(struct capture *c)
 {
     static const int16_t priorities[HANDLES] = {BEFORE, BEHIND};
     for (int i = 0; i < HANDLES; i++) {
-        looker *l = &c->lookers[i];
+        struct looker *l = &c->lookers[i];
         l->capture = c;
         l->handle = tap_open("tcp", TAP_NETWORK, priorities[i], TAP_SNIFF | TAP_RECEIVE_ONLY);
         if (!l->handle || !worker_start(&l->worker, looking, l)) {
@@ -185,9 +185,9 @@ static bool start_threads(capture *c)
     return worker_start(&c->sorter, sorting, c);
 }
 
-capture *capture_start(redirector *r, const char *path)
+struct capture *capture_start(redirector *r, const char *path)
 {
-    capture *c = calloc(1, sizeof *c);
+    struct capture *c = calloc(1, sizeof *c);
     if (c) {
         c->redirector = r;
         c->flows = capture_flows_new();
@@ -207,7 +207,7 @@ capture *capture_start(redirector *r, const char *path)
     return NULL;
 }
 
-void capture_stop(capture *c)
+void capture_stop(struct capture *c)
 {
     if (!c) {
         return;
@@ -215,7 +215,7 @@ void capture_stop(capture *c)
     bool sorted = c->sorter.thread != NULL;
     worker_end(&c->sorter);
     for (int i = 0; i < HANDLES; i++) {
-        looker *l = &c->lookers[i];
+        struct looker *l = &c->lookers[i];
         tap_end(l->handle);
         worker_end(&l->worker);
         tap_close(l->handle);

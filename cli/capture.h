@@ -8,12 +8,12 @@
 
 #include "windows_redirector.h"
 
-typedef struct capture capture;
+struct capture;
 
 /** Begins. NULL: a message was shown. */
-capture *capture_start(redirector *r, const char *path);
+struct capture *capture_start(redirector *r, const char *path);
 
 /** Writes what is left and closes the file; the redirector must still run. NULL is fine. */
-void capture_stop(capture *c);
+void capture_stop(struct capture *c);
 
 #endif

@@ -13,23 +13,23 @@
 
 enum { KEPT_MS = 5000, TCP = 6 };
 
-typedef struct known {
-    capture_tuple tuple; /* from the end that opened it */
+struct known {
+    struct capture_tuple tuple; /* from the end that opened it */
     uint32_t pid;
     bool incoming;
     ULONGLONG seen;
     char process[600];
-} known;
+};
 
 struct capture_flows {
-    known *rows;
+    struct known *rows;
     size_t count, room;
 };
 
-bool capture_read_tuple(const uint8_t *data, uint32_t length, capture_tuple *tuple)
+bool capture_read_tuple(const uint8_t *data, uint32_t length, struct capture_tuple *tuple)
 {
     uint32_t header, size;
-    *tuple = (capture_tuple){.source = {.port = 0}};
+    *tuple = (struct capture_tuple){.source = {.port = 0}};
     if (length >= 40 && data[0] >> 4 == 4 && data[9] == TCP) {
         header = 4u * (data[0] & 15);
         size = 4;
@@ -52,23 +52,23 @@ bool capture_read_tuple(const uint8_t *data, uint32_t length, capture_tuple *tup
     return true;
 }
 
-capture_flows *capture_flows_new(void)
+struct capture_flows *capture_flows_new(void)
 {
-    return calloc(1, sizeof(capture_flows));
+    return calloc(1, sizeof(struct capture_flows));
 }
 
 static int compare(const void *a, const void *b)
 {
-    return memcmp(&((const known *)a)->tuple, &((const known *)b)->tuple, sizeof(capture_tuple));
+    return memcmp(&((const struct known *)a)->tuple, &((const struct known *)b)->tuple, sizeof(struct capture_tuple));
 }
 
-static known *find(const capture_flows *f, const capture_tuple *tuple)
+static struct known *find(const struct capture_flows *f, const struct capture_tuple *tuple)
 {
-    known wanted = {.tuple = *tuple};
+    struct known wanted = {.tuple = *tuple};
     return f->count ? bsearch(&wanted, f->rows, f->count, sizeof wanted, compare) : NULL;
 }
 
-static void name_process(known *k)
+static void name_process(struct known *k)
 {
     wchar_t wide[260];
     char name[3 * 260];
@@ -78,10 +78,10 @@ static void name_process(known *k)
 }
 
 /* Updates a known one; false: it is new. */
-static bool update(capture_flows *f, const redirector_flow *flow, ULONGLONG now)
+static bool update(struct capture_flows *f, const redirector_flow *flow, ULONGLONG now)
 {
-    capture_tuple tuple = {.source = flow->client, .destination = flow->destination};
-    known *k = find(f, &tuple);
+    struct capture_tuple tuple = {.source = flow->client, .destination = flow->destination};
+    struct known *k = find(f, &tuple);
     if (!k) {
         return false;
     }
@@ -94,7 +94,7 @@ static bool update(capture_flows *f, const redirector_flow *flow, ULONGLONG now)
     return true;
 }
 
-static void forget_old(capture_flows *f, ULONGLONG now)
+static void forget_old(struct capture_flows *f, ULONGLONG now)
 {
     size_t kept = 0;
     for (size_t i = 0; i < f->count; i++) {
@@ -105,12 +105,12 @@ static void forget_old(capture_flows *f, ULONGLONG now)
     f->count = kept;
 }
 
-static bool make_room(capture_flows *f, size_t needed)
+static bool make_room(struct capture_flows *f, size_t needed)
 {
     if (needed <= f->room) {
         return true;
     }
-    known *larger = realloc(f->rows, 2 * needed * sizeof *larger);
+    struct known *larger = realloc(f->rows, 2 * needed * sizeof *larger);
     if (!larger) {
         return false;
     }
@@ -119,7 +119,7 @@ static bool make_room(capture_flows *f, size_t needed)
     return true;
 }
 
-static void merge(capture_flows *f, const redirector_flow *flows, uint32_t count)
+static void merge(struct capture_flows *f, const redirector_flow *flows, uint32_t count)
 {
     ULONGLONG now = GetTickCount64();
     if (!make_room(f, f->count + count)) {
@@ -130,11 +130,11 @@ static void merge(capture_flows *f, const redirector_flow *flows, uint32_t count
         if (update(f, &flows[i], now)) {
             continue;
         }
-        known *k = &f->rows[end++];
-        *k = (known){.tuple = {.source = flows[i].client, .destination = flows[i].destination},
-                     .pid = flows[i].pid,
-                     .incoming = flows[i].kind == REDIRECTOR_FLOW_INCOMING,
-                     .seen = now};
+        struct known *k = &f->rows[end++];
+        *k = (struct known){.tuple = {.source = flows[i].client, .destination = flows[i].destination},
+                            .pid = flows[i].pid,
+                            .incoming = flows[i].kind == REDIRECTOR_FLOW_INCOMING,
+                            .seen = now};
         name_process(k);
     }
     f->count = end;
@@ -142,7 +142,7 @@ static void merge(capture_flows *f, const redirector_flow *flows, uint32_t count
     qsort(f->rows, f->count, sizeof *f->rows, compare);
 }
 
-void capture_flows_refresh(capture_flows *f, redirector *r)
+void capture_flows_refresh(struct capture_flows *f, redirector *r)
 {
     uint32_t count;
     bool whole; /* those that are missing are found the next time */
@@ -153,10 +153,10 @@ void capture_flows_refresh(capture_flows *f, redirector *r)
     free(flows);
 }
 
-const char *capture_flows_find(const capture_flows *f, const capture_tuple *tuple, bool *outbound)
+const char *capture_flows_find(const struct capture_flows *f, const struct capture_tuple *tuple, bool *outbound)
 {
-    capture_tuple back = {.source = tuple->destination, .destination = tuple->source};
-    const known *k = find(f, tuple);
+    struct capture_tuple back = {.source = tuple->destination, .destination = tuple->source};
+    const struct known *k = find(f, tuple);
     bool from_opener = k != NULL;
     if (!k) {
         k = find(f, &back);
@@ -168,7 +168,7 @@ const char *capture_flows_find(const capture_flows *f, const capture_tuple *tupl
     return k->process;
 }
 
-void capture_flows_free(capture_flows *f)
+void capture_flows_free(struct capture_flows *f)
 {
     if (f) {
         free(f->rows);

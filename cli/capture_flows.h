@@ -12,25 +12,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct capture_tuple {
+struct capture_tuple {
     redirector_address source, destination;
-} capture_tuple;
+};
 
-typedef struct capture_flows capture_flows;
+struct capture_flows;
 
 /** Reads addresses and ports of a TCP packet. False: it is no TCP packet. */
-bool capture_read_tuple(const uint8_t *data, uint32_t length, capture_tuple *tuple);
+bool capture_read_tuple(const uint8_t *data, uint32_t length, struct capture_tuple *tuple);
 
 /** NULL: no memory. */
-capture_flows *capture_flows_new(void);
+struct capture_flows *capture_flows_new(void);
 
 /** Reads the redirector's list of connections. Those that have ended stay in the list for some seconds. */
-void capture_flows_refresh(capture_flows *f, redirector *r);
+void capture_flows_refresh(struct capture_flows *f, redirector *r);
 
 /** The process of the connection, "curl.exe (4711)"; NULL: not redirected. *outbound: seen from the process. */
-const char *capture_flows_find(const capture_flows *f, const capture_tuple *tuple, bool *outbound);
+const char *capture_flows_find(const struct capture_flows *f, const struct capture_tuple *tuple, bool *outbound);
 
 /** NULL is fine. */
-void capture_flows_free(capture_flows *f);
+void capture_flows_free(struct capture_flows *f);
 
 #endif

@@ -53,10 +53,10 @@ static bool has_extension(const wchar_t *path, const wchar_t *extension)
     return length > extension_length && _wcsicmp(path + length - extension_length, extension) == 0;
 }
 
-DWORD child_find(child *c, const wchar_t *name)
+DWORD child_find(struct child *c, const wchar_t *name)
 {
     char shown[512];
-    *c = (child){0};
+    *c = (struct child){0};
     text_copy_utf8(shown, sizeof shown, name);
     if (*name) {
         c->path = search(name, L".exe");
@@ -94,7 +94,7 @@ static bool has_windows(const wchar_t *path)
     return read && nt.OptionalHeader.Subsystem == IMAGE_SUBSYSTEM_WINDOWS_GUI;
 }
 
-bool child_writes_here(const child *c)
+bool child_writes_here(const struct child *c)
 {
     DWORD mode;
     return !has_windows(c->path) && (GetConsoleMode(GetStdHandle(STD_OUTPUT_HANDLE), &mode) ||
@@ -147,7 +147,7 @@ const wchar_t *child_command_line(const wchar_t *own)
     }
 }
 
-DWORD child_start(child *c, const wchar_t *line)
+DWORD child_start(struct child *c, const wchar_t *line)
 {
     STARTUPINFOW startup = {.cb = sizeof startup,
                             .dwFlags = STARTF_USESTDHANDLES,
@@ -180,23 +180,23 @@ DWORD child_start(child *c, const wchar_t *line)
     return 0;
 }
 
-bool child_resume(child *c)
+bool child_resume(struct child *c)
 {
     c->resumed = ResumeThread(c->thread) != (DWORD)-1;
     return c->resumed;
 }
 
-void child_discard(child *c)
+void child_discard(struct child *c)
 {
     TerminateProcess(c->process, EXIT_NOT_REDIRECTING);
 }
 
-void child_close(child *c)
+void child_close(struct child *c)
 {
     if (c->process) {
         CloseHandle(c->thread);
         CloseHandle(c->process);
     }
     free(c->path);
-    *c = (child){0};
+    *c = (struct child){0};
 }

@@ -17,10 +17,10 @@
 enum { CLIENT_MS = 2000, BUFFER = 65536 };
 
 struct control {
-    report *report;
+    struct report *report;
     redirector *redirector;
     HANDLE pipe, event;
-    worker worker;
+    struct worker worker;
 };
 
 void control_name(wchar_t out[CONTROL_NAME_MAX], uint32_t pid)
@@ -29,7 +29,7 @@ void control_name(wchar_t out[CONTROL_NAME_MAX], uint32_t pid)
 }
 
 /* Waits for an operation on the pipe. False: it failed, took too long, or the redirector ends. */
-static bool finish(control *c, OVERLAPPED *overlapped, BOOL done, DWORD patience, DWORD *bytes)
+static bool finish(struct control *c, OVERLAPPED *overlapped, BOOL done, DWORD patience, DWORD *bytes)
 {
     if (!done && GetLastError() != ERROR_IO_PENDING) {
         return GetLastError() == ERROR_PIPE_CONNECTED;
@@ -41,7 +41,7 @@ static bool finish(control *c, OVERLAPPED *overlapped, BOOL done, DWORD patience
     return GetOverlappedResult(c->pipe, overlapped, bytes, TRUE);
 }
 
-static void serve_client(control *c)
+static void serve_client(struct control *c)
 {
     char request[CONTROL_REQUEST_MAX + 1];
     DWORD bytes = 0;
@@ -71,7 +71,7 @@ static void serve_client(control *c)
 
 static void serve(void *context)
 {
-    control *c = context;
+    struct control *c = context;
     while (worker_pause(&c->worker, 0)) {
         OVERLAPPED overlapped = {.hEvent = c->event};
         DWORD bytes;
@@ -120,13 +120,13 @@ static HANDLE open_pipe(void)
     return pipe;
 }
 
-control *control_start(report *report, redirector *r)
+struct control *control_start(struct report *report, redirector *r)
 {
-    control *c = calloc(1, sizeof *c);
+    struct control *c = calloc(1, sizeof *c);
     if (!c) {
         return NULL;
     }
-    *c = (control){.report = report, .redirector = r, .pipe = open_pipe()};
+    *c = (struct control){.report = report, .redirector = r, .pipe = open_pipe()};
     c->event = CreateEventW(NULL, TRUE, FALSE, NULL);
     if (c->pipe == INVALID_HANDLE_VALUE || !c->event || !worker_start(&c->worker, serve, c)) {
         control_stop(c);
@@ -135,7 +135,7 @@ control *control_start(report *report, redirector *r)
     return c;
 }
 
-void control_stop(control *c)
+void control_stop(struct control *c)
 {
     if (!c) {
         return;

@@ -17,20 +17,20 @@
 
 enum { CONTROL_REQUEST_MAX = 32, CONTROL_NAME_MAX = 64 };
 
-typedef struct control control;
+struct control;
 
 /** Name of the channel of the redirector with that process id. */
 void control_name(wchar_t out[CONTROL_NAME_MAX], uint32_t pid);
 
 /** Begins to answer. NULL: it cannot; redirecting goes on without. */
-control *control_start(report *report, redirector *r);
+struct control *control_start(struct report *report, redirector *r);
 
 /** NULL is fine. */
-void control_stop(control *c);
+void control_stop(struct control *c);
 
 /** control_answer.c: the answer to a request ("flows json", "flows text", "stats json", "stats text"), lines of UTF-8
  * that the caller frees; NULL: not understood, or no memory. */
-char *control_answer(const char *request, report *report, redirector *r);
+char *control_answer(const char *request, struct report *report, redirector *r);
 
 /** query.c: the commands "flows" and "stats". */
 DWORD flows_command(wchar_t **arguments);

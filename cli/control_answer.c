@@ -12,12 +12,12 @@
 #include <string.h>
 
 /* Text that grows line by line; NULL once memory was exhausted. */
-typedef struct lines {
+struct lines {
     char *text;
     size_t used, room;
-} lines;
+};
 
-static void add_line(lines *l, const char *line)
+static void add_line(struct lines *l, const char *line)
 {
     size_t length = strlen(line);
     if (l->text && l->used + length + 2 > l->room) {
@@ -37,7 +37,7 @@ static void add_line(lines *l, const char *line)
     l->text[l->used] = '\0';
 }
 
-static void text_row(char *out, size_t size, const report_connection *c)
+static void text_row(char *out, size_t size, const struct report_connection *c)
 {
     char name[3 * 260], process[3 * 260 + 16], where[HOST_NAME_MAX_BYTES + 16], peer[ADDRESS_TEXT_MAX + 8] = "";
     text_copy_utf8(name, sizeof name, *c->process ? c->process : L"?");
@@ -52,13 +52,13 @@ static void text_row(char *out, size_t size, const report_connection *c)
              c->bytes_down, c->duration_us / 1000000, peer);
 }
 
-static void add_flows(lines *l, bool json, report *report)
+static void add_flows(struct lines *l, bool json, struct report *report)
 {
-    report_totals totals;
+    struct report_totals totals;
     char line[OUTPUT_LINE_MAX];
     report_snapshot(report, NULL, 0, &totals);
     size_t max = (size_t)totals.live + 64;
-    report_connection *rows = calloc(max, sizeof *rows);
+    struct report_connection *rows = calloc(max, sizeof *rows);
     size_t count = rows ? report_snapshot(report, rows, max, &totals) : 0;
     if (!json) {
         snprintf(line, sizeof line, "%-24s  %-32s  %12s  %12s  %9s", "process(pid)", "destination", "bytes up",
@@ -76,7 +76,7 @@ static void add_flows(lines *l, bool json, report *report)
     free(rows);
 }
 
-static void add_stats(lines *l, bool json, redirector *r)
+static void add_stats(struct lines *l, bool json, redirector *r)
 {
     redirector_stats s = {.size = sizeof s};
     if (redirector_get_stats(r, &s) != REDIRECTOR_OK) {
@@ -127,9 +127,9 @@ static void add_stats(lines *l, bool json, redirector *r)
     }
 }
 
-char *control_answer(const char *request, report *report, redirector *r)
+char *control_answer(const char *request, struct report *report, redirector *r)
 {
-    lines l = {.text = calloc(1, 1), .room = 1};
+    struct lines l = {.text = calloc(1, 1), .room = 1};
     if (strcmp(request, "flows json") == 0 || strcmp(request, "flows text") == 0) {
         add_flows(&l, request[6] == 'j', report);
     } else if (strcmp(request, "stats json") == 0 || strcmp(request, "stats text") == 0) {

@@ -14,7 +14,7 @@
 static bool as_json;
 static unsigned wrong_count;
 
-void doctor_found(finding state, const char *what, const char *detail, const char *advice)
+void doctor_found(enum finding state, const char *what, const char *detail, const char *advice)
 {
     static const char *const names[] = {"ok", "note", "wrong"}, *const marks[] = {"ok", "note", "WRONG"};
     char line[OUTPUT_LINE_MAX], detail_json[1500], advice_json[1500];
@@ -36,7 +36,7 @@ void doctor_found(finding state, const char *what, const char *detail, const cha
     }
 }
 
-static DWORD doctor_with_options(options *o)
+static DWORD doctor_with_options(struct options *o)
 {
     WSADATA data;
     as_json = o->json;

@@ -19,16 +19,16 @@ DWORD doctor_command(wchar_t **arguments);
 /** The other end of doctor's own connection: "redirector doctor-connect ADDRESS PORT", for doctor alone. */
 DWORD doctor_connect_command(wchar_t **arguments);
 
-typedef enum finding { FINDING_OK, FINDING_NOTE, FINDING_WRONG } finding;
+enum finding { FINDING_OK, FINDING_NOTE, FINDING_WRONG };
 
 /** Shows what was found. `detail` and `advice` may be empty. */
-void doctor_found(finding state, const char *what, const char *detail, const char *advice);
+void doctor_found(enum finding state, const char *what, const char *detail, const char *advice);
 
 /* doctor_machine.c */
-void doctor_check_machine(const options *o);
+void doctor_check_machine(const struct options *o);
 
 /* doctor_driver.c */
-void doctor_check_driver(const options *o);
+void doctor_check_driver(const struct options *o);
 
 /** Which other programs have WinDivert handles, while a redirector of this process runs. */
 void doctor_check_users(void);
@@ -36,6 +36,6 @@ void doctor_check_users(void);
 /* doctor_try.c */
 
 /** Makes redirected connections, over loopback and by reflection, in both families. */
-void doctor_try_all(const options *o);
+void doctor_try_all(const struct options *o);
 
 #endif

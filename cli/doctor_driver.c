@@ -21,14 +21,14 @@ enum { STOP_MS = 5000, STEP_MS = 50, USERS_MAX = 64, LISTEN_MS = 300 };
 
 static const wchar_t service_name[] = L"WinDivert";
 
-typedef struct entry {
+struct entry {
     SC_HANDLE manager, service; /* service NULL: there is no entry, or no right to see it */
     bool running, file_missing;
     char file[1200];
-} entry;
+};
 
 /* "\??\C:\folder\WinDivert64.sys", "System32\drivers\...": as a path that files have. */
-static void find_file(entry *e, const wchar_t *image)
+static void find_file(struct entry *e, const wchar_t *image)
 {
     wchar_t path[1024];
     const wchar_t *at = wcsncmp(image, L"\\??\\", 4) == 0 ? image + 4 : image;
@@ -44,13 +44,13 @@ static void find_file(entry *e, const wchar_t *image)
     e->file_missing = GetFileAttributesW(path) == INVALID_FILE_ATTRIBUTES;
 }
 
-static void open_entry(entry *e, DWORD rights)
+static void open_entry(struct entry *e, DWORD rights)
 {
     char buffer[8192]; /* the most that QueryServiceConfig gives */
     QUERY_SERVICE_CONFIGW *config = (QUERY_SERVICE_CONFIGW *)(void *)buffer;
     SERVICE_STATUS status = {0};
     DWORD size;
-    *e = (entry){.manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT)};
+    *e = (struct entry){.manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT)};
     if (e->manager) {
         e->service = OpenServiceW(e->manager, service_name, SERVICE_QUERY_CONFIG | SERVICE_QUERY_STATUS | rights);
     }
@@ -65,7 +65,7 @@ static void open_entry(entry *e, DWORD rights)
     }
 }
 
-static void close_entry(entry *e)
+static void close_entry(struct entry *e)
 {
     if (e->service) {
         CloseServiceHandle(e->service);
@@ -76,7 +76,7 @@ static void close_entry(entry *e)
 }
 
 /* Stops the driver and removes its entry. 0, or the Windows error. */
-static DWORD remove_entry(const entry *e)
+static DWORD remove_entry(const struct entry *e)
 {
     SERVICE_STATUS status = {0};
     if (e->running && !ControlService(e->service, SERVICE_CONTROL_STOP, &status) &&
@@ -97,7 +97,7 @@ static DWORD remove_entry(const entry *e)
 
 static void clean(void)
 {
-    entry e;
+    struct entry e;
     open_entry(&e, SERVICE_STOP | DELETE);
     DWORD error = e.service ? remove_entry(&e) : GetLastError();
     char detail[64];
@@ -114,9 +114,9 @@ static void clean(void)
     close_entry(&e);
 }
 
-void doctor_check_driver(const options *o)
+void doctor_check_driver(const struct options *o)
 {
-    entry e;
+    struct entry e;
     if (o->clean) {
         clean();
     }
@@ -140,7 +140,7 @@ void doctor_check_driver(const options *o)
 static void name_user(char *out, size_t size, const tap_address *address)
 {
     static const char *const layers[] = {"packets", "forwarded packets", "flows", "sockets"};
-    process_row row = {.pid = address->data.reflect.pid};
+    struct process_row row = {.pid = address->data.reflect.pid};
     uint32_t layer = address->data.reflect.layer;
     processes_look(&row);
     snprintf(out, size, "%.200s (%u): %s, priority %d", *row.path ? row.path : "a process that has ended", row.pid,
@@ -155,8 +155,8 @@ static void end_later(void *handle)
 
 void doctor_check_users(void)
 {
-    tap_handle *h = tap_open("true", TAP_REFLECT, 0, TAP_SNIFF | TAP_RECEIVE_ONLY);
-    worker timer = {0};
+    struct tap_handle *h = tap_open("true", TAP_REFLECT, 0, TAP_SNIFF | TAP_RECEIVE_ONLY);
+    struct worker timer = {0};
     bool asked = h && worker_start(&timer, end_later, h);
     char filter[TAP_PACKET_MAX / 8], shown[400];
     uint32_t length;

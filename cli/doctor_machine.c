@@ -59,7 +59,7 @@ static void check_file(const wchar_t *folder, const char *name)
     }
 }
 
-static void check_files(const options *o)
+static void check_files(const struct options *o)
 {
     wchar_t folder[MAX_PATH] = L"";
     if (o->windivert_dir) {
@@ -119,7 +119,7 @@ static void check_firewall(void)
     }
 }
 
-void doctor_check_machine(const options *o)
+void doctor_check_machine(const struct options *o)
 {
     check_processor();
     check_rights();

@@ -107,8 +107,8 @@ static bool find_destination(uint32_t family, redirector_address *to, bool *thro
 
 /* ---- one connection */
 
-typedef struct attempt {
-    const options *options;
+struct attempt {
+    const struct options *options;
     redirector_address to;
     uint32_t flags;
     SOCKET listener;
@@ -117,15 +117,15 @@ typedef struct attempt {
     redirector *redirecting;
     redirector_error error;
     char problem[400];
-} attempt;
+};
 
-static bool fail(attempt *a, const char *problem)
+static bool fail(struct attempt *a, const char *problem)
 {
     snprintf(a->problem, sizeof a->problem, "%s", problem);
     return false;
 }
 
-static bool open_listener(attempt *a)
+static bool open_listener(struct attempt *a)
 {
     struct sockaddr_storage address = {0};
     redirector_address any = {.family = a->to.family};
@@ -139,7 +139,7 @@ static bool open_listener(attempt *a)
     return true;
 }
 
-static bool start_other(attempt *a)
+static bool start_other(struct attempt *a)
 {
     STARTUPINFOW startup = {.cb = sizeof startup};
     wchar_t path[MAX_PATH], line[MAX_PATH + 128];
@@ -156,7 +156,7 @@ static bool start_other(attempt *a)
     return true;
 }
 
-static bool start_redirecting(attempt *a)
+static bool start_redirecting(struct attempt *a)
 {
     redirector_config config = {.size = sizeof config,
                                 .client_pid = a->other.dwProcessId,
@@ -171,7 +171,7 @@ static bool start_redirecting(attempt *a)
     return true;
 }
 
-static bool meet(attempt *a)
+static bool meet(struct attempt *a)
 {
     struct sockaddr_storage from = {0};
     int size = sizeof from;
@@ -199,7 +199,7 @@ static bool meet(attempt *a)
     return status == 0 || fail(a, "it arrived, but the answer did not reach the program");
 }
 
-static void end_attempt(attempt *a)
+static void end_attempt(struct attempt *a)
 {
     redirector_free(a->redirecting);
     if (a->other.hProcess) {
@@ -213,11 +213,11 @@ static void end_attempt(attempt *a)
 }
 
 /* False: the redirector does not start, so that further attempts are of no use. */
-static bool try_one(const options *o, uint32_t family, uint32_t flags, bool look_for_users)
+static bool try_one(const struct options *o, uint32_t family, uint32_t flags, bool look_for_users)
 {
     char what[64], to[ADDRESS_TEXT_MAX], detail[ADDRESS_TEXT_MAX + 64];
     bool through;
-    attempt a = {.options = o, .flags = flags, .listener = INVALID_SOCKET};
+    struct attempt a = {.options = o, .flags = flags, .listener = INVALID_SOCKET};
     snprintf(what, sizeof what, "IPv%u %s", (unsigned)family, flags ? "by reflection" : "over loopback");
     if (!find_destination(family, &a.to, &through)) {
         doctor_found(FINDING_NOTE, what, "not tried: this machine has no such addresses", "");
@@ -248,7 +248,7 @@ static bool try_one(const options *o, uint32_t family, uint32_t flags, bool look
     return started;
 }
 
-void doctor_try_all(const options *o)
+void doctor_try_all(const struct options *o)
 {
     static const uint32_t ways[] = {0, REDIRECTOR_REFLECT};
     bool first = true;

@@ -11,13 +11,13 @@
 
 /* ---- reading within bounds: a reader that has failed stays failed */
 
-typedef struct reader {
+struct reader {
     const uint8_t *at;
     size_t left;
     bool short_of; /* more was requested than there is */
-} reader;
+};
 
-static uint32_t take_number(reader *r, size_t bytes)
+static uint32_t take_number(struct reader *r, size_t bytes)
 {
     uint32_t number = 0;
     if (r->left < bytes) {
@@ -34,9 +34,9 @@ static uint32_t take_number(reader *r, size_t bytes)
 }
 
 /* The next `bytes` as a reader of their own; what is there of them if not all is. */
-static reader take_part(reader *r, size_t bytes)
+static struct reader take_part(struct reader *r, size_t bytes)
 {
-    reader part = {.at = r->at, .left = bytes < r->left ? bytes : r->left, .short_of = bytes > r->left};
+    struct reader part = {.at = r->at, .left = bytes < r->left ? bytes : r->left, .short_of = bytes > r->left};
     r->at += part.left;
     r->left -= part.left;
     r->short_of |= part.short_of;
@@ -87,11 +87,11 @@ static size_t join_records(const uint8_t *data, size_t length, uint8_t out[HELLO
     return used;
 }
 
-static host_name_result find_in_extensions(reader extensions, char name[HOST_NAME_MAX_BYTES])
+static enum host_name_result find_in_extensions(struct reader extensions, char name[HOST_NAME_MAX_BYTES])
 {
     while (extensions.left) {
         uint32_t kind = take_number(&extensions, 2);
-        reader extension = take_part(&extensions, take_number(&extensions, 2));
+        struct reader extension = take_part(&extensions, take_number(&extensions, 2));
         if (extensions.short_of) {
             break;
         }
@@ -102,23 +102,23 @@ static host_name_result find_in_extensions(reader extensions, char name[HOST_NAM
         if (take_number(&extension, 1) != HOST) {
             return HOST_NAME_NONE;
         }
-        reader host = take_part(&extension, take_number(&extension, 2));
+        struct reader host = take_part(&extension, take_number(&extension, 2));
         return !host.short_of && copy_name(name, host.at, host.left) ? HOST_NAME_FOUND : HOST_NAME_NONE;
     }
     return extensions.short_of ? HOST_NAME_MORE : HOST_NAME_NONE;
 }
 
-static host_name_result find_in_hello(const uint8_t *data, size_t length, char name[HOST_NAME_MAX_BYTES])
+static enum host_name_result find_in_hello(const uint8_t *data, size_t length, char name[HOST_NAME_MAX_BYTES])
 {
     uint8_t joined[HELLO_MAX];
-    reader r = {.at = joined, .left = join_records(data, length, joined)};
+    struct reader r = {.at = joined, .left = join_records(data, length, joined)};
     if (r.left < 4) {
         return HOST_NAME_MORE;
     }
     if (take_number(&r, 1) != CLIENT_HELLO) {
         return HOST_NAME_NONE;
     }
-    reader hello = take_part(&r, take_number(&r, 3));
+    struct reader hello = take_part(&r, take_number(&r, 3));
     take_part(&hello, 2 + 32);                 /* version, random */
     take_part(&hello, take_number(&hello, 1)); /* session */
     take_part(&hello, take_number(&hello, 2)); /* cipher suites */
@@ -156,7 +156,7 @@ static bool is_host_header(const uint8_t *line, size_t length)
     return true;
 }
 
-static host_name_result find_in_request(const uint8_t *data, size_t length, char name[HOST_NAME_MAX_BYTES])
+static enum host_name_result find_in_request(const uint8_t *data, size_t length, char name[HOST_NAME_MAX_BYTES])
 {
     const uint8_t *line = data, *end = data + length, *line_end;
     for (; (line_end = memchr(line, '\n', (size_t)(end - line))) != NULL; line = line_end + 1) {
@@ -178,7 +178,7 @@ static host_name_result find_in_request(const uint8_t *data, size_t length, char
     return HOST_NAME_MORE;
 }
 
-host_name_result host_name_find(const uint8_t *data, size_t length, char name[HOST_NAME_MAX_BYTES])
+enum host_name_result host_name_find(const uint8_t *data, size_t length, char name[HOST_NAME_MAX_BYTES])
 {
     if (length == 0) {
         return HOST_NAME_MORE;

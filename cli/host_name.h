@@ -11,14 +11,14 @@
 
 enum { HOST_NAME_MAX_BYTES = 256 };
 
-typedef enum host_name_result {
+enum host_name_result {
     HOST_NAME_FOUND,
     HOST_NAME_NONE, /**< there is no name */
     HOST_NAME_MORE, /**< not complete: more bytes are needed */
-} host_name_result;
+};
 
 /** Finds the name in a TLS ClientHello (SNI) or in a request of HTTP/1 (Host). `name` gets letters, digits, '.', '-',
  * '_' and ':' only. */
-host_name_result host_name_find(const uint8_t *data, size_t length, char name[HOST_NAME_MAX_BYTES]);
+enum host_name_result host_name_find(const uint8_t *data, size_t length, char name[HOST_NAME_MAX_BYTES]);
 
 #endif

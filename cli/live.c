@@ -20,10 +20,10 @@ enum {
 };
 
 struct live {
-    report *report;
+    struct report *report;
     HANDLE before, screen;
-    worker worker;
-    report_connection rows[HEIGHT_MAX];
+    struct worker worker;
+    struct report_connection rows[HEIGHT_MAX];
     COORD size;
 };
 
@@ -33,7 +33,7 @@ bool live_possible(void)
     return GetConsoleMode(GetStdHandle(STD_ERROR_HANDLE), &mode);
 }
 
-static void draw_line(live *l, int y, const wchar_t *text, WORD colour)
+static void draw_line(struct live *l, int y, const wchar_t *text, WORD colour)
 {
     COORD at = {.X = 0, .Y = (SHORT)y};
     DWORD written;
@@ -42,7 +42,7 @@ static void draw_line(live *l, int y, const wchar_t *text, WORD colour)
 }
 
 /* The window may have been resized: the buffer follows it, so that nothing scrolls. */
-static void fit(live *l)
+static void fit(struct live *l)
 {
     CONSOLE_SCREEN_BUFFER_INFO info;
     COORD size = {.X = 80, .Y = 25};
@@ -58,7 +58,7 @@ static void fit(live *l)
     l->size = size;
 }
 
-static WORD colour_of(const report_connection *c)
+static WORD colour_of(const struct report_connection *c)
 {
     switch (c->outcome) {
     case REPORT_OPEN:
@@ -73,10 +73,10 @@ static WORD colour_of(const report_connection *c)
     }
 }
 
-static void draw(live *l)
+static void draw(struct live *l)
 {
     wchar_t line[WIDTH_MAX + 1];
-    report_totals totals;
+    struct report_totals totals;
     fit(l);
     size_t width = (size_t)l->size.X, room = l->size.Y > AROUND ? (size_t)(l->size.Y - AROUND) : 0;
     size_t count = report_snapshot(l->report, l->rows, room, &totals);
@@ -98,14 +98,14 @@ static void draw(live *l)
 
 static void drawing(void *context)
 {
-    live *l = context;
+    struct live *l = context;
     do {
         draw(l);
     } while (worker_pause(&l->worker, REFRESH_MS));
 }
 
 /* Some terminals show what the buffer before had only where it had something. */
-static void wipe(live *l)
+static void wipe(struct live *l)
 {
     wchar_t blank[WIDTH_MAX + 1];
     wmemset(blank, L' ', WIDTH_MAX);
@@ -114,10 +114,10 @@ static void wipe(live *l)
     }
 }
 
-live *live_start(report *report)
+struct live *live_start(struct report *report)
 {
     static const CONSOLE_CURSOR_INFO hidden = {.dwSize = 1, .bVisible = FALSE};
-    live *l = calloc(1, sizeof *l);
+    struct live *l = calloc(1, sizeof *l);
     if (!l) {
         return NULL;
     }
@@ -137,7 +137,7 @@ live *live_start(report *report)
     return l;
 }
 
-void live_stop(live *l)
+void live_stop(struct live *l)
 {
     if (!l) {
         return;

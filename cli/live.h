@@ -12,21 +12,21 @@
 #include <stddef.h>
 #include <wchar.h>
 
-typedef struct live live;
+struct live;
 
 /** Whether standard error is a terminal. */
 bool live_possible(void);
 
 /** Takes over the terminal. NULL: it is not possible, and nothing has changed. */
-live *live_start(report *report);
+struct live *live_start(struct report *report);
 
 /** Restores the terminal. NULL is fine. */
-void live_stop(live *l);
+void live_stop(struct live *l);
 
 /* live_format.c: the lines, exactly `width` characters and a NUL; each character takes one place. */
-void live_format_totals(wchar_t *out, size_t width, const report_totals *totals);
+void live_format_totals(wchar_t *out, size_t width, const struct report_totals *totals);
 void live_format_heading(wchar_t *out, size_t width);
-void live_format_row(wchar_t *out, size_t width, const report_connection *c);
+void live_format_row(wchar_t *out, size_t width, const struct report_connection *c);
 void live_format_foot(wchar_t *out, size_t width, size_t hidden);
 
 #endif

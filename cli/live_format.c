@@ -53,7 +53,7 @@ static void format_age(char out[CELL_MAX], uint64_t us)
     }
 }
 
-static void format_cell(char out[CELL_MAX], int column, const report_connection *c)
+static void format_cell(char out[CELL_MAX], int column, const struct report_connection *c)
 {
     switch (column) {
     case PROCESS:
@@ -130,7 +130,7 @@ static void share(unsigned widths[COLUMNS], size_t width)
     }
 }
 
-static void put_line(wchar_t *out, size_t width, const report_connection *c)
+static void put_line(wchar_t *out, size_t width, const struct report_connection *c)
 {
     unsigned widths[COLUMNS];
     share(widths, width);
@@ -163,12 +163,12 @@ void live_format_heading(wchar_t *out, size_t width)
     put_line(out, width, NULL);
 }
 
-void live_format_row(wchar_t *out, size_t width, const report_connection *c)
+void live_format_row(wchar_t *out, size_t width, const struct report_connection *c)
 {
     put_line(out, width, c);
 }
 
-void live_format_totals(wchar_t *out, size_t width, const report_totals *t)
+void live_format_totals(wchar_t *out, size_t width, const struct report_totals *t)
 {
     char up[CELL_MAX], down[CELL_MAX], text[CELL_MAX];
     format_bytes(up, t->bytes_up);

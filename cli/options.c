@@ -14,7 +14,7 @@
 #include <string.h>
 #include <windows.h>
 
-typedef enum option_id {
+enum option_id {
     OPTION_HELP,
     OPTION_JSON,
     OPTION_PLAIN,
@@ -36,7 +36,7 @@ typedef enum option_id {
     OPTION_LOG,
     OPTION_LOG_LEVEL,
     OPTION_CLEAN,
-} option_id;
+};
 
 enum {
     REDIRECTING = COMMAND_RUN | COMMAND_ATTACH,
@@ -44,16 +44,16 @@ enum {
     ALL = REDIRECTING | ASKING | COMMAND_PS | COMMAND_DOCTOR,
 };
 
-typedef struct option_kind {
+struct option_kind {
     const wchar_t *name;
-    option_id id;
+    enum option_id id;
     unsigned commands; /* command_id: the commands that accept it */
     const char *value; /* what its value is, for messages; NULL: no value */
-} option_kind;
+};
 
 static const char a_port[] = "a port, 1 to 65535";
 
-static const option_kind option_kinds[] = {
+static const struct option_kind option_kinds[] = {
     {L"--help", OPTION_HELP, ALL, NULL},
     {L"--json", OPTION_JSON, ALL, NULL},
     {L"--plain", OPTION_PLAIN, REDIRECTING, NULL},
@@ -77,7 +77,7 @@ static const option_kind option_kinds[] = {
     {L"--clean", OPTION_CLEAN, COMMAND_DOCTOR, NULL},
 };
 
-static options_result wrong(const char *before, const wchar_t *word, const char *after)
+static enum options_result wrong(const char *before, const wchar_t *word, const char *after)
 {
     char shown[512];
     text_copy_utf8(shown, sizeof shown, word);
@@ -85,7 +85,7 @@ static options_result wrong(const char *before, const wchar_t *word, const char 
     return OPTIONS_WRONG;
 }
 
-static options_result wrong_value(const option_kind *kind)
+static enum options_result wrong_value(const struct option_kind *kind)
 {
     char shown[64];
     text_copy_utf8(shown, sizeof shown, kind->name);
@@ -94,13 +94,13 @@ static options_result wrong_value(const option_kind *kind)
 }
 
 /* The option that `argument` names, and in *value the part after "=", or NULL. */
-static const option_kind *find_option(const wchar_t *argument, const wchar_t **value)
+static const struct option_kind *find_option(const wchar_t *argument, const wchar_t **value)
 {
     const wchar_t *equals = wcschr(argument, L'=');
     size_t length = equals ? (size_t)(equals - argument) : wcslen(argument);
     *value = equals ? equals + 1 : NULL;
     for (size_t i = 0; i < sizeof option_kinds / sizeof option_kinds[0]; i++) {
-        const option_kind *kind = &option_kinds[i];
+        const struct option_kind *kind = &option_kinds[i];
         if (wcslen(kind->name) == length && wcsncmp(kind->name, argument, length) == 0) {
             return kind;
         }
@@ -133,7 +133,7 @@ static char *absolute_path(const wchar_t *path)
     return utf8;
 }
 
-static bool set_log_level(options *o, const wchar_t *value)
+static bool set_log_level(struct options *o, const wchar_t *value)
 {
     static const struct {
         const wchar_t *name;
@@ -165,12 +165,12 @@ static bool read_number(const wchar_t *text, uint32_t most, uint32_t *number)
     return value != 0;
 }
 
-static bool add_pid(options *o, const wchar_t *value)
+static bool add_pid(struct options *o, const wchar_t *value)
 {
     return o->pid_count < OPTIONS_PIDS_MAX && read_number(value, UINT32_MAX, &o->pids[o->pid_count]) && ++o->pid_count;
 }
 
-static bool add_rule(options *o, uint32_t include, const wchar_t *value)
+static bool add_rule(struct options *o, uint32_t include, const wchar_t *value)
 {
     redirector_rule *rule = &o->rules[o->rule_count];
     if (o->rule_count == OPTIONS_RULES_MAX || wcslen(value) > 512) {
@@ -188,7 +188,7 @@ static bool add_rule(options *o, uint32_t include, const wchar_t *value)
     return true;
 }
 
-static options_result add_upstream(options *o, const wchar_t *value)
+static enum options_result add_upstream(struct options *o, const wchar_t *value)
 {
     char *text = text_utf8(value);
     const char *complaint = text ? upstream_add(&o->upstreams, text) : "out of memory";
@@ -202,7 +202,7 @@ static options_result add_upstream(options *o, const wchar_t *value)
 
 /* ---- options */
 
-static void set_switch(options *o, option_id id)
+static void set_switch(struct options *o, enum option_id id)
 {
     bool *switches[] = {
         [OPTION_JSON] = &o->json,
@@ -218,7 +218,7 @@ static void set_switch(options *o, option_id id)
     *switches[id] = true;
 }
 
-static options_result apply(options *o, const option_kind *kind, const wchar_t *value)
+static enum options_result apply(struct options *o, const struct option_kind *kind, const wchar_t *value)
 {
     bool good = true;
     switch (kind->id) {
@@ -261,7 +261,7 @@ static options_result apply(options *o, const option_kind *kind, const wchar_t *
 }
 
 /* The contradiction between options; NULL: there is none. */
-static const char *contradiction(const options *o)
+static const char *contradiction(const struct options *o)
 {
     if (o->json + o->plain + o->live > 1) {
         return "--json, --plain and --live exclude one another";
@@ -282,7 +282,7 @@ static const char *contradiction(const options *o)
 }
 
 /* The arguments that a command requires. */
-static options_result check(const options *o)
+static enum options_result check(const struct options *o)
 {
     const char *complaint = contradiction(o);
     if (!complaint && o->command == COMMAND_RUN && (!o->program || !*o->program)) {
@@ -304,9 +304,9 @@ static options_result check(const options *o)
     return complaint ? OPTIONS_WRONG : OPTIONS_OK;
 }
 
-options_result options_read(command_id command, wchar_t **argv, options *o)
+enum options_result options_read(enum command_id command, wchar_t **argv, struct options *o)
 {
-    *o = (options){.command = command};
+    *o = (struct options){.command = command};
     for (; *argv; argv++) {
         if (command == COMMAND_RUN && wcscmp(*argv, L"--") == 0) {
             o->program = argv + 1;
@@ -318,7 +318,7 @@ options_result options_read(command_id command, wchar_t **argv, options *o)
                                                 : "' is no option; see redirector --help");
         }
         const wchar_t *value;
-        const option_kind *kind = find_option(*argv, &value);
+        const struct option_kind *kind = find_option(*argv, &value);
         if (!kind) {
             return wrong("there is no option '", *argv, "'; see redirector --help");
         }
@@ -335,7 +335,7 @@ options_result options_read(command_id command, wchar_t **argv, options *o)
         if (kind->value && (!value || !*value || wcsncmp(value, L"--", 2) == 0)) {
             return wrong_value(kind);
         }
-        options_result result = apply(o, kind, value);
+        enum options_result result = apply(o, kind, value);
         if (result != OPTIONS_OK) {
             return result;
         }
@@ -343,7 +343,7 @@ options_result options_read(command_id command, wchar_t **argv, options *o)
     return check(o);
 }
 
-void options_free(options *o)
+void options_free(struct options *o)
 {
     for (uint32_t i = 0; i < o->rule_count; i++) {
         free((char *)o->rules[i].pattern);
@@ -352,5 +352,5 @@ void options_free(options *o)
     free(o->windivert_dir);
     free(o->log_path);
     free(o->pcap_path);
-    *o = (options){0};
+    *o = (struct options){0};
 }

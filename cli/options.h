@@ -25,42 +25,42 @@ enum exit_status {
 
 enum { OPTIONS_PIDS_MAX = 64, OPTIONS_RULES_MAX = 256 };
 
-typedef enum command_id {
+enum command_id {
     COMMAND_RUN = 1 << 0,
     COMMAND_ATTACH = 1 << 1,
     COMMAND_PS = 1 << 2,
     COMMAND_FLOWS = 1 << 3,
     COMMAND_STATS = 1 << 4,
     COMMAND_DOCTOR = 1 << 5,
-} command_id;
+};
 
-typedef struct options {
-    command_id command;
+struct options {
+    enum command_id command;
     bool json, plain, live;
     uint32_t pids[OPTIONS_PIDS_MAX];
     uint32_t pid_count;
     redirector_rule rules[OPTIONS_RULES_MAX]; /**< in the order given: --name includes, --exclude excludes */
     uint32_t rule_count;
-    upstream_list upstreams;
+    struct upstream_list upstreams;
     bool incoming, no_outgoing, fail_closed, reflect, block_quic, clean;
     uint32_t proxy_port, incoming_proxy, relay_port; /**< 0: not given */
     uint32_t log_level;                              /**< redirector_log_level */
     char *windivert_dir;                             /**< UTF-8, absolute; NULL: not given */
     char *log_path, *pcap_path;                      /**< UTF-8; NULL: not given */
     wchar_t **program;                               /**< the program and its arguments; ends with NULL; from argv */
-} options;
+};
 
-typedef enum options_result {
+enum options_result {
     OPTIONS_OK,
     OPTIONS_HELP,
     OPTIONS_WRONG, /**< a message was shown */
-} options_result;
+};
 
 extern const char options_help[]; /* help.c */
 
 /** Reads what follows the command. `argv` ends with NULL. Call options_free() whatever the result. */
-options_result options_read(command_id command, wchar_t **argv, options *o);
+enum options_result options_read(enum command_id command, wchar_t **argv, struct options *o);
 
-void options_free(options *o);
+void options_free(struct options *o);
 
 #endif

@@ -15,20 +15,20 @@
 
 enum { RECEIVES = 4, PACKETS = 64, BUFFER = 128 * 1024, ADDRESS = 80, PRIORITY = 817, SHUTDOWN_RECV = 1 };
 
-typedef struct pending_receive {
+struct pending_receive {
     OVERLAPPED overlapped;
     uint8_t *data;
     uint8_t addresses[PACKETS * ADDRESS]; /* nobody looks into them here */
     UINT address_bytes;
-} pending_receive;
+};
 
 struct pass_loop {
     HMODULE dll;
     HANDLE handle;
-    worker worker;
-    pending_receive receives[RECEIVES];
+    struct worker worker;
+    struct pending_receive receives[RECEIVES];
     uint8_t *memory;
-    pass_loop_counts counts;
+    struct pass_loop_counts counts;
     HANDLE (*open)(const char *filter, int layer, INT16 priority, UINT64 flags);
     BOOL (*receive)(HANDLE, void *, UINT, UINT *, UINT64, void *addresses, UINT *address_bytes, OVERLAPPED *);
     BOOL (*send)(HANDLE, const void *, UINT, UINT *, UINT64, const void *addresses, UINT address_bytes, OVERLAPPED *);
@@ -37,7 +37,7 @@ struct pass_loop {
     BOOL (*set)(HANDLE, int parameter, UINT64 value);
 };
 
-static bool load(pass_loop *l, const wchar_t *path)
+static bool load(struct pass_loop *l, const wchar_t *path)
 {
     const struct {
         void *to;
@@ -57,7 +57,7 @@ static bool load(pass_loop *l, const wchar_t *path)
     return true;
 }
 
-static bool post(pass_loop *l, pending_receive *r)
+static bool post(struct pass_loop *l, struct pending_receive *r)
 {
     r->overlapped = (OVERLAPPED){.hEvent = r->overlapped.hEvent};
     r->address_bytes = sizeof r->addresses;
@@ -68,14 +68,14 @@ static bool post(pass_loop *l, pending_receive *r)
 /* Until the handle is shut down and empty. What a thread has outstanding is cancelled with it, so this one posts. */
 static void pass(void *context)
 {
-    pass_loop *l = context;
+    struct pass_loop *l = context;
     for (int i = 0; i < RECEIVES; i++) {
         if (!post(l, &l->receives[i])) {
             return;
         }
     }
     for (int head = 0;; head = (head + 1) % RECEIVES) {
-        pending_receive *r = &l->receives[head];
+        struct pending_receive *r = &l->receives[head];
         DWORD bytes;
         if (!GetOverlappedResult(l->handle, &r->overlapped, &bytes, TRUE)) {
             return;
@@ -91,7 +91,7 @@ static void pass(void *context)
     }
 }
 
-static bool make_receives(pass_loop *l)
+static bool make_receives(struct pass_loop *l)
 {
     l->memory = VirtualAlloc(NULL, (size_t)RECEIVES * BUFFER, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
     for (size_t i = 0; l->memory && i < RECEIVES; i++) {
@@ -104,7 +104,7 @@ static bool make_receives(pass_loop *l)
     return l->memory != NULL;
 }
 
-static void release(pass_loop *l)
+static void release(struct pass_loop *l)
 {
     if (l->handle && l->handle != INVALID_HANDLE_VALUE) {
         l->close(l->handle);
@@ -123,10 +123,10 @@ static void release(pass_loop *l)
     free(l);
 }
 
-pass_loop *pass_loop_open(const wchar_t *dll, const char *filter)
+struct pass_loop *pass_loop_open(const wchar_t *dll, const char *filter)
 {
     static const UINT64 most[] = {16384, 16000, 33554432}; /* of the driver's queue: packets, milliseconds, bytes */
-    pass_loop *l = calloc(1, sizeof *l);
+    struct pass_loop *l = calloc(1, sizeof *l);
     if (!l) {
         SetLastError(ERROR_OUTOFMEMORY);
         return NULL;
@@ -149,7 +149,7 @@ pass_loop *pass_loop_open(const wchar_t *dll, const char *filter)
     return l;
 }
 
-void pass_loop_close(pass_loop *l, pass_loop_counts *counts)
+void pass_loop_close(struct pass_loop *l, struct pass_loop_counts *counts)
 {
     l->shutdown(l->handle, SHUTDOWN_RECV);
     worker_end(&l->worker);

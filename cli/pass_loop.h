@@ -10,17 +10,17 @@
 #include <stdint.h>
 #include <windows.h>
 
-typedef struct pass_loop pass_loop;
+struct pass_loop;
 
-typedef struct pass_loop_counts {
+struct pass_loop_counts {
     uint64_t packets, batches, send_errors;
-} pass_loop_counts;
+};
 
 /** Loads WinDivert.dll from this full path, opens a packet handle with the filter, and starts the thread that passes.
  * NULL: GetLastError() says why. */
-pass_loop *pass_loop_open(const wchar_t *dll, const char *filter);
+struct pass_loop *pass_loop_open(const wchar_t *dll, const char *filter);
 
 /** Passes what is queued, and closes. `counts` may be NULL. */
-void pass_loop_close(pass_loop *loop, pass_loop_counts *counts);
+void pass_loop_close(struct pass_loop *loop, struct pass_loop_counts *counts);
 
 #endif

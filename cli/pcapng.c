@@ -38,7 +38,7 @@ struct pcapng {
     uint8_t buffer[BUFFER];
 };
 
-static void flush(pcapng *p)
+static void flush(struct pcapng *p)
 {
     DWORD written;
     if (p->used && !p->failed &&
@@ -50,7 +50,7 @@ static void flush(pcapng *p)
 
 /* ---- building a block */
 
-static void put(pcapng *p, const void *data, size_t size)
+static void put(struct pcapng *p, const void *data, size_t size)
 {
     memcpy(p->block + p->size, data, size);
     p->size += size;
@@ -59,25 +59,25 @@ static void put(pcapng *p, const void *data, size_t size)
     }
 }
 
-static void put32(pcapng *p, uint32_t value)
+static void put32(struct pcapng *p, uint32_t value)
 {
     put(p, &value, sizeof value);
 }
 
-static void put_option(pcapng *p, uint32_t code, const void *data, size_t size)
+static void put_option(struct pcapng *p, uint32_t code, const void *data, size_t size)
 {
     put32(p, code | (uint32_t)size << 16);
     put(p, data, size);
 }
 
-static void begin_block(pcapng *p, uint32_t kind)
+static void begin_block(struct pcapng *p, uint32_t kind)
 {
     p->size = 0;
     put32(p, kind);
     put32(p, 0); /* the length, when it is known */
 }
 
-static void end_block(pcapng *p)
+static void end_block(struct pcapng *p)
 {
     put32(p, OPTION_END);
     uint32_t length = (uint32_t)p->size + 4;
@@ -90,7 +90,7 @@ static void end_block(pcapng *p)
     p->used += p->size;
 }
 
-static void write_head(pcapng *p)
+static void write_head(struct pcapng *p)
 {
     static const char application[] = "redirector " REDIRECTOR_VERSION_STRING, name[] = "redirected programs";
     static const uint8_t version_and_unknown_length[12] = {1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255};
@@ -108,9 +108,9 @@ static void write_head(pcapng *p)
 
 /* ---- the file */
 
-pcapng *pcapng_open(const char *path)
+struct pcapng *pcapng_open(const char *path)
 {
-    pcapng *p = calloc(1, sizeof *p);
+    struct pcapng *p = calloc(1, sizeof *p);
     wchar_t *wide = text_wide(path);
     if (p && wide) {
         p->file = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ, NULL, CREATE_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
@@ -126,7 +126,8 @@ pcapng *pcapng_open(const char *path)
     return p;
 }
 
-bool pcapng_write(pcapng *p, const void *packet, uint32_t length, uint64_t time_us, bool outbound, const char *comment)
+bool pcapng_write(struct pcapng *p, const void *packet, uint32_t length, uint64_t time_us, bool outbound,
+                  const char *comment)
 {
     uint32_t flags = outbound ? 2 : 1;
     if (length > PACKET_MAX) {
@@ -145,7 +146,7 @@ bool pcapng_write(pcapng *p, const void *packet, uint32_t length, uint64_t time_
     return !p->failed;
 }
 
-bool pcapng_close(pcapng *p)
+bool pcapng_close(struct pcapng *p)
 {
     flush(p);
     bool good = !p->failed;

@@ -9,16 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct pcapng pcapng;
+struct pcapng;
 
 /** Creates the file, or empties it. NULL: the Windows error is in GetLastError(). */
-pcapng *pcapng_open(const char *path);
+struct pcapng *pcapng_open(const char *path);
 
 /** Appends an IP packet. `time_us`: since 1970 UTC; `comment`: UTF-8, shown with the packet. False: it cannot be
  * written, and neither can anything later. */
-bool pcapng_write(pcapng *p, const void *packet, uint32_t length, uint64_t time_us, bool outbound, const char *comment);
+bool pcapng_write(struct pcapng *p, const void *packet, uint32_t length, uint64_t time_us, bool outbound,
+                  const char *comment);
 
 /** False: something could not be written. Frees. */
-bool pcapng_close(pcapng *p);
+bool pcapng_close(struct pcapng *p);
 
 #endif

@@ -12,7 +12,7 @@
 #include <windows.h>
 #include <tlhelp32.h>
 
-void processes_look(process_row *row)
+void processes_look(struct process_row *row)
 {
     wchar_t path[1024];
     DWORD size = sizeof path / sizeof path[0];
@@ -32,27 +32,27 @@ void processes_look(process_row *row)
 
 static int by_pid(const void *a, const void *b)
 {
-    uint32_t left = ((const process_row *)a)->pid, right = ((const process_row *)b)->pid;
+    uint32_t left = ((const struct process_row *)a)->pid, right = ((const struct process_row *)b)->pid;
     return left < right ? -1 : left > right;
 }
 
-static void check_parents(process_list *list)
+static void check_parents(struct process_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
-        process_row *row = &list->rows[i];
-        const process_row *parent = processes_find(list, row->parent);
+        struct process_row *row = &list->rows[i];
+        const struct process_row *parent = processes_find(list, row->parent);
         if (!parent || parent == row || (row->created && parent->created > row->created)) {
             row->parent = 0;
         }
     }
 }
 
-bool processes_read(process_list *list)
+bool processes_read(struct process_list *list)
 {
     size_t room = 0;
     bool whole = true;
     PROCESSENTRY32W entry = {.dwSize = sizeof entry};
-    *list = (process_list){0};
+    *list = (struct process_list){0};
     HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
     if (snapshot == INVALID_HANDLE_VALUE) {
         return false;
@@ -60,15 +60,15 @@ bool processes_read(process_list *list)
     for (BOOL more = Process32FirstW(snapshot, &entry); more && whole; more = Process32NextW(snapshot, &entry)) {
         if (list->count == room) {
             room = room ? 2 * room : 256;
-            process_row *larger = realloc(list->rows, room * sizeof *larger);
+            struct process_row *larger = realloc(list->rows, room * sizeof *larger);
             whole = larger != NULL;
             if (!whole) {
                 break;
             }
             list->rows = larger;
         }
-        process_row *row = &list->rows[list->count++];
-        *row = (process_row){.pid = entry.th32ProcessID, .parent = entry.th32ParentProcessID};
+        struct process_row *row = &list->rows[list->count++];
+        *row = (struct process_row){.pid = entry.th32ProcessID, .parent = entry.th32ParentProcessID};
         text_copy_utf8(row->path, sizeof row->path, entry.szExeFile);
         processes_look(row);
     }
@@ -82,19 +82,19 @@ bool processes_read(process_list *list)
     return true;
 }
 
-void processes_free(process_list *list)
+void processes_free(struct process_list *list)
 {
     free(list->rows);
-    *list = (process_list){0};
+    *list = (struct process_list){0};
 }
 
-const process_row *processes_find(const process_list *list, uint32_t pid)
+const struct process_row *processes_find(const struct process_list *list, uint32_t pid)
 {
-    process_row wanted = {.pid = pid};
+    struct process_row wanted = {.pid = pid};
     return list->count ? bsearch(&wanted, list->rows, list->count, sizeof wanted, by_pid) : NULL;
 }
 
-bool processes_judge(const process_row *row, const redirector_rule *rules, uint32_t count, bool redirected,
+bool processes_judge(const struct process_row *row, const redirector_rule *rules, uint32_t count, bool redirected,
                      const redirector_rule **rule)
 {
     *rule = NULL;
@@ -119,9 +119,9 @@ static bool contains(const uint32_t *pids, uint32_t count, uint32_t pid)
     return false;
 }
 
-bool processes_descends(const process_list *list, uint32_t pid, const uint32_t *roots, uint32_t root_count)
+bool processes_descends(const struct process_list *list, uint32_t pid, const uint32_t *roots, uint32_t root_count)
 {
-    const process_row *row = processes_find(list, pid);
+    const struct process_row *row = processes_find(list, pid);
     for (size_t steps = 0; row && steps <= list->count; steps++) { /* equal creation times could make a circle */
         if (contains(roots, root_count, row->pid)) {
             return true;
@@ -131,8 +131,8 @@ bool processes_descends(const process_list *list, uint32_t pid, const uint32_t *
     return false;
 }
 
-uint32_t processes_named(const process_list *list, const redirector_rule *rules, uint32_t rule_count, uint32_t *pids,
-                         uint32_t count, uint32_t max)
+uint32_t processes_named(const struct process_list *list, const redirector_rule *rules, uint32_t rule_count,
+                         uint32_t *pids, uint32_t count, uint32_t max)
 {
     for (size_t i = 0; i < list->count && count < max; i++) {
         const redirector_rule *rule;

@@ -12,41 +12,41 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct process_row {
+struct process_row {
     uint32_t pid;
     uint32_t parent;  /**< 0: none that runs; a younger process does not count */
     uint64_t created; /**< FILETIME; 0: not readable, as for protected processes */
     char path[1024];  /**< UTF-8; the file name alone if the path is not readable */
-} process_row;
+};
 
-typedef struct process_list {
-    process_row *rows; /**< by pid, ascending */
+struct process_list {
+    struct process_row *rows; /**< by pid, ascending */
     size_t count;
-} process_list;
+};
 
 /** False: no memory, or Windows refuses. */
-bool processes_read(process_list *list);
+bool processes_read(struct process_list *list);
 
-void processes_free(process_list *list);
+void processes_free(struct process_list *list);
 
 /** Fills in what can be learned of row->pid: creation time and path. */
-void processes_look(process_row *row);
+void processes_look(struct process_row *row);
 
 /** NULL: it does not run. */
-const process_row *processes_find(const process_list *list, uint32_t pid);
+const struct process_row *processes_find(const struct process_list *list, uint32_t pid);
 
 /**
  * Applies the rules to a process that is `redirected` or not: the last that matches decides. *rule: that one, or NULL.
  */
-bool processes_judge(const process_row *row, const redirector_rule *rules, uint32_t count, bool redirected,
+bool processes_judge(const struct process_row *row, const redirector_rule *rules, uint32_t count, bool redirected,
                      const redirector_rule **rule);
 
 /** Whether `pid` is one of `roots`, or a descendant of one by parents that still run. */
-bool processes_descends(const process_list *list, uint32_t pid, const uint32_t *roots, uint32_t root_count);
+bool processes_descends(const struct process_list *list, uint32_t pid, const uint32_t *roots, uint32_t root_count);
 
 /** Appends the processes, except this one, that an include rule matches and no later rule excludes. Returns their
  * number then, at most `max`. */
-uint32_t processes_named(const process_list *list, const redirector_rule *rules, uint32_t rule_count, uint32_t *pids,
-                         uint32_t count, uint32_t max);
+uint32_t processes_named(const struct process_list *list, const redirector_rule *rules, uint32_t rule_count,
+                         uint32_t *pids, uint32_t count, uint32_t max);
 
 #endif

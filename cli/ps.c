@@ -18,14 +18,14 @@
 
 enum { REASON_MAX = 640, NAME_WIDTH = 44, DEPTH_MAX = 16 };
 
-typedef struct printer {
-    const options *options;
-    process_list list;
+struct printer {
+    const struct options *options;
+    struct process_list list;
     uint32_t roots[OPTIONS_PIDS_MAX];
     uint32_t root_count;
-} printer;
+};
 
-static bool is_root(const printer *p, uint32_t pid)
+static bool is_root(const struct printer *p, uint32_t pid)
 {
     for (uint32_t i = 0; i < p->root_count; i++) {
         if (p->roots[i] == pid) {
@@ -36,10 +36,10 @@ static bool is_root(const printer *p, uint32_t pid)
 }
 
 /* Whether it would be redirected. The reason is empty if no root or rule matches. */
-static bool judge(const printer *p, const process_row *row, char reason[REASON_MAX])
+static bool judge(const struct printer *p, const struct process_row *row, char reason[REASON_MAX])
 {
     const redirector_rule *rule;
-    const options *o = p->options;
+    const struct options *o = p->options;
     bool member = processes_descends(&p->list, row->pid, p->roots, p->root_count);
     bool redirected = processes_judge(row, o->rules, o->rule_count, member, &rule);
     if (row->pid == 0 || row->pid == 4) {
@@ -64,7 +64,7 @@ static bool judge(const printer *p, const process_row *row, char reason[REASON_M
     return redirected;
 }
 
-static void print_json(const printer *p, const process_row *row)
+static void print_json(const struct printer *p, const struct process_row *row)
 {
     char reason[REASON_MAX], why[6 * REASON_MAX], path[6 * 1024], line[OUTPUT_LINE_MAX];
     bool redirected = judge(p, row, reason);
@@ -88,7 +88,7 @@ static const char *base_name(const char *path)
     return base;
 }
 
-static void print_text(const printer *p, const process_row *row, unsigned depth)
+static void print_text(const struct printer *p, const struct process_row *row, unsigned depth)
 {
     char reason[REASON_MAX], line[OUTPUT_LINE_MAX];
     bool redirected = judge(p, row, reason);
@@ -106,7 +106,7 @@ static void print_text(const printer *p, const process_row *row, unsigned depth)
 }
 
 /* A process, then its children; the list has no circles, because a parent is older than its child. */
-static void print_branch(const printer *p, const process_row *row, unsigned depth)
+static void print_branch(const struct printer *p, const struct process_row *row, unsigned depth)
 {
     if (p->options->json) {
         print_json(p, row);
@@ -120,9 +120,9 @@ static void print_branch(const printer *p, const process_row *row, unsigned dept
     }
 }
 
-static DWORD ps_with_options(options *o)
+static DWORD ps_with_options(struct options *o)
 {
-    printer p = {.options = o};
+    struct printer p = {.options = o};
     if (!processes_read(&p.list)) {
         output_message("the list of processes cannot be had (error %lu)", GetLastError());
         return EXIT_NOT_REDIRECTING;

@@ -66,9 +66,9 @@ static bool show(HANDLE pipe)
 }
 
 /* Asks the first redirector that answers. True: one did. */
-static bool ask(const options *o, const char *request)
+static bool ask(const struct options *o, const char *request)
 {
-    process_list list;
+    struct process_list list;
     bool answered = false;
     DWORD sent;
     if (!processes_read(&list)) {
@@ -90,7 +90,7 @@ static bool ask(const options *o, const char *request)
     return answered;
 }
 
-static DWORD query(options *o)
+static DWORD query(struct options *o)
 {
     char request[CONTROL_REQUEST_MAX];
     snprintf(request, sizeof request, "%s %s", o->command == COMMAND_FLOWS ? "flows" : "stats",

@@ -22,21 +22,21 @@
 enum { PRIORITY = 816, PORTS = 65536 };
 
 /* What is known of a port. A verdict holds for one owner; a new BIND makes it unknown. */
-typedef enum verdict { UNKNOWN, PASSES, DROPS } verdict;
+enum verdict { UNKNOWN, PASSES, DROPS };
 
 struct quic {
-    const tree *tree;
+    const struct tree *tree;
     const redirector_rule *rules;
     uint32_t rule_count;
-    tap_handle *events, *packets;
-    worker event_worker, packet_worker;
+    struct tap_handle *events, *packets;
+    struct worker event_worker, packet_worker;
     atomic_uint owners[PORTS]; /* pid; 0: not known */
     atomic_uint verdicts[PORTS];
 };
 
 static void follow_events(void *context)
 {
-    quic *q = context;
+    struct quic *q = context;
     uint32_t length;
     tap_address address;
     while (tap_receive(q->events, NULL, 0, &length, &address)) {
@@ -46,10 +46,10 @@ static void follow_events(void *context)
     }
 }
 
-static verdict judge(const quic *q, uint32_t pid)
+static enum verdict judge(const struct quic *q, uint32_t pid)
 {
     const redirector_rule *rule;
-    process_row row = {.pid = pid};
+    struct process_row row = {.pid = pid};
     bool member = tree_has(q->tree, pid);
     if (!pid) {
         return UNKNOWN;
@@ -64,10 +64,10 @@ static uint16_t local_port(const uint8_t *data, uint32_t length)
     return header + 2 <= length ? (uint16_t)(data[header] << 8 | data[header + 1]) : 0;
 }
 
-static bool drops(quic *q, const uint8_t *data, uint32_t length)
+static bool drops(struct quic *q, const uint8_t *data, uint32_t length)
 {
     uint16_t port = length ? local_port(data, length) : 0;
-    verdict known = (verdict)atomic_load(&q->verdicts[port]);
+    enum verdict known = (enum verdict)atomic_load(&q->verdicts[port]);
     if (known == UNKNOWN) {
         uint32_t owner = atomic_load(&q->owners[port]);
         if (!owner) {
@@ -81,7 +81,7 @@ static bool drops(quic *q, const uint8_t *data, uint32_t length)
 
 static void follow_packets(void *context)
 {
-    quic *q = context;
+    struct quic *q = context;
     uint8_t *data = malloc(TAP_PACKET_MAX);
     uint32_t length;
     tap_address address;
@@ -93,9 +93,9 @@ static void follow_packets(void *context)
     free(data);
 }
 
-quic *quic_start(const tree *t, const redirector_rule *rules, uint32_t rule_count)
+struct quic *quic_start(const struct tree *t, const redirector_rule *rules, uint32_t rule_count)
 {
-    quic *q = calloc(1, sizeof *q);
+    struct quic *q = calloc(1, sizeof *q);
     if (!q) {
         output_message("out of memory");
         return NULL;
@@ -117,14 +117,14 @@ quic *quic_start(const tree *t, const redirector_rule *rules, uint32_t rule_coun
     return q;
 }
 
-static void end(tap_handle *handle, worker *w)
+static void end(struct tap_handle *handle, struct worker *w)
 {
     tap_end(handle);
     worker_end(w);
     tap_close(handle);
 }
 
-void quic_stop(quic *q)
+void quic_stop(struct quic *q)
 {
     if (!q) {
         return;

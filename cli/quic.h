@@ -11,13 +11,13 @@
 
 #include <stdint.h>
 
-typedef struct quic quic;
+struct quic;
 
 /** Begins to drop what the processes of the tree, as the rules refine it, send by UDP to port 443. A redirector must
  * run. NULL: a message was shown. `t` and `rules` must outlive it. */
-quic *quic_start(const tree *t, const redirector_rule *rules, uint32_t rule_count);
+struct quic *quic_start(const struct tree *t, const redirector_rule *rules, uint32_t rule_count);
 
 /** NULL is fine. */
-void quic_stop(quic *q);
+void quic_stop(struct quic *q);
 
 #endif

@@ -26,20 +26,20 @@ enum {
 
 enum { OUT4, OUT6, IN4, IN6, LISTENERS };
 
-typedef struct relay_accept {
-    relay_op op; /* its socket is the listener's */
-    relay_listener *listener;
+struct relay_accept {
+    struct relay_op op; /* its socket is the listener's */
+    struct relay_listener *listener;
     SOCKET socket;
     char addresses[2 * (sizeof(struct sockaddr_in6) + 16)];
-} relay_accept;
+};
 
 struct relay {
-    relay_host host;
+    struct relay_host host;
     redirector *redirector;
-    relay_listener listeners[LISTENERS];
-    relay_accept accepts[LISTENERS][ACCEPTS];
+    struct relay_listener listeners[LISTENERS];
+    struct relay_accept accepts[LISTENERS][ACCEPTS];
     uint16_t port, incoming_port;
-    worker worker;
+    struct worker worker;
     HANDLE idle;          /* set while no connection is live */
     atomic_uint accepted; /* connections so far */
     bool stopping;
@@ -47,7 +47,7 @@ struct relay {
 
 /* ---- opening */
 
-static DWORD listen_all(relay *r, const relay_config *config)
+static DWORD listen_all(struct relay *r, const struct relay_config *config)
 {
     static const int families[LISTENERS] = {AF_INET, AF_INET6, AF_INET, AF_INET6};
     DWORD error = 0;
@@ -70,10 +70,10 @@ static DWORD listen_all(relay *r, const relay_config *config)
     return error;
 }
 
-relay *relay_open(const relay_config *config, uint32_t *error)
+struct relay *relay_open(const struct relay_config *config, uint32_t *error)
 {
     WSADATA data;
-    relay *r = calloc(1, sizeof *r);
+    struct relay *r = calloc(1, sizeof *r);
     *error = r ? (uint32_t)WSAStartup(MAKEWORD(2, 2), &data) : ERROR_OUTOFMEMORY;
     if (*error) {
         free(r);
@@ -94,12 +94,12 @@ relay *relay_open(const relay_config *config, uint32_t *error)
     return r;
 }
 
-uint16_t relay_port(const relay *r)
+uint16_t relay_port(const struct relay *r)
 {
     return r->port;
 }
 
-uint16_t relay_incoming_port(const relay *r)
+uint16_t relay_incoming_port(const struct relay *r)
 {
     return r->incoming_port;
 }
@@ -107,7 +107,7 @@ uint16_t relay_incoming_port(const relay *r)
 /* ---- serving; all of this on the relay's thread */
 
 /* False: Windows refuses for now (out of sockets or memory). */
-static bool arm(relay_accept *a)
+static bool arm(struct relay_accept *a)
 {
     enum { ADDRESS_SIZE = sizeof a->addresses / 2 };
     DWORD bytes;
@@ -115,7 +115,7 @@ static bool arm(relay_accept *a)
     if (a->socket == INVALID_SOCKET) {
         return false;
     }
-    a->op = (relay_op){.kind = RELAY_ACCEPT, .socket = a->listener->socket, .owner = a};
+    a->op = (struct relay_op){.kind = RELAY_ACCEPT, .socket = a->listener->socket, .owner = a};
     a->op.pending = a->listener->accept_ex(a->listener->socket, a->socket, a->addresses, 0, ADDRESS_SIZE, ADDRESS_SIZE,
                                            &bytes, &a->op.overlapped) ||
                     WSAGetLastError() == WSA_IO_PENDING;
@@ -126,7 +126,7 @@ static bool arm(relay_accept *a)
 }
 
 /* Arms every accept that is not; false if some could not be. */
-static bool arm_all(relay *r)
+static bool arm_all(struct relay *r)
 {
     bool all = true;
     for (int l = 0; l < LISTENERS; l++) {
@@ -134,7 +134,7 @@ static bool arm_all(relay *r)
             continue;
         }
         for (int i = 0; i < ACCEPTS; i++) {
-            relay_accept *a = &r->accepts[l][i];
+            struct relay_accept *a = &r->accepts[l][i];
             a->listener = &r->listeners[l];
             if (!a->op.pending) {
                 all = arm(a) && all;
@@ -144,7 +144,7 @@ static bool arm_all(relay *r)
     return all;
 }
 
-static void on_accepted(relay *r, relay_accept *a, DWORD error)
+static void on_accepted(struct relay *r, struct relay_accept *a, DWORD error)
 {
     redirector_destination destination = {.size = sizeof destination};
     struct sockaddr_storage from;
@@ -170,13 +170,13 @@ static void on_accepted(relay *r, relay_accept *a, DWORD error)
     relay_conn_open(&r->host, client, &peer, &destination);
 }
 
-static void on_completion(relay *r, const OVERLAPPED_ENTRY *entry)
+static void on_completion(struct relay *r, const OVERLAPPED_ENTRY *entry)
 {
     if (!entry->lpOverlapped) { /* relay_close() */
         r->stopping = true;
         return;
     }
-    relay_op *op = CONTAINING_RECORD(entry->lpOverlapped, relay_op, overlapped);
+    struct relay_op *op = CONTAINING_RECORD(entry->lpOverlapped, struct relay_op, overlapped);
     /* The port gives a general status; Winsock translates it to its own codes, even for a socket closed meanwhile. */
     DWORD bytes = 0, flags, error = 0;
     if (entry->Internal != 0 && !WSAGetOverlappedResult(op->socket, &op->overlapped, &bytes, FALSE, &flags)) {
@@ -191,7 +191,7 @@ static void on_completion(relay *r, const OVERLAPPED_ENTRY *entry)
     }
 }
 
-static bool accepts_pending(const relay *r)
+static bool accepts_pending(const struct relay *r)
 {
     for (int i = 0; i < LISTENERS * ACCEPTS; i++) {
         if (r->accepts[i / ACCEPTS][i % ACCEPTS].op.pending) {
@@ -201,7 +201,7 @@ static bool accepts_pending(const relay *r)
     return false;
 }
 
-static void take_completions(relay *r, DWORD patience_ms)
+static void take_completions(struct relay *r, DWORD patience_ms)
 {
     OVERLAPPED_ENTRY entries[COMPLETIONS];
     ULONG count = 0;
@@ -220,7 +220,7 @@ static void take_completions(relay *r, DWORD patience_ms)
 
 static void serve(void *context)
 {
-    relay *r = context;
+    struct relay *r = context;
     while (!r->stopping) {
         take_completions(r, arm_all(r) ? INFINITE : REARM_MS);
     }
@@ -239,7 +239,7 @@ static void serve(void *context)
 
 /* ---- from outside */
 
-bool relay_start(relay *r, redirector *redirector, uint32_t *error)
+bool relay_start(struct relay *r, redirector *redirector, uint32_t *error)
 {
     r->redirector = redirector;
     bool started = worker_start(&r->worker, serve, r);
@@ -247,7 +247,7 @@ bool relay_start(relay *r, redirector *redirector, uint32_t *error)
     return started;
 }
 
-bool relay_wait_idle(relay *r, void *until)
+bool relay_wait_idle(struct relay *r, void *until)
 {
     HANDLE handles[] = {until, r->idle};
     for (;;) {
@@ -264,7 +264,7 @@ bool relay_wait_idle(relay *r, void *until)
     }
 }
 
-void relay_close(relay *r)
+void relay_close(struct relay *r)
 {
     if (r->worker.thread) {
         PostQueuedCompletionStatus(r->host.port, 0, 0, NULL);

@@ -13,32 +13,32 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct relay relay;
+struct relay;
 
-typedef struct relay_config {
-    report *report;
-    const upstream_list *upstreams; /**< must outlive the relay */
-    bool outgoing;                  /**< listen for what the tree opens */
-    bool incoming;                  /**< listen for what comes to the tree */
-    bool everywhere;                /**< outgoing: listen on all addresses, as reflection requires it */
-    uint16_t port;                  /**< to listen on for outgoing; 0: any that is free */
-} relay_config;
+struct relay_config {
+    struct report *report;
+    const struct upstream_list *upstreams; /**< must outlive the relay */
+    bool outgoing;                         /**< listen for what the tree opens */
+    bool incoming;                         /**< listen for what comes to the tree */
+    bool everywhere;                       /**< outgoing: listen on all addresses, as reflection requires it */
+    uint16_t port;                         /**< to listen on for outgoing; 0: any that is free */
+};
 
 /** Listens, in both families on one and the same port, one for each direction. NULL: the Winsock or Windows error is in
  * *error. */
-relay *relay_open(const relay_config *config, uint32_t *error);
+struct relay *relay_open(const struct relay_config *config, uint32_t *error);
 
 /** The ports it listens on; 0: not in that direction. */
-uint16_t relay_port(const relay *r);
-uint16_t relay_incoming_port(const relay *r);
+uint16_t relay_port(const struct relay *r);
+uint16_t relay_incoming_port(const struct relay *r);
 
 /** Begins to serve, looking up each peer at `redirector`. False: Windows error in *error. */
-bool relay_start(relay *r, redirector *redirector, uint32_t *error);
+bool relay_start(struct relay *r, redirector *redirector, uint32_t *error);
 
 /** Waits until no connection has been live for a moment. False: the Windows handle `until` was signalled first. */
-bool relay_wait_idle(relay *r, void *until);
+bool relay_wait_idle(struct relay *r, void *until);
 
 /** Resets all connections, waits for the relay's thread, and frees. Also right for a relay that never served. */
-void relay_close(relay *r);
+void relay_close(struct relay *r);
 
 #endif

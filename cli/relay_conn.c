@@ -43,12 +43,12 @@ void relay_reset(SOCKET socket)
 
 /* ---- beginning and end */
 
-static void free_if_over(relay_conn *conn)
+static void free_if_over(struct relay_conn *conn)
 {
     if (conn->state != CLOSING || conn->halves[UP].op.pending || conn->halves[DOWN].op.pending) {
         return;
     }
-    relay_host *host = conn->host;
+    struct relay_host *host = conn->host;
     report_end(host->report, conn->entry, conn->outcome, conn->os_error);
     free(conn->heard);
     if (conn->next) {
@@ -62,7 +62,7 @@ static void free_if_over(relay_conn *conn)
     free(conn);
 }
 
-void relay_conn_abort(relay_conn *conn, report_outcome outcome, DWORD error)
+void relay_conn_abort(struct relay_conn *conn, enum report_outcome outcome, DWORD error)
 {
     if (conn->state == CLOSING) {
         return;
@@ -79,7 +79,7 @@ void relay_conn_abort(relay_conn *conn, report_outcome outcome, DWORD error)
     }
 }
 
-static void close_both(relay_conn *conn)
+static void close_both(struct relay_conn *conn)
 {
     conn->state = CLOSING;
     conn->outcome = REPORT_CLOSED;
@@ -90,7 +90,7 @@ static void close_both(relay_conn *conn)
 }
 
 /* `side` is the socket that failed. */
-static void abort_relaying(relay_conn *conn, int side, DWORD error)
+static void abort_relaying(struct relay_conn *conn, int side, DWORD error)
 {
     switch (error) {
     case WSAECONNRESET:
@@ -108,55 +108,55 @@ static void abort_relaying(relay_conn *conn, int side, DWORD error)
 
 /* ---- operations */
 
-relay_op *relay_conn_prepare(relay_conn *conn, half *h, relay_op_kind kind, int side)
+struct relay_op *relay_conn_prepare(struct relay_conn *conn, struct half *h, enum relay_op_kind kind, int side)
 {
-    h->op = (relay_op){.kind = kind, .socket = conn->sockets[side], .owner = conn};
+    h->op = (struct relay_op){.kind = kind, .socket = conn->sockets[side], .owner = conn};
     return &h->op;
 }
 
-bool relay_conn_started(relay_op *op, bool accepted, DWORD *error)
+bool relay_conn_started(struct relay_op *op, bool accepted, DWORD *error)
 {
     *error = accepted ? 0 : (DWORD)WSAGetLastError();
     op->pending = *error == 0 || *error == WSA_IO_PENDING;
     return op->pending;
 }
 
-void relay_conn_receive(relay_conn *conn, int direction)
+void relay_conn_receive(struct relay_conn *conn, int direction)
 {
-    half *h = &conn->halves[direction];
+    struct half *h = &conn->halves[direction];
     int side = direction == UP ? CLIENT : SERVER;
     WSABUF buffer = {.len = HALF_BUFFER - h->length, .buf = h->buffer + h->length};
     DWORD flags = 0, error;
-    relay_op *op = relay_conn_prepare(conn, h, RELAY_RECV, side);
+    struct relay_op *op = relay_conn_prepare(conn, h, RELAY_RECV, side);
     if (!relay_conn_started(op, WSARecv(op->socket, &buffer, 1, NULL, &flags, &op->overlapped, NULL) == 0, &error)) {
         abort_relaying(conn, side, error);
     }
 }
 
-void relay_conn_send(relay_conn *conn, int direction, int side)
+void relay_conn_send(struct relay_conn *conn, int direction, int side)
 {
-    half *h = &conn->halves[direction];
+    struct half *h = &conn->halves[direction];
     WSABUF buffer = {.len = h->length - h->sent, .buf = h->buffer + h->sent};
     DWORD error;
-    relay_op *op = relay_conn_prepare(conn, h, RELAY_SEND, side);
+    struct relay_op *op = relay_conn_prepare(conn, h, RELAY_SEND, side);
     if (!relay_conn_started(op, WSASend(op->socket, &buffer, 1, NULL, 0, &op->overlapped, NULL) == 0, &error)) {
         abort_relaying(conn, side, error);
     }
 }
 
-static void receive_anew(relay_conn *conn, int direction)
+static void receive_anew(struct relay_conn *conn, int direction)
 {
     conn->halves[direction].length = conn->halves[direction].sent = 0;
     relay_conn_receive(conn, direction);
 }
 
-static void send_rest(relay_conn *conn, int direction)
+static void send_rest(struct relay_conn *conn, int direction)
 {
     relay_conn_send(conn, direction, direction == UP ? SERVER : CLIENT);
 }
 
 /* The end of data has come in this direction: pass it on. */
-static void end_half(relay_conn *conn, int direction)
+static void end_half(struct relay_conn *conn, int direction)
 {
     int side = direction == UP ? SERVER : CLIENT;
     if (shutdown(conn->sockets[side], SD_SEND) != 0) {
@@ -167,9 +167,9 @@ static void end_half(relay_conn *conn, int direction)
 }
 
 /* Passes on what is in the buffer: data, or the end of it. */
-static void pass_on(relay_conn *conn, int direction)
+static void pass_on(struct relay_conn *conn, int direction)
 {
-    half *h = &conn->halves[direction];
+    struct half *h = &conn->halves[direction];
     if (h->ended) {
         end_half(conn, direction);
     } else {
@@ -177,7 +177,7 @@ static void pass_on(relay_conn *conn, int direction)
     }
 }
 
-void relay_conn_relay(relay_conn *conn)
+void relay_conn_relay(struct relay_conn *conn)
 {
     conn->state = RELAYING;
     conn->relaying = true;
@@ -196,18 +196,18 @@ void relay_conn_relay(relay_conn *conn)
  * nothing on a half-closed connection, and fails on a reset one. It would fail too where sending is shut down, or stand
  * behind a send that is under way; there the end of data is taken as such.
  */
-static bool is_reset(const relay_conn *conn, int side)
+static bool is_reset(const struct relay_conn *conn, int side)
 {
-    const half *back = &conn->halves[side == CLIENT ? DOWN : UP]; /* what sends on this socket */
+    const struct half *back = &conn->halves[side == CLIENT ? DOWN : UP]; /* what sends on this socket */
     if (back->ended || (back->op.pending && back->op.kind == RELAY_SEND)) {
         return false;
     }
     return send(conn->sockets[side], "", 0, 0) != 0 && WSAGetLastError() != WSAEWOULDBLOCK;
 }
 
-static void on_received(relay_conn *conn, int direction, DWORD bytes, DWORD error)
+static void on_received(struct relay_conn *conn, int direction, DWORD bytes, DWORD error)
 {
-    half *h = &conn->halves[direction];
+    struct half *h = &conn->halves[direction];
     int side = direction == UP ? CLIENT : SERVER;
     if (!error && bytes == 0 && is_reset(conn, side)) {
         error = WSAECONNRESET;
@@ -226,9 +226,9 @@ static void on_received(relay_conn *conn, int direction, DWORD bytes, DWORD erro
     }
 }
 
-static void on_sent(relay_conn *conn, int direction, DWORD bytes, DWORD error)
+static void on_sent(struct relay_conn *conn, int direction, DWORD bytes, DWORD error)
 {
-    half *h = &conn->halves[direction];
+    struct half *h = &conn->halves[direction];
     if (error) {
         abort_relaying(conn, direction == UP ? SERVER : CLIENT, error);
         return;
@@ -241,7 +241,7 @@ static void on_sent(relay_conn *conn, int direction, DWORD bytes, DWORD error)
     }
 }
 
-void relay_conn_complete(relay_conn *conn, relay_op *op, DWORD bytes, DWORD error)
+void relay_conn_complete(struct relay_conn *conn, struct relay_op *op, DWORD bytes, DWORD error)
 {
     int direction = op == &conn->halves[UP].op ? UP : DOWN;
     bool talking = conn->state == TALKING && direction == DOWN;
@@ -268,11 +268,11 @@ void relay_conn_complete(relay_conn *conn, relay_op *op, DWORD bytes, DWORD erro
 
 /* ---- opening */
 
-static report_entry *begin_report(relay_conn *conn, const redirector_address *peer,
-                                  const redirector_destination *destination)
+static struct report_entry *begin_report(struct relay_conn *conn, const redirector_address *peer,
+                                         const redirector_destination *destination)
 {
     char program[3 * 260];
-    report_connection about = {
+    struct report_connection about = {
         .pid = destination->pid, .incoming = destination->incoming != 0, .destination = destination->destination};
     if (about.incoming) {
         about.peer = *peer;
@@ -289,10 +289,10 @@ static report_entry *begin_report(relay_conn *conn, const redirector_address *pe
     return report_begin(conn->host->report, &about);
 }
 
-void relay_conn_open(relay_host *host, SOCKET client, const redirector_address *peer,
+void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_address *peer,
                      const redirector_destination *destination)
 {
-    relay_conn *conn = calloc(1, sizeof *conn);
+    struct relay_conn *conn = calloc(1, sizeof *conn);
     if (conn) {
         conn->host = host;
         conn->entry = begin_report(conn, peer, destination);
@@ -325,9 +325,9 @@ void relay_conn_open(relay_host *host, SOCKET client, const redirector_address *
     free_if_over(conn);
 }
 
-void relay_conn_stop_all(relay_host *host)
+void relay_conn_stop_all(struct relay_host *host)
 {
-    for (relay_conn *conn = host->first, *next; conn; conn = next) {
+    for (struct relay_conn *conn = host->first, *next; conn; conn = next) {
         next = conn->next;
         relay_conn_abort(conn, REPORT_STOPPED, 0);
         free_if_over(conn);

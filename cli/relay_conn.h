@@ -17,37 +17,37 @@
 #include <mswsock.h>
 #include <windows.h>
 
-typedef struct relay_conn relay_conn;
+struct relay_conn;
 
-typedef enum relay_op_kind { RELAY_ACCEPT, RELAY_CONNECT, RELAY_RECV, RELAY_SEND } relay_op_kind;
+enum relay_op_kind { RELAY_ACCEPT, RELAY_CONNECT, RELAY_RECV, RELAY_SEND };
 
 /** An overlapped operation; what the completion port hands back. */
-typedef struct relay_op {
+struct relay_op {
     OVERLAPPED overlapped;
-    relay_op_kind kind;
+    enum relay_op_kind kind;
     bool pending;
     SOCKET socket; /**< where it runs; stays set to learn the error of a finished one */
     void *owner;   /**< the relay_accept or the relay_conn */
-} relay_op;
+};
 
 /** The part of its relay that a connection uses. */
-typedef struct relay_host {
+struct relay_host {
     HANDLE port; /**< the completion port */
-    report *report;
-    const upstream_list *upstreams;
+    struct report *report;
+    const struct upstream_list *upstreams;
     LPFN_CONNECTEX connect_ex[2]; /**< IPv4, IPv6; NULL: the machine has no such family */
-    relay_conn *first;            /**< all live connections */
-} relay_host;
+    struct relay_conn *first;     /**< all live connections */
+};
 
 /** Takes over `client`, a connection from `peer`, and connects to `destination`. Owns the socket whatever happens. */
-void relay_conn_open(relay_host *host, SOCKET client, const redirector_address *peer,
+void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_address *peer,
                      const redirector_destination *destination);
 
 /** One of its operations is over: `error` is a Winsock error or 0. May free the connection. */
-void relay_conn_complete(relay_conn *conn, relay_op *op, DWORD bytes, DWORD error);
+void relay_conn_complete(struct relay_conn *conn, struct relay_op *op, DWORD bytes, DWORD error);
 
 /** Resets both ends of every connection. Each is gone once its last operation has completed. */
-void relay_conn_stop_all(relay_host *host);
+void relay_conn_stop_all(struct relay_host *host);
 
 /** A TCP socket for overlapped use that no child inherits. INVALID_SOCKET: see WSAGetLastError(). */
 SOCKET relay_socket(int family);

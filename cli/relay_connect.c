@@ -20,7 +20,7 @@ void relay_set_up_socket(SOCKET s)
     ioctlsocket(s, (long)FIONBIO, &nonblocking);
 }
 
-bool relay_connect(relay_conn *conn, DWORD *error)
+bool relay_connect(struct relay_conn *conn, DWORD *error)
 {
     const redirector_address *address = conn->via ? &conn->via->address : &conn->destination;
     LPFN_CONNECTEX connect_ex = conn->host->connect_ex[address->family == 6];
@@ -44,11 +44,11 @@ bool relay_connect(relay_conn *conn, DWORD *error)
         *error = (DWORD)WSAGetLastError();
         return false;
     }
-    relay_op *op = relay_conn_prepare(conn, &conn->halves[DOWN], RELAY_CONNECT, SERVER);
+    struct relay_op *op = relay_conn_prepare(conn, &conn->halves[DOWN], RELAY_CONNECT, SERVER);
     return relay_conn_started(op, connect_ex(s, (struct sockaddr *)&to, size, NULL, 0, NULL, &op->overlapped), error);
 }
 
-void relay_connect_failed(relay_conn *conn, DWORD error)
+void relay_connect_failed(struct relay_conn *conn, DWORD error)
 {
     if (conn->via) {
         relay_conn_abort(conn, REPORT_NO_UPSTREAM, error);
@@ -75,9 +75,9 @@ void relay_connect_failed(relay_conn *conn, DWORD error)
 
 /* ---- talking with an upstream proxy */
 
-static report_outcome outcome_of(enum upstream_failure failure)
+static enum report_outcome outcome_of(enum upstream_failure failure)
 {
-    static const report_outcome outcomes[] = {
+    static const enum report_outcome outcomes[] = {
         [UPSTREAM_OK] = REPORT_FAILED,         [UPSTREAM_NOT_A_PROXY] = REPORT_NO_PROXY,
         [UPSTREAM_NO_LOGIN] = REPORT_NO_LOGIN, [UPSTREAM_FORBIDS] = REPORT_FORBIDDEN,
         [UPSTREAM_NO_WAY] = REPORT_NO_WAY,     [UPSTREAM_REFUSED] = REPORT_REFUSED,
@@ -85,9 +85,9 @@ static report_outcome outcome_of(enum upstream_failure failure)
     return outcomes[failure];
 }
 
-static void act(relay_conn *conn, upstream_next next)
+static void act(struct relay_conn *conn, enum upstream_next next)
 {
-    half *down = &conn->halves[DOWN];
+    struct half *down = &conn->halves[DOWN];
     down->sent = 0;
     switch (next) {
     case UPSTREAM_SEND:
@@ -105,9 +105,9 @@ static void act(relay_conn *conn, upstream_next next)
     }
 }
 
-void relay_connected(relay_conn *conn)
+void relay_connected(struct relay_conn *conn)
 {
-    half *down = &conn->halves[DOWN];
+    struct half *down = &conn->halves[DOWN];
     setsockopt(conn->sockets[SERVER], SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0);
     down->length = down->sent = 0;
     if (!conn->via) {
@@ -119,9 +119,9 @@ void relay_connected(relay_conn *conn)
     act(conn, upstream_begin(&conn->talk, down->buffer, &down->length));
 }
 
-void relay_talk_sent(relay_conn *conn, DWORD bytes, DWORD error)
+void relay_talk_sent(struct relay_conn *conn, DWORD bytes, DWORD error)
 {
-    half *down = &conn->halves[DOWN];
+    struct half *down = &conn->halves[DOWN];
     if (error) {
         relay_conn_abort(conn, REPORT_NO_UPSTREAM, error);
         return;
@@ -135,9 +135,9 @@ void relay_talk_sent(relay_conn *conn, DWORD bytes, DWORD error)
     relay_conn_receive(conn, DOWN);
 }
 
-void relay_talk_received(relay_conn *conn, DWORD bytes, DWORD error)
+void relay_talk_received(struct relay_conn *conn, DWORD bytes, DWORD error)
 {
-    half *down = &conn->halves[DOWN];
+    struct half *down = &conn->halves[DOWN];
     if (error) {
         relay_conn_abort(conn, REPORT_NO_UPSTREAM, error);
         return;

@@ -6,7 +6,7 @@
 
 enum { PORT_ATTEMPTS = 64 }; /* to find a port that is free in both families */
 
-void relay_listen_close(relay_listener *l)
+void relay_listen_close(struct relay_listener *l)
 {
     if (l->socket != INVALID_SOCKET) {
         closesocket(l->socket);
@@ -15,7 +15,7 @@ void relay_listen_close(relay_listener *l)
 }
 
 /* Binds to `port`, or to a free one if that is 0, and returns the port; 0: see WSAGetLastError(). */
-static uint16_t bind_one(relay_listener *l, uint16_t port, bool everywhere)
+static uint16_t bind_one(struct relay_listener *l, uint16_t port, bool everywhere)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -41,7 +41,7 @@ static uint16_t bind_one(relay_listener *l, uint16_t port, bool everywhere)
     return ntohs(l->family == AF_INET ? v4.sin_port : v6.sin6_port);
 }
 
-static DWORD bind_both(relay_listener pair[2], uint16_t *port, bool everywhere)
+static DWORD bind_both(struct relay_listener pair[2], uint16_t *port, bool everywhere)
 {
     uint16_t wanted = *port;
     DWORD error = 0;
@@ -70,7 +70,7 @@ static bool load_extension(SOCKET s, GUID id, void *function)
                     NULL) == 0;
 }
 
-static DWORD prepare(relay_listener *l, HANDLE completion_port)
+static DWORD prepare(struct relay_listener *l, HANDLE completion_port)
 {
     if (l->socket == INVALID_SOCKET) {
         return 0;
@@ -82,7 +82,7 @@ static DWORD prepare(relay_listener *l, HANDLE completion_port)
     return CreateIoCompletionPort((HANDLE)l->socket, completion_port, 0, 0) ? 0 : GetLastError();
 }
 
-DWORD relay_listen(relay_listener pair[2], uint16_t *port, bool everywhere, HANDLE completion_port)
+DWORD relay_listen(struct relay_listener pair[2], uint16_t *port, bool everywhere, HANDLE completion_port)
 {
     DWORD error = bind_both(pair, port, everywhere);
     for (int i = 0; i < 2 && !error; i++) {

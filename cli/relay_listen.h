@@ -8,12 +8,12 @@
 
 #include "relay_conn.h"
 
-typedef struct relay_listener {
+struct relay_listener {
     SOCKET socket; /**< invalid: the machine has no such family, or nothing is wanted in this direction */
     int family;
     LPFN_ACCEPTEX accept_ex;
     LPFN_CONNECTEX connect_ex;
-} relay_listener;
+};
 
 /**
  * Listens with pair[0] on IPv4 and pair[1] on IPv6, on one and the same port.
@@ -22,8 +22,8 @@ typedef struct relay_listener {
  * @param everywhere  on all addresses; else on loopback alone
  * @return 0, or the Winsock or Windows error
  */
-DWORD relay_listen(relay_listener pair[2], uint16_t *port, bool everywhere, HANDLE completion_port);
+DWORD relay_listen(struct relay_listener pair[2], uint16_t *port, bool everywhere, HANDLE completion_port);
 
-void relay_listen_close(relay_listener *l);
+void relay_listen_close(struct relay_listener *l);
 
 #endif

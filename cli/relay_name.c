@@ -13,7 +13,7 @@
 
 enum { HEARD_MAX = 8192 };
 
-void relay_name_heard(relay_conn *conn, const char *data, size_t size)
+void relay_name_heard(struct relay_conn *conn, const char *data, size_t size)
 {
     const uint8_t *all = (const uint8_t *)data;
     char name[HOST_NAME_MAX_BYTES];
@@ -26,7 +26,7 @@ void relay_name_heard(relay_conn *conn, const char *data, size_t size)
         size = conn->heard_size += size;
         all = conn->heard;
     }
-    host_name_result result = host_name_find(all, size, name);
+    enum host_name_result result = host_name_find(all, size, name);
     if (result == HOST_NAME_FOUND) {
         report_host(conn->host->report, conn->entry, name);
     }

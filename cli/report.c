@@ -20,30 +20,30 @@
 enum { QUEUE_MAX = 16384, REMEMBERED = 64 };
 
 struct report_entry {
-    report_entry *next, *previous; /* while it lives */
+    struct report_entry *next, *previous; /* while it lives */
     LARGE_INTEGER started;
     atomic_ullong bytes_up, bytes_down;
-    report_connection connection; /* all but the bytes */
+    struct report_connection connection; /* all but the bytes */
 };
 
-typedef struct line {
+struct line {
     struct line *next;
-    report_connection connection;
-} line;
+    struct report_connection connection;
+};
 
 struct report {
-    report_view view;
-    worker worker;
+    enum report_view view;
+    struct worker worker;
     SRWLOCK lock; /* guards what follows */
     CONDITION_VARIABLE changed;
-    report_entry *live;
-    line *first;
-    line **last;
+    struct report_entry *live;
+    struct line *first;
+    struct line **last;
     size_t queued;
     bool closing;
     uint64_t begun;
-    report_totals totals;
-    report_connection ended[REMEMBERED]; /* a ring: the one that ended as number n is at n modulo its size */
+    struct report_totals totals;
+    struct report_connection ended[REMEMBERED]; /* a ring: the one that ended as number n is at n modulo its size */
 };
 
 static const struct {
@@ -55,7 +55,7 @@ static const struct {
 #undef REPORT_OUTCOME_ROW
 };
 
-const char *report_outcome_text(report_outcome outcome)
+const char *report_outcome_text(enum report_outcome outcome)
 {
     return outcomes[outcome].text;
 }
@@ -63,13 +63,13 @@ const char *report_outcome_text(report_outcome outcome)
 /* ---- lines */
 
 /* The oldest line; NULL when the report closes and all are written. */
-static line *take(report *r)
+static struct line *take(struct report *r)
 {
     AcquireSRWLockExclusive(&r->lock);
     while (!r->first && !r->closing) {
         SleepConditionVariableSRW(&r->changed, &r->lock, INFINITE, 0);
     }
-    line *l = r->first;
+    struct line *l = r->first;
     if (l) {
         r->first = l->next;
         if (!r->first) {
@@ -83,9 +83,9 @@ static line *take(report *r)
 
 static void write_lines(void *context)
 {
-    report *r = context;
+    struct report *r = context;
     char text[OUTPUT_LINE_MAX];
-    for (line *l = take(r); l; l = take(r)) {
+    for (struct line *l = take(r); l; l = take(r)) {
         if (r->view == REPORT_JSON) {
             report_json_connection(text, sizeof text, &l->connection);
         } else {
@@ -97,26 +97,26 @@ static void write_lines(void *context)
 }
 
 /* Under the lock. */
-static void queue_line(report *r, const report_connection *connection)
+static void queue_line(struct report *r, const struct report_connection *connection)
 {
     if (r->view == REPORT_QUIET) {
         return;
     }
-    line *l = r->queued < QUEUE_MAX ? malloc(sizeof *l) : NULL;
+    struct line *l = r->queued < QUEUE_MAX ? malloc(sizeof *l) : NULL;
     if (!l) {
         r->totals.lines_dropped++;
         return;
     }
-    *l = (line){.connection = *connection};
+    *l = (struct line){.connection = *connection};
     *r->last = l;
     r->last = &l->next;
     r->queued++;
     WakeConditionVariable(&r->changed);
 }
 
-report *report_open(report_view view)
+struct report *report_open(enum report_view view)
 {
-    report *r = calloc(1, sizeof *r);
+    struct report *r = calloc(1, sizeof *r);
     if (!r) {
         return NULL;
     }
@@ -133,9 +133,9 @@ report *report_open(report_view view)
 
 /* ---- connections */
 
-static report_connection look_at(report_entry *entry)
+static struct report_connection look_at(struct report_entry *entry)
 {
-    report_connection c = entry->connection;
+    struct report_connection c = entry->connection;
     LARGE_INTEGER now, frequency;
     FILETIME time;
     QueryPerformanceCounter(&now);
@@ -148,9 +148,9 @@ static report_connection look_at(report_entry *entry)
     return c;
 }
 
-report_entry *report_begin(report *r, const report_connection *about)
+struct report_entry *report_begin(struct report *r, const struct report_connection *about)
 {
-    report_entry *entry = calloc(1, sizeof *entry);
+    struct report_entry *entry = calloc(1, sizeof *entry);
     if (!entry) {
         return NULL;
     }
@@ -166,27 +166,27 @@ report_entry *report_begin(report *r, const report_connection *about)
     r->live = entry;
     r->totals.live++;
     if (r->view == REPORT_JSON) {
-        report_connection c = look_at(entry);
+        struct report_connection c = look_at(entry);
         queue_line(r, &c);
     }
     ReleaseSRWLockExclusive(&r->lock);
     return entry;
 }
 
-void report_bytes(report_entry *entry, uint64_t up, uint64_t down)
+void report_bytes(struct report_entry *entry, uint64_t up, uint64_t down)
 {
     atomic_fetch_add(&entry->bytes_up, up);
     atomic_fetch_add(&entry->bytes_down, down);
 }
 
-void report_host(report *r, report_entry *entry, const char *host)
+void report_host(struct report *r, struct report_entry *entry, const char *host)
 {
     AcquireSRWLockExclusive(&r->lock);
     strncpy(entry->connection.host, host, sizeof entry->connection.host - 1);
     ReleaseSRWLockExclusive(&r->lock);
 }
 
-void report_end(report *r, report_entry *entry, report_outcome outcome, uint32_t os_error)
+void report_end(struct report *r, struct report_entry *entry, enum report_outcome outcome, uint32_t os_error)
 {
     AcquireSRWLockExclusive(&r->lock);
     if (entry->next) {
@@ -197,7 +197,7 @@ void report_end(report *r, report_entry *entry, report_outcome outcome, uint32_t
     } else {
         r->live = entry->next;
     }
-    report_connection c = look_at(entry);
+    struct report_connection c = look_at(entry);
     c.outcome = outcome;
     c.os_error = os_error;
     r->ended[r->totals.connections % REMEMBERED] = c;
@@ -211,19 +211,19 @@ void report_end(report *r, report_entry *entry, report_outcome outcome, uint32_t
     free(entry);
 }
 
-void report_stranger(report *r)
+void report_stranger(struct report *r)
 {
     AcquireSRWLockExclusive(&r->lock);
     r->totals.unknown_peers++;
     ReleaseSRWLockExclusive(&r->lock);
 }
 
-size_t report_snapshot(report *r, report_connection *rows, size_t max, report_totals *totals)
+size_t report_snapshot(struct report *r, struct report_connection *rows, size_t max, struct report_totals *totals)
 {
     size_t count = 0;
     AcquireSRWLockShared(&r->lock);
     *totals = r->totals;
-    for (report_entry *entry = r->live; entry; entry = entry->next) {
+    for (struct report_entry *entry = r->live; entry; entry = entry->next) {
         totals->bytes_up += atomic_load(&entry->bytes_up);
         totals->bytes_down += atomic_load(&entry->bytes_down);
         if (count < max) {
@@ -238,7 +238,7 @@ size_t report_snapshot(report *r, report_connection *rows, size_t max, report_to
     return count;
 }
 
-void report_close(report *r, bool summary)
+void report_close(struct report *r, bool summary)
 {
     AcquireSRWLockExclusive(&r->lock);
     r->closing = true;

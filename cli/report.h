@@ -31,14 +31,14 @@
     X(FORBIDDEN, "upstream forbids it", true)                                                                          \
     X(NO_WAY, "upstream cannot reach it", true)
 
-typedef enum report_outcome {
+enum report_outcome {
 #define REPORT_OUTCOME_ENUM(name, text, failed) REPORT_##name,
     REPORT_OUTCOME_LIST(REPORT_OUTCOME_ENUM)
 #undef REPORT_OUTCOME_ENUM
-} report_outcome;
+};
 
 /** A connection as it is now. */
-typedef struct report_connection {
+struct report_connection {
     uint64_t number;      /**< 1, 2, ... in the order in which they came */
     uint64_t end_time;    /**< UTC, as FILETIME; of one that lives: now */
     uint64_t duration_us; /**< so far */
@@ -51,11 +51,11 @@ typedef struct report_connection {
     char upstream[64];              /**< proxy that it took, cut to fit; empty: none */
     uint64_t bytes_up;              /**< passed on from the end that opened it */
     uint64_t bytes_down;            /**< passed on to it */
-    report_outcome outcome;         /**< REPORT_OPEN while it lives */
+    enum report_outcome outcome;    /**< REPORT_OPEN while it lives */
     uint32_t os_error;              /**< Winsock error behind the outcome, 0: none */
-} report_connection;
+};
 
-typedef struct report_totals {
+struct report_totals {
     uint64_t connections; /**< ended */
     uint64_t bytes_up;
     uint64_t bytes_down;
@@ -63,49 +63,49 @@ typedef struct report_totals {
     uint64_t unknown_peers; /**< connections to the relay that are not redirected ones */
     uint64_t lines_dropped; /**< connections without a line, because the output could not keep up */
     uint64_t live;
-} report_totals;
+};
 
-typedef enum report_view {
+enum report_view {
     REPORT_TEXT, /**< a line for each connection */
     REPORT_JSON,
     REPORT_QUIET, /**< no lines: they are shown elsewhere */
-} report_view;
+};
 
-typedef struct report report;
-typedef struct report_entry report_entry;
+struct report;
+struct report_entry;
 
 /** NULL: no memory or no thread. */
-report *report_open(report_view view);
+struct report *report_open(enum report_view view);
 
 /** A connection begins; the number, times and bytes in `about` are ignored. NULL: no memory. Any thread. */
-report_entry *report_begin(report *r, const report_connection *about);
+struct report_entry *report_begin(struct report *r, const struct report_connection *about);
 
 /** Bytes were relayed; the name is known; it has ended (the entry is freed). They never wait for the output. */
-void report_bytes(report_entry *entry, uint64_t up, uint64_t down);
-void report_host(report *r, report_entry *entry, const char *host);
-void report_end(report *r, report_entry *entry, report_outcome outcome, uint32_t os_error);
+void report_bytes(struct report_entry *entry, uint64_t up, uint64_t down);
+void report_host(struct report *r, struct report_entry *entry, const char *host);
+void report_end(struct report *r, struct report_entry *entry, enum report_outcome outcome, uint32_t os_error);
 
 /** Counts a connection that is not redirected. Any thread. */
-void report_stranger(report *r);
+void report_stranger(struct report *r);
 
 /**
  * Copies up to `max` connections: the live ones, newest first, then the last that have ended, latest first. Returns how
  * many. Any thread.
  */
-size_t report_snapshot(report *r, report_connection *rows, size_t max, report_totals *totals);
+size_t report_snapshot(struct report *r, struct report_connection *rows, size_t max, struct report_totals *totals);
 
 /** Shows what is left and, if wanted, the summary; then frees. Every entry must have ended. */
-void report_close(report *r, bool summary);
+void report_close(struct report *r, bool summary);
 
-const char *report_outcome_text(report_outcome outcome);
+const char *report_outcome_text(enum report_outcome outcome);
 
 /* report_text.c, report_json.c: the lines themselves, without line end, never longer than OUTPUT_LINE_MAX */
-void report_text_connection(char *out, size_t size, const report_connection *connection);
-void report_text_summary(char *out, size_t size, const report_totals *totals);
-void report_json_connection(char *out, size_t size, const report_connection *connection);
-void report_json_summary(char *out, size_t size, const report_totals *totals);
+void report_text_connection(char *out, size_t size, const struct report_connection *connection);
+void report_text_summary(char *out, size_t size, const struct report_totals *totals);
+void report_json_connection(char *out, size_t size, const struct report_connection *connection);
+void report_json_summary(char *out, size_t size, const struct report_totals *totals);
 
 /** "example.com:443", else the address: where a connection goes, for people. */
-void report_where(char *out, size_t size, const report_connection *connection);
+void report_where(char *out, size_t size, const struct report_connection *connection);
 
 #endif

@@ -10,7 +10,7 @@
 
 enum { NAME_BYTES = 6 * 260 + 3, HOST_BYTES = HOST_NAME_MAX_BYTES + 3 }; /* each unit as \uXXXX, quotes, NUL */
 
-void report_json_connection(char *out, size_t size, const report_connection *c)
+void report_json_connection(char *out, size_t size, const struct report_connection *c)
 {
     char time[JSON_TIME_MAX], name[NAME_BYTES], ip[ADDRESS_TEXT_MAX], host[HOST_BYTES], upstream[72];
     char peer[ADDRESS_TEXT_MAX + 48] = "", end[192] = "";
@@ -39,7 +39,7 @@ void report_json_connection(char *out, size_t size, const report_connection *c)
              c->duration_us / 1000, (unsigned)(c->duration_us % 1000), end);
 }
 
-void report_json_summary(char *out, size_t size, const report_totals *t)
+void report_json_summary(char *out, size_t size, const struct report_totals *t)
 {
     snprintf(out, size,
              "{\"type\":\"summary\",\"connections\":%" PRIu64 ",\"bytes_up\":%" PRIu64 ",\"bytes_down\":%" PRIu64

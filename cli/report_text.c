@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <windows.h>
 
-void report_where(char *out, size_t size, const report_connection *c)
+void report_where(char *out, size_t size, const struct report_connection *c)
 {
     char address[ADDRESS_TEXT_MAX];
     if (*c->host && !c->incoming) {
@@ -28,7 +28,7 @@ void report_where(char *out, size_t size, const report_connection *c)
     snprintf(out, size, "%s", address);
 }
 
-void report_text_connection(char *out, size_t size, const report_connection *c)
+void report_text_connection(char *out, size_t size, const struct report_connection *c)
 {
     char name[3 * 260], process[3 * 260 + 16], destination[ADDRESS_TEXT_MAX], more[HOST_NAME_MAX_BYTES + 256] = "";
     FILETIME time = {.dwLowDateTime = (DWORD)c->end_time, .dwHighDateTime = (DWORD)(c->end_time >> 32)};
@@ -63,7 +63,7 @@ static const char *plural(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
-void report_text_summary(char *out, size_t size, const report_totals *t)
+void report_text_summary(char *out, size_t size, const struct report_totals *t)
 {
     char lost[64] = "";
     if (t->lines_dropped) {

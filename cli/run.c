@@ -18,7 +18,7 @@ enum {
 };
 
 /* Waits for the program. False: the user wants redirector to end first. *interrupted: there was a Ctrl-C. */
-static bool wait_for_program(const child *c, session *s, bool *interrupted)
+static bool wait_for_program(const struct child *c, struct session *s, bool *interrupted)
 {
     HANDLE handles[] = {c->process, console_presses()};
     ULONGLONG pressed_at = 0;
@@ -50,7 +50,7 @@ static bool wait_for_program(const child *c, session *s, bool *interrupted)
 }
 
 /* The program runs until here; returns its exit status. */
-static DWORD see_it_through(const child *c, session *s)
+static DWORD see_it_through(const struct child *c, struct session *s)
 {
     bool interrupted = false;
     DWORD status = EXIT_INTERRUPTED;
@@ -65,7 +65,7 @@ static DWORD see_it_through(const child *c, session *s)
 }
 
 /* The program is started and suspended, the root of the tree. */
-static DWORD redirect(session *s, child *c, const tree *t)
+static DWORD redirect(struct session *s, struct child *c, const struct tree *t)
 {
     DWORD status = session_start(s, t);
     if (status) {
@@ -83,16 +83,16 @@ static DWORD redirect(session *s, child *c, const tree *t)
     return status;
 }
 
-static DWORD run_with_options(options *o)
+static DWORD run_with_options(struct options *o)
 {
-    child c;
+    struct child c;
     HANDLE root;
-    tree t = {.count = 0};
+    struct tree t = {.count = 0};
     DWORD status = child_find(&c, o->program[0]);
     if (status) {
         return status;
     }
-    session *s = session_open(o, !child_writes_here(&c), &status);
+    struct session *s = session_open(o, !child_writes_here(&c), &status);
     if (s) {
         status = child_start(&c, child_command_line(GetCommandLineW()));
         if (!status && DuplicateHandle(GetCurrentProcess(), c.process, GetCurrentProcess(), &root, 0, FALSE,

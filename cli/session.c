@@ -26,16 +26,16 @@ enum {
 };
 
 struct session {
-    options *options;
-    report *report;
-    relay *relay; /* NULL: the user's own proxies are used */
+    struct options *options;
+    struct report *report;
+    struct relay *relay; /* NULL: the user's own proxies are used */
     redirector *redirecting;
-    watch *watch;
-    control *control;
-    live *live;
-    quic *quic;
-    capture *capture;
-    const tree *tree;
+    struct watch *watch;
+    struct control *control;
+    struct live *live;
+    struct quic *quic;
+    struct capture *capture;
+    const struct tree *tree;
     uint32_t agent; /* 0: this process */
     bool wants_live;
     bool failed; /* redirecting has ended by itself, and a message was shown */
@@ -57,9 +57,9 @@ static uint32_t find_proxy(uint32_t port)
  * The user's proxies. Their own connections must not be redirected to them: for outgoing ones a rule excludes the
  * proxy; for incoming ones, where its connection has to reach the program, the proxy must be the agent.
  */
-static bool find_proxies(session *s)
+static bool find_proxies(struct session *s)
 {
-    options *o = s->options;
+    struct options *o = s->options;
     uint32_t owner = 0;
     if (o->proxy_port && !(owner = find_proxy(o->proxy_port))) {
         return false;
@@ -77,16 +77,16 @@ static bool find_proxies(session *s)
     return true;
 }
 
-static bool open_relay(session *s)
+static bool open_relay(struct session *s)
 {
-    const options *o = s->options;
+    const struct options *o = s->options;
     uint32_t error;
-    relay_config config = {.report = s->report,
-                           .upstreams = &o->upstreams,
-                           .outgoing = !o->no_outgoing && !o->proxy_port,
-                           .incoming = o->incoming,
-                           .everywhere = o->reflect,
-                           .port = (uint16_t)o->relay_port};
+    struct relay_config config = {.report = s->report,
+                                  .upstreams = &o->upstreams,
+                                  .outgoing = !o->no_outgoing && !o->proxy_port,
+                                  .incoming = o->incoming,
+                                  .everywhere = o->reflect,
+                                  .port = (uint16_t)o->relay_port};
     if (!config.outgoing && !config.incoming) {
         return true;
     }
@@ -99,9 +99,9 @@ static bool open_relay(session *s)
     return s->relay != NULL;
 }
 
-static report_view choose_view(session *s, bool quiet_terminal)
+static enum report_view choose_view(struct session *s, bool quiet_terminal)
 {
-    const options *o = s->options;
+    const struct options *o = s->options;
     if (o->json) {
         return REPORT_JSON;
     }
@@ -113,7 +113,7 @@ static report_view choose_view(session *s, bool quiet_terminal)
     return s->wants_live ? REPORT_QUIET : REPORT_TEXT;
 }
 
-static bool prepare(session *s)
+static bool prepare(struct session *s)
 {
     const char *unknown = upstream_resolve(&s->options->upstreams);
     if (unknown) {
@@ -122,10 +122,10 @@ static bool prepare(session *s)
     return !unknown && upstream_try_all(&s->options->upstreams) && find_proxies(s) && open_relay(s);
 }
 
-session *session_open(options *o, bool quiet_terminal, DWORD *status)
+struct session *session_open(struct options *o, bool quiet_terminal, DWORD *status)
 {
     WSADATA data;
-    session *s = calloc(1, sizeof *s);
+    struct session *s = calloc(1, sizeof *s);
     *status = EXIT_NOT_REDIRECTING;
     if (o->json) {
         output_messages_as_json();
@@ -148,9 +148,9 @@ session *session_open(options *o, bool quiet_terminal, DWORD *status)
 
 /* ---- redirecting */
 
-static DWORD start_redirecting(session *s, const uint32_t *roots, uint32_t count)
+static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_t count)
 {
-    const options *o = s->options;
+    const struct options *o = s->options;
     redirector_config config = {
         .size = sizeof config,
         .client_pid = roots[0],
@@ -182,9 +182,9 @@ static DWORD start_redirecting(session *s, const uint32_t *roots, uint32_t count
 }
 
 /* The observers. Those that the user requested must start; the others may fail silently. */
-static bool start_looking(session *s, const tree *t)
+static bool start_looking(struct session *s, const struct tree *t)
 {
-    const options *o = s->options;
+    const struct options *o = s->options;
     if (o->proxy_port || o->incoming_proxy) {
         s->watch = watch_start(s->redirecting, s->report, o->proxy_port != 0, o->incoming_proxy != 0);
     }
@@ -201,7 +201,7 @@ static bool start_looking(session *s, const tree *t)
     return true;
 }
 
-DWORD session_start(session *s, const tree *t)
+DWORD session_start(struct session *s, const struct tree *t)
 {
     uint32_t roots[TREE_ROOTS_MAX];
     s->tree = t;
@@ -215,7 +215,7 @@ DWORD session_start(session *s, const tree *t)
     return status;
 }
 
-void session_check(session *s)
+void session_check(struct session *s)
 {
     redirector_error why = {.size = sizeof why};
     if (s->failed || redirector_get_state(s->redirecting, &why) != REDIRECTOR_FAILED) {
@@ -225,7 +225,7 @@ void session_check(session *s)
     output_message("redirecting has ended by itself, connections pass directly: %s", why.text);
 }
 
-bool session_wait(session *s, bool left_behind)
+bool session_wait(struct session *s, bool left_behind)
 {
     uint32_t alive;
     ULONGLONG hint_at = GetTickCount64() + HINT_MS;
@@ -243,7 +243,7 @@ bool session_wait(session *s, bool left_behind)
     return !s->relay || relay_wait_idle(s->relay, console_presses());
 }
 
-void session_close(session *s, bool summary)
+void session_close(struct session *s, bool summary)
 {
     if (!s) {
         return;
@@ -263,9 +263,9 @@ void session_close(session *s, bool summary)
     free(s);
 }
 
-DWORD session_command(command_id command, wchar_t **arguments, DWORD (*work)(options *o))
+DWORD session_command(enum command_id command, wchar_t **arguments, DWORD (*work)(struct options *o))
 {
-    options *o = malloc(sizeof *o);
+    struct options *o = malloc(sizeof *o);
     DWORD status = EXIT_USAGE;
     if (!o) {
         output_message("out of memory");

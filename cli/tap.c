@@ -20,14 +20,15 @@ struct tap_handle {
     BOOL (*close)(HANDLE);
 };
 
-static bool find_function(const tap_handle *h, const char *name, void *function)
+static bool find_function(const struct tap_handle *h, const char *name, void *function)
 {
     FARPROC found = GetProcAddress(h->module, name);
     memcpy(function, &found, sizeof found);
     return found != NULL;
 }
 
-static bool open_handle(tap_handle *h, const char *filter, enum tap_layer layer, int16_t priority, uint64_t flags)
+static bool open_handle(struct tap_handle *h, const char *filter, enum tap_layer layer, int16_t priority,
+                        uint64_t flags)
 {
     HANDLE (*open)(const char *, int, int16_t, uint64_t);
     BOOL (*set)(HANDLE, int, uint64_t);
@@ -50,9 +51,9 @@ static bool open_handle(tap_handle *h, const char *filter, enum tap_layer layer,
     return true;
 }
 
-tap_handle *tap_open(const char *filter, enum tap_layer layer, int16_t priority, uint64_t flags)
+struct tap_handle *tap_open(const char *filter, enum tap_layer layer, int16_t priority, uint64_t flags)
 {
-    tap_handle *h = calloc(1, sizeof *h);
+    struct tap_handle *h = calloc(1, sizeof *h);
     if (!h) {
         return NULL;
     }
@@ -66,7 +67,7 @@ tap_handle *tap_open(const char *filter, enum tap_layer layer, int16_t priority,
     return h;
 }
 
-bool tap_receive(tap_handle *h, void *packet, uint32_t size, uint32_t *length, tap_address *address)
+bool tap_receive(struct tap_handle *h, void *packet, uint32_t size, uint32_t *length, tap_address *address)
 {
     unsigned got = 0;
     while (!h->receive(h->handle, packet, size, &got, address)) {
@@ -78,19 +79,19 @@ bool tap_receive(tap_handle *h, void *packet, uint32_t size, uint32_t *length, t
     return true;
 }
 
-void tap_send(tap_handle *h, const void *packet, uint32_t length, const tap_address *address)
+void tap_send(struct tap_handle *h, const void *packet, uint32_t length, const tap_address *address)
 {
     h->send(h->handle, packet, length, NULL, address);
 }
 
-void tap_end(tap_handle *h)
+void tap_end(struct tap_handle *h)
 {
     if (h) {
         h->shutdown(h->handle, SHUT_RECEIVE);
     }
 }
 
-void tap_close(tap_handle *h)
+void tap_close(struct tap_handle *h)
 {
     if (!h) {
         return;

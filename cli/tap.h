@@ -42,25 +42,25 @@ typedef struct tap_address {
 
 _Static_assert(sizeof(tap_address) == 80, "the layout is the driver's");
 
-typedef struct tap_handle tap_handle;
+struct tap_handle;
 
 /**
  * Opens a handle by the WinDivert.dll that the library has loaded, so a redirector must run.
  *
  * @return NULL: the Windows error is in GetLastError()
  */
-tap_handle *tap_open(const char *filter, enum tap_layer layer, int16_t priority, uint64_t flags);
+struct tap_handle *tap_open(const char *filter, enum tap_layer layer, int16_t priority, uint64_t flags);
 
 /** Waits for the next packet or event. False: tap_end() was called and all have been read, or an error. */
-bool tap_receive(tap_handle *h, void *packet, uint32_t size, uint32_t *length, tap_address *address);
+bool tap_receive(struct tap_handle *h, void *packet, uint32_t size, uint32_t *length, tap_address *address);
 
 /** Lets a packet go on. */
-void tap_send(tap_handle *h, const void *packet, uint32_t length, const tap_address *address);
+void tap_send(struct tap_handle *h, const void *packet, uint32_t length, const tap_address *address);
 
 /** No new packets; wakes whoever receives. Any thread. NULL is fine. */
-void tap_end(tap_handle *h);
+void tap_end(struct tap_handle *h);
 
 /** NULL is fine. */
-void tap_close(tap_handle *h);
+void tap_close(struct tap_handle *h);
 
 #endif

@@ -10,7 +10,7 @@
 
 static void add_descendants(HANDLE job, uint32_t root)
 {
-    process_list list;
+    struct process_list list;
     if (!processes_read(&list)) {
         return;
     }
@@ -28,7 +28,7 @@ static void add_descendants(HANDLE job, uint32_t root)
     processes_free(&list);
 }
 
-bool tree_add(tree *t, HANDLE process)
+bool tree_add(struct tree *t, HANDLE process)
 {
     if (t->count == TREE_ROOTS_MAX) {
         return false;
@@ -45,7 +45,7 @@ bool tree_add(tree *t, HANDLE process)
     return true;
 }
 
-uint32_t tree_alive(const tree *t)
+uint32_t tree_alive(const struct tree *t)
 {
     uint32_t alive = 0;
     for (uint32_t i = 0; i < t->count; i++) {
@@ -61,7 +61,7 @@ uint32_t tree_alive(const tree *t)
     return alive;
 }
 
-bool tree_has(const tree *t, uint32_t pid)
+bool tree_has(const struct tree *t, uint32_t pid)
 {
     BOOL member = FALSE;
     HANDLE process = OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, pid);
@@ -78,7 +78,7 @@ bool tree_has(const tree *t, uint32_t pid)
     return member;
 }
 
-void tree_close(tree *t)
+void tree_close(struct tree *t)
 {
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->roots[i].job) {

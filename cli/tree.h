@@ -13,24 +13,24 @@
 
 enum { TREE_ROOTS_MAX = 64 };
 
-typedef struct tree {
+struct tree {
     struct tree_root {
         HANDLE process;
         HANDLE job; /**< NULL: Windows does not let the process into one */
     } roots[TREE_ROOTS_MAX];
     uint32_t count;
-} tree;
+};
 
 /** Adds a root and its descendants that run. `process` becomes the tree's. False: there are too many. */
-bool tree_add(tree *t, HANDLE process);
+bool tree_add(struct tree *t, HANDLE process);
 
 /** Number of processes that run. */
-uint32_t tree_alive(const tree *t);
+uint32_t tree_alive(const struct tree *t);
 
 /** Whether `pid` is one of them. */
-bool tree_has(const tree *t, uint32_t pid);
+bool tree_has(const struct tree *t, uint32_t pid);
 
 /** Closes what is open; the processes go on. */
-void tree_close(tree *t);
+void tree_close(struct tree *t);
 
 #endif

@@ -14,7 +14,7 @@
 
 static const struct scheme {
     const char *text;
-    upstream_kind kind;
+    enum upstream_kind kind;
     uint32_t port;
 } schemes[] = {
     {"socks5://", UPSTREAM_SOCKS5, 1080},
@@ -65,7 +65,7 @@ static bool copy_decoded(char *out, size_t size, const char *from, size_t length
 }
 
 /* "user:password@": the password may be left to the environment, where no list of processes shows it. */
-static const char *read_login(upstream *u, const char *text, const char *at)
+static const char *read_login(struct upstream *u, const char *text, const char *at)
 {
     const char *colon = memchr(text, ':', (size_t)(at - text));
     const char *user_end = colon ? colon : at;
@@ -86,7 +86,7 @@ static const char *read_login(upstream *u, const char *text, const char *at)
 }
 
 /* "host", "host:port", "[v6]:port", and a slash at the end. */
-static const char *read_host(upstream *u, const char *text)
+static const char *read_host(struct upstream *u, const char *text)
 {
     size_t length = strlen(text);
     if (length && text[length - 1] == '/') {
@@ -119,7 +119,7 @@ static const char *read_host(upstream *u, const char *text)
     return NULL;
 }
 
-static const char *read_url(upstream *u, const char *url)
+static const char *read_url(struct upstream *u, const char *url)
 {
     if (strcmp(url, "direct") == 0) {
         return NULL;
@@ -144,13 +144,13 @@ static const char *read_url(upstream *u, const char *url)
     return "it begins neither with socks5:// nor with http:// and is not 'direct'";
 }
 
-const char *upstream_add(upstream_list *list, const char *text)
+const char *upstream_add(struct upstream_list *list, const char *text)
 {
     if (list->count == UPSTREAM_RULES_MAX) {
         return "there are too many of them";
     }
-    upstream *u = &list->entries[list->count];
-    *u = (upstream){.kind = UPSTREAM_DIRECT, .name = "direct"};
+    struct upstream *u = &list->entries[list->count];
+    *u = (struct upstream){.kind = UPSTREAM_DIRECT, .name = "direct"};
     /* a "=" behind "//" is part of a password */
     const char *slashes = strstr(text, "//"), *equals = strchr(text, '=');
     if (equals && (!slashes || equals < slashes)) {
@@ -166,10 +166,10 @@ const char *upstream_add(upstream_list *list, const char *text)
     return wrong;
 }
 
-const char *upstream_resolve(upstream_list *list)
+const char *upstream_resolve(struct upstream_list *list)
 {
     for (uint32_t i = 0; i < list->count; i++) {
-        upstream *u = &list->entries[i];
+        struct upstream *u = &list->entries[i];
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
         if (u->kind == UPSTREAM_DIRECT) {
             continue;
@@ -186,13 +186,14 @@ const char *upstream_resolve(upstream_list *list)
     return NULL;
 }
 
-const upstream *upstream_choose(const upstream_list *list, const char *program, const redirector_address *destination)
+const struct upstream *upstream_choose(const struct upstream_list *list, const char *program,
+                                       const redirector_address *destination)
 {
     char ip[ADDRESS_TEXT_MAX], both[ADDRESS_TEXT_MAX];
     address_ip_text(ip, destination);
     address_text(both, destination);
     for (uint32_t i = list->count; i-- > 0;) {
-        const upstream *u = &list->entries[i];
+        const struct upstream *u = &list->entries[i];
         if (!*u->whom || pattern_matches(u->whom, program) || pattern_matches(u->whom, ip) ||
             pattern_matches(u->whom, both)) {
             return u->kind == UPSTREAM_DIRECT ? NULL : u;

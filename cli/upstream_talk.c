@@ -25,7 +25,7 @@ const char *upstream_failure_text(enum upstream_failure failure)
     return failure_texts[failure];
 }
 
-static upstream_next fail(upstream_talk *talk, enum upstream_failure failure)
+static enum upstream_next fail(upstream_talk *talk, enum upstream_failure failure)
 {
     talk->failure = failure;
     return UPSTREAM_FAILED;
@@ -41,7 +41,7 @@ static void drop(char *buffer, uint32_t *length, uint32_t count)
 
 enum { VERSION = 5, LOGIN_VERSION = 1, NO_LOGIN = 0, USER_AND_PASSWORD = 2, CONNECT = 1, IPV4 = 1, NAME = 3, IPV6 = 4 };
 
-static upstream_next socks_request(upstream_talk *talk, char *buffer, uint32_t *length)
+static enum upstream_next socks_request(upstream_talk *talk, char *buffer, uint32_t *length)
 {
     const redirector_address *to = talk->destination;
     uint32_t size = 0, ip_size;
@@ -71,7 +71,7 @@ static uint32_t put_string(char *out, const char *text)
     return (uint32_t)size + 1;
 }
 
-static upstream_next socks_greeted(upstream_talk *talk, char *buffer, uint32_t *length)
+static enum upstream_next socks_greeted(upstream_talk *talk, char *buffer, uint32_t *length)
 {
     if (*length < 2) {
         return UPSTREAM_RECEIVE;
@@ -93,7 +93,7 @@ static upstream_next socks_greeted(upstream_talk *talk, char *buffer, uint32_t *
     return UPSTREAM_SEND;
 }
 
-static upstream_next socks_logged_in(upstream_talk *talk, char *buffer, uint32_t *length)
+static enum upstream_next socks_logged_in(upstream_talk *talk, char *buffer, uint32_t *length)
 {
     if (*length < 2) {
         return UPSTREAM_RECEIVE;
@@ -118,7 +118,7 @@ static enum upstream_failure socks_failure(uint8_t reply)
     }
 }
 
-static upstream_next socks_connected(upstream_talk *talk, char *buffer, uint32_t *length)
+static enum upstream_next socks_connected(upstream_talk *talk, char *buffer, uint32_t *length)
 {
     uint32_t size;
     if (*length < 5) {
@@ -169,7 +169,7 @@ static void base64(char *out, const char *text)
     *out = '\0';
 }
 
-static upstream_next http_request(upstream_talk *talk, char *buffer, uint32_t *length)
+static enum upstream_next http_request(upstream_talk *talk, char *buffer, uint32_t *length)
 {
     char to[ADDRESS_TEXT_MAX], login[sizeof talk->to->user + sizeof talk->to->password];
     char secret[4 * sizeof login / 3 + 8], header[sizeof secret + 64] = "";
@@ -214,7 +214,7 @@ static const char *header_end(const char *buffer, uint32_t length)
     return NULL;
 }
 
-static upstream_next http_answered(upstream_talk *talk, char *buffer, uint32_t *length)
+static enum upstream_next http_answered(upstream_talk *talk, char *buffer, uint32_t *length)
 {
     static const char version[] = "HTTP/1.";
     uint32_t known = *length < sizeof version - 1 ? *length : sizeof version - 1;
@@ -235,7 +235,7 @@ static upstream_next http_answered(upstream_talk *talk, char *buffer, uint32_t *
 
 /* ---- both */
 
-upstream_next upstream_begin(upstream_talk *talk, char *buffer, uint32_t *length)
+enum upstream_next upstream_begin(upstream_talk *talk, char *buffer, uint32_t *length)
 {
     talk->step = TALK_GREETING;
     talk->failure = UPSTREAM_OK;
@@ -250,7 +250,7 @@ upstream_next upstream_begin(upstream_talk *talk, char *buffer, uint32_t *length
     return UPSTREAM_SEND;
 }
 
-upstream_next upstream_feed(upstream_talk *talk, char *buffer, uint32_t *length)
+enum upstream_next upstream_feed(upstream_talk *talk, char *buffer, uint32_t *length)
 {
     if (talk->to->kind == UPSTREAM_HTTP) {
         return http_answered(talk, buffer, length);

@@ -52,14 +52,14 @@ static bool send_all(SOCKET s, const char *data, uint32_t length)
     return true;
 }
 
-static enum upstream_failure talk_through(SOCKET s, const upstream *to)
+static enum upstream_failure talk_through(SOCKET s, const struct upstream *to)
 {
     char buffer[UPSTREAM_MESSAGE_MAX];
     uint32_t length = 0;
     DWORD patience = TRY_MS;
     upstream_talk talk = {.to = to};
     setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, (const char *)&patience, sizeof patience);
-    upstream_next next = upstream_begin(&talk, buffer, &length);
+    enum upstream_next next = upstream_begin(&talk, buffer, &length);
     while (next == UPSTREAM_SEND || next == UPSTREAM_RECEIVE) {
         if (next == UPSTREAM_SEND) {
             if (!send_all(s, buffer, length)) {
@@ -77,7 +77,7 @@ static enum upstream_failure talk_through(SOCKET s, const upstream *to)
     return talk.failure;
 }
 
-static bool try_one(const upstream *u)
+static bool try_one(const struct upstream *u)
 {
     SOCKET s = WSASocketW(u->address.family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM, IPPROTO_TCP, NULL, 0,
                           WSA_FLAG_NO_HANDLE_INHERIT);
@@ -95,7 +95,7 @@ static bool try_one(const upstream *u)
     return !error && !failure;
 }
 
-bool upstream_try_all(const upstream_list *list)
+bool upstream_try_all(const struct upstream_list *list)
 {
     for (uint32_t i = 0; i < list->count; i++) {
         if (list->entries[i].kind != UPSTREAM_DIRECT && !try_one(&list->entries[i])) {

@@ -15,22 +15,22 @@
 
 enum { WATCH_MS = 200, PORTS = 65536 };
 
-typedef struct watched {
-    redirector_flow flow; /* as it was last seen */
-    report_entry *entry;  /* NULL: its end has been reported, or there was no memory for it */
-    uint64_t look;        /* the look that saw it */
-} watched;
+struct watched {
+    redirector_flow flow;       /* as it was last seen */
+    struct report_entry *entry; /* NULL: its end has been reported, or there was no memory for it */
+    uint64_t look;              /* the look that saw it */
+};
 
 struct watch {
     redirector *redirector;
-    report *report;
+    struct report *report;
     bool wanted[2]; /* by redirector_flow_kind */
-    worker worker;
+    struct worker worker;
     uint64_t looks;
-    watched *known[PORTS]; /* by the peer's port: the library sees to it that one port is one connection */
+    struct watched *known[PORTS]; /* by the peer's port: the library sees to it that one port is one connection */
 };
 
-static void end(watch *w, uint32_t port, report_outcome outcome)
+static void end(struct watch *w, uint32_t port, enum report_outcome outcome)
 {
     if (w->known[port]->entry) {
         report_end(w->report, w->known[port]->entry, outcome, 0);
@@ -45,13 +45,13 @@ static bool same(const redirector_flow *now, const redirector_flow *before)
            address_equal(&now->destination, &before->destination);
 }
 
-static watched *begin(watch *w, const redirector_flow *flow)
+static struct watched *begin(struct watch *w, const redirector_flow *flow)
 {
-    watched *one = calloc(1, sizeof *one);
+    struct watched *one = calloc(1, sizeof *one);
     if (!one) {
         return NULL;
     }
-    report_connection about = {
+    struct report_connection about = {
         .pid = flow->pid, .incoming = flow->kind == REDIRECTOR_FLOW_INCOMING, .destination = flow->destination};
     if (about.incoming) {
         about.peer = flow->client;
@@ -61,7 +61,7 @@ static watched *begin(watch *w, const redirector_flow *flow)
     return one;
 }
 
-static void update(watch *w, const redirector_flow *flow)
+static void update(struct watch *w, const redirector_flow *flow)
 {
     uint32_t port = flow->peer.port % PORTS;
     if (w->known[port] && !same(flow, &w->known[port]->flow)) {
@@ -70,7 +70,7 @@ static void update(watch *w, const redirector_flow *flow)
     if (!w->known[port]) {
         w->known[port] = begin(w, flow);
     }
-    watched *one = w->known[port];
+    struct watched *one = w->known[port];
     if (!one) {
         return;
     }
@@ -85,7 +85,7 @@ static void update(watch *w, const redirector_flow *flow)
     }
 }
 
-static void look(watch *w)
+static void look(struct watch *w)
 {
     uint32_t count;
     bool whole;
@@ -109,7 +109,7 @@ static void look(watch *w)
 
 static void watching(void *context)
 {
-    watch *w = context;
+    struct watch *w = context;
     do {
         look(w);
     } while (worker_pause(&w->worker, WATCH_MS));
@@ -121,9 +121,9 @@ static void watching(void *context)
     }
 }
 
-watch *watch_start(redirector *r, report *report, bool outgoing, bool incoming)
+struct watch *watch_start(redirector *r, struct report *report, bool outgoing, bool incoming)
 {
-    watch *w = calloc(1, sizeof *w);
+    struct watch *w = calloc(1, sizeof *w);
     if (!w) {
         return NULL;
     }
@@ -138,7 +138,7 @@ watch *watch_start(redirector *r, report *report, bool outgoing, bool incoming)
     return w;
 }
 
-void watch_stop(watch *w)
+void watch_stop(struct watch *w)
 {
     if (!w) {
         return;

@@ -9,12 +9,12 @@
 #include "report.h"
 #include "windows_redirector.h"
 
-typedef struct watch watch;
+struct watch;
 
 /** Watches connections of the kinds wanted. NULL: no memory or no thread. */
-watch *watch_start(redirector *r, report *report, bool outgoing, bool incoming);
+struct watch *watch_start(redirector *r, struct report *report, bool outgoing, bool incoming);
 
 /** Reads the list a last time and ends. NULL is fine. The redirector must still run. */
-void watch_stop(watch *w);
+void watch_stop(struct watch *w);
 
 #endif

@@ -9,12 +9,12 @@
 
 static unsigned __stdcall enter(void *argument)
 {
-    const worker *w = argument;
+    const struct worker *w = argument;
     w->run(w->context);
     return 0;
 }
 
-bool worker_start(worker *w, void (*run)(void *context), void *context)
+bool worker_start(struct worker *w, void (*run)(void *context), void *context)
 {
     w->run = run;
     w->context = context;
@@ -32,12 +32,12 @@ bool worker_start(worker *w, void (*run)(void *context), void *context)
     return w->thread != NULL;
 }
 
-bool worker_pause(const worker *w, DWORD ms)
+bool worker_pause(const struct worker *w, DWORD ms)
 {
     return WaitForSingleObject(w->ending, ms) == WAIT_TIMEOUT;
 }
 
-void worker_end(worker *w)
+void worker_end(struct worker *w)
 {
     if (!w->thread) {
         return;

@@ -9,11 +9,11 @@
 
 #include "../cli/host_name.h"
 
-static host_name_result find(const uint8_t *bytes, size_t size, char name[HOST_NAME_MAX_BYTES])
+static enum host_name_result find(const uint8_t *bytes, size_t size, char name[HOST_NAME_MAX_BYTES])
 {
     uint8_t *exact = exact_copy(bytes, size);
     memset(name, 0, HOST_NAME_MAX_BYTES);
-    host_name_result result = host_name_find(exact, size, name);
+    enum host_name_result result = host_name_find(exact, size, name);
     free(exact);
     return result;
 }
@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return -1;
     }
     size_t length = size - 1, cut = data[0] % (length + 1);
-    host_name_result result = find(data + 1, length, whole), before = find(data + 1, cut, part);
+    enum host_name_result result = find(data + 1, length, whole), before = find(data + 1, cut, part);
     if (result == HOST_NAME_FOUND) {
         size_t end = strnlen(whole, sizeof whole);
         MUST(end > 0 && end < sizeof whole && strspn(whole, allowed) == end);

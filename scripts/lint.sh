@@ -40,6 +40,22 @@ check_tidy() {
             -DUNICODE -D_UNICODE -D_WIN32_WINNT=0x0A00
 }
 
+# The lab's C follows the house's dialect: a brace around every statement. Its Windows side is compiled for Windows.
+check_lab_braces() {
+    local only='-*,readability-braces-around-statements' windows=(--target=x86_64-w64-windows-gnu -std=gnu11)
+    scripts/build.sh lab || return 1
+    clang-tidy --quiet -checks="$only" lab/windows/*/*.c -- "${windows[@]}" -ffreestanding -Ilab/daemon -Ilab/windows &&
+        clang-tidy --quiet -checks="$only" lab/conformance/*.c lab/iphlpapi/*.c -- "${windows[@]}" -Ilab/conformance \
+            -Ilab/daemon &&
+        find lab/daemon -name '*.c' ! -name '*.bpf.c' -print0 |
+        xargs -0 sh -c 'clang-tidy --quiet -checks="$0" "$@" -- -std=gnu11 -Ilab/daemon -Ilab/windows -Ibuild/lab' "$only"
+}
+
+# Comments are /* */ everywhere; cppcheck's suppressions have a form of their own.
+check_comments() {
+    ! files '*.c' '*.h' | xargs grep -nE '(^|[^:"/])//' | grep -vE 'cppcheck-suppress|"[^"]*//'
+}
+
 # A finding that is none is silenced where it is, with its reason: // cppcheck-suppress id
 check_cppcheck() {
     cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 \
@@ -81,6 +97,8 @@ mapfile -t c_files < <(files '*.c' '*.h')
 mapfile -t scripts < <(shell_scripts)
 step "layout of ${#c_files[@]} C files" clang-format --dry-run -Werror "${c_files[@]}"
 step "clang-tidy on the library, the program and the fuzz targets" check_tidy
+step "braces in the lab" check_lab_braces
+step "comments" check_comments
 step "cppcheck on the library" check_cppcheck
 step "gcc -fanalyzer on the library" check_analyzer
 step "the order of the engine's files" scripts/check_engine_order.py

@@ -17,7 +17,7 @@
 
 enum { PRIORITY = 817 };
 
-static pass_loop *loop;
+static struct pass_loop *loop;
 
 static void read_filter(const struct command *c, char out[COMMAND_LINE_MAX])
 {
@@ -48,7 +48,7 @@ static void command_pass_open(const struct command *c, struct json *answer)
 
 static void command_pass_close(const struct command *c, struct json *answer)
 {
-    pass_loop_counts counts;
+    struct pass_loop_counts counts;
     (void)c;
     pass_loop_close(loop, &counts);
     json_number(answer, "packets", (long long)counts.packets);

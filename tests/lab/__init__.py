@@ -10,6 +10,6 @@ from lab.command import (ANY, CLIENT, LOOPBACK, LOSSES, PYTHON, ROOT, SERVER, La
 from lab.stage import Lab, windows_path
 from lab.waiting import Failure, expect, expect_equal, wait_until
 
-__all__ = ["ANY", "Actor", "CLIENT", "Connection", "Failure", "LOOPBACK", "LOSSES", "Lab", "LabError", "PYTHON", "ROOT", "SERVER",
-           "end_on_signals", "expect", "expect_equal", "host_of", "lab_command", "linux_pid", "listens",
+__all__ = ["ANY", "Actor", "CLIENT", "Connection", "Failure", "LOOPBACK", "LOSSES", "Lab", "LabError", "PYTHON", "ROOT",
+           "SERVER", "end_on_signals", "expect", "expect_equal", "host_of", "lab_command", "linux_pid", "listens",
            "on_host", "path", "popen", "port_of", "resident_kb", "wait_until", "windows_path", "wine", "wire"]
