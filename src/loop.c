@@ -194,8 +194,10 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
         request_serve(r);
         bool alive = drain_events(r, &event_errors);
         if (!drain_packets(r, BATCHES_PER_WAKE_UP, &packet_errors, &event_errors, &dry) || !alive) {
-            service_fail(r, REDIRECTOR_DRIVER_FAILED, 0,
-                         alive ? "it gives no more packets" : "it gives no more events");
+            if (!atomic_load(&r->watchdog_trips)) { /* else the watchdog has closed the handles, and says why */
+                service_fail(r, REDIRECTOR_DRIVER_FAILED, 0,
+                             alive ? "it gives no more packets" : "it gives no more events");
+            }
             break;
         }
         engine_tick(r->engine, host_now_ms());
