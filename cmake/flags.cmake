@@ -33,9 +33,9 @@ if(WIN32)
     # reason there is no _FORTIFY_SOURCE. Control flow guard is not in GCC, and without the linker's CET mark, which GNU
     # ld cannot set, -fcf-protection does nothing on Windows.
     target_compile_options(redirector_flags INTERFACE
-        $<$<COMPILE_LANGUAGE:C>:-fstack-protector-strong>
-        "$<$<COMPILE_LANGUAGE:C>:SHELL:-include \"${PROJECT_SOURCE_DIR}/src/windows/stack_guard.h\">")
-    set_source_files_properties(src/windows/stack_guard.c PROPERTIES COMPILE_OPTIONS -fno-stack-protector)
+        $<$<COMPILE_LANGUAGE:C>:-fstack-protector-strong>)
+    set_source_files_properties(src/windows/stack_guard.c PROPERTIES COMPILE_OPTIONS -fno-stack-protector
+        SKIP_PRECOMPILE_HEADERS ON)
     target_link_options(redirector_flags INTERFACE
         -static-libgcc
         -Wl,--gc-sections -Wl,--dynamicbase -Wl,--nxcompat -Wl,--high-entropy-va

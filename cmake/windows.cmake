@@ -23,11 +23,19 @@ function(seal target)
         "-DNM=${CMAKE_NM}" "-DOBJCOPY=${CMAKE_OBJCOPY}" -P "${PROJECT_SOURCE_DIR}/cmake/seal.cmake")
 endfunction()
 
+# precompile(<target> HEADERS...): Windows' headers are read once per target, not once per file: that is nine tenths of
+# the compiler's time. They are no licence to leave out an include: the static checks read each file without them. The
+# stack guard's names stand before all else (src/windows/stack_guard.h).
+function(precompile target)
+    target_precompile_headers(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src/windows/stack_guard.h" ${ARGN})
+endfunction()
+
 # The archive: self-contained, so that a cgo program links this one file. Its objects are compiled without
 # REDIRECTOR_BUILD_DLL: an exported symbol in an archive makes every program that links it export that symbol too.
 add_library(windows_redirector_static STATIC ${ENGINE_SOURCES} ${WINDOWS_SOURCES})
 set_target_properties(windows_redirector_static PROPERTIES OUTPUT_NAME windows_redirector PREFIX lib)
 engine_as_one(windows_redirector_static)
+precompile(windows_redirector_static <winsock2.h> <windows.h>)
 seal(windows_redirector_static)
 target_include_directories(windows_redirector_static PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>")
 target_link_libraries(windows_redirector_static PRIVATE $<BUILD_INTERFACE:redirector_flags> PUBLIC ${SYSTEM_LIBRARIES})
@@ -36,6 +44,7 @@ target_link_libraries(windows_redirector_static PRIVATE $<BUILD_INTERFACE:redire
 add_library(windows_redirector SHARED ${ENGINE_SOURCES} ${WINDOWS_SOURCES})
 set_target_properties(windows_redirector PROPERTIES PREFIX "")
 engine_as_one(windows_redirector)
+precompile(windows_redirector <winsock2.h> <windows.h>)
 target_compile_definitions(windows_redirector PRIVATE REDIRECTOR_BUILD_DLL INTERFACE REDIRECTOR_USE_DLL)
 target_include_directories(windows_redirector PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>")
 target_link_options(windows_redirector PRIVATE -Wl,--exclude-all-symbols)
@@ -44,6 +53,7 @@ version_resource(windows_redirector windows_redirector.dll VFT_DLL "${PROJECT_DE
 
 # The program, with the library inside.
 add_executable(redirector ${CLI_SOURCES})
+precompile(redirector <winsock2.h> <ws2tcpip.h> <windows.h>)
 target_link_options(redirector PRIVATE -municode)
 # mingw's headers do not declare wmain, which -municode asks for.
 set_source_files_properties(cli/main.c PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes)

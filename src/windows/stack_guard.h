@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file stack_guard.h
- * Put before every source of the Windows builds by the compiler's command line (cmake/flags.cmake); see stack_guard.c.
+ * Put before every source of the Windows builds, with their precompiled headers (cmake/windows.cmake); see stack_guard.c.
  *
  * The two names that the compiler gives to the stack protector's parts become this library's own.
  */
