@@ -11,7 +11,6 @@ scenario expects), no program has written to standard output, and after a stop n
 import contextlib
 import json
 import os
-import shutil
 import traceback
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ LINGER_S = 13  # a flow's longest linger time, and a little
 STOP_MS = 1000  # S2
 AGAIN = 2  # times that a scenario which failed has to pass
 SHARED = {"shared": {}, "incoming": {"incoming": True}}  # redirectors that scenarios share, and their settings
+ORDER = {"none": 0, "shared": 1, "incoming": 2, "own": 3}  # of the sessions: what shares a redirector stands together
 SCENARIOS = []
 PRESET = os.environ.get("E2E_PRESET", "mingw-release")
 PROGRAMS = os.path.join(ROOT, "build", "e2e", PRESET)
@@ -127,7 +127,7 @@ class World:
     """What outlives a scenario."""
 
     def __init__(self, programs=PROGRAMS):
-        self.lab = Lab(programs)
+        self.lab = Lab(programs, f"{programs}.{os.environ['LAB']}.log")
         self.standing = {}  # name -> Actor
         self.generation = 0
         self.shared = None
@@ -334,13 +334,11 @@ class Runner:
             self.start_over()
         self.record(("L1", "S2"), f"nothing_left_of_the_{self.world.shared_kind}_session", why)
 
-    def run(self, chosen):
-        """Runs scenarios; those that share a redirector first. Raises LabError when there is no lab."""
-        order = {"none": 0, "shared": 1, "incoming": 2, "own": 3}
-        shutil.rmtree(FAILED, ignore_errors=True)
+    def run(self, scenarios):
+        """Runs scenarios, which come in the order of ORDER. Raises LabError when there is no lab."""
         try:
             self.world.lab.up()
-            for s in sorted(chosen, key=lambda s: order[s.session]):
+            for s in scenarios:
                 self.run_one(s)
             self.end_shared()
         finally:
