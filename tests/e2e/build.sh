@@ -21,6 +21,8 @@ newer() { # TARGET: is it older than one of its sources?
 }
 
 if newer "$out/other_version/WinDivert.dll"; then
+    mapfile -t first < <(scripts/windows_headers.sh "build/e2e" "$cc" "${flags[@]}")
+    flags+=("${first[@]}")
     "$cc" "${flags[@]}" "$programs/probe.c" "${common[@]}" -o "$out/probe.exe" -lws2_32
     "$cc" "${flags[@]}" -DREDIRECTOR_USE_DLL "${agent[@]}" "${common[@]}" -o "$out/agent.exe" \
         "$library/libwindows_redirector.dll.a" -lws2_32

@@ -22,6 +22,8 @@ agent=("$own"/{agent_main,tell,storm}.c "$shared"/{proxy,relay,redirect,hammer,m
 
 if [ ! -e "$out/done" ] ||
     [ -n "$(find "$shared" tests/faults include "$library"/*.a -newer "$out/done" -print -quit)" ]; then
+    mapfile -t first < <(scripts/windows_headers.sh build/faults "$cc" "${flags[@]}")
+    flags+=("${first[@]}")
     "$cc" "${flags[@]}" "$own/probe_main.c" "${common[@]}" -o "$out/probe.exe" -lws2_32
     "$cc" "${flags[@]}" -DREDIRECTOR_USE_DLL "${agent[@]}" "${common[@]}" -o "$out/agent.exe" \
         "$library/libwindows_redirector.dll.a" -lws2_32

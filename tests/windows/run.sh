@@ -13,8 +13,8 @@ set -eu -o pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=${OUT:-$root/build/windows-tests}
 compiler=${CC_WINDOWS:-x86_64-w64-mingw32-gcc}
-flags="-std=c11 -O1 -g -Wall -Wextra -Wconversion -Wshadow -Werror -DUNICODE -D_UNICODE -D_WIN32_WINNT=0x0A00
-    -I$root/src -I$root/include -I$root/tests/windows"
+flags=(-std=c11 -O1 -g -Wall -Wextra -Wconversion -Wshadow -Werror -DUNICODE -D_UNICODE -D_WIN32_WINNT=0x0A00
+    "-I$root/src" "-I$root/include" "-I$root/tests/windows")
 # One test is about the stack protector, and has it as the library has (cmake/flags.cmake).
 guarded=(-municode -fstack-protector-strong -include "$root/src/windows/stack_guard.h")
 libraries="-lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32"
@@ -30,22 +30,24 @@ ip link set lo up
 build()
 {
     local name object
-    local -a options
+    local -a first options
     mkdir -p "$out"/{objects,scratch,dlls/{fake,old,empty,text,genuine}}
+    mapfile -t first < <("$root/scripts/windows_headers.sh" "$out" "$compiler" "${flags[@]}")
     for source in "$root"/src/{error,log,log_file,engine/port_set}.c "$root"/src/windows/*.c; do
         object=$out/objects/$(basename "$source" .c).o
-        $compiler $flags -c "$source" -o "$object"
+        $compiler "${flags[@]}" "${first[@]}" -c "$source" -o "$object"
     done
     for name in "${tests[@]}"; do
-        options=()
+        options=("${first[@]}")
         [ "$name" != security ] || options=("${guarded[@]}")
-        $compiler $flags ${options[@]+"${options[@]}"} "$root/tests/windows/test_$name.c" "$out"/objects/*.o \
+        $compiler "${flags[@]}" "${options[@]}" "$root/tests/windows/test_$name.c" "$out"/objects/*.o \
             -o "$out/test_$name.exe" $libraries -lshell32
     done
-    $compiler $flags -shared "$root/tests/windows/fake_windivert.c" -o "$out/dlls/fake/WinDivert.dll"
-    $compiler $flags -shared -DOLD_VERSION "$root/tests/windows/fake_windivert.c" -o "$out/dlls/old/WinDivert.dll"
-    $compiler $flags -shared "$root/tests/windows/empty_dll.c" -o "$out/dlls/empty/WinDivert.dll"
-    $compiler $flags -shared "$root/tests/windows/fake_iphlpapi.c" -o "$out/iphlpapi.dll"
+    local -a dll=("$compiler" "${flags[@]}" "${first[@]}" -shared)
+    "${dll[@]}" "$root/tests/windows/fake_windivert.c" -o "$out/dlls/fake/WinDivert.dll"
+    "${dll[@]}" -DOLD_VERSION "$root/tests/windows/fake_windivert.c" -o "$out/dlls/old/WinDivert.dll"
+    "${dll[@]}" "$root/tests/windows/empty_dll.c" -o "$out/dlls/empty/WinDivert.dll"
+    "${dll[@]}" "$root/tests/windows/fake_iphlpapi.c" -o "$out/iphlpapi.dll"
     echo "not a DLL" >"$out/dlls/text/WinDivert.dll"
     # Without its driver: what happens then is one of the tests.
     if [ -f "$genuine/WinDivert.dll" ]; then
