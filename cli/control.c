@@ -2,7 +2,7 @@
 /*
  * The control channel: a named pipe that only reads out. Its access list lets in the same user and Administrators,
  * nobody by the network, and the first instance is ours or there is none: a stranger who has taken the name before us
- * gets no clients, because they ask who serves the pipe (query.c). One client at a time, each with little patience, so
+ * gets no clients, because they ask who serves the pipe (query.c). One client at a time, each with a limited time, so
  * that one who stands still stops nobody but those behind him, and the end of the redirector not at all.
  */
 #include "control.h"
@@ -14,12 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLIENT_MS = 2000, BUFFER = 65536 };
+enum {
+    CLIENT_MS = 2500, /* for all of a client; less than one waits that comes behind it */
+    BUFFER = 65536,
+};
 
 struct control {
     struct report *report;
     redirector *redirector;
     HANDLE pipe, event;
+    ULONGLONG until; /* the client's time is over; 0: there is no client */
     struct worker worker;
 };
 
@@ -28,9 +32,11 @@ void control_name(wchar_t out[CONTROL_NAME_MAX], uint32_t pid)
     _snwprintf(out, CONTROL_NAME_MAX, L"\\\\.\\pipe\\windows-redirector-%lu", (unsigned long)pid);
 }
 
-/* Waits for an operation on the pipe. False: it failed, took too long, or the redirector ends. */
-static bool finish(struct control *c, OVERLAPPED *overlapped, BOOL done, DWORD patience, DWORD *bytes)
+/* Waits for an operation on the pipe. False: it failed, the client's time is over, or the redirector ends. */
+static bool finish(struct control *c, OVERLAPPED *overlapped, BOOL done, DWORD *bytes)
 {
+    ULONGLONG now = GetTickCount64();
+    DWORD patience = !c->until ? INFINITE : now < c->until ? (DWORD)(c->until - now) : 0;
     if (!done && GetLastError() != ERROR_IO_PENDING) {
         return GetLastError() == ERROR_PIPE_CONNECTED;
     }
@@ -46,8 +52,7 @@ static void serve_client(struct control *c)
     char request[CONTROL_REQUEST_MAX + 1];
     DWORD bytes = 0;
     OVERLAPPED overlapped = {.hEvent = c->event};
-    if (!finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), CLIENT_MS,
-                &bytes)) {
+    if (!finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), &bytes)) {
         return;
     }
     request[bytes] = '\0';
@@ -56,16 +61,16 @@ static void serve_client(struct control *c)
     for (size_t sent = 0; sent < length; sent += bytes) {
         DWORD part = length - sent < BUFFER ? (DWORD)(length - sent) : BUFFER;
         overlapped = (OVERLAPPED){.hEvent = c->event};
-        if (!finish(c, &overlapped, WriteFile(c->pipe, answer + sent, part, NULL, &overlapped), CLIENT_MS, &bytes)) {
+        if (!finish(c, &overlapped, WriteFile(c->pipe, answer + sent, part, NULL, &overlapped), &bytes)) {
             break;
         }
     }
     free(answer);
     /* a NUL is the end; the client hangs up */
     overlapped = (OVERLAPPED){.hEvent = c->event};
-    if (finish(c, &overlapped, WriteFile(c->pipe, "", 1, NULL, &overlapped), CLIENT_MS, &bytes)) {
+    if (finish(c, &overlapped, WriteFile(c->pipe, "", 1, NULL, &overlapped), &bytes)) {
         overlapped = (OVERLAPPED){.hEvent = c->event};
-        finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), CLIENT_MS, &bytes);
+        finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), &bytes);
     }
 }
 
@@ -75,8 +80,10 @@ static void serve(void *context)
     while (worker_pause(&c->worker, 0)) {
         OVERLAPPED overlapped = {.hEvent = c->event};
         DWORD bytes;
-        if (finish(c, &overlapped, ConnectNamedPipe(c->pipe, &overlapped), INFINITE, &bytes)) {
+        if (finish(c, &overlapped, ConnectNamedPipe(c->pipe, &overlapped), &bytes)) {
+            c->until = GetTickCount64() + CLIENT_MS;
             serve_client(c);
+            c->until = 0;
         }
         DisconnectNamedPipe(c->pipe);
     }

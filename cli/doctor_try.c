@@ -16,18 +16,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATIENCE_MS = 10000, TEST_PORT = 9, ADAPTERS_BYTES = 65536 };
+enum {
+    PATIENCE_MS = 10000, /* for the connection to arrive, and for the other process to end */
+    WORD_MS = 5000,      /* for the word to arrive there */
+    TEST_PORT = 9,
+    ADAPTERS_BYTES = 65536,
+};
 
 static const char word[] = "redirected";
 
 /* ---- the other end */
+
+/* Whether the socket has something to read, or to accept, within the time. */
+static bool is_ready(SOCKET s, ULONGLONG until)
+{
+    ULONGLONG now = GetTickCount64();
+    long left = now < until ? (long)(until - now) : 0;
+    struct timeval patience = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
+    fd_set readable;
+    FD_ZERO(&readable);
+    FD_SET(s, &readable);
+    return select(0, &readable, NULL, NULL, &patience) == 1;
+}
+
+static bool hear(SOCKET s)
+{
+    char got[sizeof word - 1];
+    size_t used = 0;
+    ULONGLONG until = GetTickCount64() + WORD_MS;
+    while (used < sizeof got && is_ready(s, until)) {
+        int count = recv(s, got + used, (int)(sizeof got - used), 0);
+        if (count <= 0) {
+            return false;
+        }
+        used += (size_t)count;
+    }
+    return used == sizeof got && memcmp(got, word, sizeof got) == 0;
+}
 
 DWORD doctor_connect_command(wchar_t **arguments)
 {
     redirector_address to = {.family = 4};
     struct sockaddr_storage address;
     WSADATA data;
-    char text[ADDRESS_TEXT_MAX], got[sizeof word] = "";
+    char text[ADDRESS_TEXT_MAX];
     if (!arguments[0] || !arguments[1] || WSAStartup(MAKEWORD(2, 2), &data) != 0) {
         return EXIT_USAGE;
     }
@@ -39,8 +71,7 @@ DWORD doctor_connect_command(wchar_t **arguments)
     }
     int size = address_to_sockaddr(&to, &address);
     SOCKET s = relay_socket(address.ss_family);
-    bool good = connect(s, (struct sockaddr *)&address, size) == 0 &&
-                recv(s, got, sizeof got - 1, MSG_WAITALL) == sizeof got - 1 && memcmp(got, word, sizeof got - 1) == 0;
+    bool good = connect(s, (struct sockaddr *)&address, size) == 0 && hear(s);
     closesocket(s);
     WSACleanup();
     return good ? 0 : EXIT_FOUND_WRONG;
@@ -175,17 +206,18 @@ static bool meet(struct attempt *a)
 {
     struct sockaddr_storage from = {0};
     int size = sizeof from;
-    fd_set readable;
-    struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+    u_long nonblocking = 1; /* what has arrived may have gone again */
     redirector_destination found = {.size = sizeof found};
     DWORD status = EXIT_FOUND_WRONG;
-    FD_ZERO(&readable);
-    FD_SET(a->listener, &readable);
+    ioctlsocket(a->listener, (long)FIONBIO, &nonblocking);
     ResumeThread(a->other.hThread);
-    if (select(0, &readable, NULL, NULL, &patience) != 1) {
+    if (!is_ready(a->listener, GetTickCount64() + PATIENCE_MS)) {
         return fail(a, "the connection did not arrive");
     }
     SOCKET s = accept(a->listener, (struct sockaddr *)&from, &size);
+    if (s == INVALID_SOCKET) {
+        return fail(a, "the connection arrived, and was gone");
+    }
     redirector_address peer = address_from_sockaddr(&from);
     bool known = redirector_lookup(a->redirecting, &peer, &found) == REDIRECTOR_OK;
     bool right = known && address_equal(&found.destination, &a->to) && found.pid == a->other.dwProcessId;

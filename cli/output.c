@@ -10,26 +10,22 @@
 #include "text.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <windows.h>
 
-static void write_wide(HANDLE handle, const wchar_t *wide)
+static bool write_wide(HANDLE handle, const wchar_t *wide)
 {
     DWORD mode, written;
     if (GetConsoleMode(handle, &mode)) {
-        WriteConsoleW(handle, wide, (DWORD)wcslen(wide), &written, NULL);
-        return;
+        return WriteConsoleW(handle, wide, (DWORD)wcslen(wide), &written, NULL);
     }
     char utf8[3 * OUTPUT_LINE_MAX + 3]; /* a UTF-16 unit takes at most 3 bytes */
     int size = WideCharToMultiByte(CP_UTF8, 0, wide, -1, utf8, sizeof utf8, NULL, NULL);
-    if (size > 1) {
-        WriteFile(handle, utf8, (DWORD)size - 1, &written, NULL);
-    }
+    return size > 1 && WriteFile(handle, utf8, (DWORD)size - 1, &written, NULL);
 }
 
-static void write_line(DWORD where, const char *utf8)
+static bool write_line(DWORD where, const char *utf8)
 {
     wchar_t wide[OUTPUT_LINE_MAX + 1];
     int size = (int)strnlen(utf8, OUTPUT_LINE_MAX - 1);
@@ -38,12 +34,19 @@ static void write_line(DWORD where, const char *utf8)
     text_defuse(wide);
     wide[units] = L'\n';
     wide[units + 1] = L'\0';
-    write_wide(GetStdHandle(where), wide);
+    return write_wide(GetStdHandle(where), wide);
+}
+
+bool output_write(const char *utf8)
+{
+    return write_line(STD_ERROR_HANDLE, utf8);
 }
 
 void output_line(const char *utf8)
 {
-    write_line(STD_ERROR_HANDLE, utf8);
+    if (!output_enqueue(utf8)) {
+        output_write(utf8);
+    }
 }
 
 void output_result(const char *utf8)

@@ -2,6 +2,7 @@
 /*
  * pcapng (draft-ietf-opsawg-pcapng): one section, one interface of raw IP packets, and an enhanced block for each
  * packet with its direction and a comment. Blocks are built whole and written by one buffered call.
+ * The file may be a pipe, whose reader may stand still: then the file ends there, and nobody waits any longer.
  */
 #include "pcapng.h"
 
@@ -27,10 +28,12 @@ enum {
     BLOCK_MAX = 65536 + 4096, /* the largest packet, its header, its options */
     PACKET_MAX = 40 + 0xFFFF,
     BUFFER = 1 << 18,
+    WRITE_MS = 5000, /* for one call */
 };
 
 struct pcapng {
-    HANDLE file;
+    HANDLE file, written;
+    uint64_t at; /* bytes written */
     bool failed;
     size_t used; /* of the buffer */
     size_t size; /* of the block that is being built */
@@ -40,10 +43,16 @@ struct pcapng {
 
 static void flush(struct pcapng *p)
 {
-    DWORD written;
-    if (p->used && !p->failed &&
-        (!WriteFile(p->file, p->buffer, (DWORD)p->used, &written, NULL) || written != p->used)) {
-        p->failed = true;
+    OVERLAPPED overlapped = {.Offset = (DWORD)p->at, .OffsetHigh = (DWORD)(p->at >> 32), .hEvent = p->written};
+    DWORD written = 0;
+    if (p->used && !p->failed) {
+        bool started =
+            WriteFile(p->file, p->buffer, (DWORD)p->used, NULL, &overlapped) || GetLastError() == ERROR_IO_PENDING;
+        if (started && WaitForSingleObject(p->written, WRITE_MS) != WAIT_OBJECT_0) {
+            CancelIo(p->file);
+        }
+        p->failed = !started || !GetOverlappedResult(p->file, &overlapped, &written, TRUE) || written != p->used;
+        p->at += written;
     }
     p->used = 0;
 }
@@ -112,14 +121,20 @@ struct pcapng *pcapng_open(const char *path)
 {
     struct pcapng *p = calloc(1, sizeof *p);
     wchar_t *wide = text_wide(path);
-    if (p && wide) {
-        p->file = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ, NULL, CREATE_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (p && wide && (p->written = CreateEventW(NULL, TRUE, FALSE, NULL)) != NULL) {
+        p->file = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ, NULL, CREATE_ALWAYS,
+                              FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OVERLAPPED, NULL);
     } else {
         SetLastError(ERROR_OUTOFMEMORY);
     }
     free(wide);
     if (!p || !p->file || p->file == INVALID_HANDLE_VALUE) {
+        DWORD error = GetLastError();
+        if (p && p->written) {
+            CloseHandle(p->written);
+        }
         free(p);
+        SetLastError(error);
         return NULL;
     }
     write_head(p);
@@ -151,6 +166,7 @@ bool pcapng_close(struct pcapng *p)
     flush(p);
     bool good = !p->failed;
     CloseHandle(p->file);
+    CloseHandle(p->written);
     free(p);
     return good;
 }

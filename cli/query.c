@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * redirector flows, redirector stats: ask a running redirector over its control channel. It is found among the
- * processes; the server of the channel must be that process, so that another program cannot answer under its name. The
- * answer is shown through output.c, so that no control characters reach the terminal.
+ * processes; the server of the channel must be that process, so that another program cannot answer under its name. One
+ * that does not answer in time is left alone. The answer is shown when all of it is here, so that the one who answers
+ * does not wait for whoever reads it, and through output.c, so that no control characters reach the terminal.
  */
 #include "control.h"
 
@@ -15,18 +16,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUSY_MS = 3000, LINE_MAX_BYTES = OUTPUT_LINE_MAX };
+enum {
+    BUSY_MS = 3000,   /* another one is being answered */
+    ANSWER_MS = 5000, /* request and answer */
+    ANSWER_MAX = 64 << 20,
+    PART = 65536,
+};
 
 /* The channel of process `pid`; INVALID_HANDLE_VALUE: it has none, or access is denied. */
 static HANDLE open_channel(uint32_t pid)
 {
     wchar_t name[CONTROL_NAME_MAX];
     ULONG server = 0;
+    ULONGLONG until = GetTickCount64() + BUSY_MS;
     control_name(name, pid);
     for (;;) {
         /* identification only: the server cannot impersonate this process */
         HANDLE pipe = CreateFileW(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
-                                  SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
+                                  SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION | FILE_FLAG_OVERLAPPED, NULL);
         if (pipe != INVALID_HANDLE_VALUE) {
             if (GetNamedPipeServerProcessId(pipe, &server) && server == pid) {
                 return pipe;
@@ -34,47 +41,90 @@ static HANDLE open_channel(uint32_t pid)
             CloseHandle(pipe);
             return INVALID_HANDLE_VALUE;
         }
-        if (GetLastError() != ERROR_PIPE_BUSY || !WaitNamedPipeW(name, BUSY_MS)) {
+        if (GetLastError() != ERROR_PIPE_BUSY || GetTickCount64() >= until || !WaitNamedPipeW(name, BUSY_MS)) {
             return INVALID_HANDLE_VALUE;
         }
     }
 }
 
-/* Shows what comes, line by line, to standard output, up to the NUL that ends it. */
-static bool show(HANDLE pipe)
+/* What one redirector is asked. */
+struct question {
+    HANDLE pipe, event;
+    ULONGLONG until;
+};
+
+/* Waits for an operation on the pipe. False: it failed, or took too long. */
+static bool finish(const struct question *q, OVERLAPPED *overlapped, BOOL done, DWORD *bytes)
 {
-    char line[LINE_MAX_BYTES], part[4096];
-    size_t used = 0;
-    DWORD got;
-    while (ReadFile(pipe, part, sizeof part, &got, NULL) && got) {
-        for (DWORD i = 0; i < got; i++) {
-            if (part[i] == '\0') {
-                return true;
-            }
-            if (part[i] != '\n' && used < sizeof line - 1) {
-                line[used++] = part[i];
-                continue;
-            }
-            if (part[i] == '\n') {
-                line[used] = '\0';
-                output_result(line);
-                used = 0;
-            }
+    ULONGLONG now = GetTickCount64();
+    if (!done && GetLastError() != ERROR_IO_PENDING) {
+        return false;
+    }
+    if (WaitForSingleObject(q->event, now < q->until ? (DWORD)(q->until - now) : 0) != WAIT_OBJECT_0) {
+        CancelIo(q->pipe);
+    }
+    return GetOverlappedResult(q->pipe, overlapped, bytes, TRUE);
+}
+
+/* Text up to the NUL that ends it, which the caller frees; NULL: it has not come as a whole. */
+static char *read_answer(const struct question *q)
+{
+    char *answer = NULL;
+    for (size_t used = 0; used < ANSWER_MAX;) {
+        OVERLAPPED overlapped = {.hEvent = q->event};
+        DWORD got = 0;
+        char *more = realloc(answer, used + PART);
+        if (!more) {
+            break;
+        }
+        answer = more;
+        if (!finish(q, &overlapped, ReadFile(q->pipe, answer + used, PART, NULL, &overlapped), &got) || !got) {
+            break;
+        }
+        used += got;
+        if (answer[used - 1] == '\0') {
+            return answer;
         }
     }
-    return false;
+    free(answer);
+    return NULL;
+}
+
+static char *put(HANDLE pipe, const char *request)
+{
+    struct question q = {
+        .pipe = pipe, .event = CreateEventW(NULL, TRUE, FALSE, NULL), .until = GetTickCount64() + ANSWER_MS};
+    OVERLAPPED overlapped = {.hEvent = q.event};
+    DWORD sent;
+    char *answer = NULL;
+    if (q.event &&
+        finish(&q, &overlapped, WriteFile(pipe, request, (DWORD)strlen(request), NULL, &overlapped), &sent)) {
+        answer = read_answer(&q);
+    }
+    if (q.event) {
+        CloseHandle(q.event);
+    }
+    return answer;
+}
+
+/* Line by line, to standard output. */
+static void show(char *answer)
+{
+    for (char *line = answer, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = '\0';
+        output_result(line);
+    }
 }
 
 /* Asks the first redirector that answers. True: one did. */
 static bool ask(const struct options *o, const char *request)
 {
     struct process_list list;
-    bool answered = false;
-    DWORD sent;
+    char *answer = NULL;
     if (!processes_read(&list)) {
         return false;
     }
-    for (size_t i = 0; i < list.count && !answered; i++) {
+    for (size_t i = 0; i < list.count && !answer; i++) {
         uint32_t pid = list.rows[i].pid;
         if (pid == GetCurrentProcessId() || (o->pid_count && o->pids[0] != pid)) {
             continue;
@@ -83,11 +133,16 @@ static bool ask(const struct options *o, const char *request)
         if (pipe == INVALID_HANDLE_VALUE) {
             continue;
         }
-        answered = WriteFile(pipe, request, (DWORD)strlen(request), &sent, NULL) && show(pipe);
+        answer = put(pipe, request);
         CloseHandle(pipe);
     }
     processes_free(&list);
-    return answered;
+    if (answer) {
+        show(answer);
+        free(answer);
+        return true;
+    }
+    return false;
 }
 
 static DWORD query(struct options *o)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The report. Standard error may stand still for long: a console does while its user marks text, a pipe does while its
- * reader is busy. Connections must not stand still with it, so lines are written by a thread of their own, from a queue
- * that the others only append to. The queue is bounded; beyond it lines are lost, counted, and the summary says so.
+ * The report. Its lines go to the queue of output.h, so no connection waits for whoever reads them; lines that were
+ * lost are counted, and the summary says so.
  *
  * A live connection is an entry in a list; its owner adds to the entry's counters without a lock, and everybody else
  * reads under the lock. A few that have ended are remembered for those who look at the whole.
@@ -10,14 +9,13 @@
 #include "report.h"
 
 #include "output.h"
-#include "worker.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
 
-enum { QUEUE_MAX = 16384, REMEMBERED = 64 };
+enum { REMEMBERED = 64 };
 
 struct report_entry {
     struct report_entry *next, *previous; /* while it lives */
@@ -26,21 +24,10 @@ struct report_entry {
     struct report_connection connection; /* all but the bytes */
 };
 
-struct line {
-    struct line *next;
-    struct report_connection connection;
-};
-
 struct report {
     enum report_view view;
-    struct worker worker;
     SRWLOCK lock; /* guards what follows */
-    CONDITION_VARIABLE changed;
     struct report_entry *live;
-    struct line *first;
-    struct line **last;
-    size_t queued;
-    bool closing;
     uint64_t begun;
     struct report_totals totals;
     struct report_connection ended[REMEMBERED]; /* a ring: the one that ended as number n is at n modulo its size */
@@ -60,58 +47,19 @@ const char *report_outcome_text(enum report_outcome outcome)
     return outcomes[outcome].text;
 }
 
-/* ---- lines */
-
-/* The oldest line; NULL when the report closes and all are written. */
-static struct line *take(struct report *r)
+/* Under the lock, so that the lines come in the order of the connections. */
+static void show(const struct report *r, const struct report_connection *connection)
 {
-    AcquireSRWLockExclusive(&r->lock);
-    while (!r->first && !r->closing) {
-        SleepConditionVariableSRW(&r->changed, &r->lock, INFINITE, 0);
-    }
-    struct line *l = r->first;
-    if (l) {
-        r->first = l->next;
-        if (!r->first) {
-            r->last = &r->first;
-        }
-        r->queued--;
-    }
-    ReleaseSRWLockExclusive(&r->lock);
-    return l;
-}
-
-static void write_lines(void *context)
-{
-    struct report *r = context;
     char text[OUTPUT_LINE_MAX];
-    for (struct line *l = take(r); l; l = take(r)) {
-        if (r->view == REPORT_JSON) {
-            report_json_connection(text, sizeof text, &l->connection);
-        } else {
-            report_text_connection(text, sizeof text, &l->connection);
-        }
-        output_line(text);
-        free(l);
-    }
-}
-
-/* Under the lock. */
-static void queue_line(struct report *r, const struct report_connection *connection)
-{
     if (r->view == REPORT_QUIET) {
         return;
     }
-    struct line *l = r->queued < QUEUE_MAX ? malloc(sizeof *l) : NULL;
-    if (!l) {
-        r->totals.lines_dropped++;
-        return;
+    if (r->view == REPORT_JSON) {
+        report_json_connection(text, sizeof text, connection);
+    } else {
+        report_text_connection(text, sizeof text, connection);
     }
-    *l = (struct line){.connection = *connection};
-    *r->last = l;
-    r->last = &l->next;
-    r->queued++;
-    WakeConditionVariable(&r->changed);
+    output_line(text);
 }
 
 struct report *report_open(enum report_view view)
@@ -121,13 +69,7 @@ struct report *report_open(enum report_view view)
         return NULL;
     }
     r->view = view;
-    r->last = &r->first;
     InitializeSRWLock(&r->lock);
-    InitializeConditionVariable(&r->changed);
-    if (!worker_start(&r->worker, write_lines, r)) {
-        free(r);
-        return NULL;
-    }
     return r;
 }
 
@@ -167,7 +109,7 @@ struct report_entry *report_begin(struct report *r, const struct report_connecti
     r->totals.live++;
     if (r->view == REPORT_JSON) {
         struct report_connection c = look_at(entry);
-        queue_line(r, &c);
+        show(r, &c);
     }
     ReleaseSRWLockExclusive(&r->lock);
     return entry;
@@ -206,7 +148,7 @@ void report_end(struct report *r, struct report_entry *entry, enum report_outcom
     r->totals.bytes_up += c.bytes_up;
     r->totals.bytes_down += c.bytes_down;
     r->totals.failed += outcomes[outcome].failed;
-    queue_line(r, &c);
+    show(r, &c);
     ReleaseSRWLockExclusive(&r->lock);
     free(entry);
 }
@@ -223,6 +165,7 @@ size_t report_snapshot(struct report *r, struct report_connection *rows, size_t 
     size_t count = 0;
     AcquireSRWLockShared(&r->lock);
     *totals = r->totals;
+    totals->lines_dropped = output_lost();
     for (struct report_entry *entry = r->live; entry; entry = entry->next) {
         totals->bytes_up += atomic_load(&entry->bytes_up);
         totals->bytes_down += atomic_load(&entry->bytes_down);
@@ -240,14 +183,10 @@ size_t report_snapshot(struct report *r, struct report_connection *rows, size_t 
 
 void report_close(struct report *r, bool summary)
 {
-    AcquireSRWLockExclusive(&r->lock);
-    r->closing = true;
-    ReleaseSRWLockExclusive(&r->lock);
-    WakeConditionVariable(&r->changed);
-    worker_end(&r->worker);
-
     if (summary) {
         char text[OUTPUT_LINE_MAX];
+        output_drain();
+        r->totals.lines_dropped = output_lost();
         if (r->view == REPORT_JSON) {
             report_json_summary(text, sizeof text, &r->totals);
         } else {

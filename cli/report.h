@@ -61,7 +61,7 @@ struct report_totals {
     uint64_t bytes_down;
     uint64_t failed;
     uint64_t unknown_peers; /**< connections to the relay that are not redirected ones */
-    uint64_t lines_dropped; /**< connections without a line, because the output could not keep up */
+    uint64_t lines_dropped; /**< lines that were lost, because whoever reads the output did not keep up */
     uint64_t live;
 };
 
@@ -74,7 +74,7 @@ enum report_view {
 struct report;
 struct report_entry;
 
-/** NULL: no memory or no thread. */
+/** NULL: no memory. */
 struct report *report_open(enum report_view view);
 
 /** A connection begins; the number, times and bytes in `about` are ignored. NULL: no memory. Any thread. */
@@ -94,7 +94,7 @@ void report_stranger(struct report *r);
  */
 size_t report_snapshot(struct report *r, struct report_connection *rows, size_t max, struct report_totals *totals);
 
-/** Shows what is left and, if wanted, the summary; then frees. Every entry must have ended. */
+/** Shows the summary, if wanted, and frees. Every entry must have ended. */
 void report_close(struct report *r, bool summary);
 
 const char *report_outcome_text(enum report_outcome outcome);

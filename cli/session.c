@@ -132,10 +132,11 @@ struct session *session_open(struct options *o, bool quiet_terminal, DWORD *stat
     }
     if (s) {
         s->options = o;
-        s->report = console_watch() ? report_open(choose_view(s, quiet_terminal)) : NULL;
+        s->report = console_watch() && output_open() ? report_open(choose_view(s, quiet_terminal)) : NULL;
     }
     if (!s || !s->report || WSAStartup(MAKEWORD(2, 2), &data) != 0) {
         output_message("out of memory");
+        output_close();
         free(s);
         return NULL;
     }
@@ -258,6 +259,7 @@ void session_close(struct session *s, bool summary)
     live_stop(s->live);
     redirector_free(s->redirecting);
     report_close(s->report, summary);
+    output_close();
     console_done();
     WSACleanup();
     free(s);

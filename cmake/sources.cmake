@@ -89,6 +89,7 @@ set(CLI_SOURCES
     cli/live_format.c
     cli/options.c
     cli/output.c
+    cli/output_queue.c
     cli/pass_loop.c
     cli/pattern.c
     cli/pcapng.c

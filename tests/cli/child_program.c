@@ -12,6 +12,8 @@
  *   launch ...    start itself with these arguments and end at once, before the other has done anything
  *   tell ADDRESS PORT TEXT
  *                 connect, send the text, print what comes back until its end
+ *   answer TEXT   open a redirector's control channel, print the process id, answer each request with the text and without
+ *                 an end, and go on until standard input ends
  *   datagrams ADDRESS PORT COUNT
  *                 send datagrams until COUNT answers have come or there is none for a while; print how many came
  */
@@ -159,6 +161,34 @@ static int datagrams(wchar_t **argv)
     return 0;
 }
 
+static DWORD WINAPI answer_requests(void *argument)
+{
+    wchar_t name[64];
+    char text[256], request[64];
+    DWORD bytes;
+    WideCharToMultiByte(CP_UTF8, 0, argument, -1, text, sizeof text, NULL, NULL);
+    _snwprintf(name, 64, L"\\\\.\\pipe\\windows-redirector-%lu", GetCurrentProcessId());
+    HANDLE pipe = CreateNamedPipeW(name, PIPE_ACCESS_DUPLEX, PIPE_TYPE_BYTE, 1, 4096, 4096, 0, NULL);
+    printf("%lu\n", GetCurrentProcessId());
+    fflush(stdout);
+    while (ConnectNamedPipe(pipe, NULL) || GetLastError() == ERROR_PIPE_CONNECTED) {
+        while (ReadFile(pipe, request, sizeof request, &bytes, NULL) && bytes) {
+            WriteFile(pipe, text, (DWORD)strlen(text), &bytes, NULL);
+        }
+        DisconnectNamedPipe(pipe);
+    }
+    return 0;
+}
+
+static int answer(wchar_t *text)
+{
+    CloseHandle(CreateThread(NULL, 0, answer_requests, text, 0, NULL));
+    while (getchar() != EOF) {
+        ;
+    }
+    return 0;
+}
+
 int wmain(int argc, wchar_t **argv)
 {
     const wchar_t *what = argc > 1 ? argv[1] : L"";
@@ -196,6 +226,9 @@ int wmain(int argc, wchar_t **argv)
     }
     if (wcscmp(what, L"tell") == 0 && argc == 5) {
         return tell(argv + 2);
+    }
+    if (wcscmp(what, L"answer") == 0 && argc == 3) {
+        return answer(argv[2]);
     }
     if (wcscmp(what, L"datagrams") == 0 && argc == 5) {
         return datagrams(argv + 2);

@@ -56,9 +56,9 @@ class Context:
         run.wait()
         return run
 
-    def relay(self, *options, destination4=None, destination6=None, program=None, status=0):
+    def relay(self, *options, destination4=None, destination6=None, program=None, status=0, err=None):
         """A redirector whose program waits; its relay leads to the given (address, port) pairs."""
-        environment = {}
+        environment = {"err": err} if err else {}
         if destination4:
             environment["FAKE_DESTINATION4"] = "%s %d" % destination4
         if destination6:
@@ -76,7 +76,7 @@ class Context:
 
 
 class Run:
-    """One redirector.exe."""
+    """One redirector.exe. `err` is a file for its standard error, instead of one that err() reads."""
 
     count = 0
 
@@ -86,12 +86,13 @@ class Run:
         self.out_path, self.err_path = base + ".out", base + ".err"
         self.start_path, self.stop_path = base + ".start", base + ".stop"
         self.rules_path = base + ".rules"
+        other_err = environment.pop("err", None)
         environment = dict(os.environ, FAKE_RULES="Z:" + self.rules_path, FAKE_PORT_FILE="Z:" + self.start_path,
                            FAKE_STOP_FILE="Z:" + self.stop_path,
                            **environment)
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.process = subprocess.Popen([WINE, os.path.join(context.build, "redirector.exe"), *arguments],
-                                            stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment,
+                                            stdin=subprocess.PIPE, stdout=out, stderr=other_err or err, env=environment,
                                             cwd=context.folder)
 
     def read_start(self):
