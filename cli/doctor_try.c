@@ -8,7 +8,7 @@
 #include "doctor.h"
 
 #include "address.h"
-#include "relay_conn.h"
+#include "relay_socket.h"
 #include "text.h"
 
 #include <iphlpapi.h>

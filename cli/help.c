@@ -29,6 +29,7 @@ const char options_help[] =
     "  --incoming-proxy N   the same, to your own proxy; it has to listen on all addresses\n"
     "  --no-outgoing        not what the programs open\n"
     "  --relay-port N       port of the relay (default: one that is free)\n"
+    "  --connect-timeout S  seconds for the relay to connect, through an upstream included (default: 30)\n"
     "  --reflect            redirect by swapped addresses instead of over loopback\n"
     "  --fail-closed        refuse connections while the proxy does not listen (default: let them pass)\n"
     "  --block-quic         no UDP to port 443, so that programs with HTTP/3 fall back to TCP\n"

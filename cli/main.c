@@ -6,7 +6,7 @@
  *   options, help            what the user wants
  *   run, attach              the processes: child, processes, tree
  *   session                  redirection from start to end, set up in order and undone in reverse:
- *     relay, upstream          the local proxy, and the proxies that it connects through
+ *     relay, dial, upstream    the local proxy, connections in the making, and the proxies that it connects through
  *     report                   every connection: lines (report_text, report_json), live list (live),
  *                              control channel (control), file of packets (capture)
  *     watch                    fills the report where the proxy is the user's own

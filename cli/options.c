@@ -28,6 +28,7 @@ enum option_id {
     OPTION_INCOMING_PROXY,
     OPTION_NO_OUTGOING,
     OPTION_RELAY_PORT,
+    OPTION_CONNECT_TIMEOUT,
     OPTION_REFLECT,
     OPTION_FAIL_CLOSED,
     OPTION_BLOCK_QUIC,
@@ -51,6 +52,8 @@ struct option_kind {
     const char *value; /* what its value is, for messages; NULL: no value */
 };
 
+enum { CONNECT_TIMEOUT_MAX = 600 };
+
 static const char a_port[] = "a port, 1 to 65535";
 
 static const struct option_kind option_kinds[] = {
@@ -67,6 +70,7 @@ static const struct option_kind option_kinds[] = {
     {L"--incoming-proxy", OPTION_INCOMING_PROXY, REDIRECTING, a_port},
     {L"--no-outgoing", OPTION_NO_OUTGOING, REDIRECTING, NULL},
     {L"--relay-port", OPTION_RELAY_PORT, REDIRECTING, a_port},
+    {L"--connect-timeout", OPTION_CONNECT_TIMEOUT, REDIRECTING, "a number of seconds, 1 to 600"},
     {L"--reflect", OPTION_REFLECT, REDIRECTING, NULL},
     {L"--fail-closed", OPTION_FAIL_CLOSED, REDIRECTING, NULL},
     {L"--block-quic", OPTION_BLOCK_QUIC, REDIRECTING, NULL},
@@ -242,6 +246,9 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
     case OPTION_RELAY_PORT:
         good = read_number(value, PORT_MAX, &o->relay_port);
         break;
+    case OPTION_CONNECT_TIMEOUT:
+        good = read_number(value, CONNECT_TIMEOUT_MAX, &o->connect_timeout);
+        break;
     case OPTION_PCAP:
         good = set_string(&o->pcap_path, text_utf8(value));
         break;
@@ -277,6 +284,9 @@ static const char *contradiction(const struct options *o)
     }
     if (o->proxy_port && (o->upstreams.count || o->relay_port)) {
         return "--proxy-port takes the place of the relay, so --upstream and --relay-port have no meaning with it";
+    }
+    if (o->connect_timeout && o->proxy_port && !o->incoming) {
+        return "--connect-timeout is for the relay, and --proxy-port takes its place";
     }
     return NULL;
 }

@@ -44,6 +44,7 @@ struct options {
     struct upstream_list upstreams;
     bool incoming, no_outgoing, fail_closed, reflect, block_quic, clean;
     uint32_t proxy_port, incoming_proxy, relay_port; /**< 0: not given */
+    uint32_t connect_timeout;                        /**< seconds; 0: not given */
     uint32_t log_level;                              /**< redirector_log_level */
     char *windivert_dir;                             /**< UTF-8, absolute; NULL: not given */
     char *log_path, *pcap_path;                      /**< UTF-8; NULL: not given */

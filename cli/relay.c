@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The relay. One thread and one completion port drive everything: accepts, and all connections (relay_conn.c). Nothing
- * is locked, because nothing of the relay's is touched by another thread while it serves, but the event and the counter
- * that relay_wait_idle() looks at.
+ * The relay. One thread and one completion port drive everything: accepts, dials (dial.c) and all connections
+ * (relay_conn.c). Nothing is locked, because nothing of the relay's is touched by another thread while it serves, but
+ * the event and the two numbers that relay_wait_idle() uses.
  *
  * A peer is accepted only if the redirector knows it: the ports are reachable for every program of this machine, and
  * for a stranger there is no destination to connect to.
@@ -21,6 +21,7 @@ enum {
     ACCEPTS = 16,     /* outstanding, per listener; the backlog holds what comes faster */
     REARM_MS = 1000,  /* pause after Windows refused to accept */
     IDLE_MS = 250,    /* a connection on its way through driver and backlog shows up within this */
+    WATCH_MS = 1000,  /* how often connections are looked at whose end no operation tells of */
     COMPLETIONS = 64, /* taken from the port at once */
 };
 
@@ -42,6 +43,8 @@ struct relay {
     struct worker worker;
     HANDLE idle;          /* set while no connection is live */
     atomic_uint accepted; /* connections so far */
+    atomic_bool programs_gone;
+    ULONGLONG watch_at;
     bool stopping;
 };
 
@@ -56,16 +59,11 @@ static DWORD listen_all(struct relay *r, const struct relay_config *config)
     }
     r->port = config->port;
     if (config->outgoing) {
-        error = relay_listen(&r->listeners[OUT4], &r->port, config->everywhere, r->host.port);
+        error = relay_listen(&r->listeners[OUT4], &r->port, config->everywhere, r->host.dialler.port);
     }
     /* What comes in keeps its addresses, so it arrives wherever the program listens. */
     if (config->incoming && !error) {
-        error = relay_listen(&r->listeners[IN4], &r->incoming_port, true, r->host.port);
-    }
-    for (int i = 0; i < LISTENERS; i++) {
-        if (r->listeners[i].connect_ex) {
-            r->host.connect_ex[families[i] == AF_INET6] = r->listeners[i].connect_ex;
-        }
+        error = relay_listen(&r->listeners[IN4], &r->incoming_port, true, r->host.dialler.port);
     }
     return error;
 }
@@ -84,9 +82,14 @@ struct relay *relay_open(const struct relay_config *config, uint32_t *error)
     }
     r->host.report = config->report;
     r->host.upstreams = config->upstreams;
-    r->host.port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    r->host.connect_ms = config->connect_ms;
+    HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
     r->idle = CreateEventW(NULL, TRUE, TRUE, NULL);
-    *error = r->host.port && r->idle ? listen_all(r, config) : GetLastError();
+    if (!dialler_open(&r->host.dialler, port) || !port || !r->idle) {
+        *error = GetLastError();
+    } else {
+        *error = listen_all(r, config);
+    }
     if (*error) {
         relay_close(r);
         return NULL;
@@ -177,17 +180,18 @@ static void on_completion(struct relay *r, const OVERLAPPED_ENTRY *entry)
         return;
     }
     struct relay_op *op = CONTAINING_RECORD(entry->lpOverlapped, struct relay_op, overlapped);
-    /* The port gives a general status; Winsock translates it to its own codes, even for a socket closed meanwhile. */
-    DWORD bytes = 0, flags, error = 0;
-    if (entry->Internal != 0 && !WSAGetOverlappedResult(op->socket, &op->overlapped, &bytes, FALSE, &flags)) {
-        error = (DWORD)WSAGetLastError();
-    }
-    bytes = entry->dwNumberOfBytesTransferred;
-    op->pending = false;
-    if (op->kind == RELAY_ACCEPT) {
+    DWORD error, bytes = relay_op_result(op, entry, &error);
+    switch (op->kind) {
+    case RELAY_ACCEPT:
         on_accepted(r, op->owner, error);
-    } else {
+        break;
+    case RELAY_DIAL:
+        dial_complete(op->owner, op, bytes, error);
+        break;
+    case RELAY_RECV:
+    case RELAY_SEND:
         relay_conn_complete(op->owner, op, bytes, error);
+        break;
     }
 }
 
@@ -205,24 +209,37 @@ static void take_completions(struct relay *r, DWORD patience_ms)
 {
     OVERLAPPED_ENTRY entries[COMPLETIONS];
     ULONG count = 0;
-    if (!GetQueuedCompletionStatusEx(r->host.port, entries, COMPLETIONS, &count, patience_ms, FALSE)) {
-        return;
+    if (!GetQueuedCompletionStatusEx(r->host.dialler.port, entries, COMPLETIONS, &count, patience_ms, FALSE)) {
+        count = 0; /* nothing within the time */
     }
     for (ULONG i = 0; i < count; i++) {
         on_completion(r, &entries[i]);
     }
-    if (r->host.first) {
-        ResetEvent(r->idle);
-    } else {
-        SetEvent(r->idle);
+}
+
+/* What time has brought. Milliseconds until the next time; INFINITE: there is none. */
+static DWORD tick(struct relay *r)
+{
+    DWORD due = dial_tick(&r->host.dialler);
+    ULONGLONG now = GetTickCount64();
+    if (r->host.first && now >= r->watch_at) {
+        relay_conn_watch_all(&r->host, atomic_load(&r->programs_gone));
+        r->watch_at = now + WATCH_MS;
     }
+    if (!r->host.first) {
+        SetEvent(r->idle);
+        return due;
+    }
+    ResetEvent(r->idle);
+    return min(due, (DWORD)(r->watch_at - now));
 }
 
 static void serve(void *context)
 {
     struct relay *r = context;
     while (!r->stopping) {
-        take_completions(r, arm_all(r) ? INFINITE : REARM_MS);
+        DWORD patience = arm_all(r) ? INFINITE : REARM_MS;
+        take_completions(r, min(patience, tick(r)));
     }
 
     for (int i = 0; i < LISTENERS; i++) {
@@ -232,7 +249,7 @@ static void serve(void *context)
         relay_listen_close(&r->listeners[i]);
     }
     relay_conn_stop_all(&r->host);
-    while (r->host.first || accepts_pending(r)) {
+    while (r->host.first || r->host.dialler.first || accepts_pending(r)) {
         take_completions(r, INFINITE);
     }
 }
@@ -250,6 +267,7 @@ bool relay_start(struct relay *r, redirector *redirector, uint32_t *error)
 bool relay_wait_idle(struct relay *r, void *until)
 {
     HANDLE handles[] = {until, r->idle};
+    atomic_store(&r->programs_gone, true);
     for (;;) {
         if (WaitForMultipleObjects(2, handles, FALSE, INFINITE) == WAIT_OBJECT_0) {
             return false;
@@ -267,14 +285,14 @@ bool relay_wait_idle(struct relay *r, void *until)
 void relay_close(struct relay *r)
 {
     if (r->worker.thread) {
-        PostQueuedCompletionStatus(r->host.port, 0, 0, NULL);
+        PostQueuedCompletionStatus(r->host.dialler.port, 0, 0, NULL);
     }
     worker_end(&r->worker);
     for (int i = 0; i < LISTENERS; i++) {
         relay_listen_close(&r->listeners[i]);
     }
-    if (r->host.port) {
-        CloseHandle(r->host.port);
+    if (r->host.dialler.port) {
+        CloseHandle(r->host.dialler.port);
     }
     if (r->idle) {
         CloseHandle(r->idle);

@@ -22,6 +22,7 @@ struct relay_config {
     bool incoming;                         /**< listen for what comes to the tree */
     bool everywhere;                       /**< outgoing: listen on all addresses, as reflection requires it */
     uint16_t port;                         /**< to listen on for outgoing; 0: any that is free */
+    uint32_t connect_ms;                   /**< limit for connecting to a destination, by an upstream included */
 };
 
 /** Listens, in both families on one and the same port, one for each direction. NULL: the Winsock or Windows error is in
@@ -35,7 +36,9 @@ uint16_t relay_incoming_port(const struct relay *r);
 /** Begins to serve, looking up each peer at `redirector`. False: Windows error in *error. */
 bool relay_start(struct relay *r, redirector *redirector, uint32_t *error);
 
-/** Waits until no connection has been live for a moment. False: the Windows handle `until` was signalled first. */
+/** For the time when no process of the tree is left: waits until no connection has been live for a moment. One on which
+ * the program has said all ends then, for its answer has no reader. False: the Windows handle `until` was signalled
+ * first. */
 bool relay_wait_idle(struct relay *r, void *until);
 
 /** Resets all connections, waits for the relay's thread, and frees. Also right for a relay that never served. */

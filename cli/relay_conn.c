@@ -10,10 +10,12 @@
  * connection is fixed. A half that receives the end of data shuts down sending on its other side and is done; when both
  * are done the connection is closed. So each direction ends by itself, as between two programs without a relay.
  *
- * The up half starts before the server answers: the program's first data waits in the buffer, and a program that closes
- * before it sends anything is detected.
+ * The up half starts before the server answers, so the program's first data waits in the buffer. relay_connect.c has
+ * the server dialled.
  *
- * relay_connect.c opens the connection to the server.
+ * A socket on which no operation is under way tells of nothing: the program's, while its first data waits, or while the
+ * server does not take what the program sends. Such sockets are looked at regularly, so that an end is noticed in every
+ * state.
  *
  * Any error ends both halves with RST at both ends. Then the connection only waits for its operations to come back
  * (their memory is its memory), reports itself and is freed.
@@ -26,24 +28,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-SOCKET relay_socket(int family)
-{
-    return WSASocketW(family, SOCK_STREAM, IPPROTO_TCP, NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
-}
-
-void relay_reset(SOCKET socket)
-{
-    if (socket == INVALID_SOCKET) {
-        return;
-    }
-    struct linger now = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(socket, SOL_SOCKET, SO_LINGER, (const char *)&now, sizeof now);
-    closesocket(socket);
-}
-
 /* ---- beginning and end */
 
-static void free_if_over(struct relay_conn *conn)
+void relay_conn_free_if_over(struct relay_conn *conn)
 {
     if (conn->state != CLOSING || conn->halves[UP].op.pending || conn->halves[DOWN].op.pending) {
         return;
@@ -70,6 +57,8 @@ void relay_conn_abort(struct relay_conn *conn, enum report_outcome outcome, DWOR
     conn->state = CLOSING;
     conn->outcome = outcome;
     conn->os_error = error;
+    dial_cancel(conn->dial);
+    conn->dial = NULL;
     for (int i = 0; i < 2; i++) {
         if (conn->sockets[i] != INVALID_SOCKET) {
             CancelIoEx((HANDLE)conn->sockets[i], NULL);
@@ -108,51 +97,36 @@ static void abort_relaying(struct relay_conn *conn, int side, DWORD error)
 
 /* ---- operations */
 
-struct relay_op *relay_conn_prepare(struct relay_conn *conn, struct half *h, enum relay_op_kind kind, int side)
+static struct relay_op *prepare(struct relay_conn *conn, struct half *h, enum relay_op_kind kind, int side)
 {
     h->op = (struct relay_op){.kind = kind, .socket = conn->sockets[side], .owner = conn};
     return &h->op;
 }
 
-bool relay_conn_started(struct relay_op *op, bool accepted, DWORD *error)
-{
-    *error = accepted ? 0 : (DWORD)WSAGetLastError();
-    op->pending = *error == 0 || *error == WSA_IO_PENDING;
-    return op->pending;
-}
-
-void relay_conn_receive(struct relay_conn *conn, int direction)
+static void receive_anew(struct relay_conn *conn, int direction)
 {
     struct half *h = &conn->halves[direction];
     int side = direction == UP ? CLIENT : SERVER;
-    WSABUF buffer = {.len = HALF_BUFFER - h->length, .buf = h->buffer + h->length};
-    DWORD flags = 0, error;
-    struct relay_op *op = relay_conn_prepare(conn, h, RELAY_RECV, side);
-    if (!relay_conn_started(op, WSARecv(op->socket, &buffer, 1, NULL, &flags, &op->overlapped, NULL) == 0, &error)) {
+    WSABUF buffer = {.len = HALF_BUFFER, .buf = h->buffer};
+    DWORD flags = 0;
+    struct relay_op *op = prepare(conn, h, RELAY_RECV, side);
+    h->length = h->sent = 0;
+    DWORD error = relay_op_started(op, WSARecv(op->socket, &buffer, 1, NULL, &flags, &op->overlapped, NULL) == 0);
+    if (error) {
         abort_relaying(conn, side, error);
     }
-}
-
-void relay_conn_send(struct relay_conn *conn, int direction, int side)
-{
-    struct half *h = &conn->halves[direction];
-    WSABUF buffer = {.len = h->length - h->sent, .buf = h->buffer + h->sent};
-    DWORD error;
-    struct relay_op *op = relay_conn_prepare(conn, h, RELAY_SEND, side);
-    if (!relay_conn_started(op, WSASend(op->socket, &buffer, 1, NULL, 0, &op->overlapped, NULL) == 0, &error)) {
-        abort_relaying(conn, side, error);
-    }
-}
-
-static void receive_anew(struct relay_conn *conn, int direction)
-{
-    conn->halves[direction].length = conn->halves[direction].sent = 0;
-    relay_conn_receive(conn, direction);
 }
 
 static void send_rest(struct relay_conn *conn, int direction)
 {
-    relay_conn_send(conn, direction, direction == UP ? SERVER : CLIENT);
+    struct half *h = &conn->halves[direction];
+    int side = direction == UP ? SERVER : CLIENT;
+    WSABUF buffer = {.len = h->length - h->sent, .buf = h->buffer + h->sent};
+    struct relay_op *op = prepare(conn, h, RELAY_SEND, side);
+    DWORD error = relay_op_started(op, WSASend(op->socket, &buffer, 1, NULL, 0, &op->overlapped, NULL) == 0);
+    if (error) {
+        abort_relaying(conn, side, error);
+    }
 }
 
 /* The end of data has come in this direction: pass it on. */
@@ -180,11 +154,10 @@ static void pass_on(struct relay_conn *conn, int direction)
 void relay_conn_relay(struct relay_conn *conn)
 {
     conn->state = RELAYING;
-    conn->relaying = true;
     if (conn->halves[DOWN].length) {
         send_rest(conn, DOWN);
     } else {
-        relay_conn_receive(conn, DOWN);
+        receive_anew(conn, DOWN);
     }
     if (conn->state == RELAYING && !conn->halves[UP].op.pending) {
         pass_on(conn, UP);
@@ -244,26 +217,59 @@ static void on_sent(struct relay_conn *conn, int direction, DWORD bytes, DWORD e
 void relay_conn_complete(struct relay_conn *conn, struct relay_op *op, DWORD bytes, DWORD error)
 {
     int direction = op == &conn->halves[UP].op ? UP : DOWN;
-    bool talking = conn->state == TALKING && direction == DOWN;
-    if (op->kind == RELAY_SEND && !error && conn->relaying) { /* also while closing: it has been sent */
+    if (op->kind == RELAY_SEND && !error) { /* also while closing: it has been sent */
         report_bytes(conn->entry, direction == UP ? bytes : 0, direction == DOWN ? bytes : 0);
     }
-    if (conn->state != CLOSING) {
-        if (op->kind == RELAY_CONNECT && error) {
-            relay_connect_failed(conn, error);
-        } else if (op->kind == RELAY_CONNECT) {
-            relay_connected(conn);
-        } else if (op->kind == RELAY_RECV && talking) {
-            relay_talk_received(conn, bytes, error);
-        } else if (op->kind == RELAY_RECV) {
-            on_received(conn, direction, bytes, error);
-        } else if (talking) {
-            relay_talk_sent(conn, bytes, error);
-        } else {
-            on_sent(conn, direction, bytes, error);
+    if (conn->state != CLOSING && op->kind == RELAY_RECV) {
+        on_received(conn, direction, bytes, error);
+    } else if (conn->state != CLOSING) {
+        on_sent(conn, direction, bytes, error);
+    }
+    relay_conn_free_if_over(conn);
+}
+
+/* ---- ends that no operation tells of */
+
+static bool is_watched(const struct relay_conn *conn, int side)
+{
+    const struct relay_op *from = &conn->halves[side == CLIENT ? UP : DOWN].op;
+    const struct relay_op *to = &conn->halves[side == CLIENT ? DOWN : UP].op;
+    return (from->pending && from->kind == RELAY_RECV) || (to->pending && to->kind == RELAY_SEND);
+}
+
+static void watch(struct relay_conn *conn)
+{
+    for (int side = 0; side < 2 && conn->state != CLOSING; side++) {
+        if (conn->sockets[side] != INVALID_SOCKET && !is_watched(conn, side) && is_reset(conn, side)) {
+            abort_relaying(conn, side, WSAECONNRESET);
         }
     }
-    free_if_over(conn);
+}
+
+/* No process of the tree is left: what the program has sent is still delivered, but an answer has no reader. */
+static void end_without_program(struct relay_conn *conn)
+{
+    const struct half *sent = &conn->halves[conn->incoming ? DOWN : UP];
+    if (!sent->ended) {
+        return;
+    }
+    if (conn->state == RELAYING) { /* its end of data has been passed on */
+        close_both(conn);
+    } else if (conn->state == DIALLING) { /* it has sent nothing */
+        relay_conn_abort(conn, REPORT_CLIENT_RESET, 0);
+    }
+}
+
+void relay_conn_watch_all(struct relay_host *host, bool programs_gone)
+{
+    for (struct relay_conn *conn = host->first, *next; conn; conn = next) {
+        next = conn->next;
+        watch(conn);
+        if (programs_gone) {
+            end_without_program(conn);
+        }
+        relay_conn_free_if_over(conn);
+    }
 }
 
 /* ---- opening */
@@ -304,25 +310,26 @@ void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_ad
     }
     conn->sockets[CLIENT] = client;
     conn->sockets[SERVER] = INVALID_SOCKET;
-    conn->state = CONNECTING;
+    conn->state = DIALLING;
+    conn->incoming = destination->incoming != 0;
     conn->destination = destination->destination;
-    conn->name_wanted = !destination->incoming;
+    conn->name_wanted = !conn->incoming;
     conn->next = host->first;
     if (conn->next) {
         conn->next->previous = conn;
     }
     host->first = conn;
 
-    DWORD error;
     relay_set_up_socket(client);
-    if (!CreateIoCompletionPort((HANDLE)client, host->port, 0, 0)) {
+    if (!CreateIoCompletionPort((HANDLE)client, host->dialler.port, 0, 0)) {
         relay_conn_abort(conn, REPORT_FAILED, GetLastError());
-    } else if (!relay_connect(conn, &error)) {
-        relay_connect_failed(conn, error);
     } else {
-        relay_conn_receive(conn, UP);
+        relay_connect(conn);
     }
-    free_if_over(conn);
+    if (conn->state != CLOSING) {
+        receive_anew(conn, UP);
+    }
+    relay_conn_free_if_over(conn);
 }
 
 void relay_conn_stop_all(struct relay_host *host)
@@ -330,6 +337,6 @@ void relay_conn_stop_all(struct relay_host *host)
     for (struct relay_conn *conn = host->first, *next; conn; conn = next) {
         next = conn->next;
         relay_conn_abort(conn, REPORT_STOPPED, 0);
-        free_if_over(conn);
+        relay_conn_free_if_over(conn);
     }
 }

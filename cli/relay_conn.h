@@ -6,37 +6,24 @@
 #ifndef CLI_RELAY_CONN_H
 #define CLI_RELAY_CONN_H
 
+#include "dial.h"
+#include "relay_socket.h"
 #include "report.h"
 #include "upstream.h"
 #include "windows_redirector.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <winsock2.h>
-#include <ws2tcpip.h>
-#include <mswsock.h>
-#include <windows.h>
 
 struct relay_conn;
 
-enum relay_op_kind { RELAY_ACCEPT, RELAY_CONNECT, RELAY_RECV, RELAY_SEND };
-
-/** An overlapped operation; what the completion port hands back. */
-struct relay_op {
-    OVERLAPPED overlapped;
-    enum relay_op_kind kind;
-    bool pending;
-    SOCKET socket; /**< where it runs; stays set to learn the error of a finished one */
-    void *owner;   /**< the relay_accept or the relay_conn */
-};
-
 /** The part of its relay that a connection uses. */
 struct relay_host {
-    HANDLE port; /**< the completion port */
+    struct dialler dialler; /**< has the completion port */
     struct report *report;
     const struct upstream_list *upstreams;
-    LPFN_CONNECTEX connect_ex[2]; /**< IPv4, IPv6; NULL: the machine has no such family */
-    struct relay_conn *first;     /**< all live connections */
+    uint32_t connect_ms;      /**< limit for connecting to a destination, by an upstream included */
+    struct relay_conn *first; /**< all live connections */
 };
 
 /** Takes over `client`, a connection from `peer`, and connects to `destination`. Owns the socket whatever happens. */
@@ -49,10 +36,12 @@ void relay_conn_complete(struct relay_conn *conn, struct relay_op *op, DWORD byt
 /** Resets both ends of every connection. Each is gone once its last operation has completed. */
 void relay_conn_stop_all(struct relay_host *host);
 
-/** A TCP socket for overlapped use that no child inherits. INVALID_SOCKET: see WSAGetLastError(). */
-SOCKET relay_socket(int family);
-
-/** Closes with RST instead of FIN. */
-void relay_reset(SOCKET socket);
+/**
+ * Looks for ends that no operation tells of: of a program that has sent its first data while the destination does not
+ * answer yet, or of an end whose data the other one does not take. To be called regularly.
+ *
+ * @param programs_gone  no process of the tree is left: a program's end of data is then the end of the program
+ */
+void relay_conn_watch_all(struct relay_host *host, bool programs_gone);
 
 #endif

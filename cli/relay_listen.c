@@ -63,20 +63,12 @@ static DWORD bind_both(struct relay_listener pair[2], uint16_t *port, bool every
     return error;
 }
 
-static bool load_extension(SOCKET s, GUID id, void *function)
-{
-    DWORD bytes;
-    return WSAIoctl(s, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, function, sizeof(void *), &bytes, NULL,
-                    NULL) == 0;
-}
-
 static DWORD prepare(struct relay_listener *l, HANDLE completion_port)
 {
     if (l->socket == INVALID_SOCKET) {
         return 0;
     }
-    if (!load_extension(l->socket, (GUID)WSAID_ACCEPTEX, &l->accept_ex) ||
-        !load_extension(l->socket, (GUID)WSAID_CONNECTEX, &l->connect_ex) || listen(l->socket, SOMAXCONN) != 0) {
+    if (!relay_extension(l->socket, (GUID)WSAID_ACCEPTEX, &l->accept_ex) || listen(l->socket, SOMAXCONN) != 0) {
         return (DWORD)WSAGetLastError();
     }
     return CreateIoCompletionPort((HANDLE)l->socket, completion_port, 0, 0) ? 0 : GetLastError();

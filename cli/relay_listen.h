@@ -6,13 +6,14 @@
 #ifndef CLI_RELAY_LISTEN_H
 #define CLI_RELAY_LISTEN_H
 
-#include "relay_conn.h"
+#include "relay_socket.h"
+
+#include <stdint.h>
 
 struct relay_listener {
     SOCKET socket; /**< invalid: the machine has no such family, or nothing is wanted in this direction */
     int family;
     LPFN_ACCEPTEX accept_ex;
-    LPFN_CONNECTEX connect_ex;
 };
 
 /**

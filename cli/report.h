@@ -29,7 +29,8 @@
     X(NO_PROXY, "upstream is no such proxy", true)                                                                     \
     X(NO_LOGIN, "upstream rejects the login", true)                                                                    \
     X(FORBIDDEN, "upstream forbids it", true)                                                                          \
-    X(NO_WAY, "upstream cannot reach it", true)
+    X(NO_WAY, "upstream cannot reach it", true)                                                                        \
+    X(NO_ANSWER, "upstream does not answer", true)
 
 enum report_outcome {
 #define REPORT_OUTCOME_ENUM(name, text, failed) REPORT_##name,

@@ -21,8 +21,9 @@
 #include <string.h>
 
 enum {
-    ALIVE_MS = 100, /* how often the tree is checked */
-    HINT_MS = 1000, /* most of a program's processes end with it */
+    ALIVE_MS = 100,     /* how often the tree is checked */
+    HINT_MS = 1000,     /* most of a program's processes end with it */
+    CONNECT_MS = 30000, /* without --connect-timeout */
 };
 
 struct session {
@@ -77,6 +78,11 @@ static bool find_proxies(struct session *s)
     return true;
 }
 
+static uint32_t connect_ms(const struct options *o)
+{
+    return o->connect_timeout ? o->connect_timeout * 1000 : CONNECT_MS;
+}
+
 static bool open_relay(struct session *s)
 {
     const struct options *o = s->options;
@@ -86,7 +92,8 @@ static bool open_relay(struct session *s)
                                   .outgoing = !o->no_outgoing && !o->proxy_port,
                                   .incoming = o->incoming,
                                   .everywhere = o->reflect,
-                                  .port = (uint16_t)o->relay_port};
+                                  .port = (uint16_t)o->relay_port,
+                                  .connect_ms = connect_ms(o)};
     if (!config.outgoing && !config.incoming) {
         return true;
     }
@@ -115,11 +122,9 @@ static enum report_view choose_view(struct session *s, bool quiet_terminal)
 
 static bool prepare(struct session *s)
 {
-    const char *unknown = upstream_resolve(&s->options->upstreams);
-    if (unknown) {
-        output_message("the upstream's host '%s' was not found", unknown);
-    }
-    return !unknown && upstream_try_all(&s->options->upstreams) && find_proxies(s) && open_relay(s);
+    struct options *o = s->options;
+    return upstream_resolve_all(&o->upstreams, connect_ms(o)) && upstream_try_all(&o->upstreams, connect_ms(o)) &&
+           find_proxies(s) && open_relay(s);
 }
 
 struct session *session_open(struct options *o, bool quiet_terminal, DWORD *status)

@@ -166,26 +166,6 @@ const char *upstream_add(struct upstream_list *list, const char *text)
     return wrong;
 }
 
-const char *upstream_resolve(struct upstream_list *list)
-{
-    for (uint32_t i = 0; i < list->count; i++) {
-        struct upstream *u = &list->entries[i];
-        struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-        if (u->kind == UPSTREAM_DIRECT) {
-            continue;
-        }
-        if (getaddrinfo(u->host, NULL, &hints, &found) != 0 || !found) {
-            return u->host;
-        }
-        struct sockaddr_storage address = {0};
-        memcpy(&address, found->ai_addr, found->ai_addrlen);
-        u->address = address_from_sockaddr(&address);
-        u->address.port = u->port;
-        freeaddrinfo(found);
-    }
-    return NULL;
-}
-
 const struct upstream *upstream_choose(const struct upstream_list *list, const char *program,
                                        const redirector_address *destination)
 {

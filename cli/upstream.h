@@ -14,6 +14,7 @@
 enum {
     UPSTREAM_RULES_MAX = 64,
     UPSTREAM_MESSAGE_MAX = 16384, /**< longest message of either side */
+    UPSTREAM_ADDRESSES_MAX = 16,  /**< of one host */
 };
 
 enum upstream_kind { UPSTREAM_DIRECT, UPSTREAM_SOCKS5, UPSTREAM_HTTP };
@@ -25,7 +26,8 @@ struct upstream {
     char host[256]; /**< as given */
     char name[300]; /**< for people, "socks5://host:port"; never with a password */
     uint32_t port;
-    redirector_address address; /**< after upstream_resolve() */
+    redirector_address addresses[UPSTREAM_ADDRESSES_MAX]; /**< in the order in which they are tried */
+    uint32_t address_count;                               /**< 1 or more after upstream_resolve_all() */
     char user[256], password[256];
 };
 
@@ -36,9 +38,6 @@ struct upstream_list {
 
 /** Reads "[WHOM=]URL" and appends it. NULL, or what is wrong with it. */
 const char *upstream_add(struct upstream_list *list, const char *text);
-
-/** Finds the addresses of all. NULL, or the name of the one that has none. Blocks. */
-const char *upstream_resolve(struct upstream_list *list);
 
 /** The one for a connection: the last whose pattern matches its program or its destination; NULL: direct. */
 const struct upstream *upstream_choose(const struct upstream_list *list, const char *program,
@@ -56,6 +55,7 @@ typedef struct upstream_talk {
         UPSTREAM_FORBIDS,     /**< it may not go there */
         UPSTREAM_NO_WAY,      /**< it has no route, or the destination does not answer */
         UPSTREAM_REFUSED,     /**< the destination refuses */
+        UPSTREAM_SILENT,      /**< it is connected, but does not answer in time */
     } failure;
 } upstream_talk;
 
@@ -75,7 +75,15 @@ enum upstream_next upstream_feed(upstream_talk *talk, char *buffer, uint32_t *le
 /** What a failure means, for people. */
 const char *upstream_failure_text(enum upstream_failure failure);
 
-/** Connects to each proxy and logs in. True: all work. False: a message was shown. Blocks. */
-bool upstream_try_all(const struct upstream_list *list);
+/*
+ * upstream_try.c: before the program runs. Both block, for each proxy at most the smaller of 10 s and `connect_ms`;
+ * false: a message was shown.
+ */
+
+/** Finds the addresses of all. */
+bool upstream_resolve_all(struct upstream_list *list, uint32_t connect_ms);
+
+/** Connects to each proxy and logs in. True: all work. */
+bool upstream_try_all(const struct upstream_list *list, uint32_t connect_ms);
 
 #endif

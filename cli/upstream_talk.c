@@ -18,6 +18,7 @@ static const char *const failure_texts[] = {
     [UPSTREAM_FORBIDS] = "forbids the destination",
     [UPSTREAM_NO_WAY] = "cannot reach the destination",
     [UPSTREAM_REFUSED] = "was refused by the destination",
+    [UPSTREAM_SILENT] = "does not answer",
 };
 
 const char *upstream_failure_text(enum upstream_failure failure)
@@ -203,12 +204,13 @@ static enum upstream_failure http_failure(const char *status)
     return status[0] == '5' ? UPSTREAM_NO_WAY : UPSTREAM_NOT_A_PROXY;
 }
 
-/* The position after the empty line; NULL: it has not arrived yet. */
+/* The position after the empty line; NULL: it has not arrived yet. A line may end with LF alone (RFC 9112, 2.2). */
 static const char *header_end(const char *buffer, uint32_t length)
 {
-    for (uint32_t i = 3; i < length; i++) {
-        if (memcmp(buffer + i - 3, "\r\n\r\n", 4) == 0) {
-            return buffer + i + 1;
+    for (uint32_t i = 2; i < length; i++) {
+        const char *last = buffer + i;
+        if (*last == '\n' && (last[-1] == '\n' || (last[-1] == '\r' && last[-2] == '\n'))) {
+            return last + 1;
         }
     }
     return NULL;

@@ -1,106 +1,110 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Tries the proxies before the program runs: one that cannot be reached, or that rejects the password, is reported
- * once, before any connection fails.
+ * Before the program runs the proxies are looked up and tried: one that cannot be reached, or that rejects the
+ * password, is reported once, before any connection fails. The try is a dial as the relay makes it, only as far as the
+ * login.
  */
-#include "upstream.h"
-
-#include "address.h"
+#include "dial.h"
 #include "output.h"
-
-#include <windows.h>
+#include "resolve.h"
+#include "upstream.h"
 
 enum { TRY_MS = 10000 };
 
-/* Connects within the time. 0, or a Winsock error. */
-static int connect_in_time(SOCKET s, const redirector_address *to)
+static DWORD limit(DWORD connect_ms)
 {
-    struct sockaddr_storage address;
-    int size = address_to_sockaddr(to, &address), error = 0, error_size = sizeof error;
-    u_long nonblocking = 1, blocking = 0;
-    ioctlsocket(s, (long)FIONBIO, &nonblocking);
-    if (connect(s, (struct sockaddr *)&address, size) != 0) {
-        if (WSAGetLastError() != WSAEWOULDBLOCK) {
-            return WSAGetLastError();
-        }
-        fd_set writable, failed;
-        struct timeval patience = {.tv_sec = TRY_MS / 1000};
-        FD_ZERO(&writable);
-        FD_ZERO(&failed);
-        FD_SET(s, &writable);
-        FD_SET(s, &failed);
-        if (select(0, NULL, &writable, &failed, &patience) <= 0) {
-            return WSAETIMEDOUT;
-        }
-        if (getsockopt(s, SOL_SOCKET, SO_ERROR, (char *)&error, &error_size) != 0 || error) {
-            return error ? error : WSAGetLastError();
-        }
-    }
-    ioctlsocket(s, (long)FIONBIO, &blocking);
-    return 0;
+    return min(connect_ms, (DWORD)TRY_MS);
 }
 
-static bool send_all(SOCKET s, const char *data, uint32_t length)
-{
-    for (uint32_t sent = 0; sent < length;) {
-        int count = send(s, data + sent, (int)(length - sent), 0);
-        if (count <= 0) {
-            return false;
-        }
-        sent += (uint32_t)count;
-    }
-    return true;
-}
-
-static enum upstream_failure talk_through(SOCKET s, const struct upstream *to)
-{
-    char buffer[UPSTREAM_MESSAGE_MAX];
-    uint32_t length = 0;
-    DWORD patience = TRY_MS;
-    upstream_talk talk = {.to = to};
-    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, (const char *)&patience, sizeof patience);
-    enum upstream_next next = upstream_begin(&talk, buffer, &length);
-    while (next == UPSTREAM_SEND || next == UPSTREAM_RECEIVE) {
-        if (next == UPSTREAM_SEND) {
-            if (!send_all(s, buffer, length)) {
-                return UPSTREAM_NOT_A_PROXY;
-            }
-            length = 0;
-        }
-        int count = recv(s, buffer + length, (int)(sizeof buffer - length), 0);
-        if (count <= 0) {
-            return talk.step == TALK_LOGIN ? UPSTREAM_NO_LOGIN : UPSTREAM_NOT_A_PROXY;
-        }
-        length += (uint32_t)count;
-        next = upstream_feed(&talk, buffer, &length);
-    }
-    return talk.failure;
-}
-
-static bool try_one(const struct upstream *u)
-{
-    SOCKET s = WSASocketW(u->address.family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM, IPPROTO_TCP, NULL, 0,
-                          WSA_FLAG_NO_HANDLE_INHERIT);
-    int error = s == INVALID_SOCKET ? WSAGetLastError() : connect_in_time(s, &u->address);
-    enum upstream_failure failure = error ? UPSTREAM_OK : talk_through(s, u);
-    if (s != INVALID_SOCKET) {
-        closesocket(s);
-    }
-    if (error) {
-        output_message("the upstream %s cannot be reached: %s (error %d)", u->name,
-                       error == WSAECONNREFUSED ? "connection refused" : "no answer", error);
-    } else if (failure) {
-        output_message("the upstream %s %s", u->name, upstream_failure_text(failure));
-    }
-    return !error && !failure;
-}
-
-bool upstream_try_all(const struct upstream_list *list)
+bool upstream_resolve_all(struct upstream_list *list, uint32_t connect_ms)
 {
     for (uint32_t i = 0; i < list->count; i++) {
-        if (list->entries[i].kind != UPSTREAM_DIRECT && !try_one(&list->entries[i])) {
+        struct upstream *u = &list->entries[i];
+        DWORD error = u->kind == UPSTREAM_DIRECT ? 0
+                                                 : resolve(u->host, u->port, u->addresses, UPSTREAM_ADDRESSES_MAX,
+                                                           limit(connect_ms), &u->address_count);
+        if (error) {
+            output_message(error == WSAETIMEDOUT
+                               ? "the upstream's host '%s' was not found: the name service does not answer"
+                               : "the upstream's host '%s' was not found",
+                           u->host);
             return false;
         }
     }
     return true;
+}
+
+struct trial {
+    bool over;
+    DWORD error;
+    enum upstream_failure failure;
+};
+
+static void on_dialled(void *context, const struct dial_result *result)
+{
+    struct trial *t = context;
+    *t = (struct trial){.over = true, .error = result->error, .failure = result->failure};
+    if (result->socket != INVALID_SOCKET) {
+        closesocket(result->socket);
+    }
+}
+
+/* Until all dials, also those that are over, have their operations back. */
+static void serve(struct dialler *dialler)
+{
+    OVERLAPPED_ENTRY entry;
+    ULONG count;
+    while (dialler->first) {
+        if (GetQueuedCompletionStatusEx(dialler->port, &entry, 1, &count, dial_tick(dialler), FALSE)) {
+            struct relay_op *op = CONTAINING_RECORD(entry.lpOverlapped, struct relay_op, overlapped);
+            DWORD error, bytes = relay_op_result(op, &entry, &error);
+            dial_complete(op->owner, op, bytes, error);
+        }
+    }
+}
+
+static const char *text_of(DWORD error)
+{
+    switch (error) {
+    case WSAECONNREFUSED:
+        return "connection refused";
+    case WSAETIMEDOUT:
+        return "no answer";
+    default:
+        return "no connection";
+    }
+}
+
+static bool try_one(struct dialler *dialler, const struct upstream *u, uint32_t connect_ms)
+{
+    struct trial trial = {.over = false};
+    struct dial_plan plan = {.via = u, .limit_ms = limit(connect_ms), .done = on_dialled, .context = &trial};
+    if (!dial_start(dialler, &plan)) {
+        output_message("out of memory");
+        return false;
+    }
+    serve(dialler);
+    if (trial.failure) {
+        output_message("the upstream %s %s", u->name, upstream_failure_text(trial.failure));
+    } else if (trial.error) {
+        output_message("the upstream %s cannot be reached: %s (error %lu)", u->name, text_of(trial.error), trial.error);
+    }
+    return !trial.failure && !trial.error;
+}
+
+bool upstream_try_all(const struct upstream_list *list, uint32_t connect_ms)
+{
+    struct dialler dialler;
+    HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    bool good = port && dialler_open(&dialler, port);
+    if (!good) {
+        output_message("the upstreams cannot be tried (error %lu)", GetLastError());
+    }
+    for (uint32_t i = 0; i < list->count && good; i++) {
+        good = list->entries[i].kind == UPSTREAM_DIRECT || try_one(&dialler, &list->entries[i], connect_ms);
+    }
+    if (port) {
+        CloseHandle(port);
+    }
+    return good;
 }

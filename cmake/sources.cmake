@@ -77,6 +77,7 @@ set(CLI_SOURCES
     cli/console.c
     cli/control.c
     cli/control_answer.c
+    cli/dial.c
     cli/tap.c
     cli/doctor.c
     cli/doctor_driver.c
@@ -103,9 +104,11 @@ set(CLI_SOURCES
     cli/relay_connect.c
     cli/relay_listen.c
     cli/relay_name.c
+    cli/relay_socket.c
     cli/report.c
     cli/report_json.c
     cli/report_text.c
+    cli/resolve.c
     cli/run.c
     cli/session.c
     cli/text.c

@@ -8,7 +8,8 @@
 
 links     each relative link in a *.md file leads to a file that exists, and its anchor to a heading there
 files     each source file that ARCHITECTURE.md names exists
-limits    each value in docs/limits.md is that of the constant beside it; each constant of src/ in milliseconds is there
+limits    each value in docs/limits.md is that of the constant beside it; each constant of src/ and cli/ in milliseconds
+          is there
 statuses  the table in docs/api.md is that of REDIRECTOR_STATUS_LIST in the public header
 README    is short, and begins with what it looks like
 """
@@ -80,11 +81,11 @@ def check_files():
 
 
 def constants():
-    """{file name: {name: value}} of all that src/ calculates from numbers alone."""
+    """{file name: {name: value}} of all that src/ and cli/ calculate from numbers alone."""
     result = {}
-    for file in sorted([*(ROOT / "src").rglob("*.c"), *(ROOT / "src").rglob("*.h")]):
+    for file in sorted(file for folder in ("src", "cli") for file in (ROOT / folder).rglob("*.[ch]")):
         for name, expression in CONSTANT.findall(file.read_text(encoding="utf-8")):
-            if re.fullmatch(r"[\d+* ]+", expression):
+            if re.fullmatch(r"(?:[\d+* ]|<<)+", expression):
                 result.setdefault(file.name, {})[name] = eval(expression, {"__builtins__": {}})
     return result
 

@@ -8,9 +8,13 @@ import socket
 import subprocess
 import threading
 
-from harness import Server, read_all, wait_for
+from harness import Server, expect_reset, read_all, read_exactly, reset, wait_for
 from lab import expect, expect_equal
 from test_program import one_line
+from test_relay import connecting_to, outcomes, parse
+from test_upstream import Proxy, check_way, http, socks_open
+
+SILENT = "198.51.100.2"  # the runner has made an interface behind which nothing ever answers
 
 
 class Halting(Server):
@@ -55,6 +59,204 @@ def read_upto(connection, size):
             return False
         data += part
     return True
+
+
+EVERYTHING = 1 << 20
+SOCKS = [(3, b"\5\0"), (10, b"\5\0\0\1" + bytes(6))]
+SOCKS_NAME = [(3, b"\5\0"), (10, b"\5\0\0\3\7a.proxy\0\0")]
+SOCKS_LOGIN = [(4, b"\5\2"), (11, b"\1\0"), (10, b"\5\0\0\4" + bytes(18))]
+HTTP = [(None, b"HTTP/1.1 200 OK\r\nVia: a\r\n\r\n")]
+PROTOCOLS = (("socks5://%s", SOCKS), ("socks5://%s", SOCKS_NAME), ("socks5://user:word@%s", SOCKS_LOGIN),
+             ("http://%s", HTTP))
+
+
+def test_upstream_that_stops_at_each_byte(t):
+    """The connections through it are reset at the limit, and it sees the end of each."""
+    for url, steps in PROTOCOLS:
+        length = sum(len(answer) for _, answer in steps)
+        # the first one is the try before the program
+        with Halting(steps, lambda n: EVERYTHING if n == 0 else n - 1) as proxy, Server() as server:
+            run = t.relay("--connect-timeout", "1", "--upstream", url % proxy.authority,
+                          destination4=server.destination)
+            clients = [run.connect() for _ in range(length)]
+            for client in clients:
+                with client:
+                    expect_reset(client, f"{url}: connection whose upstream has stopped")
+            expect_equal(outcomes(run.finish()), ["upstream does not answer  via " + url.split("//")[0] + "//" +
+                                                  proxy.authority] * length, f"{url}: outcomes")
+            # of HTTP the try sends nothing
+            wait_for(lambda: proxy.ended >= length, f"{url}: the upstream's end of all connections")
+
+
+def test_upstream_that_sends_a_byte_now_and_then(t):
+    """The limit is for all of the upstream's answer."""
+    def talk(_, connection):
+        if connection.recv(4096):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            with contextlib.suppress(OSError):
+                while not over.wait(0.02):
+                    connection.sendall(b"x")
+    over = threading.Event()
+    with Proxy(talk) as proxy, Server() as server:
+        run = t.relay("--connect-timeout", "1", "--upstream", f"http://{proxy.authority}",
+                      destination4=server.destination)
+        with run.connect() as client:
+            client.sendall(b"the program speaks first")
+            expect_reset(client, "connection whose upstream dribbles")
+        over.set()
+        expect_equal(outcomes(run.finish()), [f"upstream does not answer  via http://{proxy.authority}"], "outcomes")
+
+
+def check_starts(t, urls, *parts):
+    """The program does not run, and the message says why; the starts wait at the same time."""
+    runs = [t.start("run", "--connect-timeout", "1", "--upstream", url, "--", t.child(), "args", "has run")
+            for url in urls]
+    for run in runs:
+        run.end_input()
+    for run in runs:
+        run.wait()
+        one_line(run, 3, *parts)
+
+
+def test_upstream_that_stops_at_each_byte_of_the_try(t):
+    with contextlib.ExitStack() as stack:
+        proxies = [stack.enter_context(Halting(SOCKS_LOGIN, lambda _, stop=stop: stop)) for stop in range(4)]
+        check_starts(t, [f"socks5://user:word@{proxy.authority}" for proxy in proxies], "does not answer")
+        wait_for(lambda: all(proxy.ended for proxy in proxies), "the upstream's end of the try")
+
+
+def test_upstream_that_does_not_accept(t):
+    check_starts(t, [f"socks5://{SILENT}", f"http://{SILENT}"], "cannot be reached: no answer")
+
+
+@contextlib.contextmanager
+def replaced(t, path, text):
+    """A file of the machine, as this test's namespace sees it."""
+    other = t.path(os.path.basename(path))
+    with open(other, "w", encoding="utf-8") as file:
+        file.write(text)
+    subprocess.run(["mount", "--bind", other, path], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+def test_name_service_that_does_not_answer(t):
+    with replaced(t, "/etc/resolv.conf", f"nameserver {SILENT}\noptions timeout:30\n"):
+        check_starts(t, ["http://proxy.test:1"], "'proxy.test' was not found", "does not answer")
+
+
+def test_destination_that_does_not_answer(t):
+    run = t.relay("--connect-timeout", "1", destination4=(SILENT, 80))
+    with run.connect() as client:
+        expect_reset(client, "connection to a destination that does not answer")
+    expect_equal(outcomes(run.finish()), ["timed out"], "outcomes")
+    expect(not connecting_to("026433C6:0050"), "the relay still tries to connect")
+
+
+# ---- an upstream with several addresses (RFC 8305)
+
+
+def test_upstream_by_a_name_with_two_families(t):
+    """Whichever family the proxy listens in, and whichever the name service names first."""
+    with replaced(t, "/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"):
+        for family in (4, 6):
+            for scheme, talk in (("http", http()), ("socks5", socks_open)):
+                with Server(4, lambda c: c.sendall(b"x")) as server, Proxy(talk, family) as proxy:
+                    run = t.relay("--upstream", f"{scheme}://localhost:{proxy.destination[1]}",
+                                  destination4=server.destination)
+                    with run.connect() as client:
+                        expect_equal(read_all(client), b"x", f"what comes from a proxy on IPv{family}")
+                    run.finish()
+                    expect_equal(proxy.asked, [server.destination], "what the proxy was asked")
+
+
+def test_upstream_whose_first_address_is_silent(t):
+    """The second one wins, and nothing of the first attempt is left."""
+    with replaced(t, "/etc/hosts", "2001:db8:5::2 twofold.test\n127.0.0.1 twofold.test\n"):
+        with Server(4, lambda c: c.sendall(b"x")) as server, Proxy(socks_open) as proxy:
+            port = proxy.destination[1]
+            run = t.relay("--upstream", f"socks5://twofold.test:{port}", destination4=server.destination)
+            with run.connect() as client:
+                expect_equal(read_all(client), b"x", "what comes by the second address")
+            run.finish()
+    with open("/proc/net/tcp6", encoding="ascii") as table:
+        expect(not any(line.split()[3] == "02" for line in table), "an attempt to connect is left")
+
+
+# ---- ends that are noticed
+
+
+def test_program_that_ends_while_its_upstream_is_silent(t):
+    """It has said something already; the limit has nothing to do with it."""
+    def talk(_, connection):
+        request = connection.recv(4096)
+        if request:  # not the try before the program
+            asked.set()
+            expect_reset(connection, "connection to the proxy")
+    asked = threading.Event()
+    with Server() as server, Proxy(talk) as proxy:
+        run = t.relay("--connect-timeout", "600", "--upstream", f"http://{proxy.authority}",
+                      destination4=server.destination)
+        client = run.connect()
+        client.sendall(b"the program speaks first")
+        expect(asked.wait(30), "the proxy was not asked")
+        reset(client)
+        wait_for(run.err, "the line of the connection")
+        expect_equal(outcomes(run.finish()), [f"reset by program  via http://{proxy.authority}"], "outcomes")
+
+
+def test_program_that_ends_while_its_destination_is_silent(t):
+    run = t.relay("--connect-timeout", "600", destination4=(SILENT, 80))
+    client = run.connect()
+    client.sendall(b"the program speaks first")
+    wait_for(lambda: connecting_to("026433C6:0050"), "the relay's attempt to connect")
+    reset(client)
+    wait_for(run.err, "the line of the connection")
+    expect_equal(outcomes(run.finish()), ["reset by program"], "outcomes")
+
+
+def test_program_that_ends_while_nobody_reads_it(t):
+    """The destination learns of it at once, as without a relay; so does the program in the other direction."""
+    for name in ("program", "destination"):
+        with Server() as server:
+            run = t.relay(destination4=server.destination)
+            with run.connect() as client, server.accept() as upstream:
+                sender, reader = (client, upstream) if name == "program" else (upstream, client)
+                sender.settimeout(1)
+                with contextlib.suppress(TimeoutError):
+                    while True:
+                        sender.send(bytes(65536))
+                reset(sender)
+                wait_for(run.err, "the line of the connection")
+                with contextlib.suppress(ConnectionResetError):
+                    while reader.recv(65536):
+                        pass
+                    expect(False, "the other end came to the end of data")
+            expect_equal(outcomes(run.finish()), [f"reset by {name}"], "outcomes")
+
+
+def test_run_ends_although_an_answer_is_outstanding(t):
+    """The last process has gone and has said all; nobody reads what the destination might say some day."""
+    with Server() as server:
+        run = t.relay(destination4=server.destination)
+        with run.connect() as client, server.accept() as upstream:
+            client.sendall(b"all")
+            client.shutdown(socket.SHUT_WR)
+            expect_equal(read_all(upstream), b"all", "what arrived")
+            expect_equal(outcomes(run.finish()), ["closed"], "outcomes")
+
+
+def test_run_ends_although_a_destination_is_silent(t):
+    run = t.relay("--connect-timeout", "600", destination4=(SILENT, 80))
+    with run.connect() as client:
+        client.shutdown(socket.SHUT_WR)
+        wait_for(lambda: connecting_to("026433C6:0050"), "the relay's attempt to connect")
+        expect_equal(outcomes(run.finish()), ["reset by program"], "outcomes")
+
+
+# ---- the program's own output, control channel and doctor
 
 
 def test_reader_that_never_reads(t):

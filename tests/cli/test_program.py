@@ -47,6 +47,9 @@ def test_option_errors(t):
             (["run", "--proxy-port", "-1", "--", child], "--proxy-port needs a port"),
             (["run", "--proxy-port", "80", "--upstream", "http://x", "--", child], "--proxy-port takes the place"),
             (["run", "--incoming", "--incoming-proxy", "80", "--", child], "give one of them"),
+            (["run", "--connect-timeout", "0", "--", child], "--connect-timeout needs a number of seconds, 1 to 600"),
+            (["run", "--connect-timeout", "601", "--", child], "--connect-timeout needs a number of seconds"),
+            (["run", "--proxy-port", "80", "--connect-timeout", "9", "--", child], "is for the relay"),
             (["flows", "x"], "'x' is no option"),
             (["run", "--\u009b31m", "--", child], "'--\ufffd31m'"),
     ):

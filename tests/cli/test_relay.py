@@ -242,6 +242,37 @@ def check_idle(sender, receiver):
     expect_equal(read_exactly(sender, 1), b"!", "data the other way")
 
 
+def test_keep_alive(t):
+    """On both legs, in the kernel's eyes: a peer that vanishes while a connection is idle is noticed."""
+    def timers():
+        table = subprocess.run(["ss", "-tnoH", "state", "established"], stdout=subprocess.PIPE, check=True, text=True)
+        return {tuple(line.split()[2:4]): "timer:(keepalive," in line for line in table.stdout.splitlines()}
+
+    with Server() as server:
+        run = t.relay(destination4=server.destination)
+        with run.connect() as client, server.accept() as upstream:
+            check_idle(client, upstream)
+            there = timers()
+            ends = [connection.getsockname() for connection in (client, upstream)]
+            peers = [connection.getpeername() for connection in (client, upstream)]
+            legs = [tuple("%s:%d" % end for end in (peer, own)) for own, peer in zip(ends, peers)]
+            expect_equal([there.get(leg) for leg in legs], [True, True], f"keep-alive of {legs} in {there}")
+        run.finish()
+
+
+def test_urgent_data(t):
+    """The byte that is marked as urgent arrives, in its place, in both directions; the mark does not."""
+    with Server() as server:
+        run = t.relay(destination4=server.destination)
+        with run.connect() as client, server.accept() as upstream:
+            for sender, receiver in ((client, upstream), (upstream, client)):
+                sender.sendall(b"ab")
+                sender.send(b"X", socket.MSG_OOB)
+                sender.sendall(b"cd")
+                expect_equal(read_exactly(receiver, 5), b"abXcd", "what arrived")
+        expect_equal(parse(run.finish()[0])[3:], (5, 5, "closed"), "line")
+
+
 def check_reset_by_the_program(t, idle):
     with Server() as server:
         run = t.relay(destination4=server.destination)

@@ -156,6 +156,17 @@ def test_what_comes_with_the_proxys_last_word(t):
             expect_equal(parse(run.finish()[0])[3:5], (0, 5), "bytes")
 
 
+def test_http_with_bare_line_feeds(t):
+    """RFC 9112, section 2.2: a line feed alone may end a line. What follows the empty line is the destination's."""
+    for answer in (b"HTTP/1.1 200 OK\n\nearly", b"HTTP/1.1 200 OK\nA: b\n\nearly", b"HTTP/1.1 200 OK\r\nA: b\r\n\nearly",
+                   b"HTTP/1.1 200 OK\n\r\nearly"):
+        with Server() as server, Proxy(http(answer=answer)) as proxy:
+            run = t.relay("--upstream", f"http://{proxy.authority}", destination4=server.destination)
+            with run.connect() as client:
+                expect_equal(read_all(client), b"early", f"what comes behind {answer!r}")
+            run.finish()
+
+
 def test_password_from_the_environment(t):
     with Server(4, lambda c: c.sendall(b"x")) as server, Proxy(socks_login("user", "hidden")) as proxy:
         run = t.finish("run", "--upstream", f"socks5://user@{proxy.authority}", "--", t.child(), "exit", "4",
