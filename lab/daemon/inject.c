@@ -80,13 +80,16 @@ static ssize_t send_final(const struct packet *packet, uint32_t if_idx)
 
 enum counter inject_send(const struct packet *packet, const struct lab_injected *injected)
 {
-    uint32_t destination[4];
+    uint32_t destination[4], if_idx = injected->if_idx;
 
     packet_address(packet, false, destination);
     if (!injected->outbound && !netif_is_local(destination)) {
         return COUNT_inbound_not_local;
     }
-    if (send_final(packet, injected->if_idx) >= 0) {
+    if (if_idx == netif_loopback_index()) {
+        if_idx = netif_of(destination); /* a link-local address is its interface's over loopback, too */
+    }
+    if (send_final(packet, if_idx) >= 0) {
         return COUNTERS;
     }
     return errno == EMSGSIZE ? COUNT_too_big : COUNT_unsent;

@@ -28,6 +28,7 @@
 enum { MAX_ADDRESSES = 256, MAX_INTERFACES = 64 };
 
 static uint32_t addresses[MAX_ADDRESSES][4];
+static uint32_t address_interfaces[MAX_ADDRESSES];
 static unsigned address_count;
 static uint32_t interfaces[MAX_INTERFACES]; /* the first is the loopback interface */
 static uint32_t mtus[MAX_INTERFACES];
@@ -35,7 +36,7 @@ static unsigned interface_count;
 static uint32_t loopback_index;
 static int route_fd = -1;
 
-static void add_address(const struct sockaddr *address)
+static void add_address(const struct sockaddr *address, const char *interface)
 {
     uint32_t *words = addresses[address_count];
 
@@ -56,7 +57,7 @@ static void add_address(const struct sockaddr *address)
     } else {
         return;
     }
-    address_count++;
+    address_interfaces[address_count++] = if_nametoindex(interface);
 }
 
 static uint32_t mtu_of(const char *name)
@@ -89,7 +90,7 @@ static void take_snapshot(void)
     if (getifaddrs(&list) == 0) {
         for (struct ifaddrs *one = list; one; one = one->ifa_next) {
             if (one->ifa_addr) {
-                add_address(one->ifa_addr);
+                add_address(one->ifa_addr, one->ifa_name);
             }
         }
         freeifaddrs(list);
@@ -111,12 +112,14 @@ void netif_push(void)
         .interfaces = interface_count,
         .addresses = address_count,
     };
-    uint8_t data[sizeof(interfaces) + sizeof(addresses)];
+    uint8_t data[sizeof(interfaces) + sizeof(addresses) + sizeof(address_interfaces)];
     size_t first = interface_count * sizeof(interfaces[0]), second = address_count * sizeof(addresses[0]);
+    size_t third = address_count * sizeof(address_interfaces[0]);
 
     memcpy(data, interfaces, first);
     memcpy(data + first, addresses, second);
-    link_put(&record, data, (uint32_t)(first + second));
+    memcpy(data + first + second, address_interfaces, third);
+    link_put(&record, data, (uint32_t)(first + second + third));
 }
 
 static void refresh(void)
@@ -172,18 +175,20 @@ bool netif_is_loopback(const uint32_t address[4])
     return address[1] == 0xffff ? address[0] >> 24 == 127 : address[1] == 0 && address[0] == 1;
 }
 
-bool netif_is_local(const uint32_t address[4])
+uint32_t netif_of(const uint32_t address[4])
 {
-    if (netif_is_loopback(address)) {
-        return true;
-    }
     refresh();
     for (unsigned i = 0; i < address_count; i++) {
         if (memcmp(addresses[i], address, sizeof(addresses[i])) == 0) {
-            return true;
+            return address_interfaces[i];
         }
     }
-    return false;
+    return 0;
+}
+
+bool netif_is_local(const uint32_t address[4])
+{
+    return netif_is_loopback(address) || netif_of(address);
 }
 
 uint32_t netif_mtu(uint32_t index)

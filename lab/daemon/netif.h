@@ -14,6 +14,7 @@ void netif_close(void);
 
 bool netif_is_loopback(const uint32_t address[4]); /* 127/8 or ::1 */
 bool netif_is_local(const uint32_t address[4]);    /* loopback, or of an interface */
+uint32_t netif_of(const uint32_t address[4]);      /* the interface that has it, the first of several; 0: none */
 uint32_t netif_loopback_index(void);
 uint32_t netif_mtu(uint32_t index); /* 0: not known */
 

@@ -134,7 +134,8 @@ struct lab_settings {
 struct lab_addresses {
     struct lab_head head;
     uint32_t interfaces; /* that many uint32_t: their indices; the first is the loopback interface */
-    uint32_t addresses;  /* that many uint32_t[4], as WinDivert writes them (word 0 least significant, IPv4 mapped) */
+    uint32_t addresses;  /* that many uint32_t[4], as WinDivert writes them (word 0 least significant, IPv4 mapped), and
+                            then that many uint32_t: the interface of each */
 };
 
 struct lab_query {

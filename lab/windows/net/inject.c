@@ -59,16 +59,17 @@ static enum lab_outcome show(struct making *making, const struct injection *inje
 static NTSTATUS judge_and_show(struct making *making, const struct injection *injection, const NET_BUFFER *buffer,
                                enum lab_outcome *outcome)
 {
-    uint32_t destination[4];
+    uint32_t source[4], destination[4];
     struct packet packet;
     NTSTATUS status;
 
     if (!packet_parse(&packet, buffer->packet, buffer->packet_length) || (packet.ipv6 != NULL) != injection->ipv6) {
         return (NTSTATUS)ST_DATA_NOT_ACCEPTED;
     }
+    packet_address(&packet, true, source);
     packet_address(&packet, false, destination);
     if (injection->way == WAY_OUT) {
-        making->record.if_idx = interface_towards(destination);
+        making->record.if_idx = interface_towards(source, destination);
     }
     status = strict_check(&packet, injection->way, making->record.if_idx, outcome);
     if (NT_SUCCESS(status) && (*outcome == LAB_SENT || *outcome == LAB_OUTBOUND_LOOPBACK)) {

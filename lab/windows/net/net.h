@@ -22,8 +22,8 @@ bool address_is_loopback(const uint32_t address[4]);
 bool address_is_local(const uint32_t address[4]);
 bool interface_is_valid(uint32_t index);
 
-/* Where a packet leaves to: the loopback interface, or the one that packets leave by. */
-uint32_t interface_towards(const uint32_t address[4]);
+/* Where an injected packet leaves to: the loopback interface, its source's, or the one that packets leave by. */
+uint32_t interface_towards(const uint32_t source[4], const uint32_t destination[4]);
 void interface_note(uint32_t index); /* a packet has left the host by it */
 
 /* ------------------------------------------------------------------ packets.c */
