@@ -11,15 +11,17 @@ void address_ip_text(char out[ADDRESS_TEXT_MAX], const redirector_address *addre
     if (!inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, out, ADDRESS_TEXT_MAX)) {
         snprintf(out, ADDRESS_TEXT_MAX, "?");
     }
+    if (address->family == 6 && address->scope) {
+        size_t used = strlen(out);
+        snprintf(out + used, ADDRESS_TEXT_MAX - used, "%%%" PRIu32, address->scope);
+    }
 }
 
 void address_text(char out[ADDRESS_TEXT_MAX], const redirector_address *address)
 {
-    char ip[INET6_ADDRSTRLEN + 1];
-    if (!inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, ip, sizeof ip)) {
-        snprintf(ip, sizeof ip, "?");
-    }
-    snprintf(out, ADDRESS_TEXT_MAX, address->family == 6 ? "[%s]:%" PRIu32 : "%s:%" PRIu32, ip, address->port);
+    char ip[ADDRESS_TEXT_MAX];
+    address_ip_text(ip, address);
+    snprintf(out, ADDRESS_TEXT_MAX, address->family == 6 ? "[%.60s]:%" PRIu32 : "%.60s:%" PRIu32, ip, address->port);
 }
 
 int address_to_sockaddr(const redirector_address *address, struct sockaddr_storage *out)
@@ -30,6 +32,7 @@ int address_to_sockaddr(const redirector_address *address, struct sockaddr_stora
         v6->sin6_family = AF_INET6;
         v6->sin6_port = htons((uint16_t)address->port);
         memcpy(&v6->sin6_addr, address->bytes, 16);
+        v6->sin6_scope_id = address->scope;
         return sizeof *v6;
     }
     struct sockaddr_in *v4 = (struct sockaddr_in *)out;
@@ -46,6 +49,7 @@ redirector_address address_from_sockaddr(const struct sockaddr_storage *from)
         const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)from;
         address.port = ntohs(v6->sin6_port);
         memcpy(address.bytes, &v6->sin6_addr, 16);
+        address.scope = v6->sin6_scope_id;
     } else {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
         address.port = ntohs(v4->sin_port);
@@ -54,7 +58,15 @@ redirector_address address_from_sockaddr(const struct sockaddr_storage *from)
     return address;
 }
 
+redirector_address address_without_scope(const redirector_address *address)
+{
+    redirector_address out = *address;
+    out.scope = 0;
+    return out;
+}
+
 bool address_equal(const redirector_address *a, const redirector_address *b)
 {
-    return a->family == b->family && a->port == b->port && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+    return a->family == b->family && a->port == b->port && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0 &&
+           (!a->scope || !b->scope || a->scope == b->scope);
 }

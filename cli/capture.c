@@ -24,6 +24,7 @@ enum {
     BEFORE = 900, /* priorities around the library's 817 */
     BEHIND = 700,
     HANDLES = 2,
+    LOOPBACK = 4, /* in tap_address.flags */
     SORT_MS = 100,
     HOLD_MS = 1500, /* a first packet may be held for a second (hold_timeout_ms) */
     WAITING_MAX = 64 << 20,
@@ -89,7 +90,9 @@ static void looking(void *context)
     tap_address address;
     while (data && tap_receive(l->handle, data, TAP_PACKET_MAX, &length, &address)) {
         struct capture_tuple tuple;
-        struct packet *p = capture_read_tuple(data, length, &tuple) ? malloc(sizeof *p + length) : NULL;
+        uint32_t interface_index = address.flags & LOOPBACK ? 0 : address.data.network.interface_index;
+        struct packet *p =
+            capture_read_tuple(data, length, interface_index, &tuple) ? malloc(sizeof *p + length) : NULL;
         if (!p) {
             continue;
         }

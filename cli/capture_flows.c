@@ -2,6 +2,7 @@
 /* The connections of the capture: the library's list, sorted for searching, with those that have just ended. */
 #include "capture_flows.h"
 
+#include "address.h"
 #include "flow_snapshot.h"
 #include "text.h"
 
@@ -26,7 +27,12 @@ struct capture_flows {
     size_t count, room;
 };
 
-bool capture_read_tuple(const uint8_t *data, uint32_t length, struct capture_tuple *tuple)
+static bool is_link_local(const redirector_address *address)
+{
+    return address->family == 6 && address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
+}
+
+bool capture_read_tuple(const uint8_t *data, uint32_t length, uint32_t interface_index, struct capture_tuple *tuple)
 {
     uint32_t header, size;
     *tuple = (struct capture_tuple){.source = {.port = 0}};
@@ -49,6 +55,9 @@ bool capture_read_tuple(const uint8_t *data, uint32_t length, struct capture_tup
     tuple->source.family = tuple->destination.family = size == 4 ? 4 : 6;
     tuple->source.port = (uint32_t)data[header] << 8 | data[header + 1];
     tuple->destination.port = (uint32_t)data[header + 2] << 8 | data[header + 3];
+    if (is_link_local(&tuple->source) || is_link_local(&tuple->destination)) {
+        tuple->scope = interface_index;
+    }
     return true;
 }
 
@@ -57,15 +66,34 @@ struct capture_flows *capture_flows_new(void)
     return calloc(1, sizeof(struct capture_flows));
 }
 
-static int compare(const void *a, const void *b)
+static int compare(const void *left, const void *right)
 {
-    return memcmp(&((const struct known *)a)->tuple, &((const struct known *)b)->tuple, sizeof(struct capture_tuple));
+    const struct capture_tuple *a = &((const struct known *)left)->tuple, *b = &((const struct known *)right)->tuple;
+    int result = memcmp(&a->source, &b->source, sizeof a->source);
+    return result ? result : memcmp(&a->destination, &b->destination, sizeof a->destination);
 }
 
+/* Equal addresses on two interfaces are two connections, side by side in the list. */
 static struct known *find(const struct capture_flows *f, const struct capture_tuple *tuple)
 {
     struct known wanted = {.tuple = *tuple};
-    return f->count ? bsearch(&wanted, f->rows, f->count, sizeof wanted, compare) : NULL;
+    struct known *k = f->count ? bsearch(&wanted, f->rows, f->count, sizeof wanted, compare) : NULL;
+    while (k && k > f->rows && compare(k - 1, &wanted) == 0) {
+        k--;
+    }
+    for (; k && k < f->rows + f->count && compare(k, &wanted) == 0; k++) {
+        if (!k->tuple.scope || !tuple->scope || k->tuple.scope == tuple->scope) {
+            return k;
+        }
+    }
+    return NULL;
+}
+
+static struct capture_tuple tuple_of(const redirector_flow *flow)
+{
+    uint32_t scope = flow->destination.scope ? flow->destination.scope : flow->client.scope;
+    return (struct capture_tuple){address_without_scope(&flow->client), address_without_scope(&flow->destination),
+                                  scope};
 }
 
 static void name_process(struct known *k)
@@ -74,13 +102,16 @@ static void name_process(struct known *k)
     char name[3 * 260];
     text_process_name(wide, sizeof wide / sizeof wide[0], k->pid);
     text_copy_utf8(name, sizeof name, *wide ? wide : L"?");
-    snprintf(k->process, sizeof k->process, "%.500s (%" PRIu32 ")", name, k->pid);
+    int used = snprintf(k->process, sizeof k->process, "%.500s (%" PRIu32 ")", name, k->pid);
+    if (k->tuple.scope) {
+        snprintf(k->process + used, sizeof k->process - (size_t)used, ", interface %" PRIu32, k->tuple.scope);
+    }
 }
 
 /* Updates a known one; false: it is new. */
 static bool update(struct capture_flows *f, const redirector_flow *flow, ULONGLONG now)
 {
-    struct capture_tuple tuple = {.source = flow->client, .destination = flow->destination};
+    struct capture_tuple tuple = tuple_of(flow);
     struct known *k = find(f, &tuple);
     if (!k) {
         return false;
@@ -131,7 +162,7 @@ static void merge(struct capture_flows *f, const redirector_flow *flows, uint32_
             continue;
         }
         struct known *k = &f->rows[end++];
-        *k = (struct known){.tuple = {.source = flows[i].client, .destination = flows[i].destination},
+        *k = (struct known){.tuple = tuple_of(&flows[i]),
                             .pid = flows[i].pid,
                             .incoming = flows[i].kind == REDIRECTOR_FLOW_INCOMING,
                             .seen = now};
@@ -155,7 +186,7 @@ void capture_flows_refresh(struct capture_flows *f, redirector *r)
 
 const char *capture_flows_find(const struct capture_flows *f, const struct capture_tuple *tuple, bool *outbound)
 {
-    struct capture_tuple back = {.source = tuple->destination, .destination = tuple->source};
+    struct capture_tuple back = {tuple->destination, tuple->source, tuple->scope};
     const struct known *k = find(f, tuple);
     bool from_opener = k != NULL;
     if (!k) {

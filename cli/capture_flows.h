@@ -13,13 +13,15 @@
 #include <stdint.h>
 
 struct capture_tuple {
-    redirector_address source, destination;
+    redirector_address source, destination; /**< without scope */
+    uint32_t scope;                         /**< of those that are link-local; 0: not known, or none is */
 };
 
 struct capture_flows;
 
-/** Reads addresses and ports of a TCP packet. False: it is no TCP packet. */
-bool capture_read_tuple(const uint8_t *data, uint32_t length, struct capture_tuple *tuple);
+/** Reads addresses and ports of a TCP packet; `interface_index` is where it was seen, 0 for a loopback packet. False: it
+ * is no TCP packet. */
+bool capture_read_tuple(const uint8_t *data, uint32_t length, uint32_t interface_index, struct capture_tuple *tuple);
 
 /** NULL: no memory. */
 struct capture_flows *capture_flows_new(void);
@@ -27,7 +29,7 @@ struct capture_flows *capture_flows_new(void);
 /** Reads the redirector's list of connections. Those that have ended stay in the list for some seconds. */
 void capture_flows_refresh(struct capture_flows *f, redirector *r);
 
-/** The process of the connection, "curl.exe (4711)"; NULL: not redirected. *outbound: seen from the process. */
+/** The process of the connection, "curl.exe (4711)" or, between link-local addresses, "curl.exe (4711), interface 4"; NULL: not redirected. *outbound: seen from the process. */
 const char *capture_flows_find(const struct capture_flows *f, const struct capture_tuple *tuple, bool *outbound);
 
 /** NULL is fine. */

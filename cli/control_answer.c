@@ -109,6 +109,8 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"queue_delay_mean_us", s.queue_delay_mean_us},
         {"filter_replacements", s.filter_replacements},
         {"watchdog_trips", s.watchdog_trips},
+        {"syns_forwarded", s.syns_forwarded},
+        {"link_local_passed", s.link_local_passed},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

@@ -20,9 +20,12 @@ enum { TAP_PACKET_MAX = 40 + 0xFFFF };
 typedef struct tap_address {
     int64_t time; /**< performance counter */
     uint8_t layer, event;
-    uint8_t flags; /**< bit 1: outbound, bit 4: IPv6 */
+    uint8_t flags; /**< bit 1: outbound, bit 2: loopback, bit 4: IPv6 */
     uint8_t reserved[5];
     union {
+        struct {
+            uint32_t interface_index, sub_interface_index;
+        } network;
         struct {
             uint64_t endpoint, parent_endpoint;
             uint32_t pid;

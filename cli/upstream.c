@@ -166,16 +166,30 @@ const char *upstream_add(struct upstream_list *list, const char *text)
     return wrong;
 }
 
+/* A pattern may have the scope of a link-local address, or leave it out. */
+static bool matches_address(const char *whom, const redirector_address *address)
+{
+    redirector_address forms[] = {*address, address_without_scope(address)};
+    char text[ADDRESS_TEXT_MAX];
+    for (int i = 0; i < 2; i++) {
+        address_ip_text(text, &forms[i]);
+        if (pattern_matches(whom, text)) {
+            return true;
+        }
+        address_text(text, &forms[i]);
+        if (pattern_matches(whom, text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const struct upstream *upstream_choose(const struct upstream_list *list, const char *program,
                                        const redirector_address *destination)
 {
-    char ip[ADDRESS_TEXT_MAX], both[ADDRESS_TEXT_MAX];
-    address_ip_text(ip, destination);
-    address_text(both, destination);
     for (uint32_t i = list->count; i-- > 0;) {
         const struct upstream *u = &list->entries[i];
-        if (!*u->whom || pattern_matches(u->whom, program) || pattern_matches(u->whom, ip) ||
-            pattern_matches(u->whom, both)) {
+        if (!*u->whom || pattern_matches(u->whom, program) || matches_address(u->whom, destination)) {
             return u->kind == UPSTREAM_DIRECT ? NULL : u;
         }
     }

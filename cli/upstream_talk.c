@@ -183,7 +183,8 @@ static enum upstream_next http_request(upstream_talk *talk, char *buffer, uint32
         base64(secret, login);
         snprintf(header, sizeof header, "Proxy-Authorization: Basic %s\r\n", secret);
     }
-    address_text(to, talk->destination);
+    redirector_address destination = address_without_scope(talk->destination);
+    address_text(to, &destination);
     *length =
         (uint32_t)snprintf(buffer, UPSTREAM_MESSAGE_MAX, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", to, to, header);
     talk->step = TALK_REQUEST;

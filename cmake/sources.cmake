@@ -4,6 +4,7 @@
 
 # Pure C, no operating system: built for Windows and, under sanitizers, for Linux.
 set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/state.h
+    src/engine/own_addresses.c
     src/engine/port_set.c
     src/engine/tuple_map.c
     src/engine/packet.c
@@ -42,6 +43,7 @@ set(WINDOWS_SOURCES
     src/windows/process_job.c
     src/windows/job_object.c
     src/windows/tcptable.c
+    src/windows/address_watch.c
     src/windows/path.c
     src/windows/text.c
     src/windows/stack_guard.c

@@ -54,7 +54,8 @@ extern "C" {
  * ---- the classic calls (this ABI is fixed) ----
  */
 
-/** Original destination of a redirected connection. Numbers are in host byte order. */
+/** Original destination of a redirected connection. Numbers are in host byte order. It has no room for the scope of a
+ *  link-local address (fe80::1%4): a proxy that wants to reach such a one asks by redirector_lookup(). */
 typedef struct WinDest {
     uint32_t ip_version;  /**< 4 or 6; 0: no such mapping, and all other fields are 0 */
     uint32_t dest_ip4;    /**< 10.0.0.2 is 0x0A000002; 0 for IPv6 */
@@ -351,6 +352,8 @@ typedef struct redirector_address {
     uint32_t family;   /**< 4 or 6 */
     uint32_t port;     /**< host byte order, 1 to 65535 */
     uint8_t bytes[16]; /**< network byte order; IPv4: the first 4 bytes, the rest is 0 */
+    uint32_t scope;    /**< scope identifier of an IPv6 link-local address (sin6_scope_id: the interface's index); 0: not
+                            known. Of any other address it is 0, and not looked at */
 } redirector_address;
 
 /** Original destination of a redirected connection. Set `size` before the call. */
@@ -367,7 +370,8 @@ typedef struct redirector_destination {
  * net.Conn.RemoteAddr).
  *
  * @param r     the redirector
- * @param peer  the peer's address; if its bytes are all 0 (unspecified), family and port alone are compared
+ * @param peer  the peer's address; if its bytes are all 0 (unspecified), family and port alone are compared, and its
+ *              scope only where it is not 0 and known
  * @param out   out: the destination
  * @return REDIRECTOR_OK; REDIRECTOR_NOT_FOUND (not a redirected connection, or one that has ended);
  *         REDIRECTOR_INVALID_ARGUMENT (NULL, unknown size, no such family, or a port outside 1 to 65535)
@@ -424,6 +428,7 @@ typedef struct redirector_flow {
     redirector_address client;      /**< the end that opened it, as that end sees itself */
     redirector_address destination; /**< where it was going */
     redirector_address peer;        /**< the peer that the proxy sees, as redirector_lookup() takes it */
+    uint32_t reserved;              /**< 0 */
     uint64_t bytes_up;
     uint64_t bytes_down;
     uint64_t packets_up;
@@ -486,6 +491,10 @@ typedef struct redirector_stats {
     uint64_t filter_replacements; /**< times that the driver's filter was replaced by one for other ports */
     uint64_t watchdog_trips;      /**< times that the watchdog closed the driver's handles, because the engine made no
                                        progress */
+    uint64_t syns_forwarded;      /**< SYNs neither from nor to an address of this machine, which passed at once: it only
+                                       forwards them (internet connection sharing, hotspot, routing) */
+    uint64_t link_local_passed;   /**< connections of the tree to IPv6 link-local addresses that passed unredirected,
+                                       because several interfaces have the same link-local address */
 } redirector_stats;
 
 /**

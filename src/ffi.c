@@ -13,14 +13,14 @@
 
 /* ---- checks and conversions */
 
-/* false: not an address. `peer` becomes a tuple whose src is the peer. */
-static bool peer_from_public(const redirector_address *a, struct tuple *peer)
+/* false: not an address. */
+static bool peer_from_public(const redirector_address *a, struct peer *peer)
 {
     if (!a || (a->family != FAMILY_IP4 && a->family != FAMILY_IP6) || a->port == 0 || a->port > PORT_MAX) {
         return false;
     }
-    *peer = (struct tuple){.family = a->family, .src_port = be16_from_host((uint16_t)a->port)};
-    peer->src = a->family == FAMILY_IP4 ? ip_addr_from_ip4(a->bytes) : ip_addr_from_ip6(a->bytes);
+    *peer = (struct peer){.family = a->family, .scope = a->scope};
+    peer->address = a->family == FAMILY_IP4 ? ip_addr_from_ip4(a->bytes) : ip_addr_from_ip6(a->bytes);
     return true;
 }
 
@@ -74,30 +74,30 @@ void redirector_free(redirector *r)
 
 uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redirector_destination *out)
 {
-    struct tuple tuple;
+    struct peer where;
     struct destination d;
-    if (!r || !out || out->size != sizeof *out || !peer_from_public(peer, &tuple)) {
+    if (!r || !out || out->size != sizeof *out || !peer_from_public(peer, &where)) {
         return REDIRECTOR_INVALID_ARGUMENT;
     }
-    if (!service_lookup(r, (uint16_t)peer->port, &tuple, &d)) {
+    if (!service_lookup(r, (uint16_t)peer->port, &where, &d)) {
         return REDIRECTOR_NOT_FOUND;
     }
     *out = (redirector_destination){
         .size = sizeof *out,
         .pid = d.pid,
         .incoming = d.incoming,
-        .destination = address_to_public(&d.address, d.family, d.port),
+        .destination = address_to_public(&d.address, d.family, d.port, d.scope),
     };
     return REDIRECTOR_OK;
 }
 
 uint32_t redirector_forget(redirector *r, const redirector_address *peer)
 {
-    struct tuple tuple;
-    if (!r || !peer_from_public(peer, &tuple)) {
+    struct peer where;
+    if (!r || !peer_from_public(peer, &where)) {
         return REDIRECTOR_INVALID_ARGUMENT;
     }
-    return service_forget(r, (uint16_t)peer->port, &tuple) ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND;
+    return service_forget(r, (uint16_t)peer->port, &where) ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND;
 }
 
 uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count)

@@ -63,22 +63,25 @@ static void host_process_path(void *context, uint32_t pid, char *out, uint32_t s
     process_path(pid, out, size);
 }
 
-static uint32_t host_socket_owner(void *context, const struct tuple *tuple)
+static void host_socket_owners(void *context, const struct tuple *tuples, uint32_t count, uint32_t *pids)
 {
     redirector *r = context;
     host_take_process_events(r);
-    return tcptable_owner(r->tcptable, tuple);
+    tcptable_owners(r->tcptable, tuples, count, pids);
 }
 
-static void address_text(const ip_addr *a, uint32_t family, char out[64])
+static void address_text(const ip_addr *a, uint32_t family, uint32_t scope, char out[64])
 {
     if (family == FAMILY_IP4) {
         const uint8_t *b = a->bytes + 12;
         snprintf(out, 64, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
     } else {
-        char text[50];
+        char text[50], zone[12] = "";
         RtlIpv6AddressToStringA(a->bytes, text);
-        snprintf(out, 64, "[%s]", text);
+        if (scope && ip_addr_is_link_local(a)) {
+            snprintf(zone, sizeof zone, "%%%lu", (unsigned long)scope);
+        }
+        snprintf(out, 64, "[%s%s]", text, zone);
     }
 }
 
@@ -90,8 +93,8 @@ static void host_flow_event(void *context, const struct flow *f, const struct tu
         return;
     }
     char src[64], dst[64];
-    address_text(&original->src, original->family, src);
-    address_text(&original->dst, original->family, dst);
+    address_text(&original->src, original->family, f->scope, src);
+    address_text(&original->dst, original->family, f->scope, dst);
     uint32_t src_port = be16_to_host(original->src_port), dst_port = be16_to_host(original->dst_port);
     if (ended) {
         log_line(
@@ -132,7 +135,7 @@ static void host_proxy_not_listening(void *context, const struct tuple *redirect
 {
     redirector *r = context;
     char address[64];
-    address_text(&redirected->dst, redirected->family, address);
+    address_text(&redirected->dst, redirected->family, redirected->scope, address);
     log_line(r->log, REDIRECTOR_LOG_WARN, "nothing listens on %s:%u: connections %s until the proxy is there", address,
              be16_to_host(redirected->dst_port), r->flags & REDIRECTOR_FAIL_CLOSED ? "are refused" : "pass directly");
 }
@@ -143,13 +146,26 @@ struct engine_host host_of(redirector *r)
         .context = r,
         .process_facts = host_process_facts,
         .process_path = host_process_path,
-        .socket_owner = host_socket_owner,
+        .socket_owners = host_socket_owners,
         .inject = host_inject,
         .list_listeners = host_list_listeners,
         .list_sockets = host_list_sockets,
         .flow_event = host_flow_event,
         .proxy_not_listening = host_proxy_not_listening,
     };
+}
+
+void host_take_addresses(redirector *r)
+{
+    struct own_addresses *all = r->addresses ? address_watch_take(r->addresses) : NULL;
+    if (all) {
+        if (own_addresses_link_local_doubled(all)) {
+            log_line(r->log, REDIRECTOR_LOG_WARN,
+                     "several interfaces have the same link-local address: connections to "
+                     "and from link-local addresses are left alone");
+        }
+        engine_set_own_addresses(r->engine, all);
+    }
 }
 
 void host_take_process_events(redirector *r)

@@ -20,6 +20,9 @@ uint64_t host_now_ms(void);
  */
 void host_take_process_events(redirector *r);
 
+/** Hands the machine's addresses to the engine, if they have changed. */
+void host_take_addresses(redirector *r);
+
 /** Sends a batch by the packet handles; what fails is counted. */
 void host_send(redirector *r, const uint8_t *data, uint32_t bytes, struct divert_address *addresses, uint32_t packets);
 

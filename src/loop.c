@@ -192,6 +192,7 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
             host_take_process_events(r);
         }
         request_serve(r);
+        host_take_addresses(r);
         bool alive = drain_events(r, &event_errors);
         if (!drain_packets(r, BATCHES_PER_WAKE_UP, &packet_errors, &event_errors, &dry) || !alive) {
             if (!atomic_load(&r->watchdog_trips)) { /* else the watchdog has closed the handles, and says why */

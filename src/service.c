@@ -33,6 +33,7 @@ static void unwind(redirector *r)
     watchdog_stop(r);
     packet_handles_close(&r->packets);
     divert_close(r->events);
+    address_watch_stop(r->addresses);
     process_job_close(r->job);
     tcptable_close(r->tcptable);
     if (r->api && r->flags & REDIRECTOR_UNLOAD_DRIVER) {
@@ -41,6 +42,7 @@ static void unwind(redirector *r)
     }
     divert_unload(r->api);
     r->events = NULL;
+    r->addresses = NULL;
     r->job = NULL;
     r->tcptable = NULL;
     r->api = NULL;
@@ -113,6 +115,13 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     if (!r->job) {
         return false;
     }
+    r->addresses = address_watch_start(r->wake);
+    if (!r->addresses) {
+        log_line(r->log, REDIRECTOR_LOG_WARN,
+                 "this machine's own addresses cannot be read: connections that it only "
+                 "forwards wait as its own do");
+    }
+    host_take_addresses(r);
     host_take_process_events(r);
     engine_scan_listeners(r->engine, host_now_ms());
     const struct capture_set *wanted = engine_capture_wanted(r->engine, host_now_ms());
@@ -272,19 +281,20 @@ bool service_set_rules(redirector *r, struct rules *rules)
 
 static bool peer_matches(const struct destination *d, const void *context)
 {
-    const struct tuple *peer = context;
+    const struct peer *peer = context;
     return d->family == peer->family &&
-           (ip_addr_is_any(&peer->src, peer->family) || ip_addr_equal(&d->peer, &peer->src));
+           (ip_addr_is_any(&peer->address, peer->family) || ip_addr_equal(&d->peer, &peer->address)) &&
+           (!peer->scope || !d->scope || peer->scope == d->scope || !ip_addr_is_link_local(&d->peer));
 }
 
-bool service_lookup(redirector *r, uint16_t port, const struct tuple *peer, struct destination *out)
+bool service_lookup(redirector *r, uint16_t port, const struct peer *peer, struct destination *out)
 {
     bool hit = destinations_find(engine_destinations(r->engine), port, out) && (!peer || peer_matches(out, peer));
     atomic_fetch_add_explicit(hit ? &r->lookups_hit : &r->lookups_missed, 1, memory_order_relaxed);
     return hit;
 }
 
-bool service_forget(redirector *r, uint16_t port, const struct tuple *peer)
+bool service_forget(redirector *r, uint16_t port, const struct peer *peer)
 {
     return destinations_delete(engine_destinations(r->engine), port, peer ? peer_matches : NULL, peer);
 }

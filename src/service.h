@@ -37,11 +37,18 @@ bool service_stop(redirector *r);
 
 void service_free(redirector *r);
 
+/** A peer as a proxy sees it, without its port. */
+struct peer {
+    ip_addr address; /* unspecified: any */
+    uint32_t family;
+    uint32_t scope; /* 0: any */
+};
+
 /**
  * Mapping of a peer port (host order), checked against the peer's address unless `peer` is NULL. Counts hits and
  * misses.
  */
-bool service_lookup(redirector *r, uint16_t port, const struct tuple *peer, struct destination *out);
-bool service_forget(redirector *r, uint16_t port, const struct tuple *peer);
+bool service_lookup(redirector *r, uint16_t port, const struct peer *peer, struct destination *out);
+bool service_forget(redirector *r, uint16_t port, const struct peer *peer);
 
 #endif

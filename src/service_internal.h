@@ -11,6 +11,7 @@
 #include "packet_handles.h"
 #include "queue_delay.h"
 #include "service.h"
+#include "windows/address_watch.h"
 #include "windows/divert.h"
 #include "windows/process.h"
 #include "windows/tcptable.h"
@@ -42,6 +43,7 @@ struct redirector {
     struct divert_ring *events;    /* SOCKET: sniffs */
     struct process_job *job;
     struct tcptable *tcptable;
+    struct address_watch *addresses; /* NULL: Windows does not tell them */
     struct engine *engine;
     HANDLE wake; /* set to make the engine's thread look at stop_requested */
     HANDLE thread;

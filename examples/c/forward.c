@@ -46,6 +46,7 @@ static redirector_address from_windows(const struct sockaddr_storage *a)
     const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)a;
     out.port = ntohs(out.family == 4 ? four->sin_port : six->sin6_port);
     memcpy(out.bytes, out.family == 4 ? (const void *)&four->sin_addr : &six->sin6_addr, out.family == 4 ? 4 : 16);
+    out.scope = out.family == 4 ? 0 : six->sin6_scope_id;
     return out;
 }
 
@@ -62,6 +63,7 @@ static int to_windows(const redirector_address *a, struct sockaddr_storage *out)
     }
     six->sin6_port = htons((u_short)a->port);
     memcpy(&six->sin6_addr, a->bytes, 16);
+    six->sin6_scope_id = a->scope; /* a link-local address is reached by it */
     return sizeof *six;
 }
 

@@ -27,7 +27,11 @@ static void print_address(const redirector_address *a)
 {
     char text[64] = "";
     inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->bytes, text, sizeof text);
-    printf("%s port %u", text, a->port);
+    printf("%s", text);
+    if (a->scope) {
+        printf("%%%u", a->scope); /* of a link-local address */
+    }
+    printf(" port %u", a->port);
 }
 
 static void print_connections(redirector *r)

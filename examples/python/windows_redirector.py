@@ -52,7 +52,7 @@ class redirector_config(Structure):
 
 
 class redirector_address(ctypes.Structure):
-    _fields_ = [("family", c_uint32), ("port", c_uint32), ("bytes", c_uint8 * 16)]
+    _fields_ = [("family", c_uint32), ("port", c_uint32), ("bytes", c_uint8 * 16), ("scope", c_uint32)]
 
 
 class redirector_destination(Structure):
@@ -63,7 +63,7 @@ class redirector_destination(Structure):
 class redirector_flow(Structure):
     _fields_ = [("size", c_uint32), ("pid", c_uint32), ("kind", c_uint32), ("state", c_uint32),
                 ("client", redirector_address), ("destination", redirector_address), ("peer", redirector_address),
-                ("bytes_up", c_uint64), ("bytes_down", c_uint64), ("packets_up", c_uint64), ("packets_down", c_uint64),
+                ("reserved", c_uint32), ("bytes_up", c_uint64), ("bytes_down", c_uint64), ("packets_up", c_uint64), ("packets_down", c_uint64),
                 ("opened_ms", c_uint64), ("age_ms", c_uint64)]
 
 
@@ -73,7 +73,7 @@ class redirector_stats(Structure):
             "flows_total flow_table_full packets_seen packets_passed packets_rewritten packets_held packets_dropped "
             "packets_malformed proxy_not_listening hold_timeouts hold_overflows send_errors receive_errors events_seen "
             "lookups_hit lookups_missed log_lines_dropped queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
-            "capture_waits filter_replacements watchdog_trips").split()]
+            "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,
@@ -124,15 +124,19 @@ def _check(status, text=""):
         raise Error(_library.redirector_status_name(status).decode(), text)
 
 
-def _address_to_c(host, port):
-    ip = ipaddress.ip_address(host.partition("%")[0])
+def _address_to_c(host, port, _flow_information=0, scope=0):
+    host, _, zone = host.partition("%")
+    ip = ipaddress.ip_address(host)
     ip = getattr(ip, "ipv4_mapped", None) or ip  # the form of IPv4 peers of a dual-stack listener
-    return redirector_address(family=ip.version, port=port, bytes=(c_uint8 * 16)(*ip.packed))
+    return redirector_address(family=ip.version, port=port, bytes=(c_uint8 * 16)(*ip.packed),
+                              scope=scope or (int(zone) if zone.isdigit() else 0))
 
 
 def _address_from_c(address):
+    """The scope of a link-local address stands behind it, fe80::1%4, as connect() takes it."""
     packed = bytes(address.bytes)
-    return str(ipaddress.ip_address(packed[:4] if address.family == 4 else packed)), address.port
+    ip = str(ipaddress.ip_address(packed[:4] if address.family == 4 else packed))
+    return f"{ip}%{address.scope}" if address.scope else ip, address.port
 
 
 def _rules_to_c(rules):
@@ -179,7 +183,7 @@ class Redirector:
     def destination(self, peer):
         """Original destination of a peer (host, port, ...) as the proxy sees it; None: not a redirected connection."""
         found = redirector_destination()
-        status = _library.redirector_lookup(self._handle, byref(_address_to_c(*peer[:2])), byref(found))
+        status = _library.redirector_lookup(self._handle, byref(_address_to_c(*peer)), byref(found))
         if status == STATUS_NOT_FOUND:
             return None
         _check(status)
@@ -187,7 +191,7 @@ class Redirector:
 
     def forget(self, peer):
         """Removes the mapping of a peer; its connection goes on. False: there was none."""
-        status = _library.redirector_forget(self._handle, byref(_address_to_c(*peer[:2])))
+        status = _library.redirector_forget(self._handle, byref(_address_to_c(*peer)))
         if status != STATUS_NOT_FOUND:
             _check(status)
         return status == STATUS_OK

@@ -5,7 +5,9 @@
 package redirector
 
 import (
+	"net"
 	"net/netip"
+	"strconv"
 	"time"
 	"unsafe"
 )
@@ -123,7 +125,8 @@ func portToNative(port int) uint32 {
 	return uint32(port)
 }
 
-// addressToNative removes the zone and the IPv4-in-IPv6 form of dual-stack listeners.
+// addressToNative removes the IPv4-in-IPv6 form of dual-stack listeners. A zone is the name of an interface, or its
+// index, which is the scope identifier.
 func addressToNative(peer netip.AddrPort) nativeAddress {
 	native := nativeAddress{Port: uint32(peer.Port())}
 	switch ip := peer.Addr().Unmap(); {
@@ -133,12 +136,31 @@ func addressToNative(peer netip.AddrPort) nativeAddress {
 	case ip.Is6():
 		native.Family = 6
 		native.Bytes = ip.As16()
+		native.Scope = scopeOf(ip.Zone())
 	}
 	return native
 }
 
+// scopeOf gives 0, which the library does not compare, for a zone that is unknown.
+func scopeOf(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if index, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(index)
+	}
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
+}
+
+// addressFromNative gives the zone as a number, which every call of package net understands.
 func addressFromNative(native nativeAddress) netip.AddrPort {
 	ip := netip.AddrFrom16(native.Bytes)
+	if native.Scope != 0 {
+		ip = ip.WithZone(strconv.FormatUint(uint64(native.Scope), 10))
+	}
 	if native.Family == 4 {
 		ip, _ = netip.AddrFromSlice(native.Bytes[:4])
 	}
@@ -191,6 +213,8 @@ func statsFromNative(s *nativeStats) Stats {
 		CaptureWaits:       s.Capture_waits,
 		FilterReplacements: s.Filter_replacements,
 		WatchdogTrips:      s.Watchdog_trips,
+		SynsForwarded:      s.Syns_forwarded,
+		LinkLocalPassed:    s.Link_local_passed,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

@@ -6,6 +6,7 @@ package redirector
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -25,7 +26,9 @@ func TestAddressTranslation(t *testing.T) {
 		{"[::ffff:127.0.0.1]:50000", "127.0.0.1:50000", 4, []byte{127, 0, 0, 1, 0}},
 		{"[::1]:443", "[::1]:443", 6, []byte{15: 1}},
 		{"[2001:db8::1]:8080", "[2001:db8::1]:8080", 6, []byte{0x20, 0x01, 0x0d, 0xb8, 15: 1}},
-		{"[fe80::1%7]:5", "[fe80::1]:5", 6, []byte{0: 0xfe, 1: 0x80, 15: 1}},
+		{"[fe80::1%7]:5", "[fe80::1%7]:5", 6, []byte{0: 0xfe, 1: 0x80, 15: 1}},
+		{"[fe80::1]:5", "[fe80::1]:5", 6, []byte{0: 0xfe, 1: 0x80, 15: 1}},
+		{"[fe80::1%no such interface]:5", "[fe80::1]:5", 6, []byte{0: 0xfe, 1: 0x80, 15: 1}},
 	}
 	for _, c := range cases {
 		native := addressToNative(netip.MustParseAddrPort(c.peer))
@@ -39,6 +42,15 @@ func TestAddressTranslation(t *testing.T) {
 		}
 		if got := addressFromNative(native).String(); got != c.back {
 			t.Errorf("%s came back as %s", c.peer, got)
+		}
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil || len(interfaces) == 0 {
+		t.Fatalf("no interfaces: %v", err)
+	}
+	for _, i := range interfaces { // Go's own addresses have the interface's name as their zone
+		if scope := addressToNative(netip.AddrPortFrom(netip.MustParseAddr("fe80::1").WithZone(i.Name), 5)).Scope; scope != uint32(i.Index) {
+			t.Errorf("zone %q became scope %d, want %d", i.Name, scope, i.Index)
 		}
 	}
 	if native := addressToNative(netip.AddrPort{}); native.Family != 0 {

@@ -12,7 +12,7 @@ import (
 
 // Destination is the original destination of a redirected connection, and its process.
 type Destination struct {
-	Addr     netip.AddrPort // the original destination
+	Addr     netip.AddrPort // the original destination; the zone of a link-local one is the interface's index
 	PID      uint32         // process that opened the connection (outgoing), or owns the listener (incoming)
 	Incoming bool           // the connection came to a listener of the tree; false: the tree opened it
 }
@@ -77,6 +77,8 @@ type Stats struct {
 	LogLinesDropped    uint64 // log lines dropped because the log could not keep up
 	CaptureWaits       uint64 // SYNs that were held until the driver's filter captured their port
 	FilterReplacements uint64 // times that the driver's filter was replaced by one for other ports
+	LinkLocalPassed    uint64 // connections of the tree to link-local addresses that passed, because several interfaces have the same one
+	SynsForwarded      uint64 // SYNs neither from nor to an address of this machine, which passed at once: it only forwards them
 	WatchdogTrips      uint64 // times that the watchdog closed the driver's handles, because the engine made no progress
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.

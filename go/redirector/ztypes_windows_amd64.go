@@ -10,6 +10,7 @@ type (
 		Family uint32
 		Port   uint32
 		Bytes  [16]uint8
+		Scope  uint32
 	}
 	nativeConfig struct {
 		Size             uint32
@@ -52,6 +53,7 @@ type (
 		Client       nativeAddress
 		Destination  nativeAddress
 		Peer         nativeAddress
+		Reserved     uint32
 		Bytes_up     uint64
 		Bytes_down   uint64
 		Packets_up   uint64
@@ -90,6 +92,8 @@ type (
 		Capture_waits       uint64
 		Filter_replacements uint64
 		Watchdog_trips      uint64
+		Syns_forwarded      uint64
+		Link_local_passed   uint64
 	}
 )
 

@@ -56,9 +56,20 @@ static bool listener_not_captured(struct engine *e)
     return false;
 }
 
+/*
+ * What was captured is sent again, and nobody can say by which interface: the source address has to tell. Where two
+ * interfaces have the same one, strangers' packets could leave by the wrong one, so none are taken.
+ */
+static bool leaves_link_local(const struct engine *e)
+{
+    return e->own && own_addresses_link_local_doubled(e->own);
+}
+
 const struct capture_set *capture_needs_next(struct engine *e, uint64_t now_ms)
 {
-    if (listener_not_captured(e)) {
+    bool left = leaves_link_local(e);
+    bool changed = left != e->capture.active.without_link_local && now_ms >= e->capture.plan_again_ms;
+    if (listener_not_captured(e) || changed) {
         capture_plan_want(&e->capture, now_ms);
     }
     if (!capture_plan_is_due(&e->capture, now_ms)) {
@@ -66,5 +77,6 @@ const struct capture_set *capture_needs_next(struct engine *e, uint64_t now_ms)
     }
     capture_plan_begin(&e->capture, now_ms);
     add_all(e, &e->capture.next);
+    e->capture.next.without_link_local = left;
     return capture_plan_end(&e->capture, now_ms) ? &e->capture.next : NULL;
 }

@@ -12,8 +12,9 @@ enum {
 };
 
 struct capture_set {
-    struct port_set outbound; /* by source port */
-    struct port_set inbound;  /* by destination port */
+    struct port_set outbound;    /* by source port */
+    struct port_set inbound;     /* by destination port */
+    uint32_t without_link_local; /* 1: nothing from or to link-local addresses, but over loopback */
 };
 
 #endif

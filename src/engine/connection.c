@@ -2,6 +2,7 @@
 /*
  * Theory of operation: what happens to a new connection.
  *
+ *   neither from nor to this machine        passes: it is only forwarded
  *   from another machine                    the port it goes to decides: a listener of the tree, or not    (N1, N2)
  *   to the proxy itself, or to the agent    passes                                                         (I3)
  *   all others                              the owner decides                                              (O1, O2)
@@ -18,6 +19,19 @@
 #include "policy.h"
 #include "redirect.h"
 #include "sockets.h"
+
+/*
+ * Neither end that it should have is an address of this machine, which routes for others: no socket here has it. An
+ * owner that is known already counts more than the addresses, which may have changed a moment ago.
+ */
+static bool is_forwarded(const struct engine *e, const struct attempt *a, uint32_t id)
+{
+    const struct tuple *t = &a->packet->tuple;
+    if (!e->own || a->meta->loopback || (a->meta->outbound && id != PENDING_NONE)) {
+        return false;
+    }
+    return !own_addresses_has(e->own, a->meta->outbound ? &t->src : &t->dst, t->family);
+}
 
 static bool agent_listens(struct engine *e, const struct attempt *a)
 {
@@ -117,6 +131,10 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
         }
         pending_release(&e->pending, id, false, 0, now_ms);
     }
+    if (is_forwarded(e, &a, id)) {
+        COUNT(e, syns_forwarded);
+        return VERDICT_PASS;
+    }
     if (meta->outbound) {
         capture_plan_syn(&e->capture, be16_to_host(p->tuple.src_port));
     }
@@ -145,6 +163,7 @@ static void decide_held(struct engine *e, uint32_t id, bool redirected, uint32_t
     struct packet p;
     enum verdict verdict = VERDICT_PASS;
     if (packet_parse(pending_bytes(&e->pending, id), e->pending.entries[id].length, &p) == PACKET_TCP) {
+        packet_set_scope(&p, &meta);
         struct attempt a = {&p, &meta, pid, redirected, now_ms};
         verdict = is_direct(e, &a) ? redirect_syn(e, &a, FLOW_DIRECT, 0)
                   : !meta.outbound ? carry_out_incoming(e, &a)
@@ -157,12 +176,34 @@ static void decide_held(struct engine *e, uint32_t id, bool redirected, uint32_t
     }
 }
 
+/*
+ * The tuple that its SYN will have: an event tells no scope, but its local address belongs to an interface. An address
+ * that several have tells nothing; the SYN then waits until the TCP table is asked, which knows the scope.
+ */
+static struct tuple tuple_of_event(const struct engine *e, const struct socket_event *event)
+{
+    struct tuple t = event->tuple;
+    bool loopback = e->own && own_addresses_has(e->own, &t.dst, t.family);
+    if (e->own && !loopback && tuple_is_scoped(&t)) {
+        t.scope = own_addresses_interface(e->own, &t.src);
+    }
+    return t;
+}
+
+/* The driver does not show the packets of this connection (capture_needs.c). */
+static bool is_left(const struct engine *e, const struct tuple *tuple)
+{
+    return e->capture.active.without_link_local && tuple_is_scoped(tuple) &&
+           !own_addresses_has(e->own, &tuple->dst, tuple->family);
+}
+
 void connection_event(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
     if (e->stopping) {
         return;
     }
-    uint32_t id = pending_find(&e->pending, &event->tuple);
+    struct tuple tuple = tuple_of_event(e, event);
+    uint32_t id = pending_find(&e->pending, &tuple);
     const struct pending_entry *known = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
     if (known && event->timestamp && event->timestamp <= known->syn_time) {
         return; /* too late, or a second one: its SYN has left, and must not be redirected in mid-handshake */
@@ -170,19 +211,30 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
     bool redirected = policy_redirects(e, event->pid);
     if (known && pending_is_held(known)) {
         decide_held(e, id, redirected, event->pid, now_ms);
-    } else {
-        pending_decide(&e->pending, &event->tuple, redirected, event->pid, now_ms);
+        return;
+    }
+    pending_decide(&e->pending, &tuple, redirected, event->pid, now_ms);
+    if (redirected && e->config.proxy_port && is_left(e, &tuple)) {
+        COUNT(e, link_local_passed);
     }
 }
 
 void connection_tick(struct engine *e, uint64_t now_ms)
 {
-    for (uint32_t id; (id = held_to_ask(e, now_ms)) != PENDING_NONE;) {
-        uint32_t pid = e->host.socket_owner(e->host.context, &e->pending.map.keys[id]);
-        if (pid) {
-            decide_held(e, id, policy_redirects(e, pid), pid, now_ms);
+    struct questions *q = &e->questions;
+    uint32_t count = held_to_ask(e, q->ids, now_ms);
+    for (uint32_t i = 0; i < count; i++) {
+        q->tuples[i] = e->pending.map.keys[q->ids[i]];
+        q->pids[i] = 0;
+    }
+    if (count) {
+        e->host.socket_owners(e->host.context, q->tuples, count, q->pids);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (q->pids[i]) {
+            decide_held(e, q->ids[i], policy_redirects(e, q->pids[i]), q->pids[i], now_ms);
         } else {
-            held_wait_for_event(e, id, now_ms);
+            held_wait_for_event(e, q->ids[i], now_ms);
         }
     }
     held_expire(e, now_ms);

@@ -15,7 +15,7 @@ enum { LIVE = 1, WRITING = 2, STEP = 4 };
 struct entry {
     _Atomic uint64_t version;
     _Atomic uint64_t peer[2], address[2];
-    _Atomic uint32_t family_and_port, pid;
+    _Atomic uint32_t family_and_port, scope, pid;
 };
 
 struct destinations {
@@ -40,6 +40,7 @@ static void store(struct entry *e, const struct destination *v)
     }
     uint32_t packed = v->family << 17 | (uint32_t)v->incoming << 16 | v->port;
     atomic_store_explicit(&e->family_and_port, packed, memory_order_relaxed);
+    atomic_store_explicit(&e->scope, v->scope, memory_order_relaxed);
     atomic_store_explicit(&e->pid, v->pid, memory_order_relaxed);
 }
 
@@ -53,6 +54,7 @@ static void load(const struct entry *e, struct destination *v)
     v->family = packed >> 17;
     v->incoming = packed >> 16 & 1;
     v->port = (uint16_t)packed;
+    v->scope = atomic_load_explicit(&e->scope, memory_order_relaxed);
     v->pid = atomic_load_explicit(&e->pid, memory_order_relaxed);
 }
 

@@ -20,7 +20,8 @@ struct destination {
     ip_addr peer;    /* the proxy sees the connection come from here */
     ip_addr address; /* where it was going */
     uint32_t family;
-    uint16_t port; /* where it was going, host order */
+    uint32_t scope; /* of both where they are link-local; 0: not known, or neither is */
+    uint16_t port;  /* where it was going, host order */
     uint32_t pid;
     bool incoming;
 };

@@ -51,6 +51,7 @@ void engine_free(struct engine *e)
     pending_free(&e->pending);
     listeners_free(&e->listeners);
     rules_free(e->rules);
+    own_addresses_free(e->own);
     free(e);
 }
 
@@ -92,6 +93,7 @@ __attribute__((flatten)) enum verdict engine_packet(struct engine *e, struct pac
     COUNT(e, packets_seen);
     enum packet_kind kind = packet_locate(data, length, &p);
     if (kind == PACKET_TCP) {
+        packet_set_scope(&p, meta);
         uint32_t id = flow_find(&e->flows, &p.tuple, &leg);
         if (id != FLOW_NONE || is_first_syn(&p)) {
             packet_read(data, length, &p);
@@ -144,6 +146,12 @@ void engine_set_rules(struct engine *e, struct rules *rules)
     rules_free(e->rules);
     e->rules = rules;
     sockets_judge_listeners(e, 0);
+}
+
+void engine_set_own_addresses(struct engine *e, struct own_addresses *all)
+{
+    own_addresses_free(e->own);
+    e->own = all;
 }
 
 void engine_event(struct engine *e, const struct socket_event *event, uint64_t now_ms)

@@ -23,6 +23,7 @@
 #include "destinations.h"
 #include "engine_types.h"
 #include "flow_list.h"
+#include "own_addresses.h"
 #include "rules.h"
 
 struct engine;
@@ -60,6 +61,12 @@ void engine_scan_listeners(struct engine *e, uint64_t now_ms);
 
 /** Replaces the rules (I4), and takes them over; NULL: none. They apply to new connections and to all listeners. */
 void engine_set_rules(struct engine *e, struct rules *rules);
+
+/**
+ * All addresses of this machine, which it takes over: before the first packet, and again whenever they have changed.
+ * Until then no connection counts as one that is only forwarded, and the event of a link-local one is not recognised.
+ */
+void engine_set_own_addresses(struct engine *e, struct own_addresses *all);
 
 /**
  * What the driver's filter is to capture from now on, besides first SYNs and the proxies' packets (capture_plan.h);

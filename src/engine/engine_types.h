@@ -31,10 +31,11 @@ struct engine_host {
     void (*process_path)(void *context, uint32_t pid, char *out, uint32_t size);
 
     /**
-     * Owner of a connection by the TCP table; 0: unknown. Called for a held SYN whose event has not come. May call
+     * Owners of connections by the TCP table: sets the pid of each that it knows; all are 0 before. A tuple without
+     * scope stands for any. Called for held SYNs whose events have not come, once for all that are due. May call
      * engine_process() and engine_process_exited().
      */
-    uint32_t (*socket_owner)(void *context, const struct tuple *tuple);
+    void (*socket_owners)(void *context, const struct tuple *tuples, uint32_t count, uint32_t *pids);
 
     /** Sends a packet that is not the one in hand: a SYN that was held, a reset. No calls. */
     void (*inject)(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length);
@@ -89,7 +90,9 @@ struct engine_config {
     X(hold_overflows)                                                                                                  \
     X(events_seen)                                                                                                     \
     X(capture_waits)                                                                                                   \
-    X(filter_replacements)
+    X(filter_replacements)                                                                                             \
+    X(syns_forwarded)                                                                                                  \
+    X(link_local_passed)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

@@ -203,6 +203,11 @@ void flow_scan_row(struct flow_table *t, const struct tuple *row)
 {
     enum leg leg;
     uint32_t id = flow_find(t, row, &leg);
+    if (id == FLOW_NONE && row->scope) { /* over loopback, a packet has none */
+        struct tuple unscoped = *row;
+        unscoped.scope = 0;
+        id = flow_find(t, &unscoped, &leg);
+    }
     if (id != FLOW_NONE) {
         t->flows[id].seen = true;
     }

@@ -50,6 +50,7 @@ struct flow {
     uint32_t isn;         /* of the SYN that opened it */
     uint32_t pid;
     uint32_t if_index, sub_if_index; /* where the original packets were captured; replies go back in there */
+    uint32_t scope;                  /* of its link-local addresses, the interface's index; 0: not known, or none is */
     uint32_t queue_prev, queue_next;
     struct rewrite_delta delta; /* original -> steered */
     uint8_t state;              /* enum flow_state */
@@ -104,7 +105,7 @@ uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms);
  * flow_lost(), which gives the lost flows from `from` on one by one, then FLOW_NONE. A flow is lost when two scans in a
  * row found neither of its ends.
  */
-void flow_scan_row(struct flow_table *t, const struct tuple *row);
+void flow_scan_row(struct flow_table *t, const struct tuple *row); /* with its scope */
 void flow_scan_end(struct flow_table *t);
 uint32_t flow_lost(const struct flow_table *t, uint32_t from);
 

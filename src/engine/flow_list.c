@@ -24,6 +24,7 @@ uint32_t flow_list_copy(const struct flow_table *t, uint32_t from, struct flow_v
             .kind = f->kind,
             .state = f->state,
             .pid = f->pid,
+            .scope = f->scope,
             .bytes = {f->bytes[LEG_FORWARD], f->bytes[LEG_REPLY]},
             .packets = {f->packets[LEG_FORWARD], f->packets[LEG_REPLY]},
             .opened_ms = f->opened_ms,

@@ -16,6 +16,7 @@ struct flow_view {
     uint8_t kind;          /* enum flow_kind, never FLOW_DIRECT */
     uint8_t state;         /* enum flow_state, never FLOW_FREE */
     uint32_t pid;
+    uint32_t scope;                /* of the addresses that are link-local, the peer's too; 0: not known, or none is */
     uint64_t bytes[2], packets[2]; /* by leg */
     uint64_t opened_ms;
 };

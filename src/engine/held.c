@@ -65,10 +65,16 @@ static uint64_t ask_ms(const struct engine *e, const struct pending_entry *held)
     return held->deadline_ms - e->config.hold_timeout_ms / 2;
 }
 
-uint32_t held_to_ask(const struct engine *e, uint64_t now_ms)
+uint32_t held_to_ask(const struct engine *e, uint32_t ids[PENDING_HELD_MAX], uint64_t now_ms)
 {
-    const struct pending_entry *held = head_of(e, HELD_FOR_OWNER);
-    return held && ask_ms(e, held) <= now_ms ? e->pending.queues[HELD_FOR_OWNER].head : PENDING_NONE;
+    uint32_t count = 0;
+    for (uint32_t id = e->pending.queues[HELD_FOR_OWNER].head; id != PENDING_NONE; id = e->pending.entries[id].next) {
+        if (ask_ms(e, &e->pending.entries[id]) > now_ms) {
+            break;
+        }
+        ids[count++] = id;
+    }
+    return count;
 }
 
 void held_wait_for_event(struct engine *e, uint32_t id, uint64_t now_ms)

@@ -24,8 +24,8 @@ enum verdict held_for_filter(struct engine *e, const struct attempt *a);
 /** A held SYN is to be redirected and now waits for the filter; one that did so already keeps its deadline. */
 void held_wait_for_filter(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms);
 
-/** The oldest held SYN of which the TCP table is to be asked now; PENDING_NONE: none. */
-uint32_t held_to_ask(const struct engine *e, uint64_t now_ms);
+/** The held SYNs of which the TCP table is to be asked now, oldest first. Gives their number. */
+uint32_t held_to_ask(const struct engine *e, uint32_t ids[PENDING_HELD_MAX], uint64_t now_ms);
 
 /** The TCP table does not know its owner. */
 void held_wait_for_event(struct engine *e, uint32_t id, uint64_t now_ms);

@@ -105,6 +105,7 @@ enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet *ou
         return PACKET_MALFORMED;
     }
     memcpy(&out->tuple.src_port, tcp, 4); /* and dst_port */
+    out->tuple.scope = 0;
     out->tcp = tcp;
     out->flags = tcp[13];
     return PACKET_TCP;

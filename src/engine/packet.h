@@ -17,9 +17,9 @@ enum { PACKET_MAX = 40 + 65535 };
 struct packet {
     uint8_t *ip;
     uint8_t *tcp;
-    struct tuple tuple;
-    uint32_t length;  /* of the whole packet */
-    uint32_t payload; /* bytes of TCP payload */
+    struct tuple tuple; /* its scope: packet_set_scope() */
+    uint32_t length;    /* of the whole packet */
+    uint32_t payload;   /* bytes of TCP payload */
     uint32_t seq, ack;
     uint8_t flags; /* enum tcp_flag */
 };
@@ -35,6 +35,14 @@ enum packet_kind {
  */
 enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet *out);
 void packet_read(uint8_t *data, uint32_t length, struct packet *p);
+
+/** The scope of its tuple, which is not in its bytes. To be called after packet_locate() or packet_parse(). */
+static inline void packet_set_scope(struct packet *p, const struct packet_meta *meta)
+{
+    if (!meta->loopback && tuple_is_scoped(&p->tuple)) {
+        p->tuple.scope = meta->if_index;
+    }
+}
 
 /** Parses one IP packet. Reads only data[0..length). *out is undefined unless PACKET_TCP is returned. */
 enum packet_kind packet_parse(uint8_t *data, uint32_t length, struct packet *out);

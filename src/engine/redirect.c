@@ -21,6 +21,7 @@ static struct tuple steer(const struct engine *e, const struct tuple *original, 
         t.dst_port = be16_from_host(e->config.incoming_port); /* the proxy sees the real peer (N2) */
     } else if (kind == FLOW_OUTGOING) {
         t.dst_port = be16_from_host(e->config.proxy_port);
+        t.scope = reflect ? original->scope : 0;
         t.src = reflect ? original->dst : ip_addr_loopback(t.family);
         t.dst = reflect ? original->src : ip_addr_loopback(t.family);
     }
@@ -81,6 +82,7 @@ static void announce(struct engine *e, uint32_t id, const struct tuple *steered)
         .peer = steered->src,
         .address = original->dst,
         .family = original->family,
+        .scope = f->scope,
         .port = be16_to_host(original->dst_port),
         .pid = f->pid,
         .incoming = f->kind == FLOW_INCOMING,
@@ -92,6 +94,16 @@ static void announce(struct engine *e, uint32_t id, const struct tuple *steered)
     if (e->host.flow_event) {
         e->host.flow_event(e->host.context, f, original, false);
     }
+}
+
+/* What its link-local addresses mean to a program: the interface that has, or leads to, them. */
+static uint32_t scope_of(const struct engine *e, const struct tuple *original)
+{
+    if (original->scope || !e->own || !tuple_is_scoped(original)) {
+        return original->scope;
+    }
+    const ip_addr *here = ip_addr_is_link_local(&original->dst) ? &original->dst : &original->src; /* over loopback */
+    return own_addresses_interface(e->own, here);
 }
 
 /* Whether the driver will hand over what comes after this SYN. */
@@ -137,6 +149,7 @@ enum verdict redirect_syn(struct engine *e, const struct attempt *a, enum flow_k
     f->pid = pid;
     f->if_index = a->meta->if_index;
     f->sub_if_index = a->meta->sub_if_index;
+    f->scope = scope_of(e, &original);
     /* Loopback packets exist only outbound. Others go on as they came (unless reflected), and their replies the other
      * way: back in where the program's packets went out, or out to the peer that they came from. */
     f->outbound[LEG_FORWARD] = a->meta->outbound && !reflect;

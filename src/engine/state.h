@@ -28,11 +28,12 @@
  *   packet         from bytes to facts
  *   tuple_map      4-tuple to number
  *   capture_set    what the filter captures
+ *   own_addresses  the addresses of this machine
  *   port_set       a set of ports
  *   types          addresses, ports, tuples, events, processes
  *
  * Other rooms include engine.h and, of what is below, only what they exchange with it or use by itself: types, packet,
- * rules, destinations, flow_list, capture_set, port_set.
+ * rules, destinations, flow_list, capture_set, own_addresses, port_set.
  */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
@@ -41,9 +42,17 @@
 #include "destinations.h"
 #include "engine_types.h"
 #include "listeners.h"
+#include "own_addresses.h"
 #include "pending.h"
 #include "process_tree.h"
 #include "rules.h"
+
+/** Held SYNs whose owners the TCP table is asked for, all that are due at one time. */
+struct questions {
+    uint32_t ids[PENDING_HELD_MAX]; /* in `pending` */
+    struct tuple tuples[PENDING_HELD_MAX];
+    uint32_t pids[PENDING_HELD_MAX];
+};
 
 struct engine {
     struct engine_config config;
@@ -54,8 +63,10 @@ struct engine {
     struct capture_plan capture;
     struct destinations *destinations;
     struct process_tree *tree;
-    struct rules *rules; /* NULL: none */
+    struct rules *rules;       /* NULL: none */
+    struct own_addresses *own; /* NULL: not known yet */
     struct engine_counters counters;
+    struct questions questions;
     bool listeners_judged;   /* a listener of the tree came, or may have: is its port captured? */
     bool listeners_doubtful; /* a wildcard IPv6 socket came or went: dual-stack or not, only the TCP table knows */
     uint64_t listeners_scanned_ms; /* when the listeners were last asked for */

@@ -10,7 +10,7 @@
 /*
  * A sum of products with random odd factors, of which the upper bits are taken: a universal family, so that without
  * knowing the factors nobody can choose tuples that share a bucket; and five multiplications are less than most hashes
- * do.
+ * do. The scope is left out: it is mostly 0, and tuples that differ in it alone are few.
  */
 static uint32_t bucket_of(const struct tuple_map *map, const struct tuple *key)
 {

@@ -76,13 +76,24 @@ static inline bool ip_addr_is_any(const ip_addr *a, uint32_t family)
     return a->words[0] == 0 && (family == FAMILY_IP4 ? !memcmp(a->bytes + 12, "\0\0\0\0", 4) : a->words[1] == 0);
 }
 
-/** Identifies one direction of a TCP connection, exactly as a packet's header states it. */
+/** fe80::/10: means a host only together with the interface behind which it is. */
+static inline bool ip_addr_is_link_local(const ip_addr *a)
+{
+    return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+/**
+ * Identifies one direction of a TCP connection, exactly as a packet's header states it, and beside it the scope (RFC
+ * 4007) where an address of it is link-local: the index of the interface that the packet leaves or comes by. Both
+ * addresses have the same. The scope is 0 where there is none, where it is not known (a socket event does not tell it),
+ * and for loopback packets, whose interface is not their addresses'.
+ */
 struct tuple {
     ip_addr src, dst;
     be16 src_port, dst_port;
     uint32_t family; /* FAMILY_IP4 or FAMILY_IP6 */
+    uint32_t scope;
 };
-static_assert(sizeof(struct tuple) == 40, "hashed and compared as five 64-bit words: no padding");
 
 /* Ports and family as one word, for comparison and hashing. */
 static inline uint64_t tuple_ends(const struct tuple *t)
@@ -94,13 +105,20 @@ static inline uint64_t tuple_ends(const struct tuple *t)
 
 static inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
 {
-    return tuple_ends(a) == tuple_ends(b) && ip_addr_equal(&a->src, &b->src) && ip_addr_equal(&a->dst, &b->dst);
+    return tuple_ends(a) == tuple_ends(b) && a->scope == b->scope && ip_addr_equal(&a->src, &b->src) &&
+           ip_addr_equal(&a->dst, &b->dst);
+}
+
+/** Whether an address of it means a host only together with a scope. */
+static inline bool tuple_is_scoped(const struct tuple *t)
+{
+    return ip_addr_is_link_local(&t->dst) || ip_addr_is_link_local(&t->src);
 }
 
 /** The same connection seen from the other end. */
 static inline struct tuple tuple_reversed(const struct tuple *t)
 {
-    return (struct tuple){t->dst, t->src, t->dst_port, t->src_port, t->family};
+    return (struct tuple){t->dst, t->src, t->dst_port, t->src_port, t->family, t->scope};
 }
 
 /**

@@ -68,17 +68,23 @@ static void put_set(struct text *t, const char *field, const struct port_set *se
     }
 }
 static_assert((int)CAPTURE_INBOUND_RANGES <= (int)CAPTURE_RANGES, "room for either");
-static_assert(2 * (CAPTURE_RANGES + CAPTURE_INBOUND_RANGES) + 16 <= 255, "the driver takes 255 tests");
-static_assert(11 * (CAPTURE_RANGES + CAPTURE_INBOUND_RANGES) + 64 <= 1278, "the DLL takes filters of this length");
+static_assert(2 * (CAPTURE_RANGES + CAPTURE_INBOUND_RANGES) + 22 <= 255, "the driver takes 255 tests");
+static_assert(11 * (CAPTURE_RANGES + CAPTURE_INBOUND_RANGES) + 224 <= 1278, "the DLL takes filters of this length");
 
 void divert_filter_write(const struct capture_set *captured, uint16_t proxy_port, uint16_t incoming_port,
                          /* NOLINTNEXTLINE(readability-non-const-parameter): it is written to by way of `t` */
                          char out[DIVERT_FILTER_MAX])
 {
     static const char first_syn[] = "(tcp.Syn and tcp.Ack == 0)";
+    static const char no_link_local[] = "(ip or loopback or ((ipv6.SrcAddr < fe80:: or ipv6.SrcAddr >= fec0::) and "
+                                        "(ipv6.DstAddr < fe80:: or ipv6.DstAddr >= fec0::)))";
     const uint16_t ports[] = {proxy_port, incoming_port};
     struct text t = {out, out + DIVERT_FILTER_MAX};
-    put(&t, incoming_port ? "tcp and (outbound ? (%s" : "outbound and tcp and (%s", first_syn);
+    put(&t, incoming_port ? "tcp and " : "outbound and tcp and ");
+    if (captured->without_link_local) {
+        put(&t, "%s and ", no_link_local);
+    }
+    put(&t, incoming_port ? "(outbound ? (%s" : "(%s", first_syn);
     for (int i = 0; i < 2; i++) {
         if (ports[i]) {
             put(&t, " or tcp.SrcPort == %u", ports[i]);

@@ -17,6 +17,10 @@
 
 enum { ATTEMPTS = 8, EXTRA_BYTES = 4096 };
 
+enum { QUESTIONS = 1024 }; /* owners that are looked for at a time */
+
+static const uint32_t families[] = {FAMILY_IP4, FAMILY_IP6};
+
 typedef DWORD WINAPI get_table_fn(void *table, DWORD *size, BOOL order, ULONG family, TCP_TABLE_CLASS class,
                                   ULONG reserved);
 
@@ -25,6 +29,8 @@ struct tcptable {
     get_table_fn *get_table;
     void *snapshot;
     DWORD size;
+    uint16_t by_port[PORT_COUNT]; /* source port -> the last question about it, plus 1; 0: none */
+    uint16_t next[QUESTIONS];     /* question -> the one before it about the same port, plus 1 */
 };
 
 struct tcptable *tcptable_open(void)
@@ -103,9 +109,18 @@ static struct socket_row row4(const MIB_TCPROW_OWNER_PID *r)
     };
 }
 
+/*
+ * The documentation says "network byte order", but programs take these fields as they stand. An interface's index has 24
+ * bits (NET_LUID), so a greater number is one whose bytes are the other way round.
+ */
+static uint32_t scope_of(DWORD field)
+{
+    return field >> 24 ? __builtin_bswap32(field) : field;
+}
+
 static struct socket_row row6(const MIB_TCP6ROW_OWNER_PID *r)
 {
-    return (struct socket_row){
+    struct socket_row row = {
         .tuple = {.src = ip_addr_from_ip6(r->ucLocalAddr),
                   .dst = ip_addr_from_ip6(r->ucRemoteAddr),
                   .src_port = port_of(r->dwLocalPort),
@@ -114,6 +129,10 @@ static struct socket_row row6(const MIB_TCP6ROW_OWNER_PID *r)
         .state = r->dwState,
         .pid = r->dwOwningPid,
     };
+    if (tuple_is_scoped(&row.tuple)) {
+        row.tuple.scope = scope_of(ip_addr_is_link_local(&row.tuple.dst) ? r->dwRemoteScopeId : r->dwLocalScopeId);
+    }
+    return row;
 }
 
 static uint32_t row_count(const struct tcptable *t)
@@ -129,21 +148,70 @@ static struct socket_row row_at(const struct tcptable *t, uint32_t family, uint3
     return row6(&((const MIB_TCP6TABLE_OWNER_PID *)t->snapshot)->table[i]);
 }
 
-uint32_t tcptable_owner(struct tcptable *t, const struct tuple *tuple)
+/* ---- owners */
+
+/* Puts the questions about a family into `by_port`. false: there is none. */
+static bool index_questions(struct tcptable *t, uint32_t family, const struct tuple *tuples, uint32_t count)
 {
-    /* All sockets, not just connections: the socket may have sent no more than its SYN. */
-    if (!take_snapshot(t, tuple->family, TCP_TABLE_OWNER_PID_ALL)) {
-        return 0;
-    }
-    for (uint32_t i = 0, count = row_count(t); i < count; i++) {
-        struct socket_row row = row_at(t, tuple->family, i);
-        /* A connection in TIME_WAIT has no owner and may share its tuple with a new one. */
-        if (row.pid && row.state != MIB_TCP_STATE_LISTEN && tuple_equal(&row.tuple, tuple)) {
-            return row.pid;
+    bool any = false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (tuples[i].family == family) {
+            uint16_t *first = &t->by_port[be16_to_host(tuples[i].src_port)];
+            t->next[i] = *first;
+            *first = (uint16_t)(i + 1);
+            any = true;
         }
     }
-    return 0;
+    return any;
 }
+
+static void forget_questions(struct tcptable *t, const struct tuple *tuples, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        t->by_port[be16_to_host(tuples[i].src_port)] = 0;
+    }
+}
+
+static bool fits(const struct socket_row *row, const struct tuple *wanted)
+{
+    struct tuple t = row->tuple;
+    if (!t.scope || !wanted->scope) {
+        t.scope = wanted->scope;
+    }
+    return tuple_equal(&t, wanted);
+}
+
+static void answer_questions(const struct tcptable *t, uint32_t family, const struct tuple *tuples, uint32_t *pids)
+{
+    for (uint32_t i = 0, rows = row_count(t); i < rows; i++) {
+        struct socket_row row = row_at(t, family, i);
+        if (!row.pid || row.state == MIB_TCP_STATE_LISTEN) {
+            continue; /* a connection in TIME_WAIT has no owner and may share its tuple with a new one */
+        }
+        for (uint16_t at = t->by_port[be16_to_host(row.tuple.src_port)]; at; at = t->next[at - 1]) {
+            if (!pids[at - 1] && fits(&row, &tuples[at - 1])) {
+                pids[at - 1] = row.pid;
+            }
+        }
+    }
+}
+
+void tcptable_owners(struct tcptable *t, const struct tuple *tuples, uint32_t count, uint32_t *pids)
+{
+    for (uint32_t from = 0; from < count; from += QUESTIONS) {
+        uint32_t some = count - from < QUESTIONS ? count - from : QUESTIONS;
+        for (int f = 0; f < 2; f++) {
+            /* All sockets, not just connections: the socket may have sent no more than its SYN. */
+            if (index_questions(t, families[f], tuples + from, some) &&
+                take_snapshot(t, families[f], TCP_TABLE_OWNER_PID_ALL)) {
+                answer_questions(t, families[f], tuples + from, pids + from);
+            }
+            forget_questions(t, tuples + from, some);
+        }
+    }
+}
+
+/* ---- lists */
 
 static ip_addr ip_addr_any(uint32_t family)
 {
@@ -154,7 +222,6 @@ static ip_addr ip_addr_any(uint32_t family)
 /* Calls fn for the rows of both families that are, or are not, listening. */
 static bool for_each(struct tcptable *t, TCP_TABLE_CLASS class, bool listening, tcptable_row_fn *fn, void *context)
 {
-    static const uint32_t families[] = {FAMILY_IP4, FAMILY_IP6};
     bool whole = true;
     for (int f = 0; f < 2; f++) {
         if (!take_snapshot(t, families[f], class)) {

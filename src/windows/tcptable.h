@@ -17,13 +17,14 @@ struct tcptable *tcptable_open(void); /* NULL: no memory, or no such function */
 void tcptable_close(struct tcptable *t);
 
 /**
- * Owner of the connection whose local end is tuple->src and remote end tuple->dst; 0: unknown. Takes a snapshot of
- * the family (milliseconds on a busy machine).
+ * Owners of the connections whose local ends are tuples[].src and remote ends tuples[].dst; a tuple without scope fits
+ * any. Sets the pid of each that is known, and leaves the others. Takes one snapshot of each family that is asked for
+ * (milliseconds on a busy machine), however many they are.
  */
-uint32_t tcptable_owner(struct tcptable *t, const struct tuple *tuple);
+void tcptable_owners(struct tcptable *t, const struct tuple *tuples, uint32_t count, uint32_t *pids);
 
 /**
- * One socket: row->src is its local end, row->dst the remote one (zero for a listener); pid 0 where Windows does not
+ * One socket, with the scope of its link-local addresses: row->src is its local end, row->dst the remote one (zero for a listener); pid 0 where Windows does not
  * say.
  */
 typedef void tcptable_row_fn(void *context, const struct tuple *row, uint32_t pid);

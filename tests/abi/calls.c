@@ -108,8 +108,8 @@ static void check_arguments(void)
 
 static void check_lookup_arguments(void)
 {
-    const redirector_address good = {4, 80, {127, 0, 0, 1}};
-    const redirector_address bad[] = {{0, 80, {0}}, {5, 80, {0}}, {4, 0, {0}}, {6, 65536, {0}}};
+    const redirector_address good = {4, 80, {127, 0, 0, 1}, 0};
+    const redirector_address bad[] = {{0, 80, {0}, 0}, {5, 80, {0}, 0}, {4, 0, {0}, 0}, {6, 65536, {0}, 0}};
     const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
     redirector_destination out;
     unsigned char untouched[sizeof out];

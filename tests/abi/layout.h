@@ -20,10 +20,10 @@
     X(redirector_error,       336)   \
     X(redirector_rule,         16)   \
     X(redirector_config,       96)   \
-    X(redirector_address,      24)   \
-    X(redirector_destination,  40)   \
-    X(redirector_flow,        136)   \
-    X(redirector_stats,       192)
+    X(redirector_address,      28)   \
+    X(redirector_destination,  44)   \
+    X(redirector_flow,        152)   \
+    X(redirector_stats,       208)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
@@ -64,24 +64,26 @@
     X(redirector_address,     family,                 0,   4)  \
     X(redirector_address,     port,                   4,   4)  \
     X(redirector_address,     bytes,                  8,  16)  \
+    X(redirector_address,     scope,                 24,   4)  \
     X(redirector_destination, size,                   0,   4)  \
     X(redirector_destination, pid,                    4,   4)  \
     X(redirector_destination, incoming,               8,   4)  \
     X(redirector_destination, reserved,              12,   4)  \
-    X(redirector_destination, destination,           16,  24)  \
+    X(redirector_destination, destination,           16,  28)  \
     X(redirector_flow,        size,                   0,   4)  \
     X(redirector_flow,        pid,                    4,   4)  \
     X(redirector_flow,        kind,                   8,   4)  \
     X(redirector_flow,        state,                 12,   4)  \
-    X(redirector_flow,        client,                16,  24)  \
-    X(redirector_flow,        destination,           40,  24)  \
-    X(redirector_flow,        peer,                  64,  24)  \
-    X(redirector_flow,        bytes_up,              88,   8)  \
-    X(redirector_flow,        bytes_down,            96,   8)  \
-    X(redirector_flow,        packets_up,           104,   8)  \
-    X(redirector_flow,        packets_down,         112,   8)  \
-    X(redirector_flow,        opened_ms,            120,   8)  \
-    X(redirector_flow,        age_ms,               128,   8)  \
+    X(redirector_flow,        client,                16,  28)  \
+    X(redirector_flow,        destination,           44,  28)  \
+    X(redirector_flow,        peer,                  72,  28)  \
+    X(redirector_flow,        reserved,             100,   4)  \
+    X(redirector_flow,        bytes_up,             104,   8)  \
+    X(redirector_flow,        bytes_down,           112,   8)  \
+    X(redirector_flow,        packets_up,           120,   8)  \
+    X(redirector_flow,        packets_down,         128,   8)  \
+    X(redirector_flow,        opened_ms,            136,   8)  \
+    X(redirector_flow,        age_ms,               144,   8)  \
     X(redirector_stats,       size,                   0,   4)  \
     X(redirector_stats,       flows_live,             4,   4)  \
     X(redirector_stats,       flows_total,            8,   8)  \
@@ -106,7 +108,9 @@
     X(redirector_stats,       queue_delay_mean_us, 160, 8) \
     X(redirector_stats,       capture_waits,        168,   8)  \
     X(redirector_stats,       filter_replacements,  176,   8)  \
-    X(redirector_stats,       watchdog_trips,       184,   8)
+    X(redirector_stats,       watchdog_trips,       184,   8)  \
+    X(redirector_stats,       syns_forwarded,       192,   8)  \
+    X(redirector_stats,       link_local_passed,    200,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \

@@ -91,6 +91,8 @@ def check_calls():
         check(lines == [(4, "mock started")], "Python: log lines arrive", str(lines))
         check(redirector.destination(("127.0.0.1", 4000)) == ("10.1.2.3", 80, 1004, False), "Python: lookup, IPv4")
         check(redirector.destination(("::1", 4000, 0, 0)) == ("fd00::7", 443, 1004, True), "Python: lookup, IPv6")
+        for peer in (("fe80::9", 4000, 0, 7), ("fe80::9%7", 4000), ("fe80::9%7", 4000, 0, 7)):
+            check(redirector.destination(peer) == ("fe80::7%7", 443, 1004, True), f"Python: lookup of {peer}")
         check(redirector.destination(("::ffff:127.0.0.1", 4000, 0, 0)) == ("10.1.2.3", 80, 1004, False),
               "Python: lookup, IPv4 as a dual-stack listener says it")
         check(redirector.destination(("127.0.0.1", 1)) is None, "Python: a stranger")
@@ -101,7 +103,7 @@ def check_calls():
         redirector.set_rules([])
         check(True, "Python: new rules")
         connections = redirector.connections()
-        want = (1039, "incoming", "opening", ("10.0.0.1", 139), ("10.0.0.2", 239), ("127.0.0.1", 339),
+        want = (1039, "incoming", "opening", ("10.0.0.1", 139), ("10.0.0.2", 239), ("fe80::9%39", 339),
                 *((n << 40) + 39 for n in range(1, 7)))
         check(len(connections) == 40 and connections[39] == want, "Python: the list of connections",
               str(connections[-1]))

@@ -86,13 +86,18 @@ uint32_t redirector_get_state(redirector *r, redirector_error *why)
     return r->forgotten ? REDIRECTOR_FAILED : REDIRECTOR_RUNNING;
 }
 
-/* Peers with port 1 are strangers. Others were going to MOCK_DESTINATION (a port of 127.0.0.1), or to fd00::7 port 443
+/* Peers with port 1 are strangers; those with a scope were going to the same one of fe80::7. Others were going to MOCK_DESTINATION (a port of 127.0.0.1), or to fd00::7 port 443
  * (IPv6) and 10.1.2.3 port 80 (IPv4), if the peer's address has come through. */
 uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redirector_destination *out)
 {
-    const uint8_t loopback4[16] = {127, 0, 0, 1}, loopback6[16] = {[15] = 1};
+    const uint8_t loopback4[16] = {127, 0, 0, 1}, loopback6[16] = {[15] = 1}, link_local[16] = {0xfe, 0x80, [15] = 9};
     const char *elsewhere = getenv("MOCK_DESTINATION");
-    if (!r || out->size != sizeof *out || memcmp(peer->bytes, peer->family == 4 ? loopback4 : loopback6, 16)) {
+    if (!r || out->size != sizeof *out ||
+        memcmp(peer->bytes,
+               peer->family == 4 ? loopback4
+               : peer->scope     ? link_local
+                                 : loopback6,
+               16)) {
         return REDIRECTOR_INVALID_ARGUMENT;
     }
     if (peer->port == 1) {
@@ -101,7 +106,8 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
     out->pid = 1004;
     out->incoming = peer->family == 6;
     out->destination = (redirector_address){.family = peer->family, .port = peer->family == 6 ? 443 : 80};
-    inet_pton(AF_INET6, "fd00::7", out->destination.bytes);
+    inet_pton(AF_INET6, peer->scope ? "fe80::7" : "fd00::7", out->destination.bytes);
+    out->destination.scope = peer->scope;
     if (peer->family == 4) {
         memcpy(out->destination.bytes, (uint8_t[16]){10, 1, 2, 3}, 16);
     }
@@ -137,9 +143,9 @@ uint32_t redirector_list_flows(redirector *r, redirector_flow *flows, uint32_t c
             .pid = 1000 + i,
             .kind = i % 2,
             .state = 1 + i % 3,
-            .client = {4, 100 + i, {10, 0, 0, 1}},
-            .destination = {4, 200 + i, {10, 0, 0, 2}},
-            .peer = {4, 300 + i, {127, 0, 0, 1}},
+            .client = {4, 100 + i, {10, 0, 0, 1}, 0},
+            .destination = {4, 200 + i, {10, 0, 0, 2}, 0},
+            .peer = {6, 300 + i, {0xfe, 0x80, [15] = 9}, i},
             .bytes_up = 1ull << 40 | i,
             .bytes_down = 2ull << 40 | i,
             .packets_up = 3ull << 40 | i,

@@ -2,7 +2,7 @@
 /*
  * A redirector without driver, to test the program alone. It "redirects" by telling the test the relay's port (in the
  * file FAKE_PORT_FILE), and says of every peer that it was going to FAKE_DESTINATION4 or FAKE_DESTINATION6, each
- * "address port", by the peer's family; a family without destination knows no peers, so there all are strangers.
+ * "address port", by the peer's family, a link-local address with its scope (fe80::1%4); a family without destination knows no peers, so there all are strangers.
  * FAKE_START_ERROR=n makes the start fail with status n. FAKE_STOP_FILE is created when the redirector is freed.
  * FAKE_INCOMING=1 makes every connection one that came in; FAKE_RULES names a file that gets flags, roots and rules.
  */
@@ -110,6 +110,11 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
     out->incoming = getenv("FAKE_INCOMING") != NULL;
     out->destination.family = peer->family;
     out->destination.port = port;
+    char *scope = strchr(address, '%');
+    out->destination.scope = scope ? (uint32_t)strtoul(scope + 1, NULL, 10) : 0;
+    if (scope) {
+        *scope = '\0';
+    }
     memset(out->destination.bytes, 0, sizeof out->destination.bytes);
     if (inet_pton(peer->family == 6 ? AF_INET6 : AF_INET, address, out->destination.bytes) != 1) {
         return REDIRECTOR_NOT_FOUND;

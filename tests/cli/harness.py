@@ -156,11 +156,11 @@ class Run:
 class Server:
     """A listening socket; `serve`, if given, handles each connection in a thread of its own."""
 
-    def __init__(self, family=4, serve=None, address=None):
+    def __init__(self, family=4, serve=None, address=None, scope=0):
         kind = socket.AF_INET if family == 4 else socket.AF_INET6
         self.socket = socket.socket(kind)
         self.socket.setsockopt(socket.SOL_IP, 15, 1)  # IP_FREEBIND: the address may come later
-        self.socket.bind((address or ("127.0.0.1" if family == 4 else "::1"), 0))
+        self.socket.bind((address or ("127.0.0.1" if family == 4 else "::1"), 0, *([0, scope] if family == 6 else [])))
         self.socket.listen(1024)
         self.socket.settimeout(TIME_LIMIT)
         self.destination = self.socket.getsockname()[:2]

@@ -72,6 +72,31 @@ def test_bytes_both_ways_ipv6(t):
     check_bytes_both_ways(t, 6)
 
 
+class LinkLocalServer(Server):
+    """On the link-local address that tests/cli/run has given to an interface: only by its scope it can be reached."""
+
+    def __init__(self, serve=None):
+        self.scope = socket.if_nametoindex("hole")
+        super().__init__(6, serve, "fe80::77", self.scope)
+        self.port = self.destination[1]
+        self.destination = (f"fe80::77%{self.scope}", self.port)
+
+
+def test_o8_a_link_local_destination_is_reached_by_its_scope(t):
+    with LinkLocalServer(echo) as server:
+        for json_lines in (False, True):
+            run = t.relay(*["--json"] * json_lines, destination6=server.destination)
+            with run.connect(6) as client:
+                client.sendall(b"question")
+                client.shutdown(socket.SHUT_WR)
+                expect_equal(read_all(client), b"question", "what came back")
+            if json_lines:
+                lines = [line for line in run.json() if line["type"] in ("open", "connection")]
+                expect_equal([(line["destination"], line["port"]) for line in lines], [server.destination] * 2, "lines")
+            else:
+                expect_equal(parse(run.finish()[0])[2:], (f"[fe80::77%{server.scope}]:{server.port}", 8, 8, "closed"), "line")
+
+
 def test_200_connections_at_once(t):
     count, size = 200, 50_000
     with Server(4, echo) as server4, Server(6, echo) as server6:

@@ -8,7 +8,7 @@ import schema
 from harness import Server, expect_reset, read_all, read_exactly, wait_for
 from lab import expect, expect_equal
 from test_program import one_line
-from test_relay import parse
+from test_relay import LinkLocalServer, parse
 
 
 class Proxy(Server):
@@ -288,6 +288,17 @@ def test_the_program_gives_up_while_the_proxy_thinks(t):
         client.close()
         wait_for(run.err, "the line")
         expect("  reset by program" in run.finish()[0], f"lines: {run.lines()}")
+
+
+def test_the_scope_of_a_destination_is_not_told_to_a_proxy(t):
+    """It means nothing there (RFC 6874). The rules for upstreams know the destination with and without it."""
+    with LinkLocalServer() as server, Proxy(http(answer=b"HTTP/1.1 200 OK\r\n\r\nhello")) as proxy:
+        for whom in ("fe80::77", f"fe80::77%{server.scope}", f"[fe80::77]:{server.port}"):
+            run = t.relay("--upstream", f"{whom}=http://{proxy.authority}", destination6=server.destination)
+            with run.connect(6) as client:
+                expect_equal(read_all(client), b"hello", f"what comes by the proxy for {whom}")
+            run.finish()
+        expect_equal(proxy.asked, [("fe80::77", server.port)] * 3, "what the proxy was asked for")
 
 
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]

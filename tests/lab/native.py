@@ -37,12 +37,16 @@ class Failed(Exception):
 
 
 def text(address):
-    return f"{address[0]}/{address[1]}"
+    scope = f"%{address[3]}" if len(address) == 4 and address[3] else ""
+    return f"{address[0].partition('%')[0]}{scope}/{address[1]}"
 
 
 def parse(words):
     host, _, port = words.partition("/")
-    return (socket.AF_INET6 if ":" in host else socket.AF_INET), (host, int(port or 0))
+    host, _, scope = host.partition("%")
+    if ":" in host:
+        return socket.AF_INET6, (host, int(port or 0), 0, int(scope or 0))
+    return socket.AF_INET, (host, int(port or 0))
 
 
 def reset(sock):

@@ -4,7 +4,7 @@
 # Builds the tests of the Windows layer and runs them under Wine, in a network namespace of their own and with a Wine
 # prefix of their own, so that nothing leaves the machine and nobody's Wine is touched.
 #
-#   tests/windows/run.sh [test...]     all tests, or those named (error log log_file divert ring meta filter process job tcptable owner security)
+#   tests/windows/run.sh [test...]     all tests, or those named (error log log_file divert ring meta filter process job tcptable owner addresses security)
 #
 # OUT: where everything is put (default: build/windows-tests). WINDIVERT_DIR: folder of the genuine WinDivert.dll;
 # without it (and without build/windivert) the tests that load it are skipped.
@@ -20,7 +20,7 @@ guarded=(-municode -fstack-protector-strong -include "$root/src/windows/stack_gu
 libraries="-lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32"
 genuine=${WINDIVERT_DIR:-$root/build/windivert}
 tests=("$@")
-[ $# -gt 0 ] || tests=(error log log_file divert ring meta filter process job tcptable owner security)
+[ $# -gt 0 ] || tests=(error log log_file divert ring meta filter process job tcptable owner addresses security)
 
 if [ -z "${INSIDE_NAMESPACE:-}" ]; then
     INSIDE_NAMESPACE=1 exec unshare --net -- "$0" "$@"
@@ -33,7 +33,7 @@ build()
     local -a first options
     mkdir -p "$out"/{objects,scratch,dlls/{fake,old,empty,text,genuine}}
     mapfile -t first < <("$root/scripts/windows_headers.sh" "$out" "$compiler" "${flags[@]}")
-    for source in "$root"/src/{error,log,log_file,engine/port_set}.c "$root"/src/windows/*.c; do
+    for source in "$root"/src/{error,log,log_file,engine/port_set,engine/own_addresses}.c "$root"/src/windows/*.c; do
         object=$out/objects/$(basename "$source" .c).o
         $compiler "${flags[@]}" "${first[@]}" -c "$source" -o "$object"
     done
@@ -83,14 +83,14 @@ run()
         arguments=("$(windows_path "$out/dlls/genuine")")
     fi
     [ "$name" != security ] && [ "$name" != ring ] || arguments=("$(windows_path "$out/dlls")")
-    if [ "$name" = owner ]; then
+    if [ "$name" = owner ] || [ "$name" = addresses ]; then
         mv "$system32/iphlpapi.dll" "$out/iphlpapi.wine.dll"
         cp "$out/iphlpapi.dll" "$system32/"
         export WINEDLLOVERRIDES="mscoree,mshtml=;iphlpapi=n"
     fi
     (cd "$out/scratch" && timeout 180 "$wine" "../test_$name.exe" ${arguments[@]+"${arguments[@]}"}) \
         >"$out/test_$name.log" 2>&1 || status=$?
-    if [ "$name" = owner ]; then
+    if [ "$name" = owner ] || [ "$name" = addresses ]; then
         mv "$out/iphlpapi.wine.dll" "$system32/iphlpapi.dll"
         export WINEDLLOVERRIDES="mscoree,mshtml="
     fi

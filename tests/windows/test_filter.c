@@ -25,9 +25,10 @@ static char filter[DIVERT_FILTER_MAX], object[OBJECT_MAX];
 static struct capture_set captured;
 
 struct sent {
-    bool outbound, ipv6;
+    bool outbound, ipv6, loopback;
     uint8_t flags;
     uint16_t src, dst;
+    uint16_t from, to; /* IPv6: how the addresses begin */
 };
 
 static bool matches(struct sent s)
@@ -35,10 +36,15 @@ static bool matches(struct sent s)
     uint8_t packet[60] = {0};
     uint8_t *tcp = packet + (s.ipv6 ? 40 : 20);
     struct divert_address address = {.flags =
-                                         (uint8_t)((s.outbound ? DIVERT_OUTBOUND : 0) | (s.ipv6 ? DIVERT_IPV6 : 0))};
+                                         (uint8_t)((s.outbound ? DIVERT_OUTBOUND : 0) | (s.ipv6 ? DIVERT_IPV6 : 0) |
+                                                   (s.loopback ? DIVERT_LOOPBACK : 0))};
     if (s.ipv6) {
         memcpy(packet, (uint8_t[]){0x60, 0, 0, 0, 0, 20, 6, 64}, 8);
         packet[23] = packet[39] = 1;
+        packet[8] = (uint8_t)(s.from >> 8);
+        packet[9] = (uint8_t)s.from;
+        packet[24] = (uint8_t)(s.to >> 8);
+        packet[25] = (uint8_t)s.to;
     } else {
         memcpy(packet, (uint8_t[]){0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2}, 20);
     }
@@ -52,8 +58,16 @@ static bool matches(struct sent s)
     return eval(object, packet, s.ipv6 ? 60 : 40, &address);
 }
 
+static bool is_link_local(uint16_t begin)
+{
+    return begin >= 0xfe80 && begin <= 0xfebf;
+}
+
 static bool wanted(struct sent s, uint16_t proxy, uint16_t incoming)
 {
+    if (captured.without_link_local && s.ipv6 && !s.loopback && (is_link_local(s.from) || is_link_local(s.to))) {
+        return false;
+    }
     bool first_syn = (s.flags & FLAG_SYN) && !(s.flags & FLAG_ACK);
     if (s.outbound) {
         return first_syn || (proxy && s.src == proxy) || (incoming && s.src == incoming) ||
@@ -88,8 +102,15 @@ static void check_packets(uint16_t proxy, uint16_t incoming, uint32_t count)
 {
     static const uint8_t flags[] = {FLAG_SYN, FLAG_ACK, FLAG_SYN | FLAG_ACK, FLAG_FIN | FLAG_ACK, FLAG_RST, 0};
     for (uint32_t i = 0; i < count; i++) {
-        struct sent s = {random_below(2), random_below(2), flags[random_below(6)], (uint16_t)random_below(65536),
-                         (uint16_t)random_below(65536)};
+        static const uint16_t begins[] = {0, 0x2001, 0xfe7f, 0xfe80, 0xfebf, 0xfec0, 0xff02};
+        struct sent s = {.outbound = random_below(2),
+                         .ipv6 = random_below(2),
+                         .from = begins[random_below(7)],
+                         .to = begins[random_below(7)],
+                         .flags = flags[random_below(6)],
+                         .src = (uint16_t)random_below(65536),
+                         .dst = (uint16_t)random_below(65536)};
+        s.loopback = s.outbound && random_below(2);
         struct port_range edge;
         switch (random_below(4)) { /* where mistakes are: at the edges */
         case 0:
@@ -136,9 +157,9 @@ static void a_full_set_takes_all(void)
     check_packets(PROXY, 0, 3000);
     port_set_remove(&captured.outbound, 50000);
     CHECK(compiles(PROXY, 0));
-    CHECK(!matches((struct sent){true, false, FLAG_ACK, 50000, 80}));
-    CHECK(matches((struct sent){true, false, FLAG_ACK, 50001, 80}));
-    CHECK(matches((struct sent){true, true, FLAG_ACK, 49999, 80}));
+    CHECK(!matches((struct sent){.outbound = true, .flags = FLAG_ACK, .src = 50000, .dst = 80}));
+    CHECK(matches((struct sent){.outbound = true, .flags = FLAG_ACK, .src = 50001, .dst = 80}));
+    CHECK(matches((struct sent){.outbound = true, .ipv6 = true, .flags = FLAG_ACK, .src = 49999, .dst = 80}));
 }
 
 static void random_sets(void)
@@ -153,16 +174,31 @@ static void random_sets(void)
         }
         port_set_coarsen(&captured.outbound, CAPTURE_RANGES);
         port_set_coarsen(&captured.inbound, CAPTURE_INBOUND_RANGES);
+        captured.without_link_local = round % 2;
         uint16_t incoming = round % 3 ? INCOMING : 0;
         CHECK(compiles(PROXY, incoming));
         check_packets(PROXY, incoming, 500);
     }
 }
 
+static void link_local_packets_can_be_left_out(void)
+{
+    memset(&captured, 0, sizeof captured);
+    captured.without_link_local = 1;
+    CHECK(compiles(PROXY, 0));
+    check_packets(PROXY, 0, 3000);
+    CHECK(!matches((struct sent){.outbound = true, .ipv6 = true, .flags = FLAG_SYN, .to = 0xfe80}));
+    CHECK(matches((struct sent){.outbound = true, .ipv6 = true, .loopback = true, .flags = FLAG_SYN, .to = 0xfe80}));
+    CHECK(matches((struct sent){.outbound = true, .flags = FLAG_SYN}));
+    CHECK(compiles(PROXY, INCOMING));
+    check_packets(PROXY, INCOMING, 3000);
+}
+
 /* As many ranges as there can be, none adjacent: the longest text, and the most tests. */
 static void the_finest_set_compiles(void)
 {
     memset(&captured, 0, sizeof captured);
+    captured.without_link_local = 1;
     for (uint32_t i = 0; i < CAPTURE_RANGES; i++) {
         port_set_add(&captured.outbound, (uint16_t)(10001 + 1000 * i));
         port_set_add(&captured.outbound, (uint16_t)(10002 + 1000 * i));
@@ -192,6 +228,7 @@ int main(int argc, char **argv)
     RUN(an_empty_set_takes_first_syns_and_the_proxies);
     RUN(a_full_set_takes_all);
     RUN(random_sets);
+    RUN(link_local_packets_can_be_left_out);
     RUN(the_finest_set_compiles);
     return checks_done();
 }

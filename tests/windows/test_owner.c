@@ -12,32 +12,82 @@ static ip_addr ip4(uint8_t a, uint8_t d)
 
 static struct tuple tuple4(ip_addr src, uint16_t src_port, uint16_t dst_port)
 {
-    return (struct tuple){src, ip4(127, 1), be16_from_host(src_port), be16_from_host(dst_port), FAMILY_IP4};
+    return (struct tuple){src, ip4(127, 1), be16_from_host(src_port), be16_from_host(dst_port), FAMILY_IP4, 0};
+}
+
+static uint32_t owner_of(const struct tuple *t)
+{
+    uint32_t pid = 0;
+    tcptable_owners(table, t, 1, &pid);
+    return pid;
 }
 
 static void finds_the_owner(void)
 {
     struct tuple t = tuple4(ip4(127, 1), 5000, 80);
-    CHECK(tcptable_owner(table, &t) == 300); /* not the old connection's, which belongs to nobody */
+    CHECK(owner_of(&t) == 300); /* not the old connection's, which belongs to nobody */
     t = tuple_reversed(&t);
-    CHECK(tcptable_owner(table, &t) == 200); /* not the listener's */
+    CHECK(owner_of(&t) == 200); /* not the listener's */
     t = tuple4(ip4(10, 2), 5000, 80);
-    CHECK(tcptable_owner(table, &t) == 400);
+    CHECK(owner_of(&t) == 400);
 }
 
 static void tells_families_apart(void)
 {
-    struct tuple t = {ip_addr_loopback(FAMILY_IP6), ip_addr_loopback(FAMILY_IP6), be16_from_host(5000),
-                      be16_from_host(80), FAMILY_IP6};
-    CHECK(tcptable_owner(table, &t) == 600);
+    struct tuple t = {ip_addr_loopback(FAMILY_IP6),
+                      ip_addr_loopback(FAMILY_IP6),
+                      be16_from_host(5000),
+                      be16_from_host(80),
+                      FAMILY_IP6,
+                      0};
+    CHECK(owner_of(&t) == 600);
+}
+
+/* One address behind two interfaces; the second row's scope is written the other way round. */
+static void tells_interfaces_apart(void)
+{
+    ip_addr here = {.bytes = {0xfe, 0x80, [15] = 1}}, there = {.bytes = {0xfe, 0x80, [15] = 2}};
+    struct tuple t = {here, there, be16_from_host(5000), be16_from_host(80), FAMILY_IP6, 4};
+    CHECK(owner_of(&t) == 601);
+    t.scope = 5;
+    CHECK(owner_of(&t) == 602);
+    t.scope = 6;
+    CHECK(owner_of(&t) == 0);
+    t.scope = 0; /* over loopback: any */
+    CHECK(owner_of(&t) == 601);
+}
+
+/* More than are looked for at a time, of both families, some of them asked for twice. */
+static void answers_many_questions_at_once(void)
+{
+    enum { MANY = 3000 };
+    static struct tuple questions[MANY];
+    static uint32_t pids[MANY];
+    for (int i = 0; i < MANY; i++) {
+        questions[i] = tuple4(ip4(127, 1), 5000, (uint16_t)(i % 3 ? 80 : 81));
+        if (i % 5 == 0) {
+            questions[i] = (struct tuple){ip_addr_loopback(FAMILY_IP6),
+                                          ip_addr_loopback(FAMILY_IP6),
+                                          be16_from_host(5000),
+                                          be16_from_host(80),
+                                          FAMILY_IP6,
+                                          0};
+        }
+    }
+    tcptable_owners(table, questions, MANY, pids);
+    for (int i = 0; i < MANY; i++) {
+        CHECK(pids[i] == (i % 5 == 0 ? 600u : i % 3 ? 300u : 0u));
+    }
+    struct tuple t = tuple4(ip4(10, 2), 5000, 80);
+    CHECK(owner_of(&t) == 400); /* nothing is left of them */
 }
 
 static void does_not_know_strangers(void)
 {
     struct tuple t = tuple4(ip4(127, 1), 5001, 80);
-    CHECK(tcptable_owner(table, &t) == 0);
+    CHECK(owner_of(&t) == 0);
     t = tuple4(ip4(127, 2), 5000, 80);
-    CHECK(tcptable_owner(table, &t) == 0);
+    CHECK(owner_of(&t) == 0);
 }
 
 struct seen {
@@ -76,14 +126,14 @@ static void add_up(void *context, const struct tuple *t, uint32_t pid)
     struct seen *seen = context;
     seen->count++;
     seen->pid[0] += pid;
-    seen->wrong |= t->family == FAMILY_IP6 && pid != 600;
+    seen->wrong |= t->family == FAMILY_IP6 && (pid < 600 || t->scope != (pid == 600 ? 0 : pid - 597));
 }
 
 static void lists_all_others(void)
 {
     struct seen seen = {0};
     CHECK(tcptable_sockets(table, add_up, &seen));
-    CHECK(seen.count == 5 && seen.pid[0] == 0 + 200 + 300 + 400 + 600 && !seen.wrong);
+    CHECK(seen.count == 7 && seen.pid[0] == 0 + 200 + 300 + 400 + 600 + 601 + 602 && !seen.wrong);
 }
 
 int main(void)
@@ -94,6 +144,8 @@ int main(void)
     }
     RUN(finds_the_owner); /* first: its snapshot has to be taken several times */
     RUN(tells_families_apart);
+    RUN(tells_interfaces_apart);
+    RUN(answers_many_questions_at_once);
     RUN(does_not_know_strangers);
     RUN(lists_listeners_of_both_families);
     RUN(lists_all_others);

@@ -68,19 +68,26 @@ static bool owners_are_known(uint32_t pid)
     return pid != 0;
 }
 
+static uint32_t owner_of(const struct tuple *t)
+{
+    uint32_t pid = 0;
+    tcptable_owners(table, t, 1, &pid);
+    return pid;
+}
+
 static void check_owner(uint32_t family)
 {
     struct pair p;
     CHECK(connect_pair(family, &p));
     struct tuple server = tuple_reversed(&p.tuple);
-    uint32_t owner = tcptable_owner(table, &p.tuple);
+    uint32_t owner = owner_of(&p.tuple);
     CHECK(owner == 0 || owner == GetCurrentProcessId());
     if (owners_are_known(owner)) {
-        CHECK(tcptable_owner(table, &server) == GetCurrentProcessId());
+        CHECK(owner_of(&server) == GetCurrentProcessId());
     }
     struct tuple stranger = p.tuple;
     stranger.dst_port = be16_from_host(1);
-    CHECK(tcptable_owner(table, &stranger) == 0);
+    CHECK(owner_of(&stranger) == 0);
     close_pair(&p);
 }
 

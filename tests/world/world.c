@@ -46,12 +46,15 @@ static void host_process_path(void *context, uint32_t pid, char *out, uint32_t s
     }
 }
 
-static uint32_t host_socket_owner(void *context, const struct tuple *tuple)
+static void host_socket_owners(void *context, const struct tuple *tuples, uint32_t count, uint32_t *pids)
 {
     struct world *w = context;
-    w->owner_asked++;
-    w->owner_tuple = *tuple;
-    return w->hooks.owner_of ? w->hooks.owner_of(w, tuple) : w->owner;
+    w->table_looks++;
+    for (uint32_t i = 0; i < count; i++) {
+        w->owner_asked++;
+        w->owner_tuple = tuples[i];
+        pids[i] = w->hooks.owner_of ? w->hooks.owner_of(w, &tuples[i]) : w->owner;
+    }
 }
 
 static void host_inject(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length)
@@ -134,7 +137,7 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
         .context = w,
         .process_facts = host_process_facts,
         .process_path = host_process_path,
-        .socket_owner = host_socket_owner,
+        .socket_owners = host_socket_owners,
         .inject = host_inject,
         .list_listeners = kind == WORLD_WITH_TABLES ? host_list_listeners : NULL,
         .list_sockets = kind == WORLD_WITH_TABLES ? host_list_sockets : NULL,
@@ -144,6 +147,19 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
 }
 
 /* ---- life ---- */
+
+void world_has_address(struct world *w, const ip_addr *address, uint32_t family, uint32_t if_index)
+{
+    if (w->own_count == WORLD_ADDRESSES_MAX) {
+        misused("too many addresses");
+    }
+    w->own[w->own_count++] = (struct own_address){*address, family, if_index};
+    struct own_addresses *all = own_addresses_new(w->own, w->own_count);
+    if (!all) {
+        misused("no memory");
+    }
+    engine_set_own_addresses(w->engine, all);
+}
 
 bool world_open(struct world *w, const struct engine_config *config, enum world_kind kind)
 {

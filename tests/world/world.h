@@ -12,7 +12,7 @@
 
 #include "engine/engine.h"
 
-enum { WORLD_PROCESSES_MAX = 32, WORLD_ROWS_MAX = 64 };
+enum { WORLD_PROCESSES_MAX = 32, WORLD_ROWS_MAX = 64, WORLD_ADDRESSES_MAX = 16 };
 
 /** Sockets as the TCP table lists them. A listener has no dst. */
 struct world_table {
@@ -44,11 +44,14 @@ struct world {
     struct process_facts processes[WORLD_PROCESSES_MAX]; /* that are alive; pid 0 is an empty place */
     const char *paths[WORLD_PROCESSES_MAX];              /* of their images; NULL: unknown */
     struct world_table listening, connected;
+    struct own_address own[WORLD_ADDRESSES_MAX]; /* the machine's; none: the engine was not told any */
+    uint32_t own_count;
     uint32_t owner; /* of any connection, as the TCP table says it; 0: unknown */
 
     /* What the engine has asked and said. */
-    uint32_t owner_asked;
-    struct tuple owner_tuple;
+    uint32_t table_looks;     /* how often the TCP table was asked, */
+    uint32_t owner_asked;     /* of how many connections, */
+    struct tuple owner_tuple; /* and of which one last */
     uint32_t flows_begun, flows_ended;
     uint32_t warned;        /* how often the proxy was said not to listen, */
     struct tuple warned_of; /* and where it was, last */
@@ -79,6 +82,9 @@ void world_process_starts(struct world *w, uint32_t pid, uint64_t created, uint3
 void world_process_ends(struct world *w, uint32_t pid);
 
 void world_process_path(struct world *w, uint32_t pid, const char *path);
+
+/** The machine has this address, too; until the first one the engine does not know which it has. */
+void world_has_address(struct world *w, const ip_addr *address, uint32_t family, uint32_t if_index);
 
 void world_row_add(struct world_table *t, const struct tuple *tuple, uint32_t pid);
 void world_row_remove(struct world_table *t, const struct tuple *tuple);

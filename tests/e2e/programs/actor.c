@@ -243,12 +243,15 @@ int actor_main(int argc, char **argv, const struct command_entry *table, const s
 
 const char *address_text(const struct sockaddr_storage *address, char out[ADDRESS_TEXT_MAX])
 {
-    char host[48] = "?";
+    char host[48] = "?", scope[12] = "";
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
     bool six = address->ss_family == AF_INET6;
     inet_ntop(address->ss_family, six ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr, host, sizeof host);
-    snprintf(out, ADDRESS_TEXT_MAX, "%s/%u", host, ntohs(six ? v6->sin6_port : v4->sin_port));
+    if (six && v6->sin6_scope_id) {
+        snprintf(scope, sizeof scope, "%%%lu", (unsigned long)v6->sin6_scope_id);
+    }
+    snprintf(out, ADDRESS_TEXT_MAX, "%s%s/%u", host, scope, ntohs(six ? v6->sin6_port : v4->sin_port));
     return out;
 }
 
@@ -274,5 +277,10 @@ bool address_parse(const char *text, struct sockaddr_storage *out)
     memset(out, 0, sizeof *out);
     v6->sin6_family = AF_INET6;
     v6->sin6_port = port;
+    char *scope = strchr(host, '%');
+    if (scope) {
+        *scope = '\0';
+        v6->sin6_scope_id = strtoul(scope + 1, NULL, 10);
+    }
     return inet_pton(AF_INET6, host, &v6->sin6_addr) == 1;
 }

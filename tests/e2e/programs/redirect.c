@@ -31,6 +31,7 @@ static redirector_address to_public(const struct sockaddr_storage *a)
     out.port = ntohs(v4->sin_port); /* the same place in both */
     memcpy(out.bytes, out.family == 6 ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr,
            out.family == 6 ? 16 : 4);
+    out.scope = out.family == 6 ? v6->sin6_scope_id : 0;
     return out;
 }
 
@@ -42,6 +43,7 @@ static struct sockaddr_storage from_public(const redirector_address *a)
     out.ss_family = a->family == 6 ? AF_INET6 : AF_INET;
     v4->sin_port = htons((u_short)a->port);
     memcpy(a->family == 6 ? (void *)&v6->sin6_addr : (void *)&v4->sin_addr, a->bytes, a->family == 6 ? 16 : 4);
+    v6->sin6_scope_id = a->family == 6 ? a->scope : 0;
     return out;
 }
 
@@ -217,6 +219,8 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(capture_waits);
     STAT(filter_replacements);
     STAT(watchdog_trips);
+    STAT(syns_forwarded);
+    STAT(link_local_passed);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);

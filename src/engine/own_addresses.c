@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* A sorted array: it is searched for first packets and socket events only. */
+#include "own_addresses.h"
+
+#include <stdlib.h>
+
+struct own_addresses {
+    uint32_t count;
+    bool link_local_doubled;
+    struct own_address all[];
+};
+
+static int compare_addresses(const struct own_address *a, const struct own_address *b)
+{
+    if (a->family != b->family) {
+        return a->family < b->family ? -1 : 1;
+    }
+    return memcmp(&a->address, &b->address, sizeof a->address);
+}
+
+static int compare(const void *left, const void *right)
+{
+    const struct own_address *a = left, *b = right;
+    int result = compare_addresses(a, b);
+    return result ? result : (a->if_index > b->if_index) - (a->if_index < b->if_index);
+}
+
+struct own_addresses *own_addresses_new(const struct own_address *all, uint32_t count)
+{
+    struct own_addresses *l = calloc(1, sizeof *l + count * sizeof *all);
+    if (l) {
+        l->count = count;
+        memcpy(l->all, all, count * sizeof *all);
+        qsort(l->all, count, sizeof *all, compare);
+        for (uint32_t i = 1; i < count; i++) {
+            l->link_local_doubled = l->link_local_doubled || (compare_addresses(&l->all[i - 1], &l->all[i]) == 0 &&
+                                                              ip_addr_is_link_local(&l->all[i].address));
+        }
+    }
+    return l;
+}
+
+void own_addresses_free(struct own_addresses *l)
+{
+    free(l);
+}
+
+bool own_addresses_equal(const struct own_addresses *a, const struct own_addresses *b)
+{
+    if (!a || !b) {
+        return a == b;
+    }
+    bool equal = a->count == b->count;
+    for (uint32_t i = 0; equal && i < a->count; i++) {
+        equal = compare(&a->all[i], &b->all[i]) == 0;
+    }
+    return equal;
+}
+
+/* The first entry that is not below this address. */
+static uint32_t lower_bound(const struct own_addresses *l, const struct own_address *wanted)
+{
+    uint32_t from = 0, to = l->count;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (compare_addresses(&l->all[middle], wanted) < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+/* How many interfaces have the address: none, one, or two and more. *if_index is the first one's. */
+static uint32_t owners(const struct own_addresses *l, const ip_addr *address, uint32_t family, uint32_t *if_index)
+{
+    struct own_address wanted = {.address = *address, .family = family};
+    uint32_t at = lower_bound(l, &wanted), found = 0;
+    for (; at + found < l->count && found < 2 && compare_addresses(&l->all[at + found], &wanted) == 0; found++) {
+        *if_index = found ? *if_index : l->all[at].if_index;
+    }
+    return found;
+}
+
+bool own_addresses_has(const struct own_addresses *l, const ip_addr *address, uint32_t family)
+{
+    uint32_t if_index;
+    return owners(l, address, family, &if_index) != 0;
+}
+
+uint32_t own_addresses_interface(const struct own_addresses *l, const ip_addr *address)
+{
+    uint32_t if_index = 0;
+    return owners(l, address, FAMILY_IP6, &if_index) == 1 ? if_index : 0;
+}
+
+bool own_addresses_link_local_doubled(const struct own_addresses *l)
+{
+    return l->link_local_doubled;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/**
+ * @file own_addresses.h
+ * The addresses of this machine, and the interface that each belongs to. A set is made whole, by any thread, and does
+ * not change: when the addresses do, another takes its place.
+ */
+#ifndef ENGINE_OWN_ADDRESSES_H
+#define ENGINE_OWN_ADDRESSES_H
+
+#include "types.h"
+
+/** A unicast address of an interface, in whatever state. */
+struct own_address {
+    ip_addr address;
+    uint32_t family;
+    uint32_t if_index;
+};
+
+struct own_addresses;
+
+struct own_addresses *own_addresses_new(const struct own_address *all, uint32_t count); /* NULL: no memory */
+void own_addresses_free(struct own_addresses *l);
+
+bool own_addresses_equal(const struct own_addresses *a, const struct own_addresses *b); /* NULL: equal to NULL */
+
+bool own_addresses_has(const struct own_addresses *l, const ip_addr *address, uint32_t family);
+
+/** The interface that has this IPv6 address. 0: none has it, or several have. */
+uint32_t own_addresses_interface(const struct own_addresses *l, const ip_addr *address);
+
+/** Whether several interfaces have one and the same link-local address. */
+bool own_addresses_link_local_doubled(const struct own_addresses *l);
+
+#endif
