@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * GetExtendedTcpTable: owners, states, classes, families, sizes; that the rest of iphlpapi works.
+ * GetExtendedTcpTable: owners, states, classes, families, sizes. GetExtendedUdpTable: owners. That the rest of iphlpapi
+ * works.
  *
  * `native` is run by the runner beside a native program that listens.
  */
@@ -179,6 +180,78 @@ static void test_order(void)
     }
 }
 
+/* The owner of a UDP socket by the table of a family; 0: there is none. */
+static DWORD datagram_owner(int family, const char *address, uint16_t port)
+{
+    typedef DWORD WINAPI table_fn(void *table, DWORD *size, BOOL order, ULONG family, UDP_TABLE_CLASS class,
+                                  ULONG reserved);
+    static char table[OWNERS_TABLE_MAX] __attribute__((aligned(8)));
+    table_fn *get = (table_fn *)(void (*)(void))GetProcAddress(iphlpapi, "GetExtendedUdpTable");
+    DWORD size = sizeof table;
+    struct sockaddr_storage at;
+
+    require("GetExtendedUdpTable", get != NULL);
+    require("a UDP table", get(table, &size, FALSE, (ULONG)family, UDP_TABLE_OWNER_PID, 0) == NO_ERROR);
+    net_address(address, port, &at);
+    for (DWORD i = 0; i < *(DWORD *)table; i++) {
+        const MIB_UDPROW_OWNER_PID *row4 = &((MIB_UDPTABLE_OWNER_PID *)table)->table[i];
+        const MIB_UDP6ROW_OWNER_PID *row6 = &((MIB_UDP6TABLE_OWNER_PID *)table)->table[i];
+        bool same = family == AF_INET ? row4->dwLocalPort == htons(port) &&
+                                            !memcmp(&row4->dwLocalAddr, &((struct sockaddr_in *)&at)->sin_addr, 4)
+                                      : row6->dwLocalPort == htons(port) &&
+                                            !memcmp(row6->ucLocalAddr, &((struct sockaddr_in6 *)&at)->sin6_addr, 16);
+
+        if (same) {
+            return family == AF_INET ? row4->dwOwningPid : row6->dwOwningPid;
+        }
+    }
+    return 0;
+}
+
+/* Waits until there is one. */
+static void check_datagrams_of(const char *name, int family, const char *address, uint16_t port, DWORD pid)
+{
+    ULONGLONG end = GetTickCount64() + PATIENCE_MS;
+    DWORD owner;
+
+    do {
+        owner = datagram_owner(family, address, port);
+    } while (!owner && GetTickCount64() < end);
+    check_equal(name, owner, pid);
+}
+
+static SOCKET datagram_socket(const char *address, uint16_t port, bool dual)
+{
+    struct sockaddr_storage at;
+    int length = net_address(address, port, &at);
+    SOCKET s = socket(at.ss_family, SOCK_DGRAM, 0);
+    DWORD single = !dual;
+
+    if (at.ss_family == AF_INET6) {
+        setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (char *)&single, sizeof single);
+    }
+    require("a bound UDP socket", bind(s, (struct sockaddr *)&at, length) == 0);
+    return s;
+}
+
+static void test_datagrams(void)
+{
+    /* Wine binds IPv4 datagram sockets to all addresses, whatever the program says */
+    SOCKET four = datagram_socket("0.0.0.0", 4730, false), six = datagram_socket(CLIENT6, 4731, false);
+    SOCKET dual = datagram_socket("::", 4732, true);
+    DWORD self = GetCurrentProcessId();
+
+    check_datagrams_of("UDP, IPv4", AF_INET, "0.0.0.0", 4730, self);
+    check_datagrams_of("UDP, IPv6", AF_INET6, CLIENT6, 4731, self);
+    check_equal("is not in the IPv4 table", datagram_owner(AF_INET, "0.0.0.0", 4731), 0);
+    check_datagrams_of("UDP, dual-stack, IPv6", AF_INET6, "::", 4732, self);
+    check_datagrams_of("UDP, dual-stack, IPv4", AF_INET, "0.0.0.0", 4732, self);
+    closesocket(four);
+    closesocket(six);
+    closesocket(dual);
+    check_equal("a UDP socket that is gone", datagram_owner(AF_INET, "0.0.0.0", 4730), 0);
+}
+
 /* The rest is Wine's own. */
 static void test_forwarded(void)
 {
@@ -231,6 +304,7 @@ int main(int argc, char **argv)
     test_sizes(AF_INET, 4, sizeof(MIB_TCPROW_OWNER_PID));
     test_sizes(AF_INET6, 4, sizeof(MIB_TCP6ROW_OWNER_PID));
     test_order();
+    test_datagrams();
     test_forwarded();
     return check_failures != 0;
 }

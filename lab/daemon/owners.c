@@ -36,6 +36,7 @@ static struct {
 
 struct table {
     bool ipv6; /* wanted */
+    bool datagrams;
     struct owners_row *rows;
     uint32_t count, capacity;
     bool failed;
@@ -48,7 +49,7 @@ void owners_note(const struct sock_event *event)
 {
     uint64_t cookie = event->endpoint;
 
-    if (!event->pid || event->protocol != IPPROTO_TCP) {
+    if (!event->pid || (event->protocol != IPPROTO_TCP && event->protocol != IPPROTO_UDP)) {
         return;
     }
     owners[cookie % OWNERS].cookie = cookie;
@@ -105,9 +106,13 @@ static void add_socket(void *context, const struct tcpdiag_socket *socket)
 {
     struct table *table = context;
     bool mapped = socket->ipv6 && address_is_mapped(socket->local);
-    bool dual = socket->ipv6 && socket->state == TCP_LISTEN && !socket->v6_only && address_is_any(socket->local);
+    bool open_to_both = table->datagrams || socket->state == TCP_LISTEN;
+    bool dual = socket->ipv6 && open_to_both && !socket->v6_only && address_is_any(socket->local);
     struct owners_row *row;
 
+    if (table->datagrams && !socket->local_port) {
+        return;
+    }
     if (table->ipv6 ? mapped : socket->ipv6 && !mapped && !dual) {
         return;
     }
@@ -135,17 +140,22 @@ static void add_socket(void *context, const struct tcpdiag_socket *socket)
 static bool table_fill(struct table *table, uint32_t which)
 {
     uint32_t states = 0;
+    uint8_t protocol = which & OWNERS_DATAGRAMS ? IPPROTO_UDP : IPPROTO_TCP;
 
+    table->datagrams = protocol == IPPROTO_UDP;
+    if (table->datagrams) {
+        states = ~0u;
+    }
     if (which & OWNERS_LISTENERS) {
         states |= 1u << TCP_LISTEN;
     }
     if (which & OWNERS_CONNECTIONS) {
         states |= ~(1u << TCP_LISTEN | 1u << TCP_CLOSE);
     }
-    if (!table->ipv6 && !tcpdiag_list(false, states, add_socket, table)) {
+    if (!table->ipv6 && !tcpdiag_list(protocol, false, states, add_socket, table)) {
         return false;
     }
-    return tcpdiag_list(true, states, add_socket, table) && !table->failed;
+    return tcpdiag_list(protocol, true, states, add_socket, table) && !table->failed;
 }
 
 /* Never waits: an asker that does not read gets a part of the answer, and knows by its count. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Who owns which TCP socket of the client, as GetExtendedTcpTable would tell. Wine 8 does not know,
+ * Who owns which TCP or UDP socket of the client, as GetExtendedTcpTable and GetExtendedUdpTable would tell. Wine 8 does not know,
  * so the lab's iphlpapi.dll asks here.
  */
 #ifndef LAB_OWNERS_H

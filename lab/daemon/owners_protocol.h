@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The wire between the lab's iphlpapi.dll and windivert-labd: who owns which TCP socket.
+ * The wire between the lab's iphlpapi.dll and windivert-labd: who owns which TCP or UDP socket.
  *
  * A SOCK_SEQPACKET connection to an *abstract* AF_UNIX name for each question (abstract, so that a
  * program outside the lab's namespace gets no answer): one owners_request there, one owners_reply
@@ -15,7 +15,7 @@
 
 enum { OWNERS_ROWS_PER_MESSAGE = 512 };
 
-enum owners_which { OWNERS_LISTENERS = 1, OWNERS_CONNECTIONS = 2 };
+enum owners_which { OWNERS_LISTENERS = 1, OWNERS_CONNECTIONS = 2, OWNERS_DATAGRAMS = 4 /* by itself: UDP */ };
 
 struct owners_request {
     uint32_t ipv6;  /* which family */

@@ -36,7 +36,7 @@ void tcpdiag_close(void)
     close(netlink);
 }
 
-static bool ask(bool ipv6, uint32_t states)
+static bool ask(uint8_t protocol, bool ipv6, uint32_t states)
 {
     struct {
         struct nlmsghdr header;
@@ -51,7 +51,7 @@ static bool ask(bool ipv6, uint32_t states)
         .request =
             {
                 .sdiag_family = ipv6 ? AF_INET6 : AF_INET,
-                .sdiag_protocol = IPPROTO_TCP,
+                .sdiag_protocol = protocol,
                 .idiag_states = states,
             },
     };
@@ -81,11 +81,11 @@ static void convert(struct tcpdiag_socket *to, struct nlmsghdr *header)
     }
 }
 
-bool tcpdiag_list(bool ipv6, uint32_t states, tcpdiag_fn *fn, void *context)
+bool tcpdiag_list(uint8_t protocol, bool ipv6, uint32_t states, tcpdiag_fn *fn, void *context)
 {
     static char answer[ANSWER_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
 
-    if (!ask(ipv6, states)) {
+    if (!ask(protocol, ipv6, states)) {
         return false;
     }
     for (;;) {

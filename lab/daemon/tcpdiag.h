@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The kernel's list of TCP sockets in the network namespace.
+ * The kernel's lists of TCP and UDP sockets in the network namespace.
  */
 #ifndef LAB_TCPDIAG_H
 #define LAB_TCPDIAG_H
@@ -25,9 +25,9 @@ void tcpdiag_open(void);
 void tcpdiag_close(void);
 
 /*
- * Calls fn for each socket of the family whose state is in the mask (1 << state). False: the list
- * may be incomplete.
+ * Calls fn for each socket of the protocol and family whose state is in the mask (1 << state). False:
+ * the list may be incomplete.
  */
-bool tcpdiag_list(bool ipv6, uint32_t states, tcpdiag_fn *fn, void *context);
+bool tcpdiag_list(uint8_t protocol, bool ipv6, uint32_t states, tcpdiag_fn *fn, void *context);
 
 #endif

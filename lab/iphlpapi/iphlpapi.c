@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The lab's iphlpapi.dll: GetExtendedTcpTable with the owners of sockets, for every program of the lab.
+ * The lab's iphlpapi.dll: GetExtendedTcpTable and GetExtendedUdpTable with the owners of sockets, for every program of
+ * the lab.
  *
- * Theory of operation: under Wine 8 that function gives 0 for every owner, because wineserver makes
- * all sockets. This DLL stands in its place in the prefix and answers the three classes that name
- * owners from what the daemon knows (daemon/owners.c); one connection and one question a call, by raw
+ * Theory of operation: under Wine 8 these functions give 0 for every owner, because wineserver makes
+ * all sockets. This DLL stands in its place in the prefix and answers the classes that name owners (of
+ * UDP: UDP_TABLE_OWNER_PID) from what the daemon knows (daemon/owners.c); one connection and one question a call, by raw
  * Linux system calls. Everything else it exports is forwarded to a copy of Wine's own, which lies
  * beside it as wine_iphlpapi.dll (the list is made from that file when the lab is built).
  */
@@ -23,6 +24,8 @@
 
 /* Wine's, by the name under which it is imported here. */
 DWORD WINAPI wine_GetExtendedTcpTable(void *table, DWORD *size, BOOL order, ULONG family, TCP_TABLE_CLASS class,
+                                      ULONG reserved);
+DWORD WINAPI wine_GetExtendedUdpTable(void *table, DWORD *size, BOOL order, ULONG family, UDP_TABLE_CLASS class,
                                       ULONG reserved);
 
 struct answer {
@@ -140,11 +143,57 @@ static void write_table6(MIB_TCP6TABLE_OWNER_PID *table, const struct answer *an
     }
 }
 
-/* Room for one row at least, as the types have it. */
-static DWORD table_size(bool ipv6, uint32_t count)
+static void write_udp_table4(MIB_UDPTABLE_OWNER_PID *table, const struct answer *answer)
 {
+    table->dwNumEntries = answer->count;
+    for (uint32_t i = 0; i < answer->count; i++) {
+        const struct owners_row *from = &answer->rows[i];
+        MIB_UDPROW_OWNER_PID *to = &table->table[i];
+
+        memcpy(&to->dwLocalAddr, from->local, sizeof(to->dwLocalAddr));
+        to->dwLocalPort = from->local_port;
+        to->dwOwningPid = from->pid;
+    }
+}
+
+static void write_udp_table6(MIB_UDP6TABLE_OWNER_PID *table, const struct answer *answer)
+{
+    table->dwNumEntries = answer->count;
+    for (uint32_t i = 0; i < answer->count; i++) {
+        const struct owners_row *from = &answer->rows[i];
+        MIB_UDP6ROW_OWNER_PID *to = &table->table[i];
+
+        memcpy(to->ucLocalAddr, from->local, sizeof(to->ucLocalAddr));
+        to->dwLocalScopeId = from->scope;
+        to->dwLocalPort = from->local_port;
+        to->dwOwningPid = from->pid;
+    }
+}
+
+static void write_table(void *table, const struct owners_request *request, const struct answer *answer)
+{
+    if (request->which & OWNERS_DATAGRAMS && request->ipv6) {
+        write_udp_table6(table, answer);
+    } else if (request->which & OWNERS_DATAGRAMS) {
+        write_udp_table4(table, answer);
+    } else if (request->ipv6) {
+        write_table6(table, answer);
+    } else {
+        write_table4(table, answer);
+    }
+}
+
+/* Room for one row at least, as the types have it. */
+static DWORD table_size(const struct owners_request *request, uint32_t count)
+{
+    bool ipv6 = request->ipv6;
+
     if (!count) {
         count = 1;
+    }
+    if (request->which & OWNERS_DATAGRAMS) {
+        return ipv6 ? offsetof(MIB_UDP6TABLE_OWNER_PID, table) + count * sizeof(MIB_UDP6ROW_OWNER_PID)
+                    : offsetof(MIB_UDPTABLE_OWNER_PID, table) + count * sizeof(MIB_UDPROW_OWNER_PID);
     }
     return ipv6 ? offsetof(MIB_TCP6TABLE_OWNER_PID, table) + count * sizeof(MIB_TCP6ROW_OWNER_PID)
                 : offsetof(MIB_TCPTABLE_OWNER_PID, table) + count * sizeof(MIB_TCPROW_OWNER_PID);
@@ -159,7 +208,7 @@ static DWORD owner_table(void *table, DWORD *size, BOOL order, bool ipv6, uint32
     if (error) {
         goto out;
     }
-    *size = table_size(ipv6, answer.count);
+    *size = table_size(&request, answer.count);
     if (!table || room < *size) {
         error = ERROR_INSUFFICIENT_BUFFER;
         goto out;
@@ -167,11 +216,7 @@ static DWORD owner_table(void *table, DWORD *size, BOOL order, bool ipv6, uint32
     if (order) {
         qsort(answer.rows, answer.count, sizeof(*answer.rows), compare_rows);
     }
-    if (ipv6) {
-        write_table6(table, &answer);
-    } else {
-        write_table4(table, &answer);
-    }
+    write_table(table, &request, &answer);
 out:
     free(answer.rows);
     return error;
@@ -193,4 +238,16 @@ DWORD WINAPI GetExtendedTcpTable(void *table, DWORD *size, BOOL order, ULONG fam
         return wine_GetExtendedTcpTable(table, size, order, family, class, reserved);
     }
     return owner_table(table, size, order, family == AF_INET6, which[class]);
+}
+
+DWORD WINAPI GetExtendedUdpTable(void *table, DWORD *size, BOOL order, ULONG family, UDP_TABLE_CLASS class,
+                                 ULONG reserved)
+{
+    if (!size || (family != AF_INET && family != AF_INET6)) {
+        return ERROR_INVALID_PARAMETER;
+    }
+    if (class != UDP_TABLE_OWNER_PID) {
+        return wine_GetExtendedUdpTable(table, size, order, family, class, reserved);
+    }
+    return owner_table(table, size, order, family == AF_INET6, OWNERS_DATAGRAMS);
 }
