@@ -115,6 +115,7 @@ set(CLI_SOURCES
     cli/session.c
     cli/text.c
     cli/tree.c
+    cli/udp_owner.c
     cli/upstream.c
     cli/upstream_talk.c
     cli/upstream_try.c

@@ -9,6 +9,8 @@
  *   shutdown id                      no more from this side
  *   close id, reset id               orderly, or by RST
  *   close_all                        everything, by RST: leaves nothing that lingers
+ *   pair at n [to] [dual]            socketpair() as libraries make it on Windows, n times: listens, connects to itself
+ *                                    (at host `to`, if given), accepts; says how often the names of both sockets agree
  */
 #include "endpoint.h"
 #include "stream.h"
@@ -23,12 +25,12 @@ enum { IDS = 4096, CHUNK = 64 * 1024 };
 static volatile LONG64 sockets[IDS];
 static volatile bool shut_down[IDS];
 
-static SOCKET socket_of(const struct command *c, const char *key)
+SOCKET endpoint_socket(const struct command *c, const char *key)
 {
     return (SOCKET)(sockets[command_number(c, key, 0) % IDS] - 1);
 }
 
-static void remember(const struct command *c, SOCKET s)
+void endpoint_remember(const struct command *c, SOCKET s)
 {
     shut_down[command_number(c, "id", 0) % IDS] = false;
     sockets[command_number(c, "id", 0) % IDS] = (LONG64)s + 1;
@@ -54,19 +56,19 @@ void endpoint_names(SOCKET s, struct json *answer)
 }
 
 /* A bound socket of the family of `at`; INVALID_SOCKET: see WSAGetLastError(). */
-static SOCKET bound_socket(const struct command *c, const struct sockaddr_storage *at, bool bind_it)
+static SOCKET bound_socket(const struct command *c, const struct sockaddr_storage *at, bool bind_it, int type)
 {
     BOOL yes = TRUE;
-    SOCKET s = socket(at->ss_family, SOCK_STREAM, IPPROTO_TCP);
+    SOCKET s = socket(at->ss_family, type, 0);
     if (s == INVALID_SOCKET) {
         return s;
     }
     if (command_number(c, "reuse", 0)) {
         setsockopt(s, SOL_SOCKET, SO_REUSEADDR, (const char *)&yes, sizeof yes);
     }
-    if (command_number(c, "dual", 0)) { /* an IPv6 socket for IPv4 too */
-        DWORD no = 0;
-        setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&no, sizeof no);
+    DWORD ipv6_only = !command_number(c, "dual", 0);
+    if (!ipv6_only || type == SOCK_DGRAM) { /* Windows has "only" where nothing is said, Wine has not for datagrams */
+        setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&ipv6_only, sizeof ipv6_only);
     }
     if (bind_it && bind(s, (const struct sockaddr *)at, sizeof *at) != 0) {
         int code = WSAGetLastError();
@@ -77,6 +79,16 @@ static SOCKET bound_socket(const struct command *c, const struct sockaddr_storag
     return s;
 }
 
+SOCKET endpoint_bound(const struct command *c, int type)
+{
+    struct sockaddr_storage at;
+    if (!address_parse(command_text(c, "at", ""), &at)) {
+        WSASetLastError(WSAEINVAL);
+        return INVALID_SOCKET;
+    }
+    return bound_socket(c, &at, true, type);
+}
+
 static void command_connect(const struct command *c, struct json *answer)
 {
     struct sockaddr_storage to, from;
@@ -85,12 +97,12 @@ static void command_connect(const struct command *c, struct json *answer)
         json_error(answer, "not an address", WSAEINVAL);
         return;
     }
-    SOCKET s = bound_socket(c, from_text ? &from : &to, from_text != NULL);
+    SOCKET s = bound_socket(c, from_text ? &from : &to, from_text != NULL, SOCK_STREAM);
     if (s == INVALID_SOCKET) {
         json_error(answer, "bind", (unsigned)WSAGetLastError());
         return;
     }
-    remember(c, s); /* before it connects, so that a close can break it off */
+    endpoint_remember(c, s); /* before it connects, so that a close can break it off */
     uint64_t began = actor_now_ms();
     if (connect(s, (struct sockaddr *)&to, sizeof to) != 0) {
         json_error(answer, "connect", (unsigned)WSAGetLastError());
@@ -103,12 +115,7 @@ static void command_connect(const struct command *c, struct json *answer)
 
 SOCKET endpoint_listen(const struct command *c, struct json *answer)
 {
-    struct sockaddr_storage at;
-    if (!address_parse(command_text(c, "at", ""), &at)) {
-        json_error(answer, "not an address", WSAEINVAL);
-        return INVALID_SOCKET;
-    }
-    SOCKET s = bound_socket(c, &at, true);
+    SOCKET s = endpoint_bound(c, SOCK_STREAM);
     if (s == INVALID_SOCKET || listen(s, (int)command_number(c, "backlog", 512)) != 0) {
         json_error(answer, "listen", (unsigned)WSAGetLastError());
         if (s != INVALID_SOCKET) {
@@ -124,18 +131,18 @@ static void command_listen(const struct command *c, struct json *answer)
 {
     SOCKET s = endpoint_listen(c, answer);
     if (s != INVALID_SOCKET) {
-        remember(c, s);
+        endpoint_remember(c, s);
     }
 }
 
 static void command_accept(const struct command *c, struct json *answer)
 {
-    SOCKET s = accept(socket_of(c, "listener"), NULL, NULL);
+    SOCKET s = accept(endpoint_socket(c, "listener"), NULL, NULL);
     if (s == INVALID_SOCKET) {
         json_error(answer, "accept", (unsigned)WSAGetLastError());
         return;
     }
-    remember(c, s);
+    endpoint_remember(c, s);
     endpoint_names(s, answer);
 }
 
@@ -167,7 +174,7 @@ bool endpoint_receive_all(SOCKET s, char *out, int length)
 
 static void command_send(const struct command *c, struct json *answer)
 {
-    SOCKET s = socket_of(c, "id");
+    SOCKET s = endpoint_socket(c, "id");
     uint32_t seed = (uint32_t)command_number(c, "seed", 0);
     uint64_t at = command_number(c, "at", 0), n = command_number(c, "n", 0), done = 0;
     char *chunk = malloc(CHUNK);
@@ -200,7 +207,7 @@ int endpoint_receive(SOCKET s, char *out, int length, bool shut_down)
 
 static void command_receive(const struct command *c, struct json *answer)
 {
-    SOCKET s = socket_of(c, "id");
+    SOCKET s = endpoint_socket(c, "id");
     uint32_t seed = (uint32_t)command_number(c, "seed", 0);
     uint64_t at = command_number(c, "at", 0), n = command_number(c, "n", 0), done = 0;
     char *chunk = malloc(CHUNK);
@@ -229,7 +236,7 @@ static bool was_shut_down(const struct command *c)
 
 static void command_receive_end(const struct command *c, struct json *answer)
 {
-    SOCKET s = socket_of(c, "id");
+    SOCKET s = endpoint_socket(c, "id");
     char chunk[4096];
     long long bytes = 0;
     int got;
@@ -245,7 +252,7 @@ static void command_receive_end(const struct command *c, struct json *answer)
 static void command_shutdown(const struct command *c, struct json *answer)
 {
     shut_down[command_number(c, "id", 0) % IDS] = true;
-    if (shutdown(socket_of(c, "id"), SD_SEND) != 0) {
+    if (shutdown(endpoint_socket(c, "id"), SD_SEND) != 0) {
         json_error(answer, "shutdown", (unsigned)WSAGetLastError());
     }
 }
@@ -270,9 +277,72 @@ static void command_reset(const struct command *c, struct json *answer)
     endpoint_reset(forget(c));
 }
 
+/* A socket that is connected to the listener of the same process; INVALID_SOCKET: see WSAGetLastError(). */
+static SOCKET connected_to(const struct command *c, SOCKET listener)
+{
+    struct sockaddr_storage to, at;
+    int length = sizeof at;
+    if (!address_parse(command_text(c, "to", command_text(c, "at", "")), &to) ||
+        getsockname(listener, (struct sockaddr *)&at, &length) != 0) {
+        return INVALID_SOCKET;
+    }
+    /* at the same place in both families */
+    ((struct sockaddr_in *)&to)->sin_port = ((struct sockaddr_in *)&at)->sin_port;
+    SOCKET s = bound_socket(c, &to, false, SOCK_STREAM);
+    if (s != INVALID_SOCKET && connect(s, (struct sockaddr *)&to, sizeof to) != 0) {
+        int code = WSAGetLastError();
+        closesocket(s);
+        WSASetLastError(code);
+        return INVALID_SOCKET;
+    }
+    return s;
+}
+
+static bool names_agree(SOCKET one, SOCKET other)
+{
+    struct sockaddr_storage name, peer;
+    char name_text[ADDRESS_TEXT_MAX], peer_text[ADDRESS_TEXT_MAX];
+    int name_length = sizeof name, peer_length = sizeof peer;
+    return getsockname(one, (struct sockaddr *)&name, &name_length) == 0 &&
+           getpeername(other, (struct sockaddr *)&peer, &peer_length) == 0 &&
+           strcmp(address_text(&name, name_text), address_text(&peer, peer_text)) == 0;
+}
+
+/* 1: the names agree, 0: they do not, -1: it came to nothing; see WSAGetLastError(). */
+static int pair_once(const struct command *c)
+{
+    int agree = -1;
+    SOCKET listener = endpoint_bound(c, SOCK_STREAM);
+    if (listener == INVALID_SOCKET) {
+        return agree;
+    }
+    SOCKET one = listen(listener, 1) == 0 ? connected_to(c, listener) : INVALID_SOCKET;
+    if (one != INVALID_SOCKET) {
+        SOCKET other = accept(listener, NULL, NULL);
+        agree = names_agree(one, other) && names_agree(other, one);
+        endpoint_reset(one);
+        endpoint_reset(other);
+    }
+    closesocket(listener);
+    return agree;
+}
+
+static void command_pair(const struct command *c, struct json *answer)
+{
+    int agreed = 0, result = 0;
+    for (uint64_t n = command_number(c, "n", 1); n && result >= 0; n--) {
+        result = pair_once(c);
+        agreed += result > 0;
+    }
+    if (result < 0) {
+        json_error(answer, "pair", (unsigned)WSAGetLastError());
+    }
+    json_number(answer, "agreed", agreed);
+}
+
 static void command_names(const struct command *c, struct json *answer)
 {
-    endpoint_names(socket_of(c, "id"), answer);
+    endpoint_names(endpoint_socket(c, "id"), answer);
 }
 
 static void command_close_all(const struct command *c, struct json *answer)
@@ -296,6 +366,7 @@ static void command_exit(const struct command *c, struct json *answer)
     (void)answer; /* actor.c ends the process once it is answered */
 }
 
+/* clang-format off */
 const struct command_entry endpoint_commands[] = {
     {"connect", command_connect},
     {"listen", command_listen},
@@ -307,9 +378,12 @@ const struct command_entry endpoint_commands[] = {
     {"close", command_close},
     {"reset", command_reset},
     {"names", command_names},
+    {"pair", command_pair},
     {"close_all", command_close_all},
     {"serve", command_serve},
     {"served", command_served},
+    {"datagram", command_datagram},
+    {"echoes", command_echoes},
     {"burst", command_burst},
     {"spawn", command_spawn},
     {"wait_exit", command_wait_exit},
@@ -317,3 +391,4 @@ const struct command_entry endpoint_commands[] = {
     {"exit", command_exit},
     {NULL, NULL},
 };
+/* clang-format on */

@@ -7,7 +7,9 @@
 
 extern const struct command_entry endpoint_commands[];
 
-/** Commands of burst.c, serve.c and process.c, which stand in that table too. */
+/** Commands of burst.c, datagram.c, serve.c and process.c, which stand in that table too. */
+void command_datagram(const struct command *c, struct json *answer);
+void command_echoes(const struct command *c, struct json *answer);
 void command_burst(const struct command *c, struct json *answer);
 void command_serve(const struct command *c, struct json *answer);
 void command_served(const struct command *c, struct json *answer);
@@ -15,6 +17,13 @@ void command_spawn(const struct command *c, struct json *answer);
 void command_wait_exit(const struct command *c, struct json *answer);
 void command_kill(const struct command *c, struct json *answer);
 void serve_close_all(void);
+
+/** The socket of a number. Each has one user at a time, except that anybody may end it. */
+SOCKET endpoint_socket(const struct command *c, const char *key);
+void endpoint_remember(const struct command *c, SOCKET s);
+
+/** A socket of this type bound to `at`, as the command wants it; INVALID_SOCKET: see WSAGetLastError(). */
+SOCKET endpoint_bound(const struct command *c, int type);
 
 /** A listening socket; INVALID_SOCKET with the answer saying why. Port 0: one that is free. */
 SOCKET endpoint_listen(const struct command *c, struct json *answer);

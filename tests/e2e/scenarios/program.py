@@ -303,6 +303,92 @@ def program_blocks_quic_of_its_tree_alone(t):
     os.remove(program)
 
 
+UDP_ECHO = """
+import select, socket
+sockets = []
+for family, address in ((socket.AF_INET, '10.77.0.2'), (socket.AF_INET6, 'fd77::2')):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.bind((address, 443))
+    sockets.append(s)
+while True:
+    for s in select.select(sockets, [], [])[0]:
+        data, peer = s.recvfrom(99)
+        s.sendto(data, peer)
+"""
+QUIC = {4: "10.77.0.2/443", 6: "fd77::2/443"}
+
+
+class DatagramSocket:
+    """A UDP socket of an actor's."""
+
+    def __init__(self, actor, at, to=None, **more):
+        self.actor, self.number = actor, actor.new_id()
+        actor.call("datagram", id=self.number, at=at, **({"to": to} if to else {}), **more)
+
+    def echoes(self, n, to=None):
+        """How many of n datagrams are answered."""
+        return self.actor.call("echoes", id=self.number, n=n, **({"to": to} if to else {}))["came"]
+
+    def close(self):
+        self.actor.call("close", id=self.number)
+
+
+def blocked_and_free(tree, free, what):
+    """A socket of the tree and one of a stranger, by turns: (socket, destination)."""
+    for _ in range(2):
+        expect_equal(free[0].echoes(3, free[1]), 3, f"{what}: answers to the stranger")
+        expect_equal(tree[0].echoes(1, tree[1]), 0, f"{what}: answers to the tree")
+    tree[0].close()
+    free[0].close()
+
+
+@scenario("I1", "O5", families=None, session="own")
+def program_blocks_quic_by_socket(t):
+    """Family, address and process decide, never the port alone; also when the port has passed to another."""
+    stranger = t.world.get("bystander")
+    run = Run(t, "--block-quic")
+    tree = run.probe.wait_ready()
+    mapped = "::ffff:" + QUIC[4]
+    with Daemon(t, "server", 443, "python3", "-c", UDP_ECHO):
+        port = t.free_port()
+        for mine, its, to, its_to in (("10.77.0.1", "fd77::1", QUIC[4], QUIC[6]), ("fd77::1", "10.77.0.1", QUIC[6], QUIC[4]),
+                                      ("fd77::1", "fd77::11", QUIC[6], QUIC[6]), ("0.0.0.0", "::", QUIC[4], QUIC[6]),
+                                      ("::", "0.0.0.0", QUIC[6], QUIC[4])):
+            blocked_and_free((DatagramSocket(tree, f"{mine}/{port}"), to),
+                             (DatagramSocket(stranger, f"{its}/{port}"), its_to), f"{mine} and {its} with one port")
+        blocked_and_free((DatagramSocket(tree, f"::/{port}", dual=1), mapped),
+                         (DatagramSocket(stranger, f"::/{port + 1}", dual=1), mapped), "IPv4 from dual-stack sockets")
+        blocked_and_free((DatagramSocket(tree, f"10.77.0.1/{port}", to=QUIC[4]), None),
+                         (DatagramSocket(stranger, f"fd77::1/{port}", to=QUIC[6]), None), "connected sockets")
+        for _ in range(3):
+            for actor, answers in ((tree, 0), (stranger, 3)):
+                socket = DatagramSocket(actor, f"10.77.0.1/{port}")
+                expect_equal(socket.echoes(3, QUIC[4]), answers, f"a port that changes hands: answers to {actor.name}")
+                socket.close()
+        shared = [DatagramSocket(actor, f"0.0.0.0/{port}", reuse=1) for actor in (stranger, tree)]
+        expect_equal(shared[1].echoes(3, QUIC[4]), 3, "answers at a port that a stranger shares")
+        for socket in shared:
+            socket.close()
+    run.end()
+    expect("3 datagrams to port 443 passed, because it was not certain" in run.said(), "it does not say what passed", run.said())
+
+
+@scenario("I1", families=None, session="own")
+def program_blocks_quic_of_sockets_that_were_there(t):
+    """No event told of them: they are found in the table."""
+    root, stranger = t.world.get("root"), t.world.get("bystander")
+    port = t.free_port()
+    mine, its = DatagramSocket(root, f"10.77.0.1/{port}"), DatagramSocket(stranger, f"fd77::1/{port}")
+    with Daemon(t, "server", 443, "python3", "-c", UDP_ECHO):
+        expect_equal((mine.echoes(1, QUIC[4]), its.echoes(1, QUIC[6])), (1, 1), "answers before")
+        run = Run(t, "--pid", str(root.pid), "--block-quic", root=root)
+        wait_until(lambda: "redirecting" in run.said(), "the redirector")
+        blocked_and_free((mine, QUIC[4]), (its, QUIC[6]), "sockets that were there")
+    run.process.terminate()
+    run.process.wait(20)
+    t.world.drop()
+
+
 @scenario("S1", families=None, session="own")
 def doctor_proves_that_this_machine_redirects(t):
     """All four ways, with a route for each family; --clean removes an entry that points nowhere, and says so."""
