@@ -10,70 +10,88 @@
 #include "processes.h"
 #include "session.h"
 
-static bool open_roots(struct tree *t, const uint32_t *pids, uint32_t count)
+#include <stdlib.h>
+
+/* False: a message was shown. Those whose name was given, and not their id, may have ended meanwhile. */
+static bool open_roots(struct tree *t, const struct options *o, const uint32_t *pids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        /* to put it into a job; where that is not allowed, to wait for its end at least */
-        HANDLE process = OpenProcess(
-            SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SET_QUOTA | PROCESS_TERMINATE, FALSE, pids[i]);
-        if (!process) {
-            process = OpenProcess(SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pids[i]);
+        HANDLE process = tree_open(pids[i]);
+        DWORD error = process ? NO_ERROR : GetLastError();
+        bool ended = process ? WaitForSingleObject(process, 0) == WAIT_OBJECT_0 : error != ERROR_ACCESS_DENIED;
+        if (process && ended) {
+            CloseHandle(process);
         }
-        if (!process) {
-            DWORD error = GetLastError();
-            output_message(error == ERROR_ACCESS_DENIED ? "process %u cannot be opened; run as Administrator"
-                                                        : "there is no process %u; redirector ps shows what runs",
+        if (ended && i >= o->pid_count) {
+            continue;
+        }
+        if (!process || ended) {
+            output_message(process ? "process %u has ended; redirector ps shows what runs"
+                           : ended ? "there is no process %u; redirector ps shows what runs"
+                                   : "process %u cannot be opened; run as Administrator",
                            pids[i]);
             return false;
         }
-        if (WaitForSingleObject(process, 0) == WAIT_OBJECT_0) {
-            CloseHandle(process);
-            output_message("process %u has ended; redirector ps shows what runs", pids[i]);
+        if (!tree_add(t, process)) {
+            output_message("out of memory");
             return false;
         }
-        tree_add(t, process);
     }
+    if (!t->count) {
+        output_message("the processes of that name have ended; redirector ps shows what runs");
+        return false;
+    }
+    tree_add_running(t);
     return true;
 }
 
-/* All roots; 0: there are none, and a message was shown. */
-static uint32_t find_roots(const struct options *o, uint32_t pids[OPTIONS_PIDS_MAX])
+/* All roots, to be freed; NULL: there are none, and a message was shown. */
+static uint32_t *find_roots(const struct options *o, uint32_t *count)
 {
     struct process_list list;
-    uint32_t count = o->pid_count;
-    for (uint32_t i = 0; i < count; i++) {
-        pids[i] = o->pids[i];
-    }
     if (!processes_read(&list)) {
         output_message("the list of processes cannot be had (error %lu)", GetLastError());
-        return 0;
+        return NULL;
     }
-    count = processes_named(&list, o->rules, o->rule_count, pids, count, OPTIONS_PIDS_MAX);
+    uint32_t *pids = processes_named(&list, o->rules, o->rule_count, o->pids, o->pid_count, count);
     processes_free(&list);
-    if (!count) {
-        output_message("no process of that name runs; redirector ps shows what runs");
+    if (!pids || !*count) {
+        output_message(pids ? "no process of that name runs; redirector ps shows what runs" : "out of memory");
+        free(pids);
+        return NULL;
     }
-    return count;
+    return pids;
+}
+
+static DWORD redirect(struct options *o, const struct tree *t)
+{
+    DWORD status;
+    struct session *s = session_open(o, true, &status);
+    if (!s) {
+        return status;
+    }
+    status = session_start(s, t);
+    bool started = !status;
+    if (started) {
+        uint32_t count = 0;
+        free(tree_roots(t, &count));
+        output_message("redirecting %u process%s and what %s start%s; Ctrl-C ends it", count, count == 1 ? "" : "es",
+                       count == 1 ? "it" : "they", count == 1 ? "s" : "");
+        session_wait(s, false);
+    }
+    session_close(s, started);
+    return status;
 }
 
 static DWORD attach_with_options(struct options *o)
 {
-    uint32_t pids[OPTIONS_PIDS_MAX], count = find_roots(o, pids);
+    uint32_t count = 0, *pids = find_roots(o, &count);
     struct tree t = {.count = 0};
-    DWORD status = count ? EXIT_NOT_REDIRECTING : EXIT_NOT_FOUND;
-    if (count && open_roots(&t, pids, count)) {
-        struct session *s = session_open(o, true, &status);
-        if (s) {
-            status = session_start(s, &t);
-            bool started = !status;
-            if (started) {
-                output_message("redirecting %u process%s and what %s start%s; Ctrl-C ends it", count,
-                               count == 1 ? "" : "es", count == 1 ? "it" : "they", count == 1 ? "s" : "");
-                session_wait(s, false);
-            }
-            session_close(s, started);
-        }
+    DWORD status = pids ? EXIT_NOT_REDIRECTING : EXIT_NOT_FOUND;
+    if (pids && open_roots(&t, o, pids, count)) {
+        status = redirect(o, &t);
     }
+    free(pids);
     tree_close(&t);
     return status;
 }

@@ -109,7 +109,7 @@ bool processes_judge(const struct process_row *row, const redirector_rule *rules
     return redirected;
 }
 
-static bool contains(const uint32_t *pids, uint32_t count, uint32_t pid)
+bool processes_is_among(uint32_t pid, const uint32_t *pids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (pids[i] == pid) {
@@ -123,7 +123,7 @@ bool processes_descends(const struct process_list *list, uint32_t pid, const uin
 {
     const struct process_row *row = processes_find(list, pid);
     for (size_t steps = 0; row && steps <= list->count; steps++) { /* equal creation times could make a circle */
-        if (contains(roots, root_count, row->pid)) {
+        if (processes_is_among(row->pid, roots, root_count)) {
             return true;
         }
         row = row->parent ? processes_find(list, row->parent) : NULL;
@@ -131,16 +131,21 @@ bool processes_descends(const struct process_list *list, uint32_t pid, const uin
     return false;
 }
 
-uint32_t processes_named(const struct process_list *list, const redirector_rule *rules, uint32_t rule_count,
-                         uint32_t *pids, uint32_t count, uint32_t max)
+uint32_t *processes_named(const struct process_list *list, const redirector_rule *rules, uint32_t rule_count,
+                          const uint32_t *pids, uint32_t count, uint32_t *total)
 {
-    for (size_t i = 0; i < list->count && count < max; i++) {
+    uint32_t *all = calloc(count + list->count + 1, sizeof *all);
+    *total = 0;
+    for (uint32_t i = 0; all && i < count; i++) {
+        all[(*total)++] = pids[i];
+    }
+    for (size_t i = 0; all && i < list->count; i++) {
         const redirector_rule *rule;
         uint32_t pid = list->rows[i].pid;
-        if (pid != GetCurrentProcessId() && !contains(pids, count, pid) &&
+        if (pid != GetCurrentProcessId() && !processes_is_among(pid, all, *total) &&
             processes_judge(&list->rows[i], rules, rule_count, false, &rule)) {
-            pids[count++] = pid;
+            all[(*total)++] = pid;
         }
     }
-    return count;
+    return all;
 }

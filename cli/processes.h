@@ -44,9 +44,13 @@ bool processes_judge(const struct process_row *row, const redirector_rule *rules
 /** Whether `pid` is one of `roots`, or a descendant of one by parents that still run. */
 bool processes_descends(const struct process_list *list, uint32_t pid, const uint32_t *roots, uint32_t root_count);
 
-/** Appends the processes, except this one, that an include rule matches and no later rule excludes. Returns their
- * number then, at most `max`. */
-uint32_t processes_named(const struct process_list *list, const redirector_rule *rules, uint32_t rule_count,
-                         uint32_t *pids, uint32_t count, uint32_t max);
+bool processes_is_among(uint32_t pid, const uint32_t *pids, uint32_t count);
+
+/**
+ * The `count` process ids given, and after them the processes, except this one, that an include rule matches and no later
+ * rule excludes: as many as there are. *total: their number. NULL: no memory; else to be freed.
+ */
+uint32_t *processes_named(const struct process_list *list, const redirector_rule *rules, uint32_t rule_count,
+                          const uint32_t *pids, uint32_t count, uint32_t *total);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { REASON_MAX = 640, NAME_WIDTH = 44, DEPTH_MAX = 16 };
@@ -21,19 +22,9 @@ enum { REASON_MAX = 640, NAME_WIDTH = 44, DEPTH_MAX = 16 };
 struct printer {
     const struct options *options;
     struct process_list list;
-    uint32_t roots[OPTIONS_PIDS_MAX];
+    uint32_t *roots;
     uint32_t root_count;
 };
-
-static bool is_root(const struct printer *p, uint32_t pid)
-{
-    for (uint32_t i = 0; i < p->root_count; i++) {
-        if (p->roots[i] == pid) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* Whether it would be redirected. The reason is empty if no root or rule matches. */
 static bool judge(const struct printer *p, const struct process_row *row, char reason[REASON_MAX])
@@ -54,7 +45,7 @@ static bool judge(const struct printer *p, const struct process_row *row, char r
         snprintf(reason, REASON_MAX, "%s %s", rule->include ? "--name" : "--exclude", rule->pattern);
     } else if (rule) {
         snprintf(reason, REASON_MAX, "--exclude %" PRIu32, rule->pid);
-    } else if (is_root(p, row->pid)) {
+    } else if (processes_is_among(row->pid, p->roots, p->root_count)) {
         snprintf(reason, REASON_MAX, "--pid %" PRIu32, row->pid);
     } else if (member) {
         snprintf(reason, REASON_MAX, "started by %" PRIu32, row->parent);
@@ -127,13 +118,17 @@ static DWORD ps_with_options(struct options *o)
         output_message("the list of processes cannot be had (error %lu)", GetLastError());
         return EXIT_NOT_REDIRECTING;
     }
-    for (; p.root_count < o->pid_count; p.root_count++) {
-        p.roots[p.root_count] = o->pids[p.root_count];
-        if (!processes_find(&p.list, o->pids[p.root_count])) {
-            output_message("there is no process %" PRIu32, o->pids[p.root_count]);
+    for (uint32_t i = 0; i < o->pid_count; i++) {
+        if (!processes_find(&p.list, o->pids[i])) {
+            output_message("there is no process %" PRIu32, o->pids[i]);
         }
     }
-    p.root_count = processes_named(&p.list, o->rules, o->rule_count, p.roots, p.root_count, OPTIONS_PIDS_MAX);
+    p.roots = processes_named(&p.list, o->rules, o->rule_count, o->pids, o->pid_count, &p.root_count);
+    if (!p.roots) {
+        output_message("out of memory");
+        processes_free(&p.list);
+        return EXIT_NOT_REDIRECTING;
+    }
     if (!o->json) {
         char line[OUTPUT_LINE_MAX];
         snprintf(line, sizeof line, "%8s  %-*s  %s", "PID", NAME_WIDTH, "PROCESS", "REDIRECTED");
@@ -145,6 +140,7 @@ static DWORD ps_with_options(struct options *o)
         }
     }
     processes_free(&p.list);
+    free(p.roots);
     return 0;
 }
 

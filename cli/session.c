@@ -209,12 +209,15 @@ static bool start_looking(struct session *s, const struct tree *t)
 
 DWORD session_start(struct session *s, const struct tree *t)
 {
-    uint32_t roots[TREE_ROOTS_MAX];
+    uint32_t count, *roots = tree_roots(t, &count);
+    DWORD status = EXIT_NOT_REDIRECTING;
     s->tree = t;
-    for (uint32_t i = 0; i < t->count; i++) {
-        roots[i] = GetProcessId(t->roots[i].process);
+    if (roots) {
+        status = start_redirecting(s, roots, count);
+    } else {
+        output_message("out of memory");
     }
-    DWORD status = start_redirecting(s, roots, t->count);
+    free(roots);
     if (!status && !start_looking(s, t)) {
         status = EXIT_NOT_REDIRECTING;
     }

@@ -1,61 +1,120 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: a launcher may end at once while its children run on; redirection lasts until the last of them
- * has ended. They are counted by a job for each root. The job restricts nothing, and is nested with the library's own
- * job. A descendant that ran before and cannot be put into the job (its own job does not nest with it) is not counted.
+ * has ended. They are counted by a job, which restricts nothing, and in which the library's own jobs are nested. A
+ * process that Windows does not let into it, because it is in a job that does not nest there, gets a job of its own, and
+ * if that cannot be either it is counted by itself. So the number of jobs to ask does not grow with that of the roots.
  */
 #include "tree.h"
 
 #include "processes.h"
 
-static void add_descendants(HANDLE job, uint32_t root)
+#include <stdlib.h>
+
+static uint32_t active_in(HANDLE job)
 {
-    struct process_list list;
-    if (!processes_read(&list)) {
-        return;
-    }
-    for (size_t i = 0; i < list.count; i++) {
-        uint32_t pid = list.rows[i].pid;
-        if (pid == root || pid == GetCurrentProcessId() || !processes_descends(&list, pid, &root, 1)) {
-            continue;
-        }
-        HANDLE process = OpenProcess(PROCESS_SET_QUOTA | PROCESS_TERMINATE, FALSE, pid);
-        if (process) {
-            AssignProcessToJobObject(job, process);
-            CloseHandle(process);
-        }
-    }
-    processes_free(&list);
+    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION accounts = {0};
+    QueryInformationJobObject(job, JobObjectBasicAccountingInformation, &accounts, sizeof accounts, NULL);
+    return accounts.ActiveProcesses;
 }
 
-bool tree_add(struct tree *t, HANDLE process)
+/* Into the tree's job, or one of its own. */
+static void join(struct tree *t, struct tree_process *p)
 {
-    if (t->count == TREE_ROOTS_MAX) {
-        return false;
+    BOOL member = FALSE;
+    if (!t->job) {
+        t->job = CreateJobObjectW(NULL, NULL);
     }
-    struct tree_root *root = &t->roots[t->count++];
-    *root = (struct tree_root){.process = process, .job = CreateJobObjectW(NULL, NULL)};
-    if (root->job && !AssignProcessToJobObject(root->job, process)) {
-        CloseHandle(root->job);
-        root->job = NULL;
+    p->joined = t->job && ((IsProcessInJob(p->process, t->job, &member) && member) ||
+                           AssignProcessToJobObject(t->job, p->process));
+    if (p->joined) {
+        return;
     }
-    if (root->job) {
-        add_descendants(root->job, GetProcessId(process));
+    p->job = CreateJobObjectW(NULL, NULL);
+    if (p->job && !AssignProcessToJobObject(p->job, p->process)) {
+        CloseHandle(p->job);
+        p->job = NULL;
+    }
+}
+
+static bool add(struct tree *t, HANDLE process, bool root)
+{
+    if (t->count == t->room) {
+        uint32_t room = t->room ? 2 * t->room : 16;
+        struct tree_process *larger = realloc(t->processes, room * sizeof *larger);
+        if (!larger) {
+            CloseHandle(process);
+            return false;
+        }
+        t->processes = larger;
+        t->room = room;
+    }
+    struct tree_process *p = &t->processes[t->count];
+    *p = (struct tree_process){.process = process, .root = root};
+    join(t, p);
+    if (!root && p->joined) {
+        CloseHandle(process); /* the job counts it */
+    } else {
+        t->count++;
     }
     return true;
 }
 
+bool tree_add(struct tree *t, HANDLE process)
+{
+    return add(t, process, true);
+}
+
+uint32_t *tree_roots(const struct tree *t, uint32_t *count)
+{
+    uint32_t *pids = calloc(t->count + 1u, sizeof *pids);
+    *count = 0;
+    for (uint32_t i = 0; pids && i < t->count; i++) {
+        if (t->processes[i].root) {
+            pids[(*count)++] = GetProcessId(t->processes[i].process);
+        }
+    }
+    return pids;
+}
+
+HANDLE tree_open(uint32_t pid)
+{
+    /* to put it into a job; where that is not allowed, to wait for its end at least */
+    HANDLE process = OpenProcess(
+        SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SET_QUOTA | PROCESS_TERMINATE, FALSE, pid);
+    return process ? process : OpenProcess(SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
+}
+
+void tree_add_running(struct tree *t)
+{
+    struct process_list list;
+    uint32_t count, *roots = tree_roots(t, &count);
+    if (!roots || !processes_read(&list)) {
+        free(roots);
+        return;
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        uint32_t pid = list.rows[i].pid, parent = list.rows[i].parent;
+        bool descends = parent && pid != GetCurrentProcessId() && processes_descends(&list, parent, roots, count) &&
+                        !processes_is_among(pid, roots, count);
+        HANDLE process = descends ? tree_open(pid) : NULL;
+        if (process) {
+            add(t, process, false);
+        }
+    }
+    processes_free(&list);
+    free(roots);
+}
+
 uint32_t tree_alive(const struct tree *t)
 {
-    uint32_t alive = 0;
+    uint32_t alive = t->job ? active_in(t->job) : 0;
     for (uint32_t i = 0; i < t->count; i++) {
-        JOBOBJECT_BASIC_ACCOUNTING_INFORMATION accounts = {0};
-        const struct tree_root *root = &t->roots[i];
-        if (root->job && QueryInformationJobObject(root->job, JobObjectBasicAccountingInformation, &accounts,
-                                                   sizeof accounts, NULL)) {
-            alive += accounts.ActiveProcesses;
-        } else {
-            alive += WaitForSingleObject(root->process, 0) == WAIT_TIMEOUT;
+        const struct tree_process *p = &t->processes[i];
+        if (p->job) {
+            alive += active_in(p->job);
+        } else if (!p->joined) {
+            alive += WaitForSingleObject(p->process, 0) == WAIT_TIMEOUT;
         }
     }
     return alive;
@@ -65,11 +124,15 @@ bool tree_has(const struct tree *t, uint32_t pid)
 {
     BOOL member = FALSE;
     HANDLE process = OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, pid);
+    if (process && t->job) {
+        IsProcessInJob(process, t->job, &member);
+    }
     for (uint32_t i = 0; process && i < t->count && !member; i++) {
-        if (t->roots[i].job) {
-            IsProcessInJob(process, t->roots[i].job, &member);
-        } else {
-            member = GetProcessId(t->roots[i].process) == pid;
+        const struct tree_process *p = &t->processes[i];
+        if (p->job) {
+            IsProcessInJob(process, p->job, &member);
+        } else if (!p->joined) {
+            member = GetProcessId(p->process) == pid;
         }
     }
     if (process) {
@@ -81,10 +144,14 @@ bool tree_has(const struct tree *t, uint32_t pid)
 void tree_close(struct tree *t)
 {
     for (uint32_t i = 0; i < t->count; i++) {
-        if (t->roots[i].job) {
-            CloseHandle(t->roots[i].job);
+        if (t->processes[i].job) {
+            CloseHandle(t->processes[i].job);
         }
-        CloseHandle(t->roots[i].process);
+        CloseHandle(t->processes[i].process);
     }
-    t->count = 0;
+    if (t->job) {
+        CloseHandle(t->job);
+    }
+    free(t->processes);
+    *t = (struct tree){0};
 }

@@ -291,7 +291,7 @@ typedef struct redirector_config {
     void *log_context;            /**< passed to log_fn */
     const uint32_t *roots;        /**< root_count further roots, which must all exist; NULL: none. The agent may be one:
                                        then its descendants are redirected, but never the agent */
-    uint32_t root_count;          /**< number of roots, 0 to 64 */
+    uint32_t root_count;          /**< number of roots, 0 to 4096 */
     uint32_t reserved;            /**< 0 */
 } redirector_config;
 

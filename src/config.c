@@ -13,7 +13,7 @@
 #include <string.h>
 #include <windows.h>
 
-enum { HOLD_TIMEOUT_MS_MAX = 1000, SCAN_INTERVAL_MS_MIN = 100, SCAN_INTERVAL_MS_MAX = 600000, ROOTS_MAX = 64 };
+enum { HOLD_TIMEOUT_MS_MAX = 1000, SCAN_INTERVAL_MS_MIN = 100, SCAN_INTERVAL_MS_MAX = 600000, ROOTS_MAX = 4096 };
 
 static redirector_status invalid(char detail[CONFIG_DETAIL_SIZE], const char *text)
 {
@@ -45,7 +45,7 @@ static redirector_status check_numbers(const redirector_config *c, char detail[C
         return invalid(detail, "scan_interval_ms is not within 100 to 600000");
     }
     if (c->root_count > ROOTS_MAX) {
-        return invalid(detail, "more than 64 roots");
+        return invalid(detail, "more than 4096 roots");
     }
     if (c->root_count && !c->roots) {
         return invalid(detail, "roots is NULL, but root_count is not 0");

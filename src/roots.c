@@ -6,6 +6,7 @@
 #include "roots.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <windows.h>
 
 static bool add(struct roots *out, uint32_t pid, redirector_error *error)
@@ -16,11 +17,16 @@ static bool add(struct roots *out, uint32_t pid, redirector_error *error)
 bool roots_identify(const redirector_config *config, struct roots *out, redirector_error *error)
 {
     struct process_id agent;
+    *out = (struct roots){0};
     if (config->client_pid == config->agent_pid && !(config->flags & REDIRECTOR_DESCENDANTS_ONLY)) {
         error_set(error, REDIRECTOR_INVALID_ARGUMENT, 0, "the agent cannot be its own client");
         return false;
     }
-    out->count = 0;
+    out->all = calloc((size_t)config->root_count + 1, sizeof *out->all);
+    if (!out->all) {
+        error_set(error, REDIRECTOR_NO_MEMORY, 0, NULL);
+        return false;
+    }
     if ((config->client_pid || !config->root_count) && !add(out, config->client_pid, error)) {
         return false;
     }
@@ -30,6 +36,12 @@ bool roots_identify(const redirector_config *config, struct roots *out, redirect
         }
     }
     return config->agent_pid == GetCurrentProcessId() || process_identify(config->agent_pid, &agent, error);
+}
+
+void roots_free(struct roots *roots)
+{
+    free(roots->all);
+    *roots = (struct roots){0};
 }
 
 void roots_describe(const struct roots *roots, char out[40])

@@ -6,12 +6,13 @@
 #include "windows/process.h"
 
 struct roots {
-    struct process_id all[PROCESS_ROOTS_MAX];
+    struct process_id *all;
     uint32_t count;
 };
 
-/** Identifies client_pid, if there is one, `roots`, and the agent. false: *error. */
+/** Identifies client_pid, if there is one, `roots`, and the agent. false: *error. roots_free() in either case. */
 bool roots_identify(const redirector_config *config, struct roots *out, redirector_error *error);
+void roots_free(struct roots *roots);
 
 /** "pid 12", or "pid 12 (one of 4 roots)". */
 void roots_describe(const struct roots *roots, char out[40]);

@@ -165,13 +165,9 @@ static bool start_thread(redirector *r, redirector_error *error)
     return true;
 }
 
-redirector *service_start(const redirector_config *config, struct rules *rules, redirector_error *error)
+static redirector *start_with_roots(const redirector_config *config, const struct roots *roots, struct rules *rules,
+                                    redirector_error *error)
 {
-    struct roots roots;
-    if (!roots_identify(config, &roots, error)) {
-        rules_free(rules);
-        return NULL;
-    }
     redirector *r = VirtualAlloc(NULL, sizeof *r, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE); /* zeroed */
     if (!r) {
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
@@ -184,7 +180,7 @@ redirector *service_start(const redirector_config *config, struct rules *rules, 
     r->failure.size = sizeof r->failure;
     r->flags = config->flags;
     r->log = log_open(config->log_path, config->log_level, config->log_fn, config->log_context, error);
-    bool ok = r->log && build_engine(r, config, &roots, &rules, error) && open_driver(r, config, &roots, error) &&
+    bool ok = r->log && build_engine(r, config, roots, &rules, error) && open_driver(r, config, roots, error) &&
               start_thread(r, error);
     rules_free(rules);
     if (!ok) {
@@ -195,10 +191,23 @@ redirector *service_start(const redirector_config *config, struct rules *rules, 
         return NULL;
     }
     char who[40];
-    roots_describe(&roots, who);
+    roots_describe(roots, who);
     log_line(r->log, REDIRECTOR_LOG_INFO, "started: connections of %s%s descendants go to port %lu of agent %lu", who,
              config->flags & REDIRECTOR_DESCENDANTS_ONLY ? "'s" : " and its", (unsigned long)config->proxy_port,
              (unsigned long)config->agent_pid);
+    return r;
+}
+
+redirector *service_start(const redirector_config *config, struct rules *rules, redirector_error *error)
+{
+    struct roots roots;
+    redirector *r = NULL;
+    if (roots_identify(config, &roots, error)) {
+        r = start_with_roots(config, &roots, rules, error);
+    } else {
+        rules_free(rules);
+    }
+    roots_free(&roots);
     return r;
 }
 

@@ -63,13 +63,13 @@ int main(int argc, char **argv)
     redirector_config config = {.size = sizeof config, .roots = roots, .log_path = "", .log_fn = log_line};
     redirector_error error = {.size = sizeof error};
     redirector *r;
-    if (argc < 4) {
-        fprintf(stderr, "usage: watch AGENT_PID PROXY_PORT PID...\n");
+    if (argc < 4 || argc > 3 + ROOTS_MAX) {
+        fprintf(stderr, "usage: watch AGENT_PID PROXY_PORT PID... (up to %d)\n", ROOTS_MAX);
         return 2;
     }
     config.agent_pid = (uint32_t)strtoul(argv[1], NULL, 10);
     config.proxy_port = (uint32_t)strtoul(argv[2], NULL, 10);
-    for (int i = 3; i < argc && i < 3 + ROOTS_MAX; i++) {
+    for (int i = 3; i < argc; i++) {
         roots[config.root_count++] = (uint32_t)strtoul(argv[i], NULL, 10);
     }
     if (redirector_start(&config, &r, &error) != REDIRECTOR_OK) {

@@ -11,7 +11,7 @@ import (
 // value of every other field is a sensible default.
 type Config struct {
 	ClientPID    uint32   // root of the process tree: it and all its descendants, present and future, are redirected
-	Roots        []uint32 // further roots, up to 64; the proxy's own process may be one, to redirect what it starts
+	Roots        []uint32 // further roots, up to 4096; the proxy's own process may be one, to redirect what it starts
 	AgentPID     uint32   // process that runs the proxy and is never redirected; 0: the calling process
 	ProxyPort    int      // port of 127.0.0.1 and [::1] on which the agent accepts the tree's connections; 0: outgoing off
 	IncomingPort int      // port on which the agent accepts connections to the tree's own listeners; 0: incoming off

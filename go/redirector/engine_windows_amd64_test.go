@@ -108,7 +108,7 @@ func TestStartFailures(t *testing.T) {
 	const noProcess = 0x7ffffff0 // Windows gives no such id
 	client := livePID(t)
 	own := uint32(os.Getpid())
-	var many [65]uint32
+	var many [4097]uint32
 	for i := range many {
 		many[i] = client
 	}
@@ -127,8 +127,8 @@ func TestStartFailures(t *testing.T) {
 		{"client that has ended", Config{ClientPID: exitedPID(t), ProxyPort: 8080}, ErrNoSuchProcess},
 		{"agent that never was", Config{ClientPID: client, AgentPID: noProcess, ProxyPort: 8080}, ErrNoSuchProcess},
 		{"a root that never was", Config{ClientPID: client, Roots: []uint32{noProcess}, ProxyPort: 8080}, ErrNoSuchProcess},
-		{"as many roots as may be", Config{Roots: many[:64], ProxyPort: 8080}, ErrDLLNotFound},
-		{"too many roots", Config{Roots: many[:65], ProxyPort: 8080}, ErrInvalidArgument},
+		{"as many roots as may be", Config{Roots: many[:4096], ProxyPort: 8080}, ErrDLLNotFound},
+		{"too many roots", Config{Roots: many[:4097], ProxyPort: 8080}, ErrInvalidArgument},
 		{"the agent as a root", Config{Roots: []uint32{own}, ProxyPort: 8080}, ErrDLLNotFound},
 		{"no DLL", Config{ClientPID: client, ProxyPort: 8080}, ErrDLLNotFound},
 		{"shortest hold", Config{ClientPID: client, ProxyPort: 8080, HoldTimeout: 1}, ErrDLLNotFound},

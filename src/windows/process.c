@@ -114,7 +114,7 @@ bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *
     *out = (struct process_facts){
         .self = {.pid = pid, .created = created},
         .parent = parent_of(process, created),
-        .in_tree = job && process_job_holds(job, process),
+        .in_tree = job && process_job_holds(job, (struct process_id){pid, created}, process),
     };
     bool alive = !process_has_exited(process);
     CloseHandle(process);

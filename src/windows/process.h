@@ -24,12 +24,10 @@
  */
 bool process_identify(uint32_t pid, struct process_id *out, redirector_error *error);
 
-enum { PROCESS_ROOTS_MAX = 65 }; /* redirector_config: client_pid and 64 more */
-
 struct process_job; /* the jobs of one redirector, one per root, with their completion port */
 
 /**
- * Creates the jobs and puts the roots into them (a root may be named twice, and be a descendant of another).
+ * Creates the jobs and puts the roots, one or more, into them (one may be named twice, and descend from another).
  * Descendants that already run are found by a snapshot (parent links checked by creation time, I2) and put in, too. A
  * process that cannot be assigned is still reported by process_job_poll(). NULL: *error. A job left by an earlier start
  * on the same root is used again (it is named by pid and creation time), so that restarts do not nest jobs without end.

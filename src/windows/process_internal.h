@@ -18,10 +18,10 @@ uint64_t process_created(HANDLE process);
 
 bool process_has_exited(HANDLE process);
 
-/** Whether the process is in the job, however deep the job is nested. */
+/** Whether the process is in the job, however deep the job is nested; NULL: in any job at all. */
 bool process_is_in_job(HANDLE process, HANDLE job);
 
-/** Whether the process is in any of the roots' jobs. */
-bool process_job_holds(const struct process_job *job, HANDLE process);
+/** Whether the process is a member, or in any of the roots' jobs. */
+bool process_job_holds(struct process_job *job, struct process_id id, HANDLE process);
 
 #endif

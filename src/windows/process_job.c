@@ -6,7 +6,12 @@
  * or ends, also one that has ended before its message is read. (2) A snapshot at the start finds descendants that
  * already run. They are put into their root's job; one that cannot be (no rights, or a job of its own that does not
  * nest) is reported all the same, and its later children are found by their parent link. (3) Windows does not guarantee
- * the delivery of job messages, so the jobs' lists of processes are compared with the members every COMPARE_MS.
+ * the delivery of job messages, so the jobs' lists of processes are compared with the members every COMPARE_MS, a slice
+ * at a time where there are many: packets wait for the thread that does it.
+ *
+ * Whether a process is in a job has to be asked of each job by itself, and there may be thousands. So it is asked of
+ * those that are no members and are in some job at all, once each: a process gets into our jobs by being born there, or
+ * by us.
  *
  * The handle of each member is kept until its end has been reported: until then its pid cannot be reused.
  */
@@ -17,7 +22,7 @@
 #include <stdlib.h>
 #include <tlhelp32.h>
 
-enum { COMPARE_MS = 500, SNAPSHOT_ROUNDS = 8, NO_JOB = PROCESS_ROOTS_MAX };
+enum { COMPARE_MS = 500, COMPARE_SLICE_MS = 20, COMPARE_SLICE = 128, SNAPSHOT_ROUNDS = 8, STRANGERS = 256 };
 
 struct member {
     struct process_id id;
@@ -28,30 +33,16 @@ struct member {
 };
 
 struct process_job {
-    struct job_object jobs[PROCESS_ROOTS_MAX]; /* one a root, in use or not */
+    struct job_object *jobs; /* one a root, in use or not */
     uint32_t roots;
     HANDLE port;
     struct member *members;
     uint32_t count, room;
-    uint32_t unannounced; /* members with something to announce */
+    uint32_t unannounced;  /* members with something to announce */
+    uint32_t compare_from; /* where the next slice begins */
     ULONGLONG compared_at;
+    struct process_id strangers[STRANGERS]; /* in jobs of others, not in ours */
 };
-
-/* Number of the job that the process is in; NO_JOB: none. */
-static uint32_t job_of(const struct process_job *job, HANDLE process)
-{
-    for (uint32_t i = 0; i < job->roots; i++) {
-        if (job->jobs[i].job && process_is_in_job(process, job->jobs[i].job)) {
-            return i;
-        }
-    }
-    return NO_JOB;
-}
-
-bool process_job_holds(const struct process_job *job, HANDLE process)
-{
-    return job_of(job, process) != NO_JOB;
-}
 
 /* ---- members */
 
@@ -84,6 +75,26 @@ static struct member *add_member(struct process_job *job, uint32_t root, uint32_
     return m;
 }
 
+bool process_job_holds(struct process_job *job, struct process_id id, HANDLE process)
+{
+    const struct member *m = find_member(job, id.pid);
+    if (m && m->id.created == id.created) {
+        return true;
+    }
+    struct process_id *stranger = &job->strangers[id.pid / 4 % STRANGERS]; /* Windows' pids are multiples of 4 */
+    bool known = stranger->pid == id.pid && stranger->created == id.created;
+    if (known || !process_is_in_job(process, NULL)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < job->roots; i++) {
+        if (job->jobs[i].job && process_is_in_job(process, job->jobs[i].job)) {
+            return true;
+        }
+    }
+    *stranger = id;
+    return false;
+}
+
 static void remove_member(struct process_job *job, struct member *m)
 {
     CloseHandle(m->process);
@@ -97,11 +108,34 @@ static struct member *add_from_job(struct process_job *job, uint32_t root, uint3
     if (!process) {
         return NULL;
     }
-    if (!process_job_holds(job, process)) {
+    if (!process_is_in_job(process, job->jobs[root].job)) {
         CloseHandle(process);
         return NULL;
     }
     return add_member(job, root, pid, process);
+}
+
+/* Adds processes that the list of a root's job has and the members have not. */
+static void add_listed(struct process_job *job, uint32_t root)
+{
+    uint32_t room = job->count + 64;
+    size_t size = sizeof(JOBOBJECT_BASIC_PROCESS_ID_LIST) + room * sizeof(ULONG_PTR);
+    JOBOBJECT_BASIC_PROCESS_ID_LIST *list = malloc(size);
+    if (!list) {
+        return;
+    }
+    list->NumberOfProcessIdsInList = 0;
+    /* With ERROR_MORE_DATA it is filled as far as it goes; the rest comes next time. */
+    if (QueryInformationJobObject(job->jobs[root].job, JobObjectBasicProcessIdList, list, (DWORD)size, NULL) ||
+        GetLastError() == ERROR_MORE_DATA) {
+        for (DWORD i = 0; i < list->NumberOfProcessIdsInList && i <= room; i++) {
+            uint32_t pid = (uint32_t)list->ProcessIdList[i];
+            if (!find_member(job, pid)) {
+                add_from_job(job, root, pid);
+            }
+        }
+    }
+    free(list);
 }
 
 /* ---- processes that run at the start */
@@ -109,10 +143,7 @@ static struct member *add_from_job(struct process_job *job, uint32_t root, uint3
 /* Puts a running process into its root's job, if Windows lets us, and among the members. */
 static bool adopt(struct process_job *job, uint32_t root, uint32_t pid, HANDLE process)
 {
-    uint32_t held = job_of(job, process);
-    if (held != NO_JOB) {
-        root = held;
-    } else {
+    if (!process_is_in_job(process, job->jobs[root].job)) {
         HANDLE strong = OpenProcess(PROCESS_SET_QUOTA | PROCESS_TERMINATE, FALSE, pid);
         if (strong) {
             AssignProcessToJobObject(job->jobs[root].job, strong);
@@ -151,7 +182,7 @@ static uint32_t adopt_children(struct process_job *job)
     return found;
 }
 
-/* Opens the root's job, unless the root is in another root's already, and puts it there. */
+/* Opens the root's job and puts it there, with what an earlier start has left in it. */
 static bool adopt_root(struct process_job *job, uint32_t root, struct process_id id, redirector_error *error)
 {
     HANDLE process = process_open(id.pid);
@@ -168,13 +199,14 @@ static bool adopt_root(struct process_job *job, uint32_t root, struct process_id
         error_set(error, status, code, detail);
         return false;
     }
-    if (!process_job_holds(job, process) && !job_object_open(&job->jobs[root], id, job->port, root)) {
+    if (!job_object_open(&job->jobs[root], id, job->port, root)) {
         code = GetLastError();
         error_set(error, error_status(code, REDIRECTOR_INTERNAL), code, "no job object for the process tree");
         CloseHandle(process);
         return false;
     }
     if (adopt(job, root, id.pid, process)) {
+        add_listed(job, root);
         return true;
     }
     error_set(error, REDIRECTOR_NO_MEMORY, 0, NULL);
@@ -183,17 +215,17 @@ static bool adopt_root(struct process_job *job, uint32_t root, struct process_id
 
 struct process_job *process_job_open(const struct process_id *roots, uint32_t count, redirector_error *error)
 {
-    assert(count && count <= PROCESS_ROOTS_MAX);
     struct process_job *job = calloc(1, sizeof *job);
     if (job) {
         job->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+        job->jobs = calloc(count, sizeof *job->jobs);
     }
-    if (!job || !job->port) {
+    if (!job || !job->port || !job->jobs) {
         error_set(error, REDIRECTOR_NO_MEMORY, job ? GetLastError() : 0, NULL);
         goto fail;
     }
     job->roots = count;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) { /* one that is in another's job already needs none */
         if (!find_member(job, roots[i].pid) && !adopt_root(job, i, roots[i], error)) {
             goto fail;
         }
@@ -222,6 +254,7 @@ void process_job_close(struct process_job *job)
     for (uint32_t i = 0; i < job->roots; i++) {
         job_object_close(&job->jobs[i]);
     }
+    free(job->jobs);
     if (job->port) {
         CloseHandle(job->port);
     }
@@ -292,48 +325,27 @@ static bool read_message(struct process_job *job, uint32_t root, DWORD message, 
     }
 }
 
-/* Adds processes that the list of a root's job has and the members have not. */
-static void compare_list(struct process_job *job, uint32_t root)
-{
-    uint32_t room = job->count + 64;
-    size_t size = sizeof(JOBOBJECT_BASIC_PROCESS_ID_LIST) + room * sizeof(ULONG_PTR);
-    JOBOBJECT_BASIC_PROCESS_ID_LIST *list = malloc(size);
-    if (!list) {
-        return;
-    }
-    list->NumberOfProcessIdsInList = 0;
-    /* With ERROR_MORE_DATA it is filled as far as it goes; the rest comes next time. */
-    if (QueryInformationJobObject(job->jobs[root].job, JobObjectBasicProcessIdList, list, (DWORD)size, NULL) ||
-        GetLastError() == ERROR_MORE_DATA) {
-        for (DWORD i = 0; i < list->NumberOfProcessIdsInList && i <= room; i++) {
-            uint32_t pid = (uint32_t)list->ProcessIdList[i];
-            if (!find_member(job, pid)) {
-                add_from_job(job, root, pid);
-            }
-        }
-    }
-    free(list);
-}
-
 static void compare(struct process_job *job)
 {
     ULONGLONG now = GetTickCount64();
-    if (now - job->compared_at < COMPARE_MS) {
+    if (now - job->compared_at < (job->compare_from ? COMPARE_SLICE_MS : COMPARE_MS)) {
         return;
     }
     job->compared_at = now;
-    for (uint32_t i = 0; i < job->count; i++) {
+    uint32_t from = job->compare_from, to = from + COMPARE_SLICE;
+    for (uint32_t i = from; i < to && i < job->count; i++) {
         struct member *m = &job->members[i];
         if (!m->ended && process_has_exited(m->process)) {
             m->ended = true;
             job->unannounced++;
         }
     }
-    for (uint32_t i = 0; i < job->roots; i++) {
+    for (uint32_t i = from; i < to && i < job->roots; i++) {
         if (job->jobs[i].job) {
-            compare_list(job, i);
+            add_listed(job, i);
         }
     }
+    job->compare_from = to < job->count || to < job->roots ? to : 0;
 }
 
 bool process_job_poll(struct process_job *job, struct process_event *event)

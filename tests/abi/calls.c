@@ -282,17 +282,17 @@ static void check_config_sizes(void)
 
 static void check_roots(void)
 {
-    static uint32_t pids[65];
+    static uint32_t pids[4097];
     const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
     redirector_config config = sound_config();
     for (size_t i = 0; i < sizeof pids / sizeof pids[0]; i++) {
         pids[i] = 0x7FFFFFF8;
     }
     config.roots = pids;
-    config.root_count = 64;
-    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "64 roots");
-    config.root_count = 65;
-    check(start_status(&config) == refused, "65 roots are too many");
+    config.root_count = 4096;
+    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "4096 roots");
+    config.root_count = 4097;
+    check(start_status(&config) == refused, "4097 roots are too many");
     config.roots = NULL;
     config.root_count = 1;
     check(start_status(&config) == refused, "roots that are not there");

@@ -9,6 +9,7 @@
  *   pass LINE     start LINE as it is, wait for it, and end with its status
  *   pass @FILE    the same with the text of a file, UTF-8
  *   hold FILE     open it to read and write, print "open", and wait until standard input ends
+ *   crowd N       start itself N times to wait, and wait
  *   launch ...    start itself with these arguments and end at once, before the other has done anything
  *   tell ADDRESS PORT TEXT
  *                 connect, send the text, print what comes back until its end
@@ -93,6 +94,24 @@ static int launch(int argc, wchar_t **argv)
         return 97;
     }
     ResumeThread(thread);
+    return 0;
+}
+
+/* They share standard input, and so end together. */
+static int crowd(wchar_t **argv, int count)
+{
+    wchar_t line[4096];
+    HANDLE thread;
+    while (count-- > 0) {
+        _snwprintf(line, 4096, L"\"%ls\" wait", argv[0]);
+        if (!start(line, &thread)) {
+            return 97;
+        }
+        ResumeThread(thread);
+    }
+    while (getchar() != EOF) {
+        ;
+    }
     return 0;
 }
 
@@ -220,6 +239,9 @@ int wmain(int argc, wchar_t **argv)
     }
     if (wcscmp(what, L"hold") == 0 && argc > 2) {
         return hold(argv[2]);
+    }
+    if (wcscmp(what, L"crowd") == 0 && argc > 2) {
+        return crowd(argv, _wtoi(argv[2]));
     }
     if (wcscmp(what, L"launch") == 0) {
         return launch(argc, argv);

@@ -89,6 +89,21 @@ def test_attach_by_pid_and_name(t):
         expect("child.exe(" in lines[1] and "1 connection" in lines[2], f"lines: {lines}")
 
 
+def test_attach_to_more_processes_of_a_name_than_fit_anywhere(t):
+    """Each is a root; redirector waits for the last."""
+    crowd = start_program(t, "crowd", "80", name="other.exe")
+    wait_for(lambda: len(find(t, "other.exe")) == 81, "the crowd")
+    pids = {row["pid"] for row in find(t, "other.exe")}
+    rows = find(t, "other.exe", "--name", "other.exe")
+    expect_equal({row["pid"] for row in rows if row["redirected"]}, pids, "whom ps names")
+    run = t.start("attach", "--name", "other.exe")
+    run.read_start()
+    expect_equal(set(rules(t, run)[1]), pids, "roots")
+    wait_for(lambda: "redirecting 81 processes and what they start" in run.err(), "what it says")
+    crowd.stdin.close()
+    expect_equal(run.wait(), 0, "status")
+
+
 def test_ctrl_c_ends_attach(t):
     program = start_program(t, "wait")
     run = t.start("attach", "--pid", str(find_one(t, "child.exe")["pid"]))

@@ -15,7 +15,7 @@
 #include <wchar.h>
 #include <windows.h>
 
-enum { SLOTS = 64, BURST = 30, WAIT_MS = 20000 };
+enum { SLOTS = 256, BURST = 30, WAIT_MS = 20000 };
 
 /* What a tree's members share. Its name, and those of the events, begin with the tree's number. */
 struct shared {

@@ -173,6 +173,39 @@ static void several_roots(void)
     end_tree(process);
 }
 
+/* More than a handful of waits or a small array could take: the children of the last are members, too. */
+static void many_roots(void)
+{
+    enum { ROOTS = 100 };
+    struct process_id roots[ROOTS];
+    struct process_facts facts;
+    struct process_event event;
+    HANDLE others[ROOTS];
+    DWORD pid = 0;
+    HANDLE process = begin_tree(L"orphan", 1, &roots[ROOTS - 1]);
+    for (int i = 0; i < ROOTS - 1; i++) {
+        others[i] = spawn(L"wait", 0, &pid);
+        CHECK(others[i] && process_identify(pid, &roots[i], &error));
+    }
+    CHECK(wait_for_count(ROOTS));
+    struct process_job *job = process_job_open(roots, ROOTS, &error);
+    CHECK(job && all_events(job, 0, ROOTS) && all_in_tree(job, 0, ROOTS));
+    process_job_close(job);
+    job = process_job_open(roots, ROOTS, &error); /* again, with the jobs of the first start */
+    CHECK(job && all_events(job, 0, ROOTS) && all_in_tree(job, 0, ROOTS));
+    CHECK(process_facts(job, GetCurrentProcessId(), &facts) && !facts.in_tree);
+    SetEvent(go);
+    CHECK(WaitForSingleObject(process, WAIT_MS) == WAIT_OBJECT_0 && wait_for_count(ROOTS + 1));
+    CHECK(all_in_tree(job, ROOTS, 1) && all_events(job, ROOTS, 1));
+    SetEvent(end);
+    CHECK(wait_for_event(job, roots[0].pid, true, &event) && event.id.created == roots[0].created);
+    process_job_close(job);
+    for (int i = 0; i < ROOTS - 1; i++) {
+        CloseHandle(others[i]);
+    }
+    end_tree(process);
+}
+
 /* In either order, and again when an earlier start has left its jobs. */
 static void a_root_may_descend_from_another(void)
 {
@@ -280,6 +313,7 @@ int main(void)
     RUN(starts_again_on_the_same_root);
     RUN(two_redirectors_on_one_root);
     RUN(several_roots);
+    RUN(many_roots);
     RUN(a_root_may_descend_from_another);
     RUN(every_root_must_exist);
     RUN(strange_jobs_are_not_used);
