@@ -107,10 +107,13 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"queue_delay_last_us", s.queue_delay_last_us},
         {"queue_delay_max_us", s.queue_delay_max_us},
         {"queue_delay_mean_us", s.queue_delay_mean_us},
+        {"capture_waits", s.capture_waits},
         {"filter_replacements", s.filter_replacements},
         {"watchdog_trips", s.watchdog_trips},
         {"syns_forwarded", s.syns_forwarded},
         {"link_local_passed", s.link_local_passed},
+        {"capture_timeouts", s.capture_timeouts},
+        {"self_connections", s.self_connections},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

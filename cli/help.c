@@ -28,6 +28,7 @@ const char options_help[] =
     "  --incoming           also what arrives at ports on which the programs listen\n"
     "  --incoming-proxy N   the same, to your own proxy; it has to listen on all addresses\n"
     "  --no-outgoing        not what the programs open\n"
+    "  --no-loopback        not what stays on this machine, in either direction\n"
     "  --relay-port N       port of the relay (default: one that is free)\n"
     "  --connect-timeout S  seconds for the relay to connect, through an upstream included (default: 30)\n"
     "  --reflect            redirect by swapped addresses instead of over loopback\n"

@@ -167,7 +167,8 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
                       : o->proxy_port ? o->proxy_port
                                       : relay_port(s->relay),
         .incoming_port = o->incoming ? relay_incoming_port(s->relay) : o->incoming_proxy,
-        .flags = (o->fail_closed ? REDIRECTOR_FAIL_CLOSED : 0u) | (o->reflect ? REDIRECTOR_REFLECT : 0u),
+        .flags = (o->fail_closed ? REDIRECTOR_FAIL_CLOSED : 0u) | (o->reflect ? REDIRECTOR_REFLECT : 0u) |
+                 (o->no_loopback ? REDIRECTOR_NO_LOOPBACK : 0u),
         .log_level = o->log_level,
         .rule_count = o->rule_count,
         .rules = o->rule_count ? o->rules : NULL,

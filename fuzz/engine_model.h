@@ -15,7 +15,7 @@
 
 #include "../tests/unit/engine_fixture.h"
 
-enum { BYTES_MAX = 256, KNOWN_MAX = 64, WAITING_MAX = 64, SOCKETS_MAX = 12, FILTER_WAIT_MS = 1000, LOST_SCANS = 2 };
+enum { BYTES_MAX = 256, KNOWN_MAX = 64, WAITING_MAX = 64, SOCKETS_MAX = 12, FILTER_WAIT_MS = 5000, LOST_SCANS = 2 };
 
 static const char *const addresses[2][4] = {
     {"10.0.0.1", "127.0.0.1", "93.184.216.34", "0.0.0.0"},

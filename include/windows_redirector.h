@@ -242,7 +242,8 @@ enum redirector_flags {
      *  firewall must permit it. */
     REDIRECTOR_REFLECT            = 1u << 1,
 
-    /** Connections are refused while nothing listens on the proxy's port, instead of passing unredirected. */
+    /** Connections are refused while nothing listens on the proxy's port, or when the driver's filter does not capture
+     *  them in time, instead of passing unredirected. */
     REDIRECTOR_FAIL_CLOSED        = 1u << 2,
 
     /** The roots themselves are not redirected, only their descendants; rules can still include a root. */
@@ -251,6 +252,15 @@ enum redirector_flags {
     /** Stop also has Windows unload the WinDivert driver, if no other program uses it: until then, or a reboot, Windows
      *  holds WinDivert64.sys, so that it cannot be replaced or deleted. Takes a quarter of a second at most. */
     REDIRECTOR_UNLOAD_DRIVER      = 1u << 4,
+
+    /** Connections within this machine are left alone, in both directions: those over loopback, and those from one of
+     *  its own addresses to another. Without this flag only those of a process to a listener of its own are. */
+    REDIRECTOR_NO_LOOPBACK        = 1u << 5,
+
+    /** The driver's filter takes all outbound TCP packets, and with an incoming port also all inbound ones, at all
+     *  times, and is never replaced: no connection waits for it, or passes because it came too late. All TCP packets of
+     *  the machine then pass through the library, which costs processor time. */
+    REDIRECTOR_CAPTURE_ALL        = 1u << 6,
 };
 
 /**
@@ -495,6 +505,9 @@ typedef struct redirector_stats {
                                        forwards them (internet connection sharing, hotspot, routing) */
     uint64_t link_local_passed;   /**< connections of the tree to IPv6 link-local addresses that passed unredirected,
                                        because several interfaces have the same link-local address */
+    uint64_t capture_timeouts;    /**< held SYNs that passed or were refused because the driver's filter did not capture
+                                       their port within 5 s, or could not be replaced */
+    uint64_t self_connections;    /**< connections of a process to a listener of its own, which passed */
 } redirector_stats;
 
 /**

@@ -24,7 +24,8 @@ static redirector_status invalid(char detail[CONFIG_DETAIL_SIZE], const char *te
 static redirector_status check_numbers(const redirector_config *c, char detail[CONFIG_DETAIL_SIZE])
 {
     const uint32_t known_flags = REDIRECTOR_KEEP_FLOWS_ON_STOP | REDIRECTOR_REFLECT | REDIRECTOR_FAIL_CLOSED |
-                                 REDIRECTOR_DESCENDANTS_ONLY | REDIRECTOR_UNLOAD_DRIVER;
+                                 REDIRECTOR_DESCENDANTS_ONLY | REDIRECTOR_UNLOAD_DRIVER | REDIRECTOR_NO_LOOPBACK |
+                                 REDIRECTOR_CAPTURE_ALL;
     if (c->proxy_port > PORT_MAX || c->incoming_port > PORT_MAX) {
         return REDIRECTOR_PORT_INVALID;
     }

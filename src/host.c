@@ -140,6 +140,17 @@ static void host_proxy_not_listening(void *context, const struct tuple *redirect
              be16_to_host(redirected->dst_port), r->flags & REDIRECTOR_FAIL_CLOSED ? "are refused" : "pass directly");
 }
 
+static void host_filter_too_late(void *context, const struct tuple *original)
+{
+    redirector *r = context;
+    char address[64];
+    address_text(&original->dst, original->family, original->scope, address);
+    log_line(r->log, REDIRECTOR_LOG_WARN,
+             "the driver's filter was not replaced in time: a connection to %s:%u %s, and so do others like it",
+             address, be16_to_host(original->dst_port),
+             r->flags & REDIRECTOR_FAIL_CLOSED ? "is refused" : "passes directly");
+}
+
 struct engine_host host_of(redirector *r)
 {
     return (struct engine_host){
@@ -152,6 +163,7 @@ struct engine_host host_of(redirector *r)
         .list_sockets = host_list_sockets,
         .flow_event = host_flow_event,
         .proxy_not_listening = host_proxy_not_listening,
+        .filter_too_late = host_filter_too_late,
     };
 }
 

@@ -79,6 +79,8 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
         .incoming_port = (uint16_t)config->incoming_port,
         .reflect = config->flags & REDIRECTOR_REFLECT,
         .fail_closed = config->flags & REDIRECTOR_FAIL_CLOSED,
+        .no_loopback = config->flags & REDIRECTOR_NO_LOOPBACK,
+        .capture_all = config->flags & REDIRECTOR_CAPTURE_ALL,
         .scan_interval_ms = config->scan_interval_ms ? config->scan_interval_ms : ENGINE_SCAN_INTERVAL_MS_DEFAULT,
         .hold_timeout_ms = config->hold_timeout_ms ? config->hold_timeout_ms : ENGINE_HOLD_TIMEOUT_MS_DEFAULT,
         .max_flows = ENGINE_FLOWS_DEFAULT,

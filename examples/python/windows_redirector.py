@@ -18,7 +18,8 @@ from ctypes import POINTER, byref, c_char, c_char_p, c_uint8, c_uint32, c_uint64
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-KEEP_FLOWS_ON_STOP, REFLECT, FAIL_CLOSED, DESCENDANTS_ONLY, UNLOAD_DRIVER = 1, 2, 4, 8, 16
+KEEP_FLOWS_ON_STOP, REFLECT, FAIL_CLOSED, DESCENDANTS_ONLY, UNLOAD_DRIVER, NO_LOOPBACK, CAPTURE_ALL = (
+    1, 2, 4, 8, 16, 32, 64)
 KINDS = {0: "outgoing", 1: "incoming"}
 STATES = {1: "opening", 2: "open", 3: "closing"}
 STATUS_OK, STATUS_NOT_FOUND = 0, 8
@@ -73,7 +74,8 @@ class redirector_stats(Structure):
             "flows_total flow_table_full packets_seen packets_passed packets_rewritten packets_held packets_dropped "
             "packets_malformed proxy_not_listening hold_timeouts hold_overflows send_errors receive_errors events_seen "
             "lookups_hit lookups_missed log_lines_dropped queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
-            "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed").split()]
+            "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed capture_timeouts "
+            "self_connections").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,

@@ -19,9 +19,11 @@ type Config struct {
 
 	DescendantsOnly bool // leave the roots themselves alone, redirect their descendants
 	Reflect         bool // redirect by swapped addresses instead of over loopback: the proxy must listen on all addresses
-	FailClosed      bool // refuse connections while nothing listens on the proxy's port, instead of letting them pass
+	FailClosed      bool // refuse connections while the proxy does not listen, or the filter is late, instead of letting them pass
 	KeepFlowsOnStop bool // on Stop, do not reset the redirected connections (they then hang or break)
 	UnloadDriver    bool // on Stop, unload the driver if no program uses it, so that nothing holds WinDivert64.sys
+	NoLoopback      bool // leave connections within this machine alone, in both directions
+	CaptureAll      bool // have the driver hand over all TCP packets at all times: no connection waits for its filter
 
 	HoldTimeout  time.Duration // how long a SYN is held until its owner is known; 0: 50 ms; at most 1 s
 	ScanInterval time.Duration // how often connections that no longer exist are searched for; 0: 30 s; 100 ms to 10 min

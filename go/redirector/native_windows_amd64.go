@@ -91,6 +91,8 @@ func flagsToNative(config Config) (flags uint32) {
 		{config.FailClosed, flagFailClosed},
 		{config.DescendantsOnly, flagDescendantsOnly},
 		{config.UnloadDriver, flagUnloadDriver},
+		{config.NoLoopback, flagNoLoopback},
+		{config.CaptureAll, flagCaptureAll},
 	} {
 		if f.set {
 			flags |= f.bit
@@ -215,6 +217,8 @@ func statsFromNative(s *nativeStats) Stats {
 		WatchdogTrips:      s.Watchdog_trips,
 		SynsForwarded:      s.Syns_forwarded,
 		LinkLocalPassed:    s.Link_local_passed,
+		CaptureTimeouts:    s.Capture_timeouts,
+		SelfConnections:    s.Self_connections,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

@@ -92,7 +92,10 @@ func TestFlagTranslation(t *testing.T) {
 		4:  {FailClosed: true},
 		8:  {DescendantsOnly: true},
 		16: {UnloadDriver: true},
-		31: {KeepFlowsOnStop: true, Reflect: true, FailClosed: true, DescendantsOnly: true, UnloadDriver: true},
+		32: {NoLoopback: true},
+		64: {CaptureAll: true},
+		127: {KeepFlowsOnStop: true, Reflect: true, FailClosed: true, DescendantsOnly: true, UnloadDriver: true,
+			NoLoopback: true, CaptureAll: true},
 	} {
 		if got := flagsToNative(config); got != want {
 			t.Errorf("%+v gave flags %d, want %d", config, got, want)

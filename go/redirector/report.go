@@ -80,6 +80,8 @@ type Stats struct {
 	LinkLocalPassed    uint64 // connections of the tree to link-local addresses that passed, because several interfaces have the same one
 	SynsForwarded      uint64 // SYNs neither from nor to an address of this machine, which passed at once: it only forwards them
 	WatchdogTrips      uint64 // times that the watchdog closed the driver's handles, because the engine made no progress
+	CaptureTimeouts    uint64 // connections that passed, or were refused, because the filter did not capture them in time
+	SelfConnections    uint64 // connections of a process to a listener of its own, which passed
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

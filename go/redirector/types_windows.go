@@ -27,6 +27,8 @@ const (
 	flagFailClosed      = C.REDIRECTOR_FAIL_CLOSED
 	flagDescendantsOnly = C.REDIRECTOR_DESCENDANTS_ONLY
 	flagUnloadDriver    = C.REDIRECTOR_UNLOAD_DRIVER
+	flagNoLoopback      = C.REDIRECTOR_NO_LOOPBACK
+	flagCaptureAll      = C.REDIRECTOR_CAPTURE_ALL
 
 	flowIncoming = C.REDIRECTOR_FLOW_INCOMING
 )

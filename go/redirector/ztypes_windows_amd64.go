@@ -94,6 +94,8 @@ type (
 		Watchdog_trips      uint64
 		Syns_forwarded      uint64
 		Link_local_passed   uint64
+		Capture_timeouts    uint64
+		Self_connections    uint64
 	}
 )
 
@@ -105,6 +107,8 @@ const (
 	flagFailClosed      = 0x4
 	flagDescendantsOnly = 0x8
 	flagUnloadDriver    = 0x10
+	flagNoLoopback      = 0x20
+	flagCaptureAll      = 0x40
 
 	flowIncoming = 0x1
 )

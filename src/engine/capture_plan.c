@@ -16,9 +16,9 @@ enum { RESTLESS = 1, RESTLESS_MS = 5 };
 enum { RESTLESS = 0, RESTLESS_MS = 1 };
 #endif
 
-void capture_plan_init(struct capture_plan *c)
+void capture_plan_init(struct capture_plan *c, bool all)
 {
-    *c = (struct capture_plan){.wanted = true, .pause_ms = PAUSE_MS, .quiet_ms = QUIET_MS};
+    *c = (struct capture_plan){.all = all, .wanted = true, .pause_ms = PAUSE_MS, .quiet_ms = QUIET_MS};
 }
 
 void capture_plan_syn(struct capture_plan *c, uint16_t port)
@@ -47,7 +47,7 @@ void capture_plan_want(struct capture_plan *c, uint64_t now_ms)
 
 bool capture_plan_is_due(const struct capture_plan *c, uint64_t now_ms)
 {
-    if (c->replacing) {
+    if (c->replacing || (c->all && c->in_place)) {
         return false;
     }
     bool worth_it = c->needless >= WORTH && c->helped;
@@ -72,6 +72,11 @@ void capture_plan_begin(struct capture_plan *c, uint64_t now_ms)
         busy = now_ms / RESTLESS_MS % 2;
     }
     c->next = (struct capture_set){0};
+    if (c->all) {
+        port_set_fill(&c->next.outbound);
+        port_set_fill(&c->next.inbound);
+        return;
+    }
     exclude_suspects(c);
     if (!busy) {
         c->narrowed_ms = c->narrowed_ms ? c->narrowed_ms : now_ms;

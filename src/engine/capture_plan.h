@@ -14,6 +14,8 @@
  *   - it is *narrow*, the ports of live flows alone, when the tree has been quiet and other packets keep coming;
  *   - a wide set excludes the ports of other processes that send much.
  *
+ * Or it is everything, from the start on, for those who pay any price for not depending on a replacement.
+ *
  * Replacing a filter costs milliseconds and must pay: it is done when BUDGET packets were captured needlessly, and,
  * when one replacement follows another, less and less often.
  *
@@ -36,6 +38,7 @@ struct capture_suspect {
 
 struct capture_plan {
     struct capture_set active, next;
+    bool all;      /* everything is captured, at all times: the filter is never replaced */
     bool in_place; /* there is a filter */
     bool replacing;
     bool helped;            /* the last plan changed something */
@@ -52,7 +55,7 @@ struct capture_plan {
     uint32_t next_excluded;
 };
 
-void capture_plan_init(struct capture_plan *c);
+void capture_plan_init(struct capture_plan *c, bool all);
 
 /** Whether a flow may rely on this port's packets: they are captured now, and will be. */
 static inline bool capture_plan_has(const struct capture_plan *c, bool outbound, uint16_t port)

@@ -5,6 +5,7 @@
  *   neither from nor to this machine        passes: it is only forwarded
  *   from another machine                    the port it goes to decides: a listener of the tree, or not    (N1, N2)
  *   to the proxy itself, or to the agent    passes                                                         (I3)
+ *   of a process to a listener of its own   passes: it may compare the ports of both ends                  (O8)
  *   all others                              the owner decides                                              (O1, O2)
  *
  * The owner is known from the CONNECT event, which mostly comes first; a SYN that overtakes its event is held (held.h).
@@ -68,15 +69,18 @@ static enum verdict carry_out_incoming(struct engine *e, const struct attempt *a
 /* The owner is known, or known to be unknown. */
 static enum verdict carry_out(struct engine *e, const struct attempt *a)
 {
-    bool agent = a->pid == e->config.agent_pid;
-    const struct listener *l = a->meta->loopback && a->pid && !agent ? tree_listener(e, a) : NULL;
+    bool within = a->meta->loopback && a->pid && a->pid != e->config.agent_pid;
+    bool outgoing = a->redirected && e->config.proxy_port;
+    bool incoming = within && tree_listener(e, a);
+    if (within && (incoming || outgoing) && sockets_is_own_listener(e, &a->packet->tuple, a->pid, a->now_ms)) {
+        COUNT(e, self_connections);
+        return VERDICT_PASS;
+    }
+    const struct listener *l = within ? tree_listener(e, a) : NULL;
     if (l) {
         return redirect_syn(e, a, FLOW_INCOMING, l->pid); /* also if the tree opened it (N4) */
     }
-    if (a->redirected && e->config.proxy_port) {
-        return redirect_syn(e, a, FLOW_OUTGOING, a->pid);
-    }
-    return VERDICT_PASS;
+    return outgoing ? redirect_syn(e, a, FLOW_OUTGOING, a->pid) : VERDICT_PASS;
 }
 
 /* A SYN whose owner decides: the verdict is there already, or it has to wait. `id`: what is pending under its tuple. */
@@ -144,6 +148,9 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
     }
     if (!meta->outbound) {
         return decide_by_listener(e, &a, id);
+    }
+    if (meta->loopback && e->config.no_loopback) {
+        return VERDICT_PASS;
     }
     if (meta->loopback && agent_listens(e, &a)) {
         return VERDICT_PASS;
@@ -232,6 +239,9 @@ void connection_tick(struct engine *e, uint64_t now_ms)
     }
     for (uint32_t i = 0; i < count; i++) {
         if (q->pids[i]) {
+            if (e->pending.entries[q->ids[i]].meta.loopback && e->listeners_scanned_ms != now_ms) {
+                sockets_scan_listeners(e, now_ms); /* its CONNECT is late, so the LISTEN before it may be, too */
+            }
             decide_held(e, q->ids[i], policy_redirects(e, q->pids[i]), q->pids[i], now_ms);
         } else {
             held_wait_for_event(e, q->ids[i], now_ms);

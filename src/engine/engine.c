@@ -26,7 +26,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
     }
     e->config = *config;
     e->host = *host;
-    capture_plan_init(&e->capture);
+    capture_plan_init(&e->capture, config->capture_all);
     e->destinations = destinations_new();
     e->tree = process_tree_new();
     bool ok = e->destinations && e->tree;
@@ -162,7 +162,7 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
         connection_event(e, event, now_ms);
         break;
     case SOCKET_LISTEN:
-        sockets_listener_opened(e, event);
+        sockets_listener_opened(e, event, now_ms);
         break;
     case SOCKET_CLOSE:
         if (be16_to_host(event->tuple.dst_port) == 0) {

@@ -61,6 +61,12 @@ struct engine_host {
      * a minute. No calls. NULL: nobody wants to know.
      */
     void (*proxy_not_listening)(void *context, const struct tuple *steered);
+
+    /**
+     * A connection passes, or is refused, because the filter that captures its port was not in place in time, or could
+     * not be had. At most once a minute. No calls. NULL: nobody wants to know.
+     */
+    void (*filter_too_late)(void *context, const struct tuple *original);
 };
 
 struct engine_config {
@@ -68,7 +74,10 @@ struct engine_config {
     uint16_t proxy_port;    /* 0: outgoing off */
     uint16_t incoming_port; /* 0: incoming off */
     bool reflect;           /* redirect by swapped addresses, injected inbound, instead of over loopback (O3) */
-    bool fail_closed;       /* refuse connections that have no proxy to go to, instead of letting them pass (O4) */
+    bool fail_closed; /* refuse connections that have no proxy to go to, or wait for the filter in vain, instead of
+                         letting them pass (O4) */
+    bool no_loopback; /* connections within the machine are left alone */
+    bool capture_all; /* the filter captures every packet at all times: no SYN waits for it */
     uint32_t hold_timeout_ms;
     uint32_t scan_interval_ms; /* between two scans of the TCP table (L1) */
     uint32_t max_flows;
@@ -92,7 +101,9 @@ struct engine_config {
     X(capture_waits)                                                                                                   \
     X(filter_replacements)                                                                                             \
     X(syns_forwarded)                                                                                                  \
-    X(link_local_passed)
+    X(link_local_passed)                                                                                               \
+    X(capture_timeouts)                                                                                                \
+    X(self_connections)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

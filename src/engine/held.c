@@ -5,6 +5,8 @@
  */
 #include "held.h"
 
+enum { WARN_MS = 60000 };
+
 static const struct pending_entry *head_of(const struct engine *e, enum pending_state state)
 {
     uint32_t id = e->pending.queues[state].head;
@@ -47,6 +49,8 @@ enum verdict held_for_filter(struct engine *e, const struct attempt *a)
     if (verdict == VERDICT_HOLD) {
         COUNT(e, capture_waits);
         note_filter_wait(e, pending_find(&e->pending, &a->packet->tuple), a->redirected, a->pid, a->now_ms);
+    } else if (e->config.fail_closed) {
+        return redirect_refuse(e, a->packet, a->meta);
     }
     return verdict;
 }
@@ -100,11 +104,33 @@ void held_leave(struct engine *e, uint32_t id, enum verdict verdict, struct pack
     }
 }
 
+/* The filter did not come. */
+static enum verdict without_filter(struct engine *e, uint32_t id, uint64_t now_ms)
+{
+    struct packet p;
+    COUNT(e, capture_timeouts);
+    if (e->stopping) {
+        return VERDICT_PASS;
+    }
+    if (e->host.filter_too_late && (!e->filter_warned_ms || now_ms - e->filter_warned_ms >= WARN_MS)) {
+        e->filter_warned_ms = now_ms;
+        e->host.filter_too_late(e->host.context, &e->pending.map.keys[id]);
+    }
+    bool refuse = e->config.fail_closed &&
+                  packet_parse(pending_bytes(&e->pending, id), e->pending.entries[id].length, &p) == PACKET_TCP;
+    return refuse ? redirect_refuse(e, &p, &e->pending.entries[id].meta) : VERDICT_PASS;
+}
+
 void held_give_up(struct engine *e, uint32_t id, uint64_t now_ms)
 {
     struct packet_meta meta = e->pending.entries[id].meta;
-    COUNT(e, hold_timeouts);
-    held_leave(e, id, VERDICT_PASS, &meta, 0, now_ms);
+    enum verdict verdict = VERDICT_PASS;
+    if (e->pending.entries[id].state == HELD_FOR_FILTER) {
+        verdict = without_filter(e, id, now_ms);
+    } else {
+        COUNT(e, hold_timeouts);
+    }
+    held_leave(e, id, verdict, &meta, 0, now_ms);
 }
 
 void held_expire(struct engine *e, uint64_t now_ms)

@@ -8,16 +8,19 @@
  *   HELD_FOR_EVENT   for the same, of which the TCP table knows nothing. Ends with its CONNECT event, or with the hold
  *                    time-out: then it passes.
  *   HELD_FOR_FILTER  for a filter that captures its port. Ends when the filter is replaced, or could not be, or after
- *                    HELD_FOR_FILTER_MS: then it passes.
+ *                    HELD_FOR_FILTER_MS: then it passes, or is refused if so configured.
  */
 #ifndef ENGINE_HELD_H
 #define ENGINE_HELD_H
 
 #include "redirect.h"
 
-enum { HELD_FOR_FILTER_MS = 1000 };
+enum { HELD_FOR_FILTER_MS = 5000 };
 
-/** Holds a SYN. VERDICT_HOLD; or VERDICT_PASS, because there is no room. */
+/**
+ * Holds a SYN. VERDICT_HOLD; or, because there is no room, VERDICT_PASS. One that is to be redirected is then refused
+ * if so configured: VERDICT_DROP.
+ */
 enum verdict held_for_owner(struct engine *e, const struct attempt *a);
 enum verdict held_for_filter(struct engine *e, const struct attempt *a);
 
@@ -34,7 +37,10 @@ void held_wait_for_event(struct engine *e, uint32_t id, uint64_t now_ms);
 void held_leave(struct engine *e, uint32_t id, enum verdict verdict, struct packet_meta *meta, uint32_t pid,
                 uint64_t now_ms);
 
-/** It leaves as it came: its owner is not known, or the driver's filter could not be replaced. */
+/**
+ * It has waited in vain. It leaves as it came; if it is to be redirected, and only the driver's filter was missing, it
+ * is refused instead, if so configured. Except when stopping: then everything passes.
+ */
 void held_give_up(struct engine *e, uint32_t id, uint64_t now_ms);
 
 /** Gives up those whose deadline has come. */

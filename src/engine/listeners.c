@@ -41,7 +41,8 @@ static void drop_predecessor(struct listeners *l, const struct tuple *local, uin
     }
 }
 
-void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot)
+void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot,
+                   uint64_t now_ms)
 {
     if (!from_snapshot && pid) {
         drop_predecessor(l, local, pid);
@@ -53,6 +54,7 @@ void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid,
     }
     if (x) {
         x->stale = false;
+        x->seen_ms = now_ms;
         x->confirmed = x->confirmed || from_snapshot;
         if (pid) {
             x->pid = pid;
@@ -89,6 +91,18 @@ void listeners_snapshot_end(struct listeners *l, bool whole)
             drop(l, &l->all[i]);
         }
     }
+}
+
+bool listeners_is_shared(const struct listeners *l, const struct listener *x)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct listener *y = &l->all[i];
+        if (y != x && y->port == x->port && y->family == x->family && y->pid != x->pid &&
+            ip_addr_equal(&y->address, &x->address)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 const struct listener *listeners_find(const struct listeners *l, const struct tuple *connection)

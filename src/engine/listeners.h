@@ -17,11 +17,12 @@ enum { LISTENERS_MAX = 4096 };
 struct listener {
     ip_addr address; /* any (0.0.0.0, ::) or one of this machine's */
     uint32_t family;
-    uint32_t pid;   /* 0: unknown */
-    uint16_t port;  /* host order */
-    bool in_tree;   /* its owner is one whose connections are redirected */
-    bool confirmed; /* a snapshot had it: then it has IPv4's table to show whether it is dual-stack */
-    bool stale;     /* not yet seen in the snapshot that is being taken */
+    uint32_t pid;     /* 0: unknown */
+    uint16_t port;    /* host order */
+    bool in_tree;     /* its owner is one whose connections are redirected */
+    bool confirmed;   /* a snapshot had it: then it has IPv4's table to show whether it is dual-stack */
+    bool stale;       /* not yet seen in the snapshot that is being taken */
+    uint64_t seen_ms; /* when an event or a snapshot told of it last */
 };
 
 struct listeners {
@@ -33,7 +34,8 @@ bool listeners_init(struct listeners *l); /* false: no memory */
 void listeners_free(struct listeners *l);
 
 /** Takes note of a listening socket; the same socket twice is one. Beyond LISTENERS_MAX it is ignored. */
-void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot);
+void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot,
+                   uint64_t now_ms);
 
 /** Whether there was such a socket. */
 bool listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid);
@@ -48,5 +50,8 @@ void listeners_snapshot_end(struct listeners *l, bool whole);
  * that it counts for IPv4 too until a snapshot has shown it.
  */
 const struct listener *listeners_find(const struct listeners *l, const struct tuple *connection);
+
+/** Whether another process listens on the very same address and port (SO_REUSEADDR): either may get a connection. */
+bool listeners_is_shared(const struct listeners *l, const struct listener *x);
 
 #endif

@@ -40,6 +40,18 @@ static bool proxy_listens(struct engine *e, const struct tuple *steered, uint64_
     return listeners_find(&e->listeners, steered) != NULL;
 }
 
+enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *syn_meta)
+{
+    uint8_t rst[RESET_MAX];
+    uint32_t length = reset_refuse(syn, rst);
+    struct packet_meta meta = *syn_meta;
+    meta.outbound = syn_meta->loopback || !syn_meta->outbound;
+    meta.ip_checksum_valid = meta.tcp_checksum_valid = true;
+    e->host.inject(e->host.context, &meta, rst, length);
+    COUNT(e, packets_dropped);
+    return VERDICT_DROP;
+}
+
 static enum verdict without_proxy(struct engine *e, const struct attempt *a, const struct tuple *steered)
 {
     COUNT(e, proxy_not_listening);
@@ -47,17 +59,7 @@ static enum verdict without_proxy(struct engine *e, const struct attempt *a, con
         e->warned_ms = a->now_ms;
         e->host.proxy_not_listening(e->host.context, steered);
     }
-    if (!e->config.fail_closed) {
-        return VERDICT_PASS;
-    }
-    uint8_t rst[RESET_MAX];
-    uint32_t length = reset_refuse(a->packet, rst);
-    struct packet_meta meta = *a->meta;
-    meta.outbound = a->meta->loopback || !a->meta->outbound;
-    meta.ip_checksum_valid = meta.tcp_checksum_valid = true;
-    e->host.inject(e->host.context, &meta, rst, length);
-    COUNT(e, packets_dropped);
-    return VERDICT_DROP;
+    return e->config.fail_closed ? redirect_refuse(e, a->packet, a->meta) : VERDICT_PASS;
 }
 
 /* Room in the flow table and a source port that no flow has; closing flows are ended for it. */

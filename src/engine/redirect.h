@@ -20,4 +20,7 @@ struct attempt {
  */
 enum verdict redirect_syn(struct engine *e, const struct attempt *a, enum flow_kind kind, uint32_t pid);
 
+/** Answers a SYN with RST, as a closed port would. VERDICT_DROP. */
+enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *syn_meta);
+
 #endif

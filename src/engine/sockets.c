@@ -9,6 +9,9 @@
 #include "policy.h"
 #include "translate.h"
 
+/* How long what is known of a listener is believed where that decides whether a connection passes unredirected. */
+enum { FRESH_MS = 1000 };
+
 void sockets_judge_listeners(struct engine *e, uint32_t pid)
 {
     for (uint32_t i = 0; i < e->listeners.count; i++) {
@@ -25,9 +28,9 @@ static bool may_be_dual_stack(const struct tuple *local)
     return local->family == FAMILY_IP6 && ip_addr_is_any(&local->src, local->family);
 }
 
-void sockets_listener_opened(struct engine *e, const struct socket_event *event)
+void sockets_listener_opened(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
-    listeners_add(&e->listeners, &event->tuple, event->pid, policy_redirects(e, event->pid), false);
+    listeners_add(&e->listeners, &event->tuple, event->pid, policy_redirects(e, event->pid), false, now_ms);
     e->listeners_judged = true;
     e->listeners_doubtful = e->listeners_doubtful || may_be_dual_stack(&event->tuple);
 }
@@ -45,7 +48,7 @@ void sockets_listener_closed(struct engine *e, const struct socket_event *event)
 
 void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t pid)
 {
-    listeners_add(&e->listeners, local, pid, pid && policy_redirects(e, pid), true);
+    listeners_add(&e->listeners, local, pid, pid && policy_redirects(e, pid), true, e->listeners_scanned_ms);
     e->listeners_judged = true;
 }
 
@@ -66,6 +69,22 @@ const struct listener *sockets_listener_of(struct engine *e, const struct tuple 
         sockets_scan_listeners(e, now_ms);
     }
     return listeners_find(&e->listeners, connection);
+}
+
+/*
+ * A listener that has closed may not be known to have (its CLOSE was lost, or not asked for), and one that has opened
+ * may not be known either, if its LISTEN was lost.
+ */
+bool sockets_is_own_listener(struct engine *e, const struct tuple *connection, uint32_t pid, uint64_t now_ms)
+{
+    const struct listener *l = sockets_listener_of(e, connection, now_ms);
+    bool doubtful = !l || (l->pid == pid && now_ms - l->seen_ms >= FRESH_MS);
+    if (doubtful && e->host.list_listeners && now_ms - e->listeners_scanned_ms >= FRESH_MS) {
+        sockets_scan_listeners(e, now_ms);
+        l = listeners_find(&e->listeners, connection);
+    }
+    bool sure = l && (!e->host.list_listeners || now_ms - l->seen_ms < FRESH_MS);
+    return sure && l->pid == pid && !listeners_is_shared(&e->listeners, l);
 }
 
 void sockets_row(struct engine *e, const struct tuple *row)

@@ -10,7 +10,7 @@
 #include "state.h"
 
 /* Listeners, by events. */
-void sockets_listener_opened(struct engine *e, const struct socket_event *event);
+void sockets_listener_opened(struct engine *e, const struct socket_event *event, uint64_t now_ms);
 void sockets_listener_closed(struct engine *e, const struct socket_event *event);
 
 /** Judges the listeners of one process anew, or of all (pid 0), by the policy. */
@@ -18,6 +18,12 @@ void sockets_judge_listeners(struct engine *e, uint32_t pid);
 
 /** Which listener a connection reaches; NULL: none. After events that leave a doubt, the TCP table is asked first. */
 const struct listener *sockets_listener_of(struct engine *e, const struct tuple *connection, uint64_t now_ms);
+
+/**
+ * Whether a connection within the machine, opened by `pid`, reaches a listener of that same process and of no other
+ * (O8). What is known of the listener must be fresh; if it is not, the TCP table is asked, once a second at most.
+ */
+bool sockets_is_own_listener(struct engine *e, const struct tuple *connection, uint32_t pid, uint64_t now_ms);
 
 /** Asks the TCP table for all listeners; and what it answers with, row by row. */
 void sockets_scan_listeners(struct engine *e, uint64_t now_ms);

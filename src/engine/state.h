@@ -72,6 +72,7 @@ struct engine {
     uint64_t listeners_scanned_ms; /* when the listeners were last asked for */
     uint64_t sockets_scanned_ms;   /* when all sockets were */
     uint64_t warned_ms;            /* when proxy_not_listening() was last called; 0: never */
+    uint64_t filter_warned_ms;     /* when filter_too_late() was; 0: never */
     uint32_t redirected_live;      /* flows without FLOW_DIRECT */
     bool stopping;                 /* no new flow begins */
     bool reset;                    /* flows were reset: what still comes of them is dropped */

@@ -23,7 +23,7 @@
     X(redirector_address,      28)   \
     X(redirector_destination,  44)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       208)
+    X(redirector_stats,       224)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
@@ -110,7 +110,9 @@
     X(redirector_stats,       filter_replacements,  176,   8)  \
     X(redirector_stats,       watchdog_trips,       184,   8)  \
     X(redirector_stats,       syns_forwarded,       192,   8)  \
-    X(redirector_stats,       link_local_passed,    200,   8)
+    X(redirector_stats,       link_local_passed,    200,   8)  \
+    X(redirector_stats,       capture_timeouts,     208,   8)  \
+    X(redirector_stats,       self_connections,     216,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \
@@ -118,7 +120,9 @@
     X(REFLECT,          2)   \
     X(FAIL_CLOSED,           4)   \
     X(DESCENDANTS_ONLY, 8)   \
-    X(UNLOAD_DRIVER,   16)
+    X(UNLOAD_DRIVER,   16)   \
+    X(NO_LOOPBACK,     32)   \
+    X(CAPTURE_ALL,     64)
 
 /* States of a redirector, kinds and states of connections, levels of the log. */
 #define LAYOUT_NUMBERS(X)    \

@@ -41,7 +41,7 @@ static struct {
 
 /* How often the interesting things happened: a test that meets none of them proves nothing. */
 static struct {
-    uint32_t incoming, outgoing, both, no_proxy, ruled, substituted, lost, outlived;
+    uint32_t incoming, outgoing, both, no_proxy, ruled, substituted, lost, outlived, to_itself;
 } met;
 
 static const struct port servers[SERVERS] = {
@@ -135,6 +135,10 @@ static inline bool is_led(const struct connection *c, uint32_t opener, bool *inc
     uint32_t server = c->way == OUT ? 0 : server_of(&c->tuple);
     ip_addr loopback = ip_addr_loopback(c->tuple.family);
     bool proxy;
+    if (c->way == WITHIN && server == opener) {
+        met.to_itself += is_ours(opener);
+        return false; /* O8 */
+    }
     *incoming = server && is_ours(server) && (c->way == IN || opener != AGENT);
     *pid = *incoming ? server : opener;
     if (*incoming) {

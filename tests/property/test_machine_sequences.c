@@ -15,11 +15,13 @@ static void random_machines_agree_with_the_model(void **state)
     run_sequences(only_seed);
     print_message(
         "# %u incoming (%u of the tree itself), %u outgoing; %u without proxy, %u by a rule, %u outlived theirs; "
-        "%u ports substituted, %u lost\n",
-        met.incoming, met.both, met.outgoing, met.no_proxy, met.ruled, met.outlived, met.substituted, met.lost);
+        "%u ports substituted, %u lost, %u of a process to itself\n",
+        met.incoming, met.both, met.outgoing, met.no_proxy, met.ruled, met.outlived, met.substituted, met.lost,
+        met.to_itself);
     const uint32_t least = only_seed ? 0 : SEQUENCES / 4;
     assert_true(met.incoming >= least && met.outgoing >= least && met.both >= least && met.no_proxy >= least);
     assert_true(met.ruled >= least && met.substituted >= least && met.lost >= least && met.outlived >= least);
+    assert_true(met.to_itself >= least);
 }
 
 int main(int argc, char **argv)

@@ -50,16 +50,16 @@ static void n2_from_another_machine_only_the_port_changes_and_every_packet_keeps
     assert_int_equal(COUNTER(f, packets_held), 0);
 }
 
-/* Who connects does not matter, as long as it is not the agent. */
+/* Who connects does not matter, as long as it is neither the agent nor the very process that listens (O8). */
 static void n2_from_this_machine_only_the_port_changes_and_all_packets_stay_outbound(void **state)
 {
     struct fixture *f = *state;
     static const char *const addresses[] = {"127.0.0.1", "10.0.0.1", "::1", "2001:db8::1"};
-    static const uint32_t pids[] = {STRANGER, ROOT, CHILD, 4};
+    static const uint32_t pids[] = {STRANGER, CHILD, 4};
     opens(f, ROOT, "0.0.0.0", 80);
     opens(f, ROOT, "::", 80);
     f->loopback = true;
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 12; i++) {
         struct tuple t = tuple_of(addresses[i % 4], fresh_port(f), addresses[i % 4], 80);
         connects(f, pids[i / 4], &t);
         check_whole_connection(f, &t, false);
@@ -175,9 +175,9 @@ static void with_outgoing_off_only_connections_to_the_tree_are_led(void **state)
     assert_int_equal(send_syn(f, &out, 100), VERDICT_PASS);
     f->loopback = true;
     struct tuple local = tuple_of("127.0.0.1", 50002, "127.0.0.1", 80), other = at_port(&local, 90);
-    connects(f, ROOT, &local);
+    connects(f, CHILD, &local);
     assert_int_equal(send_syn(f, &local, 100), VERDICT_REWRITE);
-    connects(f, ROOT, &other);
+    connects(f, CHILD, &other);
     assert_int_equal(send_syn(f, &other, 100), VERDICT_PASS);
 }
 

@@ -131,6 +131,13 @@ static void host_proxy_not_listening(void *context, const struct tuple *steered)
     w->warned_of = *steered;
 }
 
+static void host_filter_too_late(void *context, const struct tuple *original)
+{
+    struct world *w = context;
+    w->filters_late++;
+    w->filter_late_for = *original;
+}
+
 struct engine_host world_host(struct world *w, enum world_kind kind)
 {
     return (struct engine_host){
@@ -143,6 +150,7 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
         .list_sockets = kind == WORLD_WITH_TABLES ? host_list_sockets : NULL,
         .flow_event = host_flow_event,
         .proxy_not_listening = host_proxy_not_listening,
+        .filter_too_late = host_filter_too_late,
     };
 }
 

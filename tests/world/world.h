@@ -53,8 +53,10 @@ struct world {
     uint32_t owner_asked;     /* of how many connections, */
     struct tuple owner_tuple; /* and of which one last */
     uint32_t flows_begun, flows_ended;
-    uint32_t warned;        /* how often the proxy was said not to listen, */
-    struct tuple warned_of; /* and where it was, last */
+    uint32_t warned;              /* how often the proxy was said not to listen, */
+    struct tuple warned_of;       /* and where it was, last */
+    uint32_t filters_late;        /* how often the filter was said to have come too late, */
+    struct tuple filter_late_for; /* and for which connection, last */
 };
 
 /** What the engine may ask this machine for. */

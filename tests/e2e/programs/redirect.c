@@ -221,6 +221,8 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(watchdog_trips);
     STAT(syns_forwarded);
     STAT(link_local_passed);
+    STAT(capture_timeouts);
+    STAT(self_connections);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);

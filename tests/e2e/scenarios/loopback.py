@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""O1, O4: connections that stay on the machine; and what happens where there is no proxy."""
+"""O1, O4, O8: connections that stay on the machine; and what happens where there is no proxy."""
 from conditions import FAIL_CLOSED, balanced, events, expect_refused, plain, setting, warnings_in
-from harness import scenario
+from harness import REFLECT, scenario
 from lab import CLIENT, LOOPBACK, SERVER, expect, expect_equal, host_of, wait_until, wire
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
 
@@ -80,6 +80,77 @@ def straight_to_the_proxy_with_bytes(t, family):
         exchange(connection, 20_000)
         expect_equal(host_of(session.proxied_for(connection)["peer"]), t.loopback, "address that the proxy sees")
         expect_equal(session.stats()["flows_total"], 1, "redirected connections")
+
+
+NO_LOOPBACK = 32
+PAIRS = 20
+
+
+def pairs_agree(actor, places, what):
+    """The program makes emulated socketpairs, and finds the names of both ends the same."""
+    for at, more in places:
+        expect_equal(actor.call("pair", at=f"{at}/0", n=PAIRS, **more)["agreed"], PAIRS, f"{what}: pairs at {at} {more}")
+
+
+def places_to_pair(t):
+    """On each of the machine's addresses, and by listeners on all of them, dual-stack ones too."""
+    places = [(host, {}) for host in (LOOPBACK[4], LOOPBACK[6], CLIENT[4][0], CLIENT[6][0], "127.0.0.7")]
+    places += [("0.0.0.0", {"to": "127.0.0.1/1"}), ("::", {"to": "::1/1"}), ("0.0.0.0", {"to": f"{CLIENT[4][0]}/1"})]
+    places += [("::", {"to": f"::ffff:{host}/1", "dual": 1}) for host in ("127.0.0.1", CLIENT[4][0])]
+    return places
+
+
+@scenario("O8", families=None)
+def a_program_that_connects_to_itself(t):
+    """socketpair() as libraries make it on Windows. What the program's child connects to is redirected all the same."""
+    before = t.session.stats()["self_connections"]
+    pairs_agree(t.root, places_to_pair(t), "outgoing")
+    expect_equal(t.session.stats()["self_connections"] - before, PAIRS * len(places_to_pair(t)), "self_connections")
+    pairs_agree(t.bystander, places_to_pair(t), "a bystander")
+    server = t.echo(t.root, "127.0.0.1")
+    untouched(t.root, server, t.root)
+    visit(t, t.session, server, t.root, t.child(t.root))
+
+
+@scenario("O8", session="incoming", families=None)
+def a_program_that_connects_to_itself_with_incoming(t):
+    pairs_agree(t.root, places_to_pair(t), "incoming")
+
+
+@scenario("O8", session="own", families=None)
+def a_program_that_connects_to_itself_in_all_ways(t):
+    """By reflection; with incoming connections alone; with events that are late, or of which LISTEN is lost."""
+    few = places_to_pair(t)[:4]
+    with t.redirected(flags=REFLECT):
+        pairs_agree(t.root, few, "reflection")
+    with t.redirected(incoming=True, flags=REFLECT):
+        pairs_agree(t.root, few, "reflection, incoming")
+    with balanced(t) as session:
+        with events(t, "delay 40"):
+            expect_equal(t.root.call("pair", at="127.0.0.1/0", n=5)["agreed"], 5, "pairs while events are late")
+            expect_equal(t.root.call("pair", at="::1/0", n=5)["agreed"], 5, "pairs while events are late")
+        expect_equal(session.stats()["flows_total"], 0, "redirected connections")
+        with events(t, "lose all listen"): # then it is found in the TCP table, within a second
+            server = t.echo(t.root, "127.0.0.1")
+
+            def left_alone():
+                exchange(t.root.connect(server.local))
+                return session.stats()["self_connections"] > 10
+            wait_until(left_alone, "a connection left alone", 3)
+
+
+@scenario("O1", session="own", families=None)
+def loopback_as_a_whole_left_alone(t):
+    """REDIRECTOR_NO_LOOPBACK: neither what the tree opens within the machine nor what comes to it from there."""
+    with balanced(t, incoming=True, flags=NO_LOOPBACK) as session:
+        for host in (LOOPBACK[4], LOOPBACK[6], CLIENT[4][0], CLIENT[6][0]):
+            untouched(t.root, t.echo(t.native, host), t.native)
+            untouched(t.bystander, t.echo(t.root, host), t.root)
+        expect_equal(session.stats()["flows_total"], 0, "redirected connections within the machine")
+        visit(t, session, t.echo(), t.server)
+        inward = t.server.connect(t.echo(t.root, t.client).local)
+        exchange(inward)
+        expect_equal(session.stats()["flows_total"], 2, "redirected connections of other machines")
 
 
 def places(t):
