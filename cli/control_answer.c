@@ -114,6 +114,7 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"link_local_passed", s.link_local_passed},
         {"capture_timeouts", s.capture_timeouts},
         {"self_connections", s.self_connections},
+        {"proxy_connections", s.proxy_connections},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

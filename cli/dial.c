@@ -339,6 +339,11 @@ struct dial *dial_start(struct dialler *dialler, const struct dial_plan *plan)
     return d;
 }
 
+SOCKET dial_upstream(const struct dial *d)
+{
+    return d->socket;
+}
+
 void dial_cancel(struct dial *d)
 {
     if (d) {

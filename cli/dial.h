@@ -46,6 +46,9 @@ struct dial_plan {
 /** Begins. NULL: no memory. Never calls done(). */
 struct dial *dial_start(struct dialler *dialler, const struct dial_plan *plan);
 
+/** The connection to the upstream while the two are talking, to look at; INVALID_SOCKET: not so far. */
+SOCKET dial_upstream(const struct dial *d);
+
 /** Ends a dial before its result. NULL is fine. */
 void dial_cancel(struct dial *d);
 

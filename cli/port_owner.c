@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Owners of ports, from the system's TCP and UDP tables. As in the library, iphlpapi.dll is loaded from the system
+ * Owners of ports, from the system's UDP tables. As in the library, iphlpapi.dll is loaded from the system
  * folder when it is needed, so that the program imports only DLLs that every process has.
  */
 #include "port_owner.h"

@@ -20,8 +20,7 @@
  * Any error ends both halves with RST at both ends. Then the connection only waits for its operations to come back
  * (their memory is its memory), reports itself and is freed.
  */
-#include "relay_conn_internal.h"
-
+#include "relay_loop.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -289,6 +288,9 @@ static struct report_entry *begin_report(struct relay_conn *conn, const redirect
     if (!about.incoming) {
         conn->via = upstream_choose(conn->host->upstreams, program, &about.destination);
     }
+    if (conn->via && relay_loop_closes(conn, about.pid, program)) {
+        conn->via = NULL;
+    }
     if (conn->via) {
         snprintf(about.upstream, sizeof about.upstream, "%s", conn->via->name);
     }
@@ -301,6 +303,7 @@ void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_ad
     struct relay_conn *conn = calloc(1, sizeof *conn);
     if (conn) {
         conn->host = host;
+        conn->destination = destination->destination;
         conn->entry = begin_report(conn, peer, destination);
     }
     if (!conn || !conn->entry) {
@@ -312,7 +315,6 @@ void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_ad
     conn->sockets[SERVER] = INVALID_SOCKET;
     conn->state = DIALLING;
     conn->incoming = destination->incoming != 0;
-    conn->destination = destination->destination;
     conn->name_wanted = !conn->incoming;
     conn->next = host->first;
     if (conn->next) {

@@ -22,8 +22,10 @@ struct relay_host {
     struct dialler dialler; /**< has the completion port */
     struct report *report;
     const struct upstream_list *upstreams;
-    uint32_t connect_ms;      /**< limit for connecting to a destination, by an upstream included */
-    struct relay_conn *first; /**< all live connections */
+    uint32_t connect_ms;       /**< limit for connecting to a destination, by an upstream included */
+    struct relay_conn *first;  /**< all live connections */
+    uint32_t loops_told[64];   /**< processes of which relay_loop.c has told, */
+    uint32_t loops_told_count; /**< and how many */
 };
 
 /** Takes over `client`, a connection from `peer`, and connects to `destination`. Owns the socket whatever happens. */

@@ -14,7 +14,9 @@
 #include "port_owner.h"
 #include "quic.h"
 #include "relay.h"
+#include "relay_loop.h"
 #include "report.h"
+#include "tcp_rows.h"
 #include "watch.h"
 
 #include <stdlib.h>
@@ -44,38 +46,21 @@ struct session {
 
 /* ---- before the programs */
 
-/* The process that listens on the user's proxy's port. 0: none, and a message was shown. */
-static uint32_t find_proxy(uint32_t port)
+/* The user's proxies have to listen. Their own connections are none of ours: the library finds them by their ports. */
+static bool find_proxies(const struct options *o)
 {
-    uint32_t owner = port_owner(PORT_TCP_LISTENER, port);
-    if (owner == PORT_NOBODY) {
-        output_message("nothing listens on port %u; start your proxy first", port);
+    const uint32_t ports[] = {o->proxy_port, o->incoming_proxy};
+    struct tcp_rows rows;
+    uint32_t missing = 0;
+    tcp_rows_read(&rows);
+    for (int i = 0; i < 2 && !missing; i++) {
+        missing = ports[i] && !tcp_rows_listen(&rows, ports[i]) ? ports[i] : 0;
     }
-    return owner;
-}
-
-/*
- * The user's proxies. Their own connections must not be redirected to them: for outgoing ones a rule excludes the
- * proxy; for incoming ones, where its connection has to reach the program, the proxy must be the agent.
- */
-static bool find_proxies(struct session *s)
-{
-    struct options *o = s->options;
-    uint32_t owner = 0;
-    if (o->proxy_port && !(owner = find_proxy(o->proxy_port))) {
-        return false;
+    tcp_rows_free(&rows);
+    if (missing) {
+        output_message("nothing listens on port %u; start your proxy first", missing);
     }
-    if (o->incoming_proxy && !(s->agent = find_proxy(o->incoming_proxy))) {
-        return false;
-    }
-    if (owner && owner != GetCurrentProcessId()) {
-        if (o->rule_count == OPTIONS_RULES_MAX) {
-            output_message("there are too many --name and --exclude");
-            return false;
-        }
-        o->rules[o->rule_count++] = (redirector_rule){.include = 0, .pid = owner};
-    }
-    return true;
+    return !missing;
 }
 
 static uint32_t connect_ms(const struct options *o)
@@ -123,8 +108,11 @@ static enum report_view choose_view(struct session *s, bool quiet_terminal)
 static bool prepare(struct session *s)
 {
     struct options *o = s->options;
-    return upstream_resolve_all(&o->upstreams, connect_ms(o)) && upstream_try_all(&o->upstreams, connect_ms(o)) &&
-           find_proxies(s) && open_relay(s);
+    if (!upstream_resolve_all(&o->upstreams, connect_ms(o)) || !upstream_try_all(&o->upstreams, connect_ms(o))) {
+        return false;
+    }
+    relay_loop_find_local(&o->upstreams);
+    return find_proxies(o) && open_relay(s);
 }
 
 struct session *session_open(struct options *o, bool quiet_terminal, DWORD *status)
@@ -157,12 +145,12 @@ struct session *session_open(struct options *o, bool quiet_terminal, DWORD *stat
 static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_t count)
 {
     const struct options *o = s->options;
+    redirector_address upstreams[UPSTREAM_RULES_MAX];
     redirector_config config = {
         .size = sizeof config,
         .client_pid = roots[0],
         .roots = count > 1 ? roots + 1 : NULL,
         .root_count = count - 1,
-        .agent_pid = s->agent,
         .proxy_port = o->no_outgoing  ? 0
                       : o->proxy_port ? o->proxy_port
                                       : relay_port(s->relay),
@@ -174,6 +162,8 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
         .rules = o->rule_count ? o->rules : NULL,
         .windivert_dir = o->windivert_dir,
         .log_path = o->log_path,
+        .upstream_count = relay_loop_local(&o->upstreams, upstreams, UPSTREAM_RULES_MAX),
+        .upstreams = upstreams,
     };
     redirector_error error = {.size = sizeof error};
     uint32_t relay_error;

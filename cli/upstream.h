@@ -28,6 +28,7 @@ struct upstream {
     uint32_t port;
     redirector_address addresses[UPSTREAM_ADDRESSES_MAX]; /**< in the order in which they are tried */
     uint32_t address_count;                               /**< 1 or more after upstream_resolve_all() */
+    uint32_t local; /**< a bit for each address that is one of this machine's; after relay_loop_find_local() */
     char user[256], password[256];
 };
 

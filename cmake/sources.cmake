@@ -105,6 +105,7 @@ set(CLI_SOURCES
     cli/relay_conn.c
     cli/relay_connect.c
     cli/relay_listen.c
+    cli/relay_loop.c
     cli/relay_name.c
     cli/relay_socket.c
     cli/report.c
@@ -113,6 +114,7 @@ set(CLI_SOURCES
     cli/resolve.c
     cli/run.c
     cli/session.c
+    cli/tcp_rows.c
     cli/text.c
     cli/tree.c
     cli/udp_owner.c

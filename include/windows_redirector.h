@@ -275,6 +275,15 @@ typedef struct redirector_rule {
                               letters match in either case, slashes in either direction. NULL: match by pid */
 } redirector_rule;
 
+/** An IP address and a port. */
+typedef struct redirector_address {
+    uint32_t family;   /**< 4 or 6 */
+    uint32_t port;     /**< host byte order, 1 to 65535 */
+    uint8_t bytes[16]; /**< network byte order; IPv4: the first 4 bytes, the rest is 0 */
+    uint32_t scope;    /**< scope identifier of an IPv6 link-local address (sin6_scope_id: the interface's index); 0: not
+                            known. Of any other address it is 0, and not looked at */
+} redirector_address;
+
 /**
  * What to redirect and how. Zero it, set `size`, and fill in what is needed: 0 is a sensible default for all other
  * fields. Fields are only ever added at the end; a program that was built with an earlier header sets that header's
@@ -283,7 +292,9 @@ typedef struct redirector_rule {
 typedef struct redirector_config {
     uint32_t size;                /**< sizeof(redirector_config) */
     uint32_t client_pid;          /**< root of the process tree; must exist. 0: the roots are all in `roots` */
-    uint32_t agent_pid;           /**< process that runs the proxy; 0: the calling process */
+    uint32_t agent_pid;           /**< process that runs the proxy; 0: the calling process. While it does not listen on
+                                       a proxy port, whoever does counts as the agent, too, and is found anew for each
+                                       connection: so a proxy that is restarted is followed */
     uint32_t proxy_port;          /**< 1 to 65535; 0: outgoing connections are not redirected */
     uint32_t incoming_port;       /**< 1 to 65535; 0: incoming connections are not redirected */
     uint32_t flags;               /**< redirector_flags; unknown bits are refused */
@@ -302,7 +313,13 @@ typedef struct redirector_config {
     const uint32_t *roots;        /**< root_count further roots, which must all exist; NULL: none. The agent may be one:
                                        then its descendants are redirected, but never the agent */
     uint32_t root_count;          /**< number of roots, 0 to 4096 */
-    uint32_t reserved;            /**< 0 */
+    uint32_t upstream_count;      /**< number of upstreams, 0 to 64 */
+    const redirector_address *upstreams; /**< upstream_count addresses of this machine to which the agent connects, such
+                                       as those of a proxy that it goes on through; NULL: none. Connections of a process
+                                       that listens there, whichever it is when they are opened, are not redirected:
+                                       else they would come back to the agent for ever. Bytes that are all 0: whatever
+                                       address it listens on. No addresses of other machines: who listens on all
+                                       addresses of this one would be taken for it */
 } redirector_config;
 
 /**
@@ -356,15 +373,6 @@ REDIRECTOR_API uint32_t redirector_get_state(redirector *r, redirector_error *wh
  * Blocks as redirector_stop() does. Since: 0.1
  */
 REDIRECTOR_API void redirector_free(redirector *r);
-
-/** An IP address and a port. */
-typedef struct redirector_address {
-    uint32_t family;   /**< 4 or 6 */
-    uint32_t port;     /**< host byte order, 1 to 65535 */
-    uint8_t bytes[16]; /**< network byte order; IPv4: the first 4 bytes, the rest is 0 */
-    uint32_t scope;    /**< scope identifier of an IPv6 link-local address (sin6_scope_id: the interface's index); 0: not
-                            known. Of any other address it is 0, and not looked at */
-} redirector_address;
 
 /** Original destination of a redirected connection. Set `size` before the call. */
 typedef struct redirector_destination {
@@ -508,6 +516,8 @@ typedef struct redirector_stats {
     uint64_t capture_timeouts;    /**< held SYNs that passed or were refused because the driver's filter did not capture
                                        their port within 5 s, or could not be replaced */
     uint64_t self_connections;    /**< connections of a process to a listener of its own, which passed */
+    uint64_t proxy_connections;   /**< connections that would have been redirected, but passed because their process
+                                       listens on a proxy port or as an upstream */
 } redirector_stats;
 
 /**

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/** @file address.h  Converts the engine's addresses to those of the public header. */
+/** @file address.h  Converts the engine's addresses to those of the public header and back. */
 #ifndef ADDRESS_H
 #define ADDRESS_H
 
@@ -18,6 +18,17 @@ static inline redirector_address address_to_public(const ip_addr *address, uint3
         out.scope = ip_addr_is_link_local(address) ? scope : 0;
     }
     return out;
+}
+
+/** false: NULL, or not an address. `out` becomes a tuple whose src is that address. */
+static inline bool address_from_public(const redirector_address *a, struct tuple *out)
+{
+    if (!a || (a->family != FAMILY_IP4 && a->family != FAMILY_IP6) || a->port == 0 || a->port > PORT_MAX) {
+        return false;
+    }
+    *out = (struct tuple){.family = a->family, .src_port = be16_from_host((uint16_t)a->port)};
+    out->src = a->family == FAMILY_IP4 ? ip_addr_from_ip4(a->bytes) : ip_addr_from_ip6(a->bytes);
+    return true;
 }
 
 #endif

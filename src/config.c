@@ -6,7 +6,8 @@
  */
 #include "config.h"
 
-#include "engine/types.h"
+#include "address.h"
+#include "engine/engine.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -19,6 +20,26 @@ static redirector_status invalid(char detail[CONFIG_DETAIL_SIZE], const char *te
 {
     snprintf(detail, CONFIG_DETAIL_SIZE, "%s", text);
     return REDIRECTOR_INVALID_ARGUMENT;
+}
+
+static redirector_status check_upstreams(const redirector_address *upstreams, uint32_t count,
+                                         char detail[CONFIG_DETAIL_SIZE])
+{
+    struct tuple ignored;
+    if (count > ENGINE_UPSTREAMS_MAX) {
+        return invalid(detail, "more than 64 upstreams");
+    }
+    if (count && !upstreams) {
+        return invalid(detail, "upstreams is NULL, but upstream_count is not 0");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!address_from_public(&upstreams[i], &ignored)) {
+            snprintf(detail, CONFIG_DETAIL_SIZE, "upstream %lu: no such family, or a port outside 1 to 65535",
+                     (unsigned long)i);
+            return REDIRECTOR_INVALID_ARGUMENT;
+        }
+    }
+    return REDIRECTOR_OK;
 }
 
 static redirector_status check_numbers(const redirector_config *c, char detail[CONFIG_DETAIL_SIZE])
@@ -51,7 +72,7 @@ static redirector_status check_numbers(const redirector_config *c, char detail[C
     if (c->root_count && !c->roots) {
         return invalid(detail, "roots is NULL, but root_count is not 0");
     }
-    return c->reserved ? invalid(detail, "a reserved field is not 0") : REDIRECTOR_OK;
+    return check_upstreams(c->upstreams, c->upstream_count, detail);
 }
 
 redirector_status config_take(const redirector_config *in, redirector_config *out, char detail[CONFIG_DETAIL_SIZE])
@@ -60,7 +81,8 @@ redirector_status config_take(const redirector_config *in, redirector_config *ou
     if (!in) {
         return invalid(detail, "the configuration is NULL");
     }
-    if (in->size != sizeof *in && in->size != offsetof(redirector_config, roots)) {
+    if (in->size != sizeof *in && in->size != offsetof(redirector_config, roots) &&
+        in->size != offsetof(redirector_config, upstreams)) {
         return invalid(detail, "the configuration's size field is not sizeof(redirector_config)");
     }
     memset(out, 0, sizeof *out);

@@ -16,11 +16,11 @@
 /* false: not an address. */
 static bool peer_from_public(const redirector_address *a, struct peer *peer)
 {
-    if (!a || (a->family != FAMILY_IP4 && a->family != FAMILY_IP6) || a->port == 0 || a->port > PORT_MAX) {
+    struct tuple t;
+    if (!address_from_public(a, &t)) {
         return false;
     }
-    *peer = (struct peer){.family = a->family, .scope = a->scope};
-    peer->address = a->family == FAMILY_IP4 ? ip_addr_from_ip4(a->bytes) : ip_addr_from_ip6(a->bytes);
+    *peer = (struct peer){.family = t.family, .scope = a->scope, .address = t.src};
     return true;
 }
 

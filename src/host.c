@@ -151,6 +151,16 @@ static void host_filter_too_late(void *context, const struct tuple *original)
              r->flags & REDIRECTOR_FAIL_CLOSED ? "is refused" : "passes directly");
 }
 
+static void host_proxy_spared(void *context, uint32_t pid, const struct tuple *proxy)
+{
+    redirector *r = context;
+    char address[64];
+    address_text(&proxy->dst, proxy->family, proxy->scope, address);
+    log_line(r->log, REDIRECTOR_LOG_INFO,
+             "connections of pid %lu are not redirected: it listens as the proxy on %s:%u does", (unsigned long)pid,
+             address, be16_to_host(proxy->dst_port));
+}
+
 struct engine_host host_of(redirector *r)
 {
     return (struct engine_host){
@@ -164,6 +174,7 @@ struct engine_host host_of(redirector *r)
         .flow_event = host_flow_event,
         .proxy_not_listening = host_proxy_not_listening,
         .filter_too_late = host_filter_too_late,
+        .proxy_spared = host_proxy_spared,
     };
 }
 

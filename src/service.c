@@ -4,6 +4,7 @@
  * when one fails. The socket layer is opened before the packet layer, so that no SYN is captured whose event was
  * missed. Existing processes and listeners are read after the socket layer is open, so that none is missed in between.
  */
+#include "address.h"
 #include "host.h"
 #include "roots.h"
 #include "statistics.h"
@@ -12,17 +13,23 @@
 
 /*
  * Each event wakes the engine's thread, so only those are requested that matter. A CLOSE matters if it ends a listener
- * on the proxy's port, or with incoming connections on any port. (Another listener of the agent stays known until the
+ * on the proxy's port or an upstream's, or with incoming connections on any port. (Another listener of the agent stays known until the
  * next scan, or until another process listens there; a connection to it is refused meanwhile, redirected or not.)
  */
 static struct divert_ring *open_events(redirector *r, const redirector_config *config, redirector_error *error)
 {
-    char filter[160], port[40] = "";
+    enum { PORT_TEXT = sizeof " or localPort == 65535" };
+    char filter[160 + PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)], ports[PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)] = "";
     if (!config->incoming_port) {
-        snprintf(port, sizeof port, " and localPort == %u", (unsigned)config->proxy_port);
+        size_t used = (size_t)snprintf(ports, sizeof ports, "localPort == %u", (unsigned)config->proxy_port);
+        for (uint32_t i = 0; i < config->upstream_count; i++) {
+            used += (size_t)snprintf(ports + used, sizeof ports - used, " or localPort == %u",
+                                     (unsigned)config->upstreams[i].port);
+        }
     }
     snprintf(filter, sizeof filter,
-             "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and remotePort == 0%s))", port);
+             "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and remotePort == 0%s%s%s))",
+             *ports ? " and (" : "", ports, *ports ? ")" : "");
     return divert_open(r->api, filter, DIVERT_LAYER_SOCKET, DIVERT_PRIORITY_EVENTS, error);
 }
 
@@ -73,6 +80,11 @@ static uint64_t random_seed(const void *address)
 static bool build_engine(redirector *r, const redirector_config *config, const struct roots *roots,
                          struct rules **rules, redirector_error *error)
 {
+    struct tuple upstreams[ENGINE_UPSTREAMS_MAX];
+    for (uint32_t i = 0; i < config->upstream_count; i++) {
+        address_from_public(&config->upstreams[i], &upstreams[i]);
+        upstreams[i] = tuple_reversed(&upstreams[i]);
+    }
     struct engine_config engine = {
         .agent_pid = config->agent_pid,
         .proxy_port = (uint16_t)config->proxy_port,
@@ -84,6 +96,8 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
         .scan_interval_ms = config->scan_interval_ms ? config->scan_interval_ms : ENGINE_SCAN_INTERVAL_MS_DEFAULT,
         .hold_timeout_ms = config->hold_timeout_ms ? config->hold_timeout_ms : ENGINE_HOLD_TIMEOUT_MS_DEFAULT,
         .max_flows = ENGINE_FLOWS_DEFAULT,
+        .upstreams = upstreams,
+        .upstream_count = config->upstream_count,
         .seed = random_seed(r),
     };
     struct engine_host host = host_of(r);

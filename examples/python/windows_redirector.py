@@ -43,17 +43,17 @@ class redirector_rule(ctypes.Structure):
     _fields_ = [("include", c_uint32), ("pid", c_uint32), ("pattern", c_char_p)]
 
 
+class redirector_address(ctypes.Structure):
+    _fields_ = [("family", c_uint32), ("port", c_uint32), ("bytes", c_uint8 * 16), ("scope", c_uint32)]
+
+
 class redirector_config(Structure):
     _fields_ = [("size", c_uint32), ("client_pid", c_uint32), ("agent_pid", c_uint32), ("proxy_port", c_uint32),
                 ("incoming_port", c_uint32), ("flags", c_uint32), ("hold_timeout_ms", c_uint32),
                 ("log_level", c_uint32), ("scan_interval_ms", c_uint32), ("rule_count", c_uint32),
                 ("rules", POINTER(redirector_rule)), ("windivert_dir", c_char_p), ("log_path", c_char_p),
                 ("log_fn", LogFunction), ("log_context", c_void_p), ("roots", POINTER(c_uint32)),
-                ("root_count", c_uint32), ("reserved", c_uint32)]
-
-
-class redirector_address(ctypes.Structure):
-    _fields_ = [("family", c_uint32), ("port", c_uint32), ("bytes", c_uint8 * 16), ("scope", c_uint32)]
+                ("root_count", c_uint32), ("upstream_count", c_uint32), ("upstreams", POINTER(redirector_address))]
 
 
 class redirector_destination(Structure):
@@ -75,7 +75,7 @@ class redirector_stats(Structure):
             "packets_malformed proxy_not_listening hold_timeouts hold_overflows send_errors receive_errors events_seen "
             "lookups_hit lookups_missed log_lines_dropped queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
             "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed capture_timeouts "
-            "self_connections").split()]
+            "self_connections proxy_connections").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,
@@ -157,7 +157,7 @@ class Redirector:
     """A running redirector; use it as a context manager, or call close()."""
 
     def __init__(self, roots, proxy_port=0, incoming_port=0, agent_pid=0, flags=0, rules=(), windivert_dir=HERE,
-                 log_path=None, log=None):
+                 log_path=None, log=None, upstreams=()):
         if _library is None:
             load()
         # The callback must exist as long as the redirector.
@@ -165,7 +165,9 @@ class Redirector:
         config = redirector_config(
             proxy_port=proxy_port, incoming_port=incoming_port, agent_pid=agent_pid, flags=flags,
             roots=(c_uint32 * len(roots))(*roots), root_count=len(roots), rules=_rules_to_c(rules),
-            rule_count=len(rules), windivert_dir=str(windivert_dir).encode(), log_fn=self._log_function,
+            rule_count=len(rules), upstream_count=len(upstreams),
+            upstreams=(redirector_address * len(upstreams))(*(_address_to_c(*address) for address in upstreams)),
+            windivert_dir=str(windivert_dir).encode(), log_fn=self._log_function,
             log_path=None if log_path is None else str(log_path).encode())
         self._handle = c_void_p()
         error = redirector_error()

@@ -3,6 +3,7 @@
 package redirector
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -12,10 +13,17 @@ import (
 type Config struct {
 	ClientPID    uint32   // root of the process tree: it and all its descendants, present and future, are redirected
 	Roots        []uint32 // further roots, up to 4096; the proxy's own process may be one, to redirect what it starts
-	AgentPID     uint32   // process that runs the proxy and is never redirected; 0: the calling process
+	AgentPID     uint32   // runs the proxy, is never redirected; 0: this process. So is who listens in its stead
 	ProxyPort    int      // port of 127.0.0.1 and [::1] on which the agent accepts the tree's connections; 0: outgoing off
 	IncomingPort int      // port on which the agent accepts connections to the tree's own listeners; 0: incoming off
 	Rules        []Rule   // refine the tree; SetRules replaces them while running
+
+	// Upstreams are addresses of this machine to which the agent connects, such as those of a proxy that it goes on
+	// through; up to 64. Connections of a process that listens there are not redirected, whatever process that is when
+	// they are opened: else they would come back to the agent for ever. An unspecified address (0.0.0.0, ::) stands for
+	// whatever address it listens on. No addresses of other machines: who listens on all addresses of this one would be
+	// taken for it.
+	Upstreams []netip.AddrPort
 
 	DescendantsOnly bool // leave the roots themselves alone, redirect their descendants
 	Reflect         bool // redirect by swapped addresses instead of over loopback: the proxy must listen on all addresses

@@ -70,6 +70,13 @@ func configToNative(config Config, m *memory) nativeConfig {
 		copy(unsafe.Slice(roots, count), config.Roots)
 		native.Roots, native.Root_count = roots, uint32(count)
 	}
+	if count := len(config.Upstreams); count != 0 {
+		list := (*nativeAddress)(m.allocate(uintptr(count) * unsafe.Sizeof(nativeAddress{})))
+		for i, upstream := range config.Upstreams {
+			unsafe.Slice(list, count)[i] = addressToNative(upstream)
+		}
+		native.Upstreams, native.Upstream_count = list, uint32(count)
+	}
 	if config.WinDivertDir != "" {
 		native.Windivert_dir = m.text(config.WinDivertDir)
 	}
@@ -219,6 +226,7 @@ func statsFromNative(s *nativeStats) Stats {
 		LinkLocalPassed:    s.Link_local_passed,
 		CaptureTimeouts:    s.Capture_timeouts,
 		SelfConnections:    s.Self_connections,
+		ProxyConnections:   s.Proxy_connections,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

@@ -82,6 +82,13 @@ func TestConfigTranslation(t *testing.T) {
 	if got := unsafe.Slice(c.Roots, c.Root_count); fmt.Sprint(got) != fmt.Sprint(roots) {
 		t.Errorf("roots became %v", got)
 	}
+	upstreams := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1080"), netip.MustParseAddrPort("[fd77::1]:65535")}
+	c = configToNative(Config{Upstreams: upstreams}, &m)
+	for i, native := range unsafe.Slice(c.Upstreams, c.Upstream_count) {
+		if got := addressFromNative(native); got != upstreams[i] {
+			t.Errorf("upstream %v became %v", upstreams[i], got)
+		}
+	}
 }
 
 func TestFlagTranslation(t *testing.T) {

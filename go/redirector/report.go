@@ -82,6 +82,7 @@ type Stats struct {
 	WatchdogTrips      uint64 // times that the watchdog closed the driver's handles, because the engine made no progress
 	CaptureTimeouts    uint64 // connections that passed, or were refused, because the filter did not capture them in time
 	SelfConnections    uint64 // connections of a process to a listener of its own, which passed
+	ProxyConnections   uint64 // connections that passed because their process listens on a proxy port or as an upstream
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

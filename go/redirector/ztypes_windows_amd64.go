@@ -30,7 +30,8 @@ type (
 		Log_context      *byte
 		Roots            *uint32
 		Root_count       uint32
-		Reserved         uint32
+		Upstream_count   uint32
+		Upstreams        *nativeAddress
 	}
 	nativeDestination struct {
 		Size        uint32
@@ -96,6 +97,7 @@ type (
 		Link_local_passed   uint64
 		Capture_timeouts    uint64
 		Self_connections    uint64
+		Proxy_connections   uint64
 	}
 )
 

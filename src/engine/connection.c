@@ -17,7 +17,6 @@
 #include "connection.h"
 
 #include "held.h"
-#include "policy.h"
 #include "redirect.h"
 #include "sockets.h"
 
@@ -37,13 +36,13 @@ static bool is_forwarded(const struct engine *e, const struct attempt *a, uint32
 static bool agent_listens(struct engine *e, const struct attempt *a)
 {
     const struct listener *l = sockets_listener_of(e, &a->packet->tuple, a->now_ms);
-    return l && l->pid == e->config.agent_pid;
+    return l && sockets_is_agent(e, l->pid, a->now_ms);
 }
 
 static const struct listener *tree_listener(struct engine *e, const struct attempt *a)
 {
     const struct listener *l = e->config.incoming_port ? sockets_listener_of(e, &a->packet->tuple, a->now_ms) : NULL;
-    return l && l->in_tree ? l : NULL;
+    return l && l->in_tree && !sockets_is_agent(e, l->pid, a->now_ms) ? l : NULL;
 }
 
 /* Straight to a port of the proxy: not redirected (I3), but its source port must not be mistaken for a flow's. */
@@ -77,7 +76,7 @@ static enum verdict carry_out(struct engine *e, const struct attempt *a)
         return VERDICT_PASS;
     }
     const struct listener *l = within ? tree_listener(e, a) : NULL;
-    if (l) {
+    if (l && !sockets_is_agent(e, a->pid, a->now_ms)) {
         return redirect_syn(e, a, FLOW_INCOMING, l->pid); /* also if the tree opened it (N4) */
     }
     return outgoing ? redirect_syn(e, a, FLOW_OUTGOING, a->pid) : VERDICT_PASS;
@@ -215,7 +214,7 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
     if (known && event->timestamp && event->timestamp <= known->syn_time) {
         return; /* too late, or a second one: its SYN has left, and must not be redirected in mid-handshake */
     }
-    bool redirected = policy_redirects(e, event->pid);
+    bool redirected = sockets_redirects(e, event->pid, now_ms);
     if (known && pending_is_held(known)) {
         decide_held(e, id, redirected, event->pid, now_ms);
         return;
@@ -228,6 +227,7 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
 
 void connection_tick(struct engine *e, uint64_t now_ms)
 {
+    bool doubted = false;
     struct questions *q = &e->questions;
     uint32_t count = held_to_ask(e, q->ids, now_ms);
     for (uint32_t i = 0; i < count; i++) {
@@ -239,10 +239,10 @@ void connection_tick(struct engine *e, uint64_t now_ms)
     }
     for (uint32_t i = 0; i < count; i++) {
         if (q->pids[i]) {
-            if (e->pending.entries[q->ids[i]].meta.loopback && e->listeners_scanned_ms != now_ms) {
-                sockets_scan_listeners(e, now_ms); /* its CONNECT is late, so the LISTEN before it may be, too */
-            }
-            decide_held(e, q->ids[i], policy_redirects(e, q->pids[i]), q->pids[i], now_ms);
+            /* Its CONNECT is late: so may be a LISTEN before it. Once is enough for all that are asked for now. */
+            e->listeners_doubtful = e->listeners_doubtful || !doubted;
+            doubted = true;
+            decide_held(e, q->ids[i], sockets_redirects(e, q->pids[i], now_ms), q->pids[i], now_ms);
         } else {
             held_wait_for_event(e, q->ids[i], now_ms);
         }

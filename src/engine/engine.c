@@ -18,6 +18,28 @@
 
 #include <stdlib.h>
 
+static void add_proxy(struct engine *e, uint16_t port, bool everywhere)
+{
+    static const uint32_t families[] = {FAMILY_IP4, FAMILY_IP6};
+    for (int i = 0; port && i < 2; i++) {
+        struct tuple *at = &e->proxies[e->proxy_count++];
+        *at = (struct tuple){.dst_port = be16_from_host(port), .family = families[i]};
+        at->dst = everywhere ? ip_addr_any(families[i]) : ip_addr_loopback(families[i]);
+    }
+}
+
+/* Where those listen who must not be redirected (O9). Only over loopback is it known to which address it goes. */
+static void note_proxies(struct engine *e, const struct engine_config *config)
+{
+    add_proxy(e, config->proxy_port, config->reflect);
+    add_proxy(e, config->incoming_port, true);
+    e->agent_proxies = e->proxy_count;
+    for (uint32_t i = 0; i < config->upstream_count && i < ENGINE_UPSTREAMS_MAX; i++) {
+        e->proxies[e->proxy_count++] = config->upstreams[i];
+    }
+    e->config.upstreams = NULL; /* the caller's */
+}
+
 struct engine *engine_new(const struct engine_config *config, const struct engine_host *host)
 {
     struct engine *e = calloc(1, sizeof *e);
@@ -26,6 +48,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
     }
     e->config = *config;
     e->host = *host;
+    note_proxies(e, config);
     capture_plan_init(&e->capture, config->capture_all);
     e->destinations = destinations_new();
     e->tree = process_tree_new();
@@ -166,7 +189,7 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
         break;
     case SOCKET_CLOSE:
         if (be16_to_host(event->tuple.dst_port) == 0) {
-            sockets_listener_closed(e, event);
+            sockets_listener_closed(e, event, now_ms);
         }
         break;
     case SOCKET_BIND:

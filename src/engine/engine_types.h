@@ -11,6 +11,9 @@
 
 #include <stdatomic.h>
 
+/** Each of proxy_port and incoming_port is two, one in each family. */
+enum { ENGINE_UPSTREAMS_MAX = 64, ENGINE_PROXIES_MAX = ENGINE_UPSTREAMS_MAX + 4 };
+
 enum { ENGINE_FLOWS_DEFAULT = 65536, ENGINE_HOLD_TIMEOUT_MS_DEFAULT = 50, ENGINE_SCAN_INTERVAL_MS_DEFAULT = 30000 };
 
 /**
@@ -67,6 +70,12 @@ struct engine_host {
      * not be had. At most once a minute. No calls. NULL: nobody wants to know.
      */
     void (*filter_too_late)(void *context, const struct tuple *original);
+
+    /**
+     * A connection of the tree passes, because its process listens where a proxy does (proxy->dst). Not twice in a row
+     * for the same process. No calls. NULL: nobody wants to know.
+     */
+    void (*proxy_spared)(void *context, uint32_t pid, const struct tuple *proxy);
 };
 
 struct engine_config {
@@ -81,7 +90,9 @@ struct engine_config {
     uint32_t hold_timeout_ms;
     uint32_t scan_interval_ms; /* between two scans of the TCP table (L1) */
     uint32_t max_flows;
-    uint64_t seed; /* random */
+    uint64_t seed;                 /* random */
+    const struct tuple *upstreams; /* (dst) on this machine: who listens there is not redirected (O9); copied */
+    uint32_t upstream_count;       /* at most ENGINE_UPSTREAMS_MAX */
 };
 
 /** Counters; redirector_stats says what they mean, and has them under the same names. */
@@ -103,7 +114,8 @@ struct engine_config {
     X(syns_forwarded)                                                                                                  \
     X(link_local_passed)                                                                                               \
     X(capture_timeouts)                                                                                                \
-    X(self_connections)
+    X(self_connections)                                                                                                \
+    X(proxy_connections)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

@@ -16,37 +16,55 @@ void listeners_free(struct listeners *l)
     l->all = NULL;
 }
 
+static bool is_at(const struct listener *x, const struct tuple *local)
+{
+    return x->port == be16_to_host(local->src_port) && x->family == local->family &&
+           ip_addr_equal(&x->address, &local->src);
+}
+
 /* The entry of this socket. An unknown owner, on either side, stands for any. */
 static struct listener *find(const struct listeners *l, const struct tuple *local, uint32_t pid)
 {
     for (uint32_t i = 0; i < l->count; i++) {
         struct listener *x = &l->all[i];
-        if (x->port == be16_to_host(local->src_port) && x->family == local->family &&
-            (x->pid == pid || !x->pid || !pid) && ip_addr_equal(&x->address, &local->src)) {
+        if (is_at(x, local) && (x->pid == pid || !x->pid || !pid)) {
             return x;
         }
     }
     return NULL;
 }
 
-/* Another process listens there now: the former listener is closed, even if no event said so. */
-static void drop_predecessor(struct listeners *l, const struct tuple *local, uint32_t pid)
+bool listeners_remove_others(struct listeners *l, const struct tuple *local, uint32_t pid)
 {
+    bool found = false;
     for (uint32_t i = 0; i < l->count; i++) {
-        struct listener *x = &l->all[i];
-        if (x->pid && x->pid != pid && x->port == be16_to_host(local->src_port) && x->family == local->family &&
-            ip_addr_equal(&x->address, &local->src)) {
+        if (l->all[i].pid && l->all[i].pid != pid && is_at(&l->all[i], local)) {
             l->all[i--] = l->all[--l->count];
+            found = true;
         }
     }
+    return found;
 }
 
-void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot,
-                   uint64_t now_ms)
+bool listeners_outlive(const struct listeners *l, const struct socket_event *event)
 {
-    if (!from_snapshot && pid) {
-        drop_predecessor(l, local, pid);
+    bool closed = event->kind == SOCKET_CLOSE;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct listener *x = &l->all[i];
+        if (!is_at(x, &event->tuple) || (closed && x->pid != event->pid)) {
+            continue;
+        }
+        bool other = closed && x->endpoint && event->endpoint && x->endpoint != event->endpoint;
+        if (other || (event->timestamp && x->since > event->timestamp)) {
+            return true;
+        }
     }
+    return false;
+}
+
+struct listener *listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree,
+                               bool from_snapshot, uint64_t now_ms)
+{
     struct listener *x = find(l, local, pid);
     if (!x && l->count < LISTENERS_MAX) {
         x = &l->all[l->count++];
@@ -61,6 +79,7 @@ void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid,
             x->in_tree = in_tree;
         }
     }
+    return x;
 }
 
 static void drop(struct listeners *l, struct listener *x)
@@ -105,23 +124,48 @@ bool listeners_is_shared(const struct listeners *l, const struct listener *x)
     return false;
 }
 
+/* How exactly a listener is bound to where a connection goes. */
+enum fit { FIT_NONE, FIT_MAYBE_DUAL, FIT_WILDCARD, FIT_EXACT };
+
+static enum fit fit_of(const struct listener *x, const struct tuple *connection)
+{
+    if (x->port != be16_to_host(connection->dst_port)) {
+        return FIT_NONE;
+    }
+    bool same_family = x->family == connection->family;
+    if (ip_addr_is_any(&x->address, x->family)) {
+        bool maybe_dual = x->family == FAMILY_IP6 && !x->confirmed;
+        return same_family ? FIT_WILDCARD : maybe_dual ? FIT_MAYBE_DUAL : FIT_NONE;
+    }
+    return same_family && ip_addr_equal(&x->address, &connection->dst) ? FIT_EXACT : FIT_NONE;
+}
+
 const struct listener *listeners_find(const struct listeners *l, const struct tuple *connection)
 {
-    const struct listener *wildcard = NULL;
-    for (uint32_t i = 0; i < l->count; i++) {
-        const struct listener *x = &l->all[i];
-        if (x->port != be16_to_host(connection->dst_port)) {
-            continue;
-        }
-        if (ip_addr_is_any(&x->address, x->family)) {
-            bool same_family = x->family == connection->family;
-            bool maybe_dual = x->family == FAMILY_IP6 && !x->confirmed && !wildcard;
-            if (same_family || maybe_dual) {
-                wildcard = x;
-            }
-        } else if (x->family == connection->family && ip_addr_equal(&x->address, &connection->dst)) {
-            return x;
+    const struct listener *found = NULL;
+    enum fit best = FIT_NONE;
+    for (uint32_t i = 0; i < l->count && best != FIT_EXACT; i++) {
+        enum fit fit = fit_of(&l->all[i], connection);
+        if (fit > best) {
+            best = fit;
+            found = &l->all[i];
         }
     }
-    return wildcard;
+    return found;
+}
+
+bool listeners_serve(const struct listeners *l, const struct tuple *connection, uint32_t pid)
+{
+    bool every_address = ip_addr_is_any(&connection->dst, connection->family);
+    enum fit best = FIT_NONE, own = FIT_NONE;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct listener *x = &l->all[i];
+        enum fit fit = fit_of(x, connection);
+        if (every_address && x->port == be16_to_host(connection->dst_port) && x->family == connection->family) {
+            fit = FIT_EXACT;
+        }
+        best = fit > best ? fit : best;
+        own = fit > own && x->pid == pid ? fit : own;
+    }
+    return own != FIT_NONE && own == best;
 }

@@ -5,7 +5,8 @@
  * events in between.
  *
  * Both sources may tell of the same socket, and a snapshot may not know the owner; then the two become one entry. A
- * snapshot also drops what it does not contain any more, so that a lost CLOSE event does not matter for long.
+ * snapshot also drops what it does not contain any more, so that a lost CLOSE event does not matter for long. An event
+ * counts only as far as nothing newer is known of its address: events can be late, and come twice.
  */
 #ifndef ENGINE_LISTENERS_H
 #define ENGINE_LISTENERS_H
@@ -23,6 +24,10 @@ struct listener {
     bool confirmed;   /* a snapshot had it: then it has IPv4's table to show whether it is dual-stack */
     bool stale;       /* not yet seen in the snapshot that is being taken */
     uint64_t seen_ms; /* when an event or a snapshot told of it last */
+
+    /* What its LISTEN event said, so that a CLOSE that is late is not taken for its own; 0: a snapshot found it. */
+    int64_t since;
+    uint64_t endpoint;
 };
 
 struct listeners {
@@ -33,12 +38,21 @@ struct listeners {
 bool listeners_init(struct listeners *l); /* false: no memory */
 void listeners_free(struct listeners *l);
 
-/** Takes note of a listening socket; the same socket twice is one. Beyond LISTENERS_MAX it is ignored. */
-void listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree, bool from_snapshot,
-                   uint64_t now_ms);
+/** Takes note of a listening socket; the same socket twice is one. Beyond LISTENERS_MAX it is ignored: NULL. */
+struct listener *listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree,
+                               bool from_snapshot, uint64_t now_ms);
 
 /** Whether there was such a socket. */
 bool listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid);
+
+/** Removes the sockets of other processes at this address; whether there were some. */
+bool listeners_remove_others(struct listeners *l, const struct tuple *local, uint32_t pid);
+
+/**
+ * Whether what a LISTEN or CLOSE event tells is over by now: a socket listens at its address since a later time; or, of
+ * a CLOSE, it is another socket of the process that does.
+ */
+bool listeners_outlive(const struct listeners *l, const struct socket_event *event);
 
 /** Between these two, every socket of the snapshot is added; what is missing from it goes, if it is whole. */
 void listeners_snapshot_begin(struct listeners *l);
@@ -53,5 +67,12 @@ const struct listener *listeners_find(const struct listeners *l, const struct tu
 
 /** Whether another process listens on the very same address and port (SO_REUSEADDR): either may get a connection. */
 bool listeners_is_shared(const struct listeners *l, const struct listener *x);
+
+/**
+ * Whether a connection to connection->dst may reach this process: it owns the listener that listeners_find() tells of,
+ * or another one at the same address (SO_REUSEADDR). A dst of 0.0.0.0 or :: stands for every address of the machine:
+ * any listener on that port.
+ */
+bool listeners_serve(const struct listeners *l, const struct tuple *connection, uint32_t pid);
 
 #endif

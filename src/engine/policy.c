@@ -33,9 +33,14 @@ static bool in_tree(struct engine *e, uint32_t pid)
     return process_tree_knows(e->tree, pid); /* it is gone already: what we knew of it counts */
 }
 
+bool policy_may_redirect(const struct engine *e, uint32_t pid)
+{
+    return pid != PID_IDLE && pid != PID_SYSTEM && pid != e->config.agent_pid;
+}
+
 bool policy_redirects(struct engine *e, uint32_t pid)
 {
-    if (pid == PID_IDLE || pid == PID_SYSTEM || pid == e->config.agent_pid) {
+    if (!policy_may_redirect(e, pid)) {
         return false;
     }
     bool member = in_tree(e, pid) && !process_tree_is_marked(e->tree, pid);

@@ -12,4 +12,7 @@
  */
 bool policy_redirects(struct engine *e, uint32_t pid);
 
+/** false: never, whatever tree and rules say. Asks nobody. */
+bool policy_may_redirect(const struct engine *e, uint32_t pid);
+
 #endif

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: events tell of listeners as they open and close, but events can be lost, and they do not say
- * whether a wildcard IPv6 socket is dual-stack. So the TCP table is scanned now and then, and when there is a doubt.
+ * whether a wildcard IPv6 socket is dual-stack. So the TCP table is scanned now and then, and when there is a doubt. A
+ * CLOSE is a hint: it says nothing of a socket that began to listen after it, and leaves a doubt in any case. A doubt
+ * is resolved before the next question; and once more DOUBT_MS later, because the table may have been late, too, and
+ * because nobody asks for a port whose packets are not captured.
  * All other sockets are scanned only while there are flows, to find those whose ends are both gone.
  */
 #include "sockets.h"
@@ -11,6 +14,8 @@
 
 /* How long what is known of a listener is believed where that decides whether a connection passes unredirected. */
 enum { FRESH_MS = 1000 };
+
+enum { DOUBT_MS = 250 };
 
 void sockets_judge_listeners(struct engine *e, uint32_t pid)
 {
@@ -28,21 +33,53 @@ static bool may_be_dual_stack(const struct tuple *local)
     return local->family == FAMILY_IP6 && ip_addr_is_any(&local->src, local->family);
 }
 
+void sockets_doubt_listeners(struct engine *e, uint64_t now_ms)
+{
+    e->listeners_doubtful = true;
+    e->listeners_doubted_ms = e->listeners_doubted_ms ? e->listeners_doubted_ms : now_ms;
+}
+
+/* Whether one that happened later has come before. */
+static bool is_late(struct engine *e, const struct socket_event *event)
+{
+    bool newer = event->timestamp >= e->newest_listener_event;
+    e->newest_listener_event = newer ? event->timestamp : e->newest_listener_event;
+    return event->timestamp && !newer;
+}
+
 void sockets_listener_opened(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
-    listeners_add(&e->listeners, &event->tuple, event->pid, policy_redirects(e, event->pid), false, now_ms);
+    if (is_late(e, event)) {
+        sockets_doubt_listeners(e, now_ms); /* its CLOSE may have come already */
+    }
+    if (listeners_outlive(&e->listeners, event)) {
+        return; /* if both live (SO_REUSEADDR), the TCP table says so */
+    }
+    if (listeners_remove_others(&e->listeners, &event->tuple, event->pid)) {
+        sockets_doubt_listeners(e, now_ms); /* closed without an event, or both live */
+    }
+    struct listener *l = listeners_add(&e->listeners, &event->tuple, event->pid, policy_redirects(e, event->pid), false,
+                                       now_ms);
+    if (l) {
+        l->since = event->timestamp;
+        l->endpoint = event->endpoint;
+    }
     e->listeners_judged = true;
     e->listeners_doubtful = e->listeners_doubtful || may_be_dual_stack(&event->tuple);
 }
 
-void sockets_listener_closed(struct engine *e, const struct socket_event *event)
+void sockets_listener_closed(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
-    if (listeners_remove(&e->listeners, &event->tuple, event->pid) && may_be_dual_stack(&event->tuple)) {
+    is_late(e, event);
+    if (listeners_outlive(&e->listeners, event) || !listeners_remove(&e->listeners, &event->tuple, event->pid)) {
+        return;
+    }
+    sockets_doubt_listeners(e, now_ms); /* a second socket of the process at the same address may live */
+    if (may_be_dual_stack(&event->tuple)) {
         /* Then its IPv4 half goes without an event; if that was a socket of its own, the next scan finds it again. */
         struct tuple twin = {.src_port = event->tuple.src_port, .family = FAMILY_IP4};
         twin.src = ip_addr_from_ip4((const uint8_t[4]){0});
         listeners_remove(&e->listeners, &twin, event->pid);
-        e->listeners_doubtful = true;
     }
 }
 
@@ -63,11 +100,16 @@ void sockets_scan_listeners(struct engine *e, uint64_t now_ms)
     }
 }
 
-const struct listener *sockets_listener_of(struct engine *e, const struct tuple *connection, uint64_t now_ms)
+static void resolve_doubt(struct engine *e, uint64_t now_ms)
 {
     if (e->listeners_doubtful && e->host.list_listeners) {
         sockets_scan_listeners(e, now_ms);
     }
+}
+
+const struct listener *sockets_listener_of(struct engine *e, const struct tuple *connection, uint64_t now_ms)
+{
+    resolve_doubt(e, now_ms);
     return listeners_find(&e->listeners, connection);
 }
 
@@ -85,6 +127,41 @@ bool sockets_is_own_listener(struct engine *e, const struct tuple *connection, u
     }
     bool sure = l && (!e->host.list_listeners || now_ms - l->seen_ms < FRESH_MS);
     return sure && l->pid == pid && !listeners_is_shared(&e->listeners, l);
+}
+
+/* Where the process serves as a proxy, among the first `count` places; NULL: nowhere. */
+static const struct tuple *proxy_of(struct engine *e, uint32_t pid, uint32_t count, uint64_t now_ms)
+{
+    resolve_doubt(e, now_ms);
+    for (uint32_t i = 0; i < count; i++) {
+        /* While the agent listens on its port, in any family, a program that happens to do so, too, is no proxy. */
+        bool agents = i < e->agent_proxies && (listeners_serve(&e->listeners, &e->proxies[i], e->config.agent_pid) ||
+                                               listeners_serve(&e->listeners, &e->proxies[i ^ 1], e->config.agent_pid));
+        if (!agents && listeners_serve(&e->listeners, &e->proxies[i], pid)) {
+            return &e->proxies[i];
+        }
+    }
+    return NULL;
+}
+
+bool sockets_is_agent(struct engine *e, uint32_t pid, uint64_t now_ms)
+{
+    return pid == e->config.agent_pid || (policy_may_redirect(e, pid) && proxy_of(e, pid, e->agent_proxies, now_ms));
+}
+
+bool sockets_redirects(struct engine *e, uint32_t pid, uint64_t now_ms)
+{
+    bool redirected = policy_redirects(e, pid);
+    const struct tuple *proxy = redirected && e->config.proxy_port ? proxy_of(e, pid, e->proxy_count, now_ms) : NULL;
+    if (!proxy) {
+        return redirected;
+    }
+    COUNT(e, proxy_connections);
+    if (e->host.proxy_spared && pid != e->spared_pid) {
+        e->spared_pid = pid;
+        e->host.proxy_spared(e->host.context, pid, proxy);
+    }
+    return false;
 }
 
 void sockets_row(struct engine *e, const struct tuple *row)
@@ -110,7 +187,9 @@ static void scan_sockets(struct engine *e, uint64_t now_ms)
 
 void sockets_tick(struct engine *e, uint64_t now_ms)
 {
-    if (now_ms - e->listeners_scanned_ms >= e->config.scan_interval_ms) {
+    bool settled = e->listeners_doubted_ms && now_ms - e->listeners_doubted_ms >= DOUBT_MS;
+    if (settled || now_ms - e->listeners_scanned_ms >= e->config.scan_interval_ms) {
+        e->listeners_doubted_ms = settled ? 0 : e->listeners_doubted_ms;
         sockets_scan_listeners(e, now_ms); /* events can be lost */
     }
     if (now_ms - e->sockets_scanned_ms >= e->config.scan_interval_ms) {

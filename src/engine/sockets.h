@@ -11,7 +11,10 @@
 
 /* Listeners, by events. */
 void sockets_listener_opened(struct engine *e, const struct socket_event *event, uint64_t now_ms);
-void sockets_listener_closed(struct engine *e, const struct socket_event *event);
+void sockets_listener_closed(struct engine *e, const struct socket_event *event, uint64_t now_ms);
+
+/** Events are late, or contradict each other: the TCP table is asked before the next question, and once more later. */
+void sockets_doubt_listeners(struct engine *e, uint64_t now_ms);
 
 /** Judges the listeners of one process anew, or of all (pid 0), by the policy. */
 void sockets_judge_listeners(struct engine *e, uint32_t pid);
@@ -24,6 +27,15 @@ const struct listener *sockets_listener_of(struct engine *e, const struct tuple 
  * (O8). What is known of the listener must be fresh; if it is not, the TCP table is asked, once a second at most.
  */
 bool sockets_is_own_listener(struct engine *e, const struct tuple *connection, uint32_t pid, uint64_t now_ms);
+
+/**
+ * Whether a process serves as a proxy (O9): the agent (I3); or whoever listens at this moment where connections are
+ * redirected to. Its connections, also those to a listener of the tree, are left alone.
+ */
+bool sockets_is_agent(struct engine *e, uint32_t pid, uint64_t now_ms);
+
+/** Whether connections of this process are redirected: by the policy; never those of a proxy or an upstream (O9). */
+bool sockets_redirects(struct engine *e, uint32_t pid, uint64_t now_ms);
 
 /** Asks the TCP table for all listeners; and what it answers with, row by row. */
 void sockets_scan_listeners(struct engine *e, uint64_t now_ms);

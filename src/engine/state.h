@@ -67,8 +67,14 @@ struct engine {
     struct own_addresses *own; /* NULL: not known yet */
     struct engine_counters counters;
     struct questions questions;
-    bool listeners_judged;   /* a listener of the tree came, or may have: is its port captured? */
-    bool listeners_doubtful; /* a wildcard IPv6 socket came or went: dual-stack or not, only the TCP table knows */
+    bool listeners_judged;         /* a listener of the tree came, or may have: is its port captured? */
+    bool listeners_doubtful;       /* events left a doubt that only the TCP table resolves */
+    uint64_t listeners_doubted_ms; /* since when, at first; 0: not, or it has been asked once more since */
+    int64_t newest_listener_event; /* the latest time stamp of LISTEN and CLOSE so far */
+    uint32_t spared_pid;           /* the one of which proxy_spared() was last called */
+    struct tuple
+        proxies[ENGINE_PROXIES_MAX]; /* (dst) where proxies listen, and behind agent_proxies of them upstreams */
+    uint32_t agent_proxies, proxy_count;
     uint64_t listeners_scanned_ms; /* when the listeners were last asked for */
     uint64_t sockets_scanned_ms;   /* when all sockets were */
     uint64_t warned_ms;            /* when proxy_not_listening() was last called; 0: never */

@@ -71,6 +71,12 @@ static inline ip_addr ip_addr_loopback(uint32_t family)
 }
 
 /** 0.0.0.0 or ::. */
+static inline ip_addr ip_addr_any(uint32_t family)
+{
+    static const uint8_t zero[16];
+    return family == FAMILY_IP4 ? ip_addr_from_ip4(zero) : ip_addr_from_ip6(zero);
+}
+
 static inline bool ip_addr_is_any(const ip_addr *a, uint32_t family)
 {
     return a->words[0] == 0 && (family == FAMILY_IP4 ? !memcmp(a->bytes + 12, "\0\0\0\0", 4) : a->words[1] == 0);
@@ -161,6 +167,7 @@ struct socket_event {
     enum socket_event_kind kind;
     uint32_t pid;
     int64_t timestamp;  /* when the driver saw it, on the same clock as packets; 0: unknown */
+    uint64_t endpoint;  /* which socket it is, whatever its address; 0: unknown */
     struct tuple tuple; /* src is the local end, dst the remote end (zero for BIND and LISTEN) */
 };
 

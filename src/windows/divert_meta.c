@@ -65,6 +65,7 @@ bool divert_socket_event(const struct divert_address *a, struct socket_event *ou
         .kind = kinds[a->event - EVENT_BIND],
         .pid = a->socket.process_id,
         .timestamp = a->timestamp,
+        .endpoint = a->socket.endpoint_id,
         .tuple = {.src = address_from_words(a->socket.local_addr, family),
                   .dst = address_from_words(a->socket.remote_addr, family),
                   .src_port = be16_from_host(a->socket.local_port),

@@ -213,12 +213,6 @@ void tcptable_owners(struct tcptable *t, const struct tuple *tuples, uint32_t co
 
 /* ---- lists */
 
-static ip_addr ip_addr_any(uint32_t family)
-{
-    static const uint8_t zero[16];
-    return family == FAMILY_IP4 ? ip_addr_from_ip4(zero) : ip_addr_from_ip6(zero);
-}
-
 /* Calls fn for the rows of both families that are, or are not, listening. */
 static bool for_each(struct tcptable *t, TCP_TABLE_CLASS class, bool listening, tcptable_row_fn *fn, void *context)
 {

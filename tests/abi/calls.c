@@ -262,12 +262,17 @@ static void check_config_sizes(void)
 {
     redirector_config config = sound_config();
     config.size = LAYOUT_CONFIG_WITHOUT_ROOTS;
-    config.root_count = config.reserved = 0x5A5A5A5A;
+    config.root_count = config.upstream_count = 0x5A5A5A5A;
     check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "a configuration without roots");
+    config = sound_config();
+    config.size = LAYOUT_CONFIG_WITHOUT_UPSTREAMS;
+    config.upstreams = (const redirector_address *)1;
+    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "a configuration without upstreams");
     const uint32_t sizes[] = {0,
                               4,
                               LAYOUT_CONFIG_WITHOUT_ROOTS - 8,
                               LAYOUT_CONFIG_WITHOUT_ROOTS + 8,
+                              LAYOUT_CONFIG_WITHOUT_UPSTREAMS - 4,
                               sizeof config - 1,
                               sizeof config + 8,
                               UINT32_MAX};
@@ -296,9 +301,6 @@ static void check_roots(void)
     config.roots = NULL;
     config.root_count = 1;
     check(start_status(&config) == refused, "roots that are not there");
-    config = sound_config();
-    config.reserved = 1;
-    check(start_status(&config) == refused, "a reserved field that is not 0");
 
     redirector *r;
     redirector_error error;
@@ -312,6 +314,32 @@ static void check_roots(void)
     config.root_count = 0;
     check(redirector_start(&config, &r, &error) == REDIRECTOR_NO_SUCH_PROCESS && strstr(error.text, "pid 0"),
           "neither a client nor roots");
+}
+
+static void check_upstreams(void)
+{
+    static redirector_address upstreams[65];
+    const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
+    redirector_config config = sound_config();
+    for (size_t i = 0; i < sizeof upstreams / sizeof upstreams[0]; i++) {
+        upstreams[i].family = i % 2 ? 4 : 6;
+        upstreams[i].port = 65535;
+    }
+    config.upstreams = upstreams;
+    config.upstream_count = 64;
+    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "64 upstreams");
+    config.upstream_count = 65;
+    check(start_status(&config) == refused, "65 upstreams are too many");
+    config.upstream_count = 64;
+    upstreams[63].family = 5;
+    check(start_status(&config) == refused, "an upstream of a family that does not exist");
+    upstreams[63].family = 4;
+    upstreams[63].port = 65536;
+    check(start_status(&config) == refused, "an upstream's port that does not exist");
+    upstreams[63].port = 0;
+    check(start_status(&config) == refused, "an upstream without a port");
+    config.upstreams = NULL;
+    check(start_status(&config) == refused, "upstreams that are not there");
 }
 
 /* Whoever reads only the text must be able to tell one mistake from another. */
@@ -344,7 +372,7 @@ static void check_distinct_texts(void)
         {offsetof(redirector_config, log_level), 6},
         {offsetof(redirector_config, root_count), 65},
         {offsetof(redirector_config, root_count), 1},
-        {offsetof(redirector_config, reserved), 1},
+        {offsetof(redirector_config, upstream_count), 65},
         {offsetof(redirector_config, rule_count), 257},
         {offsetof(redirector_config, rule_count), 1},
     };
@@ -385,6 +413,7 @@ int main(void)
     check_limits();
     check_config_sizes();
     check_roots();
+    check_upstreams();
     check_rules();
     check_distinct_texts();
     printf("%d passed, %d failed\n", passed, failed);

@@ -19,14 +19,15 @@
     X(WinDest,                 32)   \
     X(redirector_error,       336)   \
     X(redirector_rule,         16)   \
-    X(redirector_config,       96)   \
+    X(redirector_config,      104)   \
     X(redirector_address,      28)   \
     X(redirector_destination,  44)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       224)
+    X(redirector_stats,       232)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
+#define LAYOUT_CONFIG_WITHOUT_UPSTREAMS 96
 #define LAYOUT_STATS_WITHOUT_DELAY 144
 
 /* structure, member, offset, size */
@@ -60,7 +61,8 @@
     X(redirector_config,      log_context,           72,   8)  \
     X(redirector_config,      roots,                 80,   8)  \
     X(redirector_config,      root_count,            88,   4)  \
-    X(redirector_config,      reserved,              92,   4)  \
+    X(redirector_config,      upstream_count,        92,   4)  \
+    X(redirector_config,      upstreams,             96,   8)  \
     X(redirector_address,     family,                 0,   4)  \
     X(redirector_address,     port,                   4,   4)  \
     X(redirector_address,     bytes,                  8,  16)  \
@@ -112,7 +114,8 @@
     X(redirector_stats,       syns_forwarded,       192,   8)  \
     X(redirector_stats,       link_local_passed,    200,   8)  \
     X(redirector_stats,       capture_timeouts,     208,   8)  \
-    X(redirector_stats,       self_connections,     216,   8)
+    X(redirector_stats,       self_connections,     216,   8)  \
+    X(redirector_stats,       proxy_connections,    224,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \

@@ -64,6 +64,12 @@ static void write_rules(const redirector_config *config)
         fprintf(file, "%s %u %s\n", config->rules[i].include ? "include" : "exclude", (unsigned)config->rules[i].pid,
                 config->rules[i].pattern ? config->rules[i].pattern : "-");
     }
+    for (uint32_t i = 0; i < config->upstream_count; i++) {
+        char address[64] = "";
+        inet_ntop(config->upstreams[i].family == 6 ? AF_INET6 : AF_INET, config->upstreams[i].bytes, address,
+                  sizeof address);
+        fprintf(file, "upstream %s %u\n", address, (unsigned)config->upstreams[i].port);
+    }
     fclose(file);
 }
 

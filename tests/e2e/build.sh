@@ -11,7 +11,7 @@ library=build/$preset
 cc=x86_64-w64-mingw32-gcc
 flags=(-std=c11 -O2 -Wall -Wextra -Werror -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1 -Iinclude)
 programs=tests/e2e/programs
-common=("$programs"/{actor,stream,endpoint,datagram,serve,burst,process}.c)
+common=("$programs"/{actor,stream,endpoint,datagram,serve,burst,process,upstream}.c)
 agent=("$programs"/{agent,proxy,relay,redirect,hammer,measure,freeze}.c)
 mkdir -p "$out/other_version"
 scripts/build.sh "$preset"

@@ -17,7 +17,7 @@ imports=(VirtualAlloc VirtualFree CreateEventW CreateThread CreateIoCompletionPo
 mkdir -p "$out"
 scripts/build.sh mingw-release lab
 
-common=("$shared"/{actor,stream,endpoint,datagram,serve,burst,process}.c "$own"/{resources,churn,rewriter}.c)
+common=("$shared"/{actor,stream,endpoint,datagram,serve,burst,process,upstream}.c "$own"/{resources,churn,rewriter}.c)
 agent=("$own"/{agent_main,tell,storm}.c "$shared"/{proxy,relay,redirect,hammer,measure,freeze}.c)
 
 if [ ! -e "$out/done" ] ||

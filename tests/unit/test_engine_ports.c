@@ -186,6 +186,85 @@ static void n1_a_doubled_close_event_of_a_port_opened_again_does_not_matter_for_
     assert_true(catches(f, "10.0.0.1", 80, ROOT));
 }
 
+/* A program that is started anew on its port, as development servers do at each change of a file. */
+static void event_of(struct fixture *f, enum socket_event_kind kind, uint32_t pid, int64_t at, uint64_t endpoint)
+{
+    struct socket_event event = {
+        .kind = kind, .pid = pid, .timestamp = at, .endpoint = endpoint, .tuple = local_end("0.0.0.0", 80)};
+    engine_event(f->world.engine, &event, f->world.now);
+}
+
+static void n1_a_late_close_does_not_end_the_listener_that_came_after_it(void **state)
+{
+    struct fixture *f = *state;
+    event_of(f, SOCKET_LISTEN, ROOT, 10, 0);
+    event_of(f, SOCKET_LISTEN, ROOT, 30, 0);
+    event_of(f, SOCKET_CLOSE, ROOT, 20, 0);
+    event_of(f, SOCKET_CLOSE, ROOT, 20, 0);
+    f->world.listening.fails = true; /* nobody to ask */
+    assert_true(catches(f, "10.0.0.1", 80, ROOT));
+    event_of(f, SOCKET_CLOSE, ROOT, 40, 0);
+    assert_false(catches(f, "10.0.0.1", 80, ROOT));
+}
+
+/* Clocks may be too coarse to tell; the sockets have numbers. */
+static void n1_the_close_of_another_socket_of_the_process_is_not_the_listeners(void **state)
+{
+    struct fixture *f = *state;
+    event_of(f, SOCKET_LISTEN, ROOT, 10, 1);
+    event_of(f, SOCKET_LISTEN, ROOT, 10, 2);
+    event_of(f, SOCKET_CLOSE, ROOT, 10, 1);
+    f->world.listening.fails = true;
+    assert_true(catches(f, "10.0.0.1", 80, ROOT));
+    event_of(f, SOCKET_CLOSE, ROOT, 10, 2);
+    assert_false(catches(f, "10.0.0.1", 80, ROOT));
+}
+
+static void n1_a_late_listen_of_a_predecessor_takes_nothing_from_its_successor(void **state)
+{
+    struct fixture *f = *state;
+    listens_unheard(f, CHILD, "0.0.0.0", 80);
+    event_of(f, SOCKET_LISTEN, CHILD, 30, 0);
+    event_of(f, SOCKET_CLOSE, ROOT, 20, 0);
+    event_of(f, SOCKET_LISTEN, ROOT, 10, 0);
+    assert_true(catches(f, "10.0.0.1", 80, CHILD));
+}
+
+static void n1_a_late_listen_of_a_socket_that_is_gone_is_seen_through(void **state)
+{
+    struct fixture *f = *state;
+    event_of(f, SOCKET_CLOSE, ROOT, 20, 1);
+    event_of(f, SOCKET_LISTEN, ROOT, 10, 1);
+    assert_false(catches(f, "10.0.0.1", 80, ROOT));
+}
+
+/* The same process listens twice (SO_REUSEADDR), and closes the younger socket. */
+static void n1_a_close_is_a_hint_and_the_table_has_the_last_word(void **state)
+{
+    struct fixture *f = *state;
+    listens_unheard(f, ROOT, "0.0.0.0", 80);
+    event_of(f, SOCKET_LISTEN, ROOT, 10, 1);
+    event_of(f, SOCKET_LISTEN, ROOT, 20, 2);
+    event_of(f, SOCKET_CLOSE, ROOT, 30, 2);
+    assert_true(catches(f, "10.0.0.1", 80, ROOT));
+}
+
+/* Nobody asks for a port whose packets are not captured, so it does not wait for a question. */
+static void n1_a_doubt_is_resolved_without_a_question(void **state)
+{
+    struct fixture *f = *state;
+    listens_unheard(f, ROOT, "0.0.0.0", 80);
+    event_of(f, SOCKET_LISTEN, ROOT, 10, 1);
+    event_of(f, SOCKET_CLOSE, ROOT, 30, 0);
+    uint32_t asked = f->world.listening.asked;
+    pass_time(f, 250);
+    assert_int_equal(f->world.listening.asked, asked + 1);
+    pass_time(f, 250);
+    assert_int_equal(f->world.listening.asked, asked + 1); /* and is over then */
+    f->world.listening.fails = true;
+    assert_true(catches(f, "10.0.0.1", 80, ROOT));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +281,12 @@ int main(void)
         WITH_MACHINE(n1_a_lost_listen_event_does_not_matter_for_long),
         WITH_MACHINE(n1_a_lost_close_event_does_not_matter_for_long),
         WITH_MACHINE(n1_a_doubled_close_event_of_a_port_opened_again_does_not_matter_for_long),
+        WITH_MACHINE(n1_a_late_close_does_not_end_the_listener_that_came_after_it),
+        WITH_MACHINE(n1_the_close_of_another_socket_of_the_process_is_not_the_listeners),
+        WITH_MACHINE(n1_a_late_listen_of_a_predecessor_takes_nothing_from_its_successor),
+        WITH_MACHINE(n1_a_late_listen_of_a_socket_that_is_gone_is_seen_through),
+        WITH_MACHINE(n1_a_close_is_a_hint_and_the_table_has_the_last_word),
+        WITH_MACHINE(n1_a_doubt_is_resolved_without_a_question),
     };
     return cmocka_run_group_tests_name("engine: ports", tests, NULL, NULL);
 }

@@ -138,6 +138,13 @@ static void host_filter_too_late(void *context, const struct tuple *original)
     w->filter_late_for = *original;
 }
 
+static void host_proxy_spared(void *context, uint32_t pid, const struct tuple *proxy)
+{
+    struct world *w = context;
+    w->spared_pid = pid;
+    w->spared_at = *proxy;
+}
+
 struct engine_host world_host(struct world *w, enum world_kind kind)
 {
     return (struct engine_host){
@@ -151,6 +158,7 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
         .flow_event = host_flow_event,
         .proxy_not_listening = host_proxy_not_listening,
         .filter_too_late = host_filter_too_late,
+        .proxy_spared = host_proxy_spared,
     };
 }
 

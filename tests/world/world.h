@@ -57,6 +57,8 @@ struct world {
     struct tuple warned_of;       /* and where it was, last */
     uint32_t filters_late;        /* how often the filter was said to have come too late, */
     struct tuple filter_late_for; /* and for which connection, last */
+    uint32_t spared_pid;          /* the process that was last said to be a proxy, */
+    struct tuple spared_at;       /* and where */
 };
 
 /** What the engine may ask this machine for. */

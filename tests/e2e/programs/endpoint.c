@@ -388,6 +388,7 @@ const struct command_entry endpoint_commands[] = {
     {"spawn", command_spawn},
     {"wait_exit", command_wait_exit},
     {"kill", command_kill},
+    {"upstream", command_upstream},
     {"exit", command_exit},
     {NULL, NULL},
 };

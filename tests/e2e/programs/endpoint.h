@@ -7,7 +7,7 @@
 
 extern const struct command_entry endpoint_commands[];
 
-/** Commands of burst.c, datagram.c, serve.c and process.c, which stand in that table too. */
+/** Commands of burst.c, datagram.c, serve.c, process.c and upstream.c, which stand in that table too. */
 void command_datagram(const struct command *c, struct json *answer);
 void command_echoes(const struct command *c, struct json *answer);
 void command_burst(const struct command *c, struct json *answer);
@@ -16,6 +16,7 @@ void command_served(const struct command *c, struct json *answer);
 void command_spawn(const struct command *c, struct json *answer);
 void command_wait_exit(const struct command *c, struct json *answer);
 void command_kill(const struct command *c, struct json *answer);
+void command_upstream(const struct command *c, struct json *answer);
 void serve_close_all(void);
 
 /** The socket of a number. Each has one user at a time, except that anybody may end it. */

@@ -2,7 +2,7 @@
 /*
  * The library's calls, one command each. A "start" remembers which interface it used; lookups of the proxy go the same way.
  *
- *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_timeout_ms] [scan_interval_ms] [level] [log] [dir] [rules]
+ *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_timeout_ms] [scan_interval_ms] [level] [log] [dir] [rules] [upstream]
  *   set_rules rules                      see rules_parse()
  *   stop, stats, free, last_error
  *   lookup peer, forget peer             by address and port
@@ -120,6 +120,12 @@ static uint32_t start_extended(const struct command *c, redirector_error *error)
     redirector_rule rules[RULES];
     snprintf(rules_text, sizeof rules_text, "%s", command_text(c, "rules", ""));
     const char *dir = command_text(c, "dir", NULL);
+    struct sockaddr_storage at;
+    const char *upstream = command_text(c, "upstream", NULL);
+    redirector_address upstream_address = {0};
+    if (upstream && address_parse(upstream, &at)) {
+        upstream_address = to_public(&at);
+    }
     if (dir) {
         GetModuleFileNameA(NULL, folder, sizeof folder);
         *strrchr(folder, '\\') = '\0';
@@ -137,6 +143,8 @@ static uint32_t start_extended(const struct command *c, redirector_error *error)
         .scan_interval_ms = (uint32_t)command_number(c, "scan_interval_ms", 0),
         .rule_count = rules_parse(rules_text, rules),
         .rules = rules,
+        .upstream_count = upstream ? 1 : 0,
+        .upstreams = &upstream_address,
         .windivert_dir = dir ? path : NULL,
         .log_path = command_text(c, "log", NULL),
     };
@@ -223,6 +231,7 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(link_local_passed);
     STAT(capture_timeouts);
     STAT(self_connections);
+    STAT(proxy_connections);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);
