@@ -38,6 +38,7 @@ enum option_id {
     OPTION_LOG,
     OPTION_LOG_LEVEL,
     OPTION_CLEAN,
+    OPTION_UNTIL_EXIT,
 };
 
 enum {
@@ -81,6 +82,7 @@ static const struct option_kind option_kinds[] = {
     {L"--log", OPTION_LOG, REDIRECTING, "a file"},
     {L"--log-level", OPTION_LOG_LEVEL, REDIRECTING, "off, error, warn, info or debug"},
     {L"--clean", OPTION_CLEAN, COMMAND_DOCTOR, NULL},
+    {L"--until-exit", OPTION_UNTIL_EXIT, COMMAND_ATTACH, NULL},
 };
 
 static enum options_result wrong(const char *before, const wchar_t *word, const char *after)
@@ -221,6 +223,7 @@ static void set_switch(struct options *o, enum option_id id)
         [OPTION_FAIL_CLOSED] = &o->fail_closed,
         [OPTION_BLOCK_QUIC] = &o->block_quic,
         [OPTION_CLEAN] = &o->clean,
+        [OPTION_UNTIL_EXIT] = &o->until_exit,
     };
     *switches[id] = true;
 }

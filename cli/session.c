@@ -9,9 +9,10 @@
 #include "capture.h"
 #include "console.h"
 #include "control.h"
+#include "elsewhere.h"
 #include "live.h"
 #include "output.h"
-#include "port_owner.h"
+#include "processes.h"
 #include "quic.h"
 #include "relay.h"
 #include "relay_loop.h"
@@ -39,7 +40,7 @@ struct session {
     struct quic *quic;
     struct capture *capture;
     const struct tree *tree;
-    uint32_t agent; /* 0: this process */
+    struct elsewhere elsewhere;
     bool wants_live;
     bool failed; /* redirecting has ended by itself, and a message was shown */
 };
@@ -171,6 +172,9 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
         output_message("%s", error.text);
         return EXIT_NOT_REDIRECTING;
     }
+    if (error.os_error) {
+        output_message("%s", error.text);
+    }
     if (s->relay && !relay_start(s->relay, s->redirecting, &relay_error)) {
         output_message("the relay could not be started (error %u)", relay_error);
         return EXIT_NOT_REDIRECTING;
@@ -218,6 +222,7 @@ DWORD session_start(struct session *s, const struct tree *t)
 void session_check(struct session *s)
 {
     redirector_error why = {.size = sizeof why};
+    elsewhere_check(&s->elsewhere, s->tree);
     if (s->failed || redirector_get_state(s->redirecting, &why) != REDIRECTOR_FAILED) {
         return;
     }
@@ -225,11 +230,36 @@ void session_check(struct session *s)
     output_message("redirecting has ended by itself, connections pass directly: %s", why.text);
 }
 
+/* Whether processes are redirected by their name alone, or may be yet: those that started after the session. */
+static bool waits_for_names(const struct options *o)
+{
+    bool named = false, running = false;
+    struct process_list list;
+    for (uint32_t i = 0; i < o->rule_count; i++) {
+        named |= o->rules[i].include != 0;
+    }
+    if (!named || !o->until_exit || !processes_read(&list)) {
+        return named && !o->until_exit;
+    }
+    for (size_t i = 0; i < list.count && !running; i++) {
+        const redirector_rule *rule;
+        running = list.rows[i].pid != GetCurrentProcessId() &&
+                  processes_judge(&list.rows[i], o->rules, o->rule_count, false, &rule);
+    }
+    processes_free(&list);
+    return running;
+}
+
 bool session_wait(struct session *s, bool left_behind)
 {
     uint32_t alive;
     ULONGLONG hint_at = GetTickCount64() + HINT_MS;
-    while ((alive = tree_alive(s->tree)) != 0) {
+    bool waiting = false;
+    while ((alive = tree_alive(s->tree)) != 0 || waits_for_names(s->options)) {
+        if (!alive && !waiting && !s->options->until_exit) {
+            output_message("the last of them has ended; waiting for later ones of that name; Ctrl-C ends it");
+            waiting = true;
+        }
         if (left_behind && GetTickCount64() >= hint_at) {
             output_message("the program has ended; %u process%s of it still run%s and %s redirected; Ctrl-C ends that",
                            alive, alive == 1 ? "" : "es", alive == 1 ? "s" : "", alive == 1 ? "is" : "are");

@@ -28,11 +28,13 @@ struct session *session_open(struct options *o, bool quiet_terminal, DWORD *stat
  * message was shown. */
 DWORD session_start(struct session *s, const struct tree *t);
 
-/** Shows a message, once, if redirecting has ended by itself. To be called regularly while it runs. */
+/** Shows a message, once, if redirecting has ended by itself, or does not reach all that the tree does. To be called
+ * regularly while it runs. */
 void session_check(struct session *s);
 
-/** Waits until all processes of the tree have ended and no relayed connection is open. False: Ctrl-C came first.
- * `left_behind`: the program has ended; a message says which processes redirector still waits for. */
+/** Waits until all processes of the tree have ended, no later one of the names given runs or may come, and no relayed
+ * connection is open. False: Ctrl-C came first. `left_behind`: the program has ended; a message says which processes
+ * redirector still waits for. */
 bool session_wait(struct session *s, bool left_behind);
 
 /** Ends it, shows the summary if wanted, and frees. Possible in every state; NULL is fine. */

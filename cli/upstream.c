@@ -144,6 +144,26 @@ static const char *read_url(struct upstream *u, const char *url)
     return "it begins neither with socks5:// nor with http:// and is not 'direct'";
 }
 
+static bool names_a_proxy(const char *text)
+{
+    bool named = strcmp(text, "direct") == 0;
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        named |= strncmp(text, schemes[i].text, strlen(schemes[i].text)) == 0;
+    }
+    return named;
+}
+
+/* The "=" between WHOM and URL, or NULL: the first with a proxy behind it, because the name of a program may have some,
+ * and so may a password. */
+static const char *end_of_whom(const char *text)
+{
+    const char *equals = names_a_proxy(text) ? NULL : strchr(text, '=');
+    while (equals && !names_a_proxy(equals + 1)) {
+        equals = strchr(equals + 1, '=');
+    }
+    return equals;
+}
+
 const char *upstream_add(struct upstream_list *list, const char *text)
 {
     if (list->count == UPSTREAM_RULES_MAX) {
@@ -151,9 +171,8 @@ const char *upstream_add(struct upstream_list *list, const char *text)
     }
     struct upstream *u = &list->entries[list->count];
     *u = (struct upstream){.kind = UPSTREAM_DIRECT, .name = "direct"};
-    /* a "=" behind "//" is part of a password */
-    const char *slashes = strstr(text, "//"), *equals = strchr(text, '=');
-    if (equals && (!slashes || equals < slashes)) {
+    const char *equals = end_of_whom(text);
+    if (equals) {
         if (equals == text || !copy(u->whom, sizeof u->whom, text, (size_t)(equals - text))) {
             return "the pattern before '=' is empty or too long";
         }

@@ -85,6 +85,7 @@ set(CLI_SOURCES
     cli/doctor_driver.c
     cli/doctor_machine.c
     cli/doctor_try.c
+    cli/elsewhere.c
     cli/help.c
     cli/host_name.c
     cli/json.c

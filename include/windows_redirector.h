@@ -307,7 +307,8 @@ typedef struct redirector_config {
     const redirector_rule *rules; /**< rule_count rules; NULL: none */
     const char *windivert_dir;    /**< folder of WinDivert.dll, absolute; NULL: the folder of the running program */
     const char *log_path;         /**< log file; "": none; NULL: that of the environment variable
-                                       WINDOWS_REDIRECTOR_LOG, else windows_redirector.log in the current folder */
+                                       WINDOWS_REDIRECTOR_LOG, else windows_redirector.log in the current folder, or, if
+                                       that cannot be written, in the folder for temporary files, or none */
     redirector_log_fn *log_fn;    /**< receives each line, too; NULL: none */
     void *log_context;            /**< passed to log_fn */
     const uint32_t *roots;        /**< root_count further roots, which must all exist; NULL: none. The agent may be one:
@@ -327,7 +328,8 @@ typedef struct redirector_config {
  *
  * @param config  what to redirect and how; copied
  * @param out     out: the redirector, to be freed with redirector_free()
- * @param error   out: what went wrong; may be NULL
+ * @param error   out: what went wrong; may be NULL. On success os_error is 0; or it says why a log for which no path
+ *                was given could not be written to the current folder, and the text says where it is
  * @return REDIRECTOR_OK, or the error (also in *error); then *out is NULL and nothing stays open
  *
  * Returns when the driver, its filter and the tables are ready. Blocks while Windows loads the driver. Since: 0.1

@@ -92,6 +92,15 @@ redirector_status error_status(uint32_t os_error, redirector_status otherwise)
     }
 }
 
+void error_note(redirector_error *error, uint32_t os_error, const char *note)
+{
+    if (error) {
+        *error = (redirector_error){.size = sizeof *error, .code = REDIRECTOR_OK, .os_error = os_error};
+        snprintf(error->text, sizeof error->text, "%s", note);
+        text_clean(error->text);
+    }
+}
+
 void error_clear(redirector_error *error)
 {
     error_set(error, REDIRECTOR_OK, 0, NULL);

@@ -18,6 +18,9 @@ void error_set(redirector_error *error, redirector_status status, uint32_t os_er
 /** NO_MEMORY if that is what the OS error is about, else the other one. */
 redirector_status error_status(uint32_t os_error, redirector_status otherwise);
 
+/** Success, but something went otherwise than it should, because of that OS error: `note` says what. */
+void error_note(redirector_error *error, uint32_t os_error, const char *note);
+
 /** Success. */
 void error_clear(redirector_error *error);
 

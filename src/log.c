@@ -26,6 +26,8 @@
 
 static_assert((LOG_RING_LINES & (LOG_RING_LINES - 1)) == 0, "positions are taken modulo its size, across overflow");
 
+#define DEFAULT_FILE "windows_redirector.log"
+
 enum { CLOSE_MS = 200, BATCH_BYTES = 16 * 1024, STAMP_MAX = 40 };
 
 struct slot {
@@ -221,10 +223,41 @@ static uint32_t level_from_environment(void)
     return level;
 }
 
+/*
+ * Nobody asked for this log, so nothing fails for want of it. Where its folder cannot be written to (that of an
+ * installed program) it goes to the folder for temporary files, whose name comes from the environment.
+ */
+static bool open_default_file(struct log *log, redirector_error *error)
+{
+    char path[3 * (MAX_PATH + 1) + sizeof DEFAULT_FILE], note[sizeof error->text] = "there is no log";
+    wchar_t folder[MAX_PATH + 1];
+    log->file = log_file_open(DEFAULT_FILE, false, error);
+    if (log->file || error->code != REDIRECTOR_LOG_FAILED) {
+        return log->file != NULL;
+    }
+    uint32_t why = error->os_error ? error->os_error : ERROR_CANT_ACCESS_FILE; /* it may be a link, or no file */
+    if (GetTempPathW(MAX_PATH + 1, folder)) {
+        size_t length = text_from_wide(folder, path, sizeof path - sizeof DEFAULT_FILE);
+        memcpy(path + length, DEFAULT_FILE, sizeof DEFAULT_FILE);
+        log->file = log_file_open(path, true, error);
+    }
+    if (log->file) {
+        snprintf(note, sizeof note, "the log is %.200s", path);
+    }
+    size_t used = strlen(note);
+    snprintf(note + used, sizeof note - used,
+             ", because it cannot be written to the current folder (Windows error %lu)", (unsigned long)why);
+    error_note(error, why, note);
+    return true;
+}
+
 static bool open_file(struct log *log, const char *path, redirector_error *error)
 {
     char *value = path ? NULL : environment(L"WINDOWS_REDIRECTOR_LOG");
-    const char *chosen = path ? path : value ? value : "windows_redirector.log";
+    const char *chosen = path ? path : value;
+    if (!chosen) {
+        return open_default_file(log, error);
+    }
     if (*chosen) {
         log->file = log_file_open(chosen, value != NULL, error);
     }
@@ -249,6 +282,7 @@ static bool start_thread(struct log *log)
 
 struct log *log_open(const char *path, uint32_t level, redirector_log_fn *fn, void *context, redirector_error *error)
 {
+    error_clear(error);
     if (level > REDIRECTOR_LOG_DEBUG) {
         error_set(error, REDIRECTOR_INVALID_ARGUMENT, 0, "log level");
         return NULL;
@@ -274,6 +308,9 @@ struct log *log_open(const char *path, uint32_t level, redirector_log_fn *fn, vo
     if (!start_thread(log)) {
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), "log");
         goto fail;
+    }
+    if (error->code == REDIRECTOR_OK && error->os_error) {
+        log_line(log, REDIRECTOR_LOG_WARN, "%s", error->text);
     }
     return log;
 fail:

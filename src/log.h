@@ -22,7 +22,8 @@ struct log;
 
 /**
  * Path, level and callback as in redirector_config (the environment is read here). NULL on failure with *error
- * (LOG_FAILED, INVALID_ARGUMENT, NO_MEMORY).
+ * (LOG_FAILED, INVALID_ARGUMENT, NO_MEMORY); else its code is OK. Then os_error is 0, or says why a log for which no
+ * path was given is not in the current folder, and the text where it is.
  */
 struct log *log_open(const char *path, uint32_t level, redirector_log_fn *fn, void *context, redirector_error *error);
 

@@ -4,7 +4,8 @@
  * file FAKE_PORT_FILE), and says of every peer that it was going to FAKE_DESTINATION4 or FAKE_DESTINATION6, each
  * "address port", by the peer's family, a link-local address with its scope (fe80::1%4); a family without destination knows no peers, so there all are strangers.
  * FAKE_START_ERROR=n makes the start fail with status n. FAKE_STOP_FILE is created when the redirector is freed.
- * FAKE_INCOMING=1 makes every connection one that came in; FAKE_RULES names a file that gets flags, roots and rules.
+ * FAKE_INCOMING=1 makes every connection one that came in; FAKE_RULES names a file that gets flags, roots, rules and
+ * upstreams. FAKE_NOTE is what a start that succeeds has to say.
  */
 #include "windows_redirector.h"
 
@@ -88,6 +89,11 @@ uint32_t redirector_start(const redirector_config *config, redirector **out, red
         return fail(error, REDIRECTOR_NO_MEMORY);
     }
     (*out)->client_pid = config->client_pid;
+    const char *note = getenv("FAKE_NOTE");
+    if (note) {
+        error->os_error = 5;
+        snprintf(error->text, sizeof error->text, "%s", note);
+    }
     write_rules(config);
     write_file("FAKE_PORT_FILE", config);
     return REDIRECTOR_OK;

@@ -73,7 +73,7 @@ def test_attach_by_pid_and_name(t):
     child, other = find_one(t, "child.exe"), find_one(t, "other.exe")
     with Server(4, lambda c: c.sendall(b"y")) as server:
         run = t.start("attach", "--pid", str(child["pid"]), "--name", "OTH*.exe", "--exclude", "third.exe",
-                      "--exclude", "77", FAKE_DESTINATION4="%s %d" % server.destination)
+                      "--exclude", "77", "--until-exit", FAKE_DESTINATION4="%s %d" % server.destination)
         run.read_start()
         expect_equal(rules(t, run)[1:], ([child["pid"], other["pid"]],
                                         ["include 0 OTH*.exe", "exclude 0 third.exe", "exclude 77 -"]), "roots, rules")
@@ -102,6 +102,55 @@ def test_attach_to_more_processes_of_a_name_than_fit_anywhere(t):
     wait_for(lambda: "redirecting 81 processes and what they start" in run.err(), "what it says")
     crowd.stdin.close()
     expect_equal(run.wait(), 0, "status")
+
+
+def test_attach_waits_for_later_ones_of_a_name(t):
+    first = start_program(t, "wait", name="other.exe")
+    find_one(t, "other.exe")
+    run = t.start("attach", "--name", "other.exe")
+    run.read_start()
+    first.stdin.close()
+    wait_for(lambda: "waiting for later ones" in run.err() or run.process.poll() is not None, "the hint")
+    expect(run.process.poll() is None, f"attach has ended with the last that ran: {run.err()}")
+    start_program(t, "wait", name="other.exe")
+    find_one(t, "other.exe")
+    run.interrupt()
+    expect_equal(run.wait(), 0, "status")
+
+
+def test_attach_until_exit(t):
+    """It ends with the last of that name, though that came later."""
+    first = start_program(t, "wait", name="other.exe")
+    find_one(t, "other.exe")
+    run = t.start("attach", "--name", "other.exe", "--until-exit")
+    run.read_start()
+    second = start_program(t, "wait", name="other.exe")
+    wait_for(lambda: len(find(t, "other.exe")) == 2, "the second")
+    first.stdin.close()
+    find_one(t, "other.exe")
+    expect(run.process.poll() is None, f"attach has ended with the first: {run.err()}")
+    second.stdin.close()
+    expect_equal(run.wait(), 0, "status")
+    expect("waiting" not in run.err(), f"it said {run.err()!r}")
+
+
+def test_what_is_not_redirected_is_said_once(t):
+    shutil.copy(t.child(), t.path("WSL.exe"))
+    run = t.start("run", "--", t.path("WSL.exe"), "wait")
+    run.read_start()
+    wait_for(lambda: "wsl.exe is in the tree; what runs inside WSL is not redirected" in run.err(), "the message")
+    expect_equal(len(run.finish()), 2, "lines")
+    run = t.start("run", "--", t.child(), "wait")
+    run.read_start()
+    other = start_program(t, "wait")  # outside of the tree
+    find(t, "child.exe")
+    expect_equal(len(run.finish()), 1, "lines without it")
+    other.stdin.close()
+
+
+def test_where_the_log_is_is_said(t):
+    run = t.finish("run", "--", t.child(), "exit", "5", FAKE_NOTE="the log is elsewhere")
+    expect_equal((run.status, run.lines()[0]), (5, "redirector: the log is elsewhere"), "status, first line")
 
 
 def test_ctrl_c_ends_attach(t):

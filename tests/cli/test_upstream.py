@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The relay behind another proxy: SOCKS5 and HTTP CONNECT, played here byte by byte."""
 import base64
+import shutil
 import socket
 import struct
 
@@ -258,6 +259,31 @@ def test_rules(t):
             run.finish()
             wanted = [server.destination] if asked else []
             expect_equal((proxy.asked, other.asked), (wanted, []), f"what the proxies were asked with {options}")
+
+
+def test_a_pattern_with_equals_signs(t):
+    """As in the name of a program; also where a password has some, and one that looks like a proxy."""
+    shutil.copy(t.child(), t.path("a=b=.exe"))
+    with Server(4, lambda c: c.sendall(b"x")) as server, Proxy(http(login="u:=http://=")) as proxy:
+        for whom, asked in (("a=b=.exe", True), ("*=*", True), ("a=*=", False)):
+            run = t.relay("--upstream", f"{whom}=http://u:=http://=@{proxy.authority}", program=t.path("a=b=.exe"),
+                          destination4=server.destination)
+            with run.connect() as client:
+                expect_equal(read_all(client), b"x", "what comes")
+            run.finish()
+            expect_equal(len(proxy.asked), asked, f"connections for {whom}")
+            proxy.asked.clear()
+
+
+def test_upstreams_of_this_machine_are_told_to_the_library(t):
+    """O9: by whatever address; not what goes directly."""
+    with Proxy(http()) as v4, Proxy(http(), 6) as v6, Server(address="198.51.100.1") as own:
+        urls = [f"http://{p.authority}" for p in (v4, v6)] + ["http://%s:%d" % own.destination, "direct"]
+        run = t.relay(*[word for url in urls for word in ("--upstream", url)])
+        lines = open(run.rules_path, encoding="utf-8").read().splitlines()
+        expect_equal({line for line in lines if line.startswith("upstream")},
+                     {"upstream %s %d" % server.destination for server in (v4, v6, own)}, "upstreams")
+        run.finish()
 
 
 def test_the_proxy_goes_away(t):

@@ -2,6 +2,44 @@
 /* The log's file: where it is, links, rotation, several logs at one. */
 #include "scratch_log.h"
 
+/* What nobody asked for prevents no start. In place of a folder that cannot be written to: a folder of that name. */
+static void default_file_goes_elsewhere_if_it_must(void)
+{
+    char temp[MAX_PATH], file[MAX_PATH + 32];
+    remove_files();
+    CreateDirectoryA("windows_redirector.log", NULL);
+    CreateDirectoryA("temporary", NULL);
+    GetFullPathNameA("temporary", sizeof temp, temp, NULL);
+    SetEnvironmentVariableA("TMP", temp);
+    snprintf(file, sizeof file, "%s\\windows_redirector.log", temp);
+    DeleteFileA(file);
+    struct log *log = log_open(NULL, REDIRECTOR_LOG_INFO, NULL, NULL, &error);
+    CHECK(log && error.code == REDIRECTOR_OK && error.os_error && strstr(error.text, "the log is ") &&
+          strstr(error.text, file) && exists(file));
+    log_line(log, REDIRECTOR_LOG_INFO, "hello");
+    log_close(log);
+    CHECK(file_has(file, "cannot be written to the current folder") && file_has(file, "hello"));
+
+    DeleteFileA(file); /* the environment may lead to a file that is not a log: then there is none */
+    FILE *f = fopen(file, "wb");
+    fputs("precious", f);
+    fclose(f);
+    log = log_open(NULL, REDIRECTOR_LOG_INFO, NULL, NULL, &error);
+    CHECK(log && error.code == REDIRECTOR_OK && error.os_error && strstr(error.text, "there is no log"));
+    log_close(log);
+    CHECK(file_has(file, "precious") && !file_has(file, "folder"));
+
+    CHECK(!log_open("windows_redirector.log", REDIRECTOR_LOG_INFO, NULL, NULL, &error) &&
+          error.code == REDIRECTOR_LOG_FAILED); /* one that is asked for is needed */
+    SetEnvironmentVariableA("WINDOWS_REDIRECTOR_LOG", "windows_redirector.log");
+    CHECK(!log_open(NULL, REDIRECTOR_LOG_INFO, NULL, NULL, &error) && error.code == REDIRECTOR_LOG_FAILED);
+    remove_files();
+    DeleteFileA(file);
+    RemoveDirectoryA("temporary");
+    RemoveDirectoryA("windows_redirector.log");
+    SetEnvironmentVariableA("TMP", NULL);
+}
+
 static void default_file_is_in_the_current_folder(void)
 {
     remove_files();
@@ -157,6 +195,7 @@ static void counts_what_a_blocked_file_loses(void)
 int main(void)
 {
     RUN(default_file_is_in_the_current_folder);
+    RUN(default_file_goes_elsewhere_if_it_must);
     RUN(refuses_bad_paths);
     RUN(refuses_hard_links);
     RUN(refuses_symbolic_links);
