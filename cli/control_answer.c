@@ -115,6 +115,9 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"capture_timeouts", s.capture_timeouts},
         {"self_connections", s.self_connections},
         {"proxy_connections", s.proxy_connections},
+        {"decision_waits", s.decision_waits},
+        {"decision_timeouts", s.decision_timeouts},
+        {"decision_overflows", s.decision_overflows},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

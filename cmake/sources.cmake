@@ -16,6 +16,7 @@ set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/sta
     src/engine/process_tree.c
     src/engine/destinations.c
     src/engine/listeners.c
+    src/engine/decisions.c
     src/engine/pending.c
     src/engine/reset.c
     src/engine/flow_list.c
@@ -54,6 +55,7 @@ set(WINDOWS_SOURCES
     src/statistics.c
     src/roots.c
     src/request.c
+    src/decide.c
     src/flows.c
     src/queue_delay.c
     src/host.c

@@ -77,8 +77,17 @@ static void hold(const struct packet *p, const struct made *before)
         slot = model.waiting[i].used ? NULL : &model.waiting[i];
     }
     MUST(slot);
-    *slot = (struct waiting){true, p->tuple, before->meta, p->seq, before->length, world.now, {0}};
+    *slot = (struct waiting){true, p->tuple, before->meta, p->seq, before->length, world.now, DECISION_NONE, {0}};
     memcpy(slot->bytes, before->bytes, before->length);
+}
+
+/* Whether it is the SYN, sent again, of a connection that was refused or dropped by decision. */
+static bool is_turned_away(const struct packet *p)
+{
+    const struct pending *pending = &world.engine->pending;
+    uint32_t id = pending_find(pending, &p->tuple);
+    return id != PENDING_NONE && pending->entries[id].isn == p->seq &&
+           (pending->entries[id].decision == DECISION_REFUSE || pending->entries[id].decision == DECISION_DROP);
 }
 
 /* What must have become of a first SYN that is no known connection's. */
@@ -100,7 +109,7 @@ static void check_first_syn(enum verdict verdict, const struct packet *p, const 
         learn(&p->tuple, &steered, p->seq);
         break;
     case VERDICT_DROP:
-        MUST(again || (model.config.fail_closed && model.rsts == rsts + 1));
+        MUST(again || (model.config.fail_closed && model.rsts == rsts + 1) || is_turned_away(p));
         break;
     case VERDICT_PASS:
         break;
@@ -222,7 +231,11 @@ static void step_event(void)
         memset(&event.tuple.dst, 0, sizeof event.tuple.dst);
         event.tuple.dst_port.wire = 0;
     }
+    struct waiting *waits = waiting_for(&event.tuple);
     engine_event(world.engine, &event, world.now);
+    if (event.kind == SOCKET_CLOSE && waits && !is_held(&event.tuple)) {
+        waits->used = false; /* its program has given up */
+    }
 }
 
 static void step_raw_event(void)
@@ -245,14 +258,19 @@ static void step_time(void)
     world.now += anyone_waits() && ms > TICK_MS ? TICK_MS : ms;
     model.ticking = true;
     engine_tick(world.engine, world.now);
+    for (struct waiting *dropped; (dropped = released(true)) != NULL;) {
+        dropped->used = false;
+        dropped->answer = DECISION_NONE;
+    }
     for (int i = 0; i < KNOWN_MAX && !model.stopped; i++) {
         MUST(!model.known[i].announced || (model.known[i].over > world.now && model.known[i].missed < LOST_SCANS));
     }
     forget_direct_ones();
     model.ticking = false;
     for (int i = 0; i < WAITING_MAX; i++) { /* O2: nothing is held for ever */
-        MUST(!model.waiting[i].used ||
-             world.now - model.waiting[i].since < model.config.hold_timeout_ms + FILTER_WAIT_MS + TICK_MS);
+        MUST(!model.waiting[i].used || world.now - model.waiting[i].since < model.config.hold_timeout_ms +
+                                                                                FILTER_WAIT_MS + TICK_MS +
+                                                                                model.config.decision_timeout_ms);
     }
     MUST(model.stopped || engine_next_tick_ms(world.engine, world.now) <= TICK_MS);
     if (!model.stopped) {
@@ -314,6 +332,25 @@ static void step_rules(void)
     engine_set_rules(world.engine, rules);
 }
 
+/* Somebody takes a connection and decides, or does not; or decides about one that was never there. */
+static void step_decide(void)
+{
+    struct decisions *decisions = engine_decisions(world.engine);
+    uint32_t how = rng_below(&model.r, 16);
+    struct undecided u;
+    if (!decisions || !decisions_take(decisions, &u)) {
+        MUST(!decisions || !decisions_decide(decisions, rng_next(&model.r), DECISION_ACCEPT));
+        return;
+    }
+    struct waiting *w = waiting_for(&u.tuple);
+    MUST(w && w->answer == DECISION_NONE && !model.stopped && u.pid && u.pid != 4 && u.pid != AGENT);
+    if (how < 12) {
+        w->answer = (enum decision)(1 + how % DECISION_DROP);
+        MUST(decisions_decide(decisions, u.id, w->answer));
+        MUST(!decisions_decide(decisions, u.id, DECISION_ACCEPT));
+    }
+}
+
 static void step_delete(void)
 {
     struct known *k = &model.known[rng_below(&model.r, 8)];
@@ -333,6 +370,9 @@ static void step_stop(void)
     bool reset = rng_below(&model.r, 2);
     model.stopped = true;
     model.reset = reset;
+    for (int i = 0; i < WAITING_MAX; i++) {
+        model.waiting[i].answer = DECISION_NONE; /* what was not carried out yet passes */
+    }
     engine_stop(world.engine, reset, world.now);
     forget_direct_ones();
     MUST(model.live == 0);
@@ -352,7 +392,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; i < STEPS_MAX && !rng_dry(&model.r); i++) {
         uint32_t which = rng_below(&model.r, 256);
         memset(&model.syn, 0, sizeof model.syn);
-        (which == 255 ? step_stop : which >= 224 ? step_time : steps[which & 15])();
+        bool deciding = model.config.decision_timeout_ms && which < 224 && (which & 15) == 15 && which & 48;
+        (which == 255 ? step_stop : which >= 224 ? step_time : deciding ? step_decide : steps[which & 15])();
         check_always();
     }
     engine_free(world.engine);

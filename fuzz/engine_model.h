@@ -31,6 +31,7 @@ struct waiting {
     struct packet_meta meta;
     uint32_t isn, length;
     uint64_t since;
+    enum decision answer; /* that was given, and may not have been carried out yet */
     uint8_t bytes[BYTES_MAX];
 };
 
@@ -162,14 +163,19 @@ static inline uint32_t model_owner(struct world *w, const struct tuple *tuple)
     return w->processes[tuple->src_port.wire % 8].self.pid;
 }
 
-/* The one that the engine does not hold any more: there is at most one at a time. */
-static inline struct waiting *released(void)
+static inline bool is_held(const struct tuple *t)
+{
+    uint32_t id = pending_find(&world.engine->pending, t);
+    return id != PENDING_NONE && pending_is_held(&world.engine->pending.entries[id]);
+}
+
+/* The one that the engine does not hold any more: there is at most one at a time, but for those that were dropped. */
+static inline struct waiting *released(bool dropped)
 {
     for (int i = 0; i < WAITING_MAX; i++) {
-        uint32_t id =
-            model.waiting[i].used ? pending_find(&world.engine->pending, &model.waiting[i].tuple) : PENDING_NONE;
-        if (model.waiting[i].used && (id == PENDING_NONE || !pending_is_held(&world.engine->pending.entries[id]))) {
-            return &model.waiting[i];
+        struct waiting *w = &model.waiting[i];
+        if (w->used && dropped == (w->answer == DECISION_DROP) && !is_held(&w->tuple)) {
+            return w;
         }
     }
     return NULL;
@@ -193,12 +199,12 @@ static inline void model_injected(struct world *w, const struct packet_meta *met
         MUST(meta->ip_checksum_valid && meta->tcp_checksum_valid);
         model.rsts++;
         if (refused && p.flags == (TCP_RST | TCP_ACK)) {
-            MUST(model.config.fail_closed && p.ack == refused->isn + 1);
+            MUST((model.config.fail_closed || refused->answer == DECISION_REFUSE) && p.ack == refused->isn + 1);
             refused->used = false;
         }
         return;
     }
-    struct waiting *held = released();
+    struct waiting *held = released(false);
     MUST(held); /* it was held, and leaves once only */
     held->used = false;
     if (tuple_equal(&held->tuple, &p.tuple) && !model.announced) {
@@ -278,6 +284,7 @@ static inline void begin(const uint8_t *data, size_t size)
         .scan_interval_ms = how & 32 ? 100 : 5000,
         .max_flows = how & 64 ? 2 : 32,
         .seed = 1,
+        .decision_timeout_ms = how % 3 ? 0 : 300,
     };
     world.hooks = (struct world_hooks){
         .injected = model_injected,

@@ -321,6 +321,10 @@ typedef struct redirector_config {
                                        else they would come back to the agent for ever. Bytes that are all 0: whatever
                                        address it listens on. No addresses of other machines: who listens on all
                                        addresses of this one would be taken for it */
+    uint32_t decision_timeout_ms; /**< each outgoing connection waits, with its SYN held, for redirector_decide(), for
+                                       so many milliseconds: 1 to 60000; then it is redirected. 0: it is redirected at
+                                       once */
+    uint32_t reserved;            /**< 0 */
 } redirector_config;
 
 /**
@@ -383,6 +387,7 @@ typedef struct redirector_destination {
     uint32_t incoming;              /**< 1: the connection came to a listener of the tree; 0: the tree opened it */
     uint32_t reserved;              /**< 0 */
     redirector_address destination; /**< where it was going */
+    uint64_t connection_id;         /**< that redirector_next_connection() gave it; 0: it was not asked about */
 } redirector_destination;
 
 /**
@@ -423,6 +428,61 @@ REDIRECTOR_API uint32_t redirector_forget(redirector *r, const redirector_addres
  * Returns when the engine uses them. Blocks for milliseconds, at most 1 s. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count);
+
+/**
+ * An outgoing connection whose SYN is held until redirector_decide() says what becomes of it. Set `size` before the
+ * call.
+ */
+typedef struct redirector_connection {
+    uint32_t size;                  /**< in: sizeof(redirector_connection) */
+    uint32_t pid;                   /**< process that opens it */
+    uint64_t connection_id;         /**< for redirector_decide(). When the proxy has accepted the connection,
+                                         redirector_lookup() of its peer tells the same one */
+    redirector_address client;      /**< the end that opens it, as that end sees itself */
+    redirector_address destination; /**< where it is going */
+} redirector_connection;
+
+enum redirector_decision {
+    REDIRECTOR_ACCEPT = 1, /**< it is redirected to the proxy, which accepts it */
+    REDIRECTOR_REFUSE = 2, /**< it is refused: its SYN is answered with RST, each time that Windows sends it again */
+    REDIRECTOR_PASS   = 3, /**< it goes directly to its destination, unredirected */
+    REDIRECTOR_DROP   = 4, /**< its SYN is never answered: the program's connect() times out */
+};
+
+/**
+ * Waits for the next outgoing connection to decide about. With redirector_config.decision_timeout_ms, a connection of
+ * the tree that would be redirected is first given out here, the oldest first and each once, and its SYN is held
+ * meanwhile: so the proxy can connect to the destination first, and the program's connect() ends as that does, instead
+ * of succeeding always. Connections that come in are not asked about, nor those that pass because nothing listens on the
+ * proxy's port.
+ *
+ * A connection that is not decided within the time-out is redirected (redirector_stats.decision_timeouts), also if
+ * nobody calls this. At most 512 wait at a time; beyond that they are redirected at once (decision_overflows). Those
+ * that wait when redirection stops leave as they came.
+ *
+ * @param r           the redirector
+ * @param out         out: the connection
+ * @param timeout_ms  how long to wait for one, in milliseconds; 0: not at all; 0xFFFFFFFF: as long as redirection lasts
+ * @return REDIRECTOR_OK; REDIRECTOR_NOT_FOUND (none has come in time); REDIRECTOR_NOT_RUNNING (redirection has ended);
+ *         REDIRECTOR_INVALID_ARGUMENT (NULL, unknown size, or decision_timeout_ms is 0)
+ *
+ * Blocks for timeout_ms at most, and never beyond the end of redirection. Several threads may wait: each gets another
+ * connection. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_next_connection(redirector *r, redirector_connection *out, uint32_t timeout_ms);
+
+/**
+ * Decides about a connection of redirector_next_connection(). Its SYN leaves, or is answered, at once.
+ *
+ * @param r              the redirector
+ * @param connection_id  the connection
+ * @param decision       a redirector_decision
+ * @return REDIRECTOR_OK; REDIRECTOR_NOT_FOUND (it does not wait any more: it is decided already, its time is up, its
+ *         program has given up, or redirection has ended); REDIRECTOR_INVALID_ARGUMENT (NULL, or no such decision)
+ *
+ * Never blocks. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_decide(redirector *r, uint64_t connection_id, uint32_t decision);
 
 enum redirector_flow_kind {
     REDIRECTOR_FLOW_OUTGOING = 0, /**< the tree opened it */
@@ -490,8 +550,8 @@ typedef struct redirector_stats {
     uint64_t packets_passed;      /**< packets sent on unchanged */
     uint64_t packets_rewritten;   /**< packets sent on with other addresses */
     uint64_t packets_held;        /**< SYNs that were held until their owner was known */
-    uint64_t packets_dropped;     /**< packets dropped on purpose: retransmissions of a held SYN, connections reset by
-                                       stop */
+    uint64_t packets_dropped;     /**< packets dropped on purpose: retransmissions of a held SYN, SYNs that were refused
+                                       or are not to be answered, connections reset by stop */
     uint64_t packets_malformed;   /**< packets that could not be parsed, and therefore passed */
     uint64_t proxy_not_listening; /**< connections that passed or were refused because nothing listened on the proxy's
                                        port */
@@ -520,6 +580,10 @@ typedef struct redirector_stats {
     uint64_t self_connections;    /**< connections of a process to a listener of its own, which passed */
     uint64_t proxy_connections;   /**< connections that would have been redirected, but passed because their process
                                        listens on a proxy port or as an upstream */
+    uint64_t decision_waits;      /**< connections that waited for redirector_decide() */
+    uint64_t decision_timeouts;   /**< of these, connections that were redirected because nobody decided in time */
+    uint64_t decision_overflows;  /**< connections that were redirected without asking, because too many waited already
+                                       */
 } redirector_stats;
 
 /**

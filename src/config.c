@@ -15,6 +15,7 @@
 #include <windows.h>
 
 enum { HOLD_TIMEOUT_MS_MAX = 1000, SCAN_INTERVAL_MS_MIN = 100, SCAN_INTERVAL_MS_MAX = 600000, ROOTS_MAX = 4096 };
+enum { DECISION_TIMEOUT_MS_MAX = 60000 };
 
 static redirector_status invalid(char detail[CONFIG_DETAIL_SIZE], const char *text)
 {
@@ -71,6 +72,12 @@ static redirector_status check_numbers(const redirector_config *c, char detail[C
     }
     if (c->root_count && !c->roots) {
         return invalid(detail, "roots is NULL, but root_count is not 0");
+    }
+    if (c->decision_timeout_ms > DECISION_TIMEOUT_MS_MAX) {
+        return invalid(detail, "decision_timeout_ms is above 60000");
+    }
+    if (c->reserved) {
+        return invalid(detail, "a reserved field is not 0");
     }
     return check_upstreams(c->upstreams, c->upstream_count, detail);
 }

@@ -4,6 +4,7 @@
  */
 #include "address.h"
 #include "config.h"
+#include "decide.h"
 #include "engine/destinations.h"
 #include "service.h"
 #include "statistics.h"
@@ -82,12 +83,14 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
     if (!service_lookup(r, (uint16_t)peer->port, &where, &d)) {
         return REDIRECTOR_NOT_FOUND;
     }
-    *out = (redirector_destination){
-        .size = sizeof *out,
+    redirector_destination all = {
+        .size = out->size,
         .pid = d.pid,
         .incoming = d.incoming,
         .destination = address_to_public(&d.address, d.family, d.port, d.scope),
+        .connection_id = d.decision_id,
     };
+    memcpy(out, &all, out->size);
     return REDIRECTOR_OK;
 }
 
@@ -112,6 +115,34 @@ uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint3
         return status;
     }
     return service_set_rules(r, copy) ? REDIRECTOR_OK : REDIRECTOR_NOT_RUNNING;
+}
+
+uint32_t redirector_next_connection(redirector *r, redirector_connection *out, uint32_t timeout_ms)
+{
+    struct undecided u;
+    if (!r || !out || out->size != sizeof *out) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    redirector_status status = decide_next(r, &u, timeout_ms);
+    if (status == REDIRECTOR_OK) {
+        const struct tuple *t = &u.tuple;
+        *out = (redirector_connection){
+            .size = sizeof *out,
+            .pid = u.pid,
+            .connection_id = u.id,
+            .client = address_to_public(&t->src, t->family, be16_to_host(t->src_port), t->scope),
+            .destination = address_to_public(&t->dst, t->family, be16_to_host(t->dst_port), t->scope),
+        };
+    }
+    return status;
+}
+
+uint32_t redirector_decide(redirector *r, uint64_t connection_id, uint32_t decision)
+{
+    if (!r || decision < REDIRECTOR_ACCEPT || decision > REDIRECTOR_DROP) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    return decide(r, connection_id, (enum decision)decision) ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND;
 }
 
 uint32_t redirector_list_flows(redirector *r, redirector_flow *flows, uint32_t capacity, uint32_t *total)

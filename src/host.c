@@ -161,6 +161,12 @@ static void host_proxy_spared(void *context, uint32_t pid, const struct tuple *p
              address, be16_to_host(proxy->dst_port));
 }
 
+static void host_decision_wanted(void *context)
+{
+    redirector *r = context;
+    r->decision_asked = true;
+}
+
 struct engine_host host_of(redirector *r)
 {
     return (struct engine_host){
@@ -175,6 +181,7 @@ struct engine_host host_of(redirector *r)
         .proxy_not_listening = host_proxy_not_listening,
         .filter_too_late = host_filter_too_late,
         .proxy_spared = host_proxy_spared,
+        .decision_wanted = host_decision_wanted,
     };
 }
 

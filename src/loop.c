@@ -7,6 +7,7 @@
  * before its SYN is also seen before it; then packets. A batch is judged in place: what passes or was rewritten moves
  * up over what was held or dropped, and the whole goes back to the driver in one call.
  */
+#include "decide.h"
 #include "host.h"
 
 #include "engine/packet.h"
@@ -204,6 +205,7 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
         engine_tick(r->engine, host_now_ms());
         follow_capture(r);
         host_flush(r);
+        decide_wake(r);
     }
     if (!dry) {
         wind_down(r, &packet_errors, &event_errors);

@@ -5,6 +5,7 @@
  * missed. Existing processes and listeners are read after the socket layer is open, so that none is missed in between.
  */
 #include "address.h"
+#include "decide.h"
 #include "host.h"
 #include "roots.h"
 #include "statistics.h"
@@ -14,22 +15,23 @@
 /*
  * Each event wakes the engine's thread, so only those are requested that matter. A CLOSE matters if it ends a listener
  * on the proxy's port or an upstream's, or with incoming connections on any port. (Another listener of the agent stays known until the
- * next scan, or until another process listens there; a connection to it is refused meanwhile, redirected or not.)
+ * next scan, or until another process listens there; a connection to it is refused meanwhile, redirected or not.) Where
+ * connections wait for a decision, each CLOSE does: of a program that has given up.
  */
 static struct divert_ring *open_events(redirector *r, const redirector_config *config, redirector_error *error)
 {
     enum { PORT_TEXT = sizeof " or localPort == 65535" };
     char filter[160 + PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)], ports[PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)] = "";
-    if (!config->incoming_port) {
+    if (!config->incoming_port && !config->decision_timeout_ms) {
         size_t used = (size_t)snprintf(ports, sizeof ports, "localPort == %u", (unsigned)config->proxy_port);
         for (uint32_t i = 0; i < config->upstream_count; i++) {
             used += (size_t)snprintf(ports + used, sizeof ports - used, " or localPort == %u",
                                      (unsigned)config->upstreams[i].port);
         }
     }
-    snprintf(filter, sizeof filter,
-             "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and remotePort == 0%s%s%s))",
-             *ports ? " and (" : "", ports, *ports ? ")" : "");
+    snprintf(filter, sizeof filter, "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE%s%s%s%s))",
+             config->decision_timeout_ms ? "" : " and remotePort == 0", *ports ? " and (" : "", ports,
+             *ports ? ")" : "");
     return divert_open(r->api, filter, DIVERT_LAYER_SOCKET, DIVERT_PRIORITY_EVENTS, error);
 }
 
@@ -66,6 +68,9 @@ static void destroy(redirector *r)
     if (r->wake) {
         CloseHandle(r->wake);
     }
+    if (r->decision_wanted) {
+        CloseHandle(r->decision_wanted);
+    }
     VirtualFree(r, 0, MEM_RELEASE);
 }
 
@@ -99,12 +104,14 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
         .upstreams = upstreams,
         .upstream_count = config->upstream_count,
         .seed = random_seed(r),
+        .decision_timeout_ms = config->decision_timeout_ms,
     };
     struct engine_host host = host_of(r);
     r->engine = engine_new(&engine, &host);
     r->tcptable = tcptable_open();
     r->wake = CreateEventW(NULL, FALSE, FALSE, NULL);
-    if (!r->engine || !r->tcptable || !r->wake) {
+    r->decision_wanted = config->decision_timeout_ms ? CreateEventW(NULL, FALSE, FALSE, NULL) : NULL;
+    if (!r->engine || !r->tcptable || !r->wake || (config->decision_timeout_ms && !r->decision_wanted)) {
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
         return false;
     }
@@ -250,6 +257,7 @@ void service_fail(redirector *r, redirector_status status, uint32_t os_error, co
     ReleaseSRWLockExclusive(&r->failure_lock);
     if (first) {
         log_line(r->log, REDIRECTOR_LOG_ERROR, "redirection has ended: %s", error.text);
+        decide_end(r);
     }
 }
 
@@ -269,7 +277,9 @@ bool service_stop(redirector *r)
     AcquireSRWLockExclusive(&r->stop_lock);
     if (!r->stopped) {
         r->stopped = true;
-        if (end_thread(r)) {
+        bool ended = end_thread(r);
+        decide_end(r);
+        if (ended) {
             log_summary(r);
             unwind(r);
             r->log_lines_dropped = log_lines_dropped(r->log);

@@ -45,7 +45,8 @@ struct redirector {
     struct tcptable *tcptable;
     struct address_watch *addresses; /* NULL: Windows does not tell them */
     struct engine *engine;
-    HANDLE wake; /* set to make the engine's thread look at stop_requested */
+    HANDLE wake;            /* set to make the engine's thread look at stop_requested */
+    HANDLE decision_wanted; /* set when the engine has asked about a connection; NULL: nobody decides */
     HANDLE thread;
     HANDLE watchdog, watchdog_end; /* its thread, and the event that ends it */
 
@@ -70,6 +71,7 @@ struct redirector {
 
     /* The engine's thread only. */
     uint64_t process_events_ms; /* when process events were taken */
+    bool decision_asked;        /* about a connection, since decision_wanted was set */
     struct outbox outbox;
 };
 

@@ -22,6 +22,7 @@ KEEP_FLOWS_ON_STOP, REFLECT, FAIL_CLOSED, DESCENDANTS_ONLY, UNLOAD_DRIVER, NO_LO
     1, 2, 4, 8, 16, 32, 64)
 KINDS = {0: "outgoing", 1: "incoming"}
 STATES = {1: "opening", 2: "open", 3: "closing"}
+ACCEPT, REFUSE, PASS, DROP = 1, 2, 3, 4  # decisions
 STATUS_OK, STATUS_NOT_FOUND = 0, 8
 
 LogFunction = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_char_p)
@@ -53,11 +54,17 @@ class redirector_config(Structure):
                 ("log_level", c_uint32), ("scan_interval_ms", c_uint32), ("rule_count", c_uint32),
                 ("rules", POINTER(redirector_rule)), ("windivert_dir", c_char_p), ("log_path", c_char_p),
                 ("log_fn", LogFunction), ("log_context", c_void_p), ("roots", POINTER(c_uint32)),
-                ("root_count", c_uint32), ("upstream_count", c_uint32), ("upstreams", POINTER(redirector_address))]
+                ("root_count", c_uint32), ("upstream_count", c_uint32), ("upstreams", POINTER(redirector_address)),
+                ("decision_timeout_ms", c_uint32), ("reserved", c_uint32)]
 
 
 class redirector_destination(Structure):
     _fields_ = [("size", c_uint32), ("pid", c_uint32), ("incoming", c_uint32), ("reserved", c_uint32),
+                ("destination", redirector_address), ("connection_id", c_uint64)]
+
+
+class redirector_connection(Structure):
+    _fields_ = [("size", c_uint32), ("pid", c_uint32), ("connection_id", c_uint64), ("client", redirector_address),
                 ("destination", redirector_address)]
 
 
@@ -75,11 +82,11 @@ class redirector_stats(Structure):
             "packets_malformed proxy_not_listening hold_timeouts hold_overflows send_errors receive_errors events_seen "
             "lookups_hit lookups_missed log_lines_dropped queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
             "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed capture_timeouts "
-            "self_connections proxy_connections").split()]
+            "self_connections proxy_connections decision_waits decision_timeouts decision_overflows").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,
-              redirector_flow, redirector_stats)
+              redirector_connection, redirector_flow, redirector_stats)
 
 PROTOTYPES = {
     "redirector_start": (c_uint32, [POINTER(redirector_config), POINTER(c_void_p), POINTER(redirector_error)]),
@@ -88,6 +95,8 @@ PROTOTYPES = {
     "redirector_get_state": (c_uint32, [c_void_p, POINTER(redirector_error)]),
     "redirector_lookup": (c_uint32, [c_void_p, POINTER(redirector_address), POINTER(redirector_destination)]),
     "redirector_forget": (c_uint32, [c_void_p, POINTER(redirector_address)]),
+    "redirector_next_connection": (c_uint32, [c_void_p, POINTER(redirector_connection), c_uint32]),
+    "redirector_decide": (c_uint32, [c_void_p, c_uint64, c_uint32]),
     "redirector_set_rules": (c_uint32, [c_void_p, POINTER(redirector_rule), c_uint32]),
     "redirector_list_flows": (c_uint32, [c_void_p, POINTER(redirector_flow), c_uint32, POINTER(c_uint32)]),
     "redirector_get_stats": (c_uint32, [c_void_p, POINTER(redirector_stats)]),
@@ -95,7 +104,8 @@ PROTOTYPES = {
     "redirector_version": (c_char_p, []),
 }
 
-Destination = collections.namedtuple("Destination", "host port pid incoming")
+Destination = collections.namedtuple("Destination", "host port pid incoming connection_id")
+Undecided = collections.namedtuple("Undecided", "connection_id pid client destination")
 Connection = collections.namedtuple(
     "Connection", "pid kind state client destination peer bytes_up bytes_down packets_up packets_down opened_ms age_ms")
 
@@ -157,7 +167,7 @@ class Redirector:
     """A running redirector; use it as a context manager, or call close()."""
 
     def __init__(self, roots, proxy_port=0, incoming_port=0, agent_pid=0, flags=0, rules=(), windivert_dir=HERE,
-                 log_path=None, log=None, upstreams=()):
+                 log_path=None, log=None, upstreams=(), decision_timeout_ms=0):
         if _library is None:
             load()
         # The callback must exist as long as the redirector.
@@ -167,7 +177,7 @@ class Redirector:
             roots=(c_uint32 * len(roots))(*roots), root_count=len(roots), rules=_rules_to_c(rules),
             rule_count=len(rules), upstream_count=len(upstreams),
             upstreams=(redirector_address * len(upstreams))(*(_address_to_c(*address) for address in upstreams)),
-            windivert_dir=str(windivert_dir).encode(), log_fn=self._log_function,
+            decision_timeout_ms=decision_timeout_ms, windivert_dir=str(windivert_dir).encode(), log_fn=self._log_function,
             log_path=None if log_path is None else str(log_path).encode())
         self._handle = c_void_p()
         error = redirector_error()
@@ -191,7 +201,25 @@ class Redirector:
         if status == STATUS_NOT_FOUND:
             return None
         _check(status)
-        return Destination(*_address_from_c(found.destination), found.pid, bool(found.incoming))
+        return Destination(*_address_from_c(found.destination), found.pid, bool(found.incoming), found.connection_id)
+
+    def next_connection(self, timeout_ms=0xFFFFFFFF):
+        """Waits for the next outgoing connection to decide about; None: there was none in time. Needs
+        decision_timeout_ms."""
+        found = redirector_connection()
+        status = _library.redirector_next_connection(self._handle, byref(found), timeout_ms)
+        if status == STATUS_NOT_FOUND:
+            return None
+        _check(status)
+        return Undecided(found.connection_id, found.pid, _address_from_c(found.client),
+                         _address_from_c(found.destination))
+
+    def decide(self, connection_id, decision):
+        """ACCEPT, REFUSE, PASS or DROP. False: it does not wait for that any more."""
+        status = _library.redirector_decide(self._handle, connection_id, decision)
+        if status != STATUS_NOT_FOUND:
+            _check(status)
+        return status == STATUS_OK
 
     def forget(self, peer):
         """Removes the mapping of a peer; its connection goes on. False: there was none."""

@@ -33,6 +33,10 @@ type Config struct {
 	NoLoopback      bool // leave connections within this machine alone, in both directions
 	CaptureAll      bool // have the driver hand over all TCP packets at all times: no connection waits for its filter
 
+	// DecisionTimeout, if not 0, makes each outgoing connection wait for a [Redirector.Decide], for so long at most: up to
+	// a minute, with its SYN held. Then it is redirected all the same. [Redirector.NextConnection] gives out what waits.
+	DecisionTimeout time.Duration
+
 	HoldTimeout  time.Duration // how long a SYN is held until its owner is known; 0: 50 ms; at most 1 s
 	ScanInterval time.Duration // how often connections that no longer exist are searched for; 0: 30 s; 100 ms to 10 min
 	WinDivertDir string        // absolute path of the folder of WinDivert.dll; "": the folder of the running program
@@ -47,9 +51,10 @@ type Config struct {
 }
 
 const (
-	longestHoldTimeout   = time.Second
-	shortestScanInterval = 100 * time.Millisecond
-	longestScanInterval  = 10 * time.Minute
+	longestHoldTimeout     = time.Second
+	longestDecisionTimeout = time.Minute
+	shortestScanInterval   = 100 * time.Millisecond
+	longestScanInterval    = 10 * time.Minute
 )
 
 // check finds errors that the translation to C would hide. The library finds all others.
@@ -61,6 +66,10 @@ func (c *Config) check() error {
 	}
 	if c.HoldTimeout < 0 || c.HoldTimeout > longestHoldTimeout {
 		return invalidArgument("the hold timeout %v is not between 0 and %v", c.HoldTimeout, longestHoldTimeout)
+	}
+	if c.DecisionTimeout < 0 || c.DecisionTimeout > longestDecisionTimeout {
+		return invalidArgument("the decision timeout %v is not between 0 and %v", c.DecisionTimeout,
+			longestDecisionTimeout)
 	}
 	if c.ScanInterval != 0 && (c.ScanInterval < shortestScanInterval || c.ScanInterval > longestScanInterval) {
 		return invalidArgument("the scan interval %v is not between %v and %v", c.ScanInterval, shortestScanInterval,

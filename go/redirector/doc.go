@@ -27,6 +27,12 @@
 // Destination.Incoming is true for them, and Destination.Addr is the program's own address: a connection that the proxy
 // itself opens to it reaches the program.
 //
+// # Honest connects
+//
+// A proxy accepts before it knows whether the destination is there, so every port looks open to a redirected program.
+// With Config.DecisionTimeout a connection's first packet is held, [Redirector.NextConnection] tells of it, and
+// [Redirector.Decide] lets it be accepted, refused, passed or dropped, when the proxy has dialled the destination.
+//
 // # Who is redirected
 //
 // The processes Config.ClientPID and Config.Roots and all their descendants. The calling process may be a root: then

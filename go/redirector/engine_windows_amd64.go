@@ -85,7 +85,32 @@ func (e *nativeEngine) destination(peer netip.AddrPort) (Destination, bool) {
 		Addr:     addressFromNative(found.Destination),
 		PID:      found.Pid,
 		Incoming: found.Incoming != 0,
+
+		ConnectionID: found.Id,
 	}, true
+}
+
+// nextConnection waits for the next connection until the redirection ends.
+func (e *nativeEngine) nextConnection() (Connection, error) {
+	const forever = ^uint32(0)
+	found := nativeConnection{Size: uint32(unsafe.Sizeof(nativeConnection{}))}
+	status := libraryNextConnection(e.handle, &found, forever)
+	runtime.KeepAlive(e)
+	if status != statusOK {
+		return Connection{}, failed("next connection", status)
+	}
+	return Connection{
+		ID:          found.Id,
+		PID:         found.Pid,
+		Client:      addressFromNative(found.Client),
+		Destination: addressFromNative(found.Destination),
+	}, nil
+}
+
+func (e *nativeEngine) decide(id uint64, decision Decision) error {
+	status := libraryDecide(e.handle, id, uint32(decision))
+	runtime.KeepAlive(e)
+	return failed("decide", status)
 }
 
 func (e *nativeEngine) remove(peer netip.AddrPort) bool {

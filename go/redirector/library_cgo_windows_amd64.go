@@ -63,6 +63,15 @@ func libraryForget(handle unsafe.Pointer, peer *nativeAddress) Status {
 	return Status(C.redirector_forget((*C.redirector)(handle), (*C.redirector_address)(unsafe.Pointer(peer))))
 }
 
+func libraryNextConnection(handle unsafe.Pointer, found *nativeConnection, timeoutMs uint32) Status {
+	return Status(C.redirector_next_connection((*C.redirector)(handle),
+		(*C.redirector_connection)(unsafe.Pointer(found)), C.uint32_t(timeoutMs)))
+}
+
+func libraryDecide(handle unsafe.Pointer, id uint64, decision uint32) Status {
+	return Status(C.redirector_decide((*C.redirector)(handle), C.uint64_t(id), C.uint32_t(decision)))
+}
+
 func librarySetRules(handle unsafe.Pointer, rules *nativeRule, count uint32) Status {
 	return Status(C.redirector_set_rules((*C.redirector)(handle), (*C.redirector_rule)(unsafe.Pointer(rules)),
 		C.uint32_t(count)))

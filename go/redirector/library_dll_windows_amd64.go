@@ -26,6 +26,7 @@ var dll struct {
 	err  error
 
 	start, stop, getState, free, lookup, forget, setRules, listFlows, getStats, version, statusName *syscall.LazyProc
+	nextConnection, decide                                                                          *syscall.LazyProc
 }
 
 func libraryLoad() error {
@@ -45,17 +46,19 @@ func loadDLL() error {
 			Text: fmt.Sprintf("%s cannot be loaded (%v); put it beside the program", path, errors.Unwrap(err))}
 	}
 	for name, proc := range map[string]**syscall.LazyProc{
-		"redirector_start":       &dll.start,
-		"redirector_stop":        &dll.stop,
-		"redirector_get_state":   &dll.getState,
-		"redirector_free":        &dll.free,
-		"redirector_lookup":      &dll.lookup,
-		"redirector_forget":      &dll.forget,
-		"redirector_set_rules":   &dll.setRules,
-		"redirector_list_flows":  &dll.listFlows,
-		"redirector_get_stats":   &dll.getStats,
-		"redirector_version":     &dll.version,
-		"redirector_status_name": &dll.statusName,
+		"redirector_start":           &dll.start,
+		"redirector_stop":            &dll.stop,
+		"redirector_get_state":       &dll.getState,
+		"redirector_free":            &dll.free,
+		"redirector_lookup":          &dll.lookup,
+		"redirector_forget":          &dll.forget,
+		"redirector_next_connection": &dll.nextConnection,
+		"redirector_decide":          &dll.decide,
+		"redirector_set_rules":       &dll.setRules,
+		"redirector_list_flows":      &dll.listFlows,
+		"redirector_get_stats":       &dll.getStats,
+		"redirector_version":         &dll.version,
+		"redirector_status_name":     &dll.statusName,
 	} {
 		*proc = lazy.NewProc(name)
 		if err := (*proc).Find(); err != nil {
@@ -122,6 +125,14 @@ func libraryLookup(handle unsafe.Pointer, peer *nativeAddress, found *nativeDest
 
 func libraryForget(handle unsafe.Pointer, peer *nativeAddress) Status {
 	return status(dll.forget.Call(uintptr(handle), uintptr(unsafe.Pointer(peer))))
+}
+
+func libraryNextConnection(handle unsafe.Pointer, found *nativeConnection, timeoutMs uint32) Status {
+	return status(dll.nextConnection.Call(uintptr(handle), uintptr(unsafe.Pointer(found)), uintptr(timeoutMs)))
+}
+
+func libraryDecide(handle unsafe.Pointer, id uint64, decision uint32) Status {
+	return status(dll.decide.Call(uintptr(handle), uintptr(id), uintptr(decision)))
 }
 
 func librarySetRules(handle unsafe.Pointer, rules *nativeRule, count uint32) Status {

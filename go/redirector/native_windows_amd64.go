@@ -59,11 +59,12 @@ func configToNative(config Config, m *memory) nativeConfig {
 		Incoming_port: portToNative(config.IncomingPort),
 		Flags:         flagsToNative(config),
 		// Rounded up: a fraction of a millisecond must not become 0, which means the default.
-		Hold_timeout_ms:  uint32((config.HoldTimeout + time.Millisecond - 1) / time.Millisecond),
-		Scan_interval_ms: uint32(config.ScanInterval / time.Millisecond),
-		Rules:            rulesToNative(config.Rules, m),
-		Rule_count:       uint32(len(config.Rules)),
-		Log_level:        uint32(config.LogLevel),
+		Hold_timeout_ms:     uint32((config.HoldTimeout + time.Millisecond - 1) / time.Millisecond),
+		Decision_timeout_ms: uint32((config.DecisionTimeout + time.Millisecond - 1) / time.Millisecond),
+		Scan_interval_ms:    uint32(config.ScanInterval / time.Millisecond),
+		Rules:               rulesToNative(config.Rules, m),
+		Rule_count:          uint32(len(config.Rules)),
+		Log_level:           uint32(config.LogLevel),
 	}
 	if count := len(config.Roots); count != 0 {
 		roots := (*uint32)(m.allocate(uintptr(count) * unsafe.Sizeof(uint32(0))))
@@ -227,6 +228,9 @@ func statsFromNative(s *nativeStats) Stats {
 		CaptureTimeouts:    s.Capture_timeouts,
 		SelfConnections:    s.Self_connections,
 		ProxyConnections:   s.Proxy_connections,
+		DecisionWaits:      s.Decision_waits,
+		DecisionTimeouts:   s.Decision_timeouts,
+		DecisionOverflows:  s.Decision_overflows,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

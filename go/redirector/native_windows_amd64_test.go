@@ -63,10 +63,10 @@ func TestConfigTranslation(t *testing.T) {
 	defer m.free()
 	c := configToNative(Config{
 		ClientPID: 1, AgentPID: 2, ProxyPort: 3, IncomingPort: 4, HoldTimeout: 5*time.Millisecond + 1,
-		ScanInterval: 250 * time.Millisecond, LogLevel: LogDebug,
+		ScanInterval: 250 * time.Millisecond, LogLevel: LogDebug, DecisionTimeout: 6*time.Millisecond + 1,
 	}, &m)
 	want := nativeConfig{Size: c.Size, Client_pid: 1, Agent_pid: 2, Proxy_port: 3, Incoming_port: 4, Hold_timeout_ms: 6,
-		Scan_interval_ms: 250, Log_level: 5}
+		Scan_interval_ms: 250, Log_level: 5, Decision_timeout_ms: 7}
 	if c != want || c.Size == 0 {
 		t.Errorf("translated to %+v", c)
 	}
@@ -181,10 +181,11 @@ func TestNothingIsForgotten(t *testing.T) {
 	config := reflect.ValueOf(configToNative(Config{
 		ClientPID: 1, Roots: []uint32{1}, AgentPID: 1, ProxyPort: 1, IncomingPort: 1, Rules: []Rule{{PID: 1}}, FailClosed: true,
 		HoldTimeout: 1, ScanInterval: shortestScanInterval, WinDivertDir: "d", LogLevel: LogError, LogPath: "l",
+		DecisionTimeout: 1,
 	}, &m))
 	for i := 0; i < config.NumField(); i++ {
 		switch name := config.Type().Field(i).Name; name {
-		case "Log_fn", "Log_context", "Reserved": // startEngine sets the first two
+		case "Log_fn", "Log_context": // startEngine sets the first two
 		default:
 			if config.Field(i).IsZero() {
 				t.Errorf("configToNative does not set %s", name)

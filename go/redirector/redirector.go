@@ -17,6 +17,8 @@ type Redirector struct {
 	mu   sync.Mutex
 	done chan struct{} // closed when err has been set
 	err  error         // why the redirection has ended
+
+	connections connections
 }
 
 // engine is a redirector of the C library. Its methods may be called at any time, also after stop.
@@ -25,6 +27,8 @@ type engine interface {
 	failure() error // why it has ended by itself; nil if it has not
 	destination(peer netip.AddrPort) (Destination, bool)
 	remove(peer netip.AddrPort) bool
+	nextConnection() (Connection, error) // waits until the engine is stopped or has failed
+	decide(id uint64, decision Decision) error
 	setRules(rules []Rule) error
 	flows() ([]Flow, error)
 	stats() Stats

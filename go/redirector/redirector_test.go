@@ -25,6 +25,9 @@ type fakeEngine struct {
 	stopErr error
 	failed  error
 	rules   []Rule
+
+	connections chan Connection // gives them out; closed: there are no more
+	decisions   []Decision
 }
 
 func (e *fakeEngine) stop() error {
@@ -66,6 +69,23 @@ func (e *fakeEngine) setRules(rules []Rule) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.rules = rules
+	return nil
+}
+
+func (e *fakeEngine) nextConnection() (Connection, error) {
+	if connection, ok := <-e.connections; ok {
+		return connection, nil
+	}
+	return Connection{}, &Error{Status: ErrNotRunning}
+}
+
+func (e *fakeEngine) decide(id uint64, decision Decision) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if id == 0 {
+		return &Error{Status: ErrNotFound}
+	}
+	e.decisions = append(e.decisions, decision)
 	return nil
 }
 

@@ -15,6 +15,10 @@ type Destination struct {
 	Addr     netip.AddrPort // the original destination; the zone of a link-local one is the interface's index
 	PID      uint32         // process that opened the connection (outgoing), or owns the listener (incoming)
 	Incoming bool           // the connection came to a listener of the tree; false: the tree opened it
+
+	// ConnectionID is that of [Connection], by which a proxy finds again what it has decided about. It is 0 if nobody was
+	// asked, and in a [Flow].
+	ConnectionID uint64
 }
 
 // Flow is a redirected connection that exists now. Up is the direction from the end that opened it to the end that
@@ -83,6 +87,9 @@ type Stats struct {
 	CaptureTimeouts    uint64 // connections that passed, or were refused, because the filter did not capture them in time
 	SelfConnections    uint64 // connections of a process to a listener of its own, which passed
 	ProxyConnections   uint64 // connections that passed because their process listens on a proxy port or as an upstream
+	DecisionWaits      uint64 // connections that waited for a Decide
+	DecisionTimeouts   uint64 // of these, connections that were redirected because nobody decided in time
+	DecisionOverflows  uint64 // connections that were redirected without asking, because too many waited already
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

@@ -12,6 +12,7 @@ import "C"
 type (
 	nativeAddress     C.redirector_address
 	nativeConfig      C.redirector_config
+	nativeConnection  C.redirector_connection
 	nativeDestination C.redirector_destination
 	nativeError       C.redirector_error
 	nativeFlow        C.redirector_flow

@@ -13,25 +13,34 @@ type (
 		Scope  uint32
 	}
 	nativeConfig struct {
-		Size             uint32
-		Client_pid       uint32
-		Agent_pid        uint32
-		Proxy_port       uint32
-		Incoming_port    uint32
-		Flags            uint32
-		Hold_timeout_ms  uint32
-		Log_level        uint32
-		Scan_interval_ms uint32
-		Rule_count       uint32
-		Rules            *nativeRule
-		Windivert_dir    *int8
-		Log_path         *int8
-		Log_fn           *[0]byte
-		Log_context      *byte
-		Roots            *uint32
-		Root_count       uint32
-		Upstream_count   uint32
-		Upstreams        *nativeAddress
+		Size                uint32
+		Client_pid          uint32
+		Agent_pid           uint32
+		Proxy_port          uint32
+		Incoming_port       uint32
+		Flags               uint32
+		Hold_timeout_ms     uint32
+		Log_level           uint32
+		Scan_interval_ms    uint32
+		Rule_count          uint32
+		Rules               *nativeRule
+		Windivert_dir       *int8
+		Log_path            *int8
+		Log_fn              *[0]byte
+		Log_context         *byte
+		Roots               *uint32
+		Root_count          uint32
+		Upstream_count      uint32
+		Upstreams           *nativeAddress
+		Decision_timeout_ms uint32
+		Reserved            uint32
+	}
+	nativeConnection struct {
+		Size        uint32
+		Pid         uint32
+		Id          uint64
+		Client      nativeAddress
+		Destination nativeAddress
 	}
 	nativeDestination struct {
 		Size        uint32
@@ -39,6 +48,7 @@ type (
 		Incoming    uint32
 		Reserved    uint32
 		Destination nativeAddress
+		Id          uint64
 	}
 	nativeError struct {
 		Size  uint32
@@ -98,6 +108,9 @@ type (
 		Capture_timeouts    uint64
 		Self_connections    uint64
 		Proxy_connections   uint64
+		Decision_waits      uint64
+		Decision_timeouts   uint64
+		Decision_overflows  uint64
 	}
 )
 

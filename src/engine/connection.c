@@ -11,6 +11,9 @@
  * The owner is known from the CONNECT event, which mostly comes first; a SYN that overtakes its event is held (held.h).
  * So identity is decided exactly once per connection, and never for any other packet.
  *
+ * Where others decide about connections (decisions.h), a SYN that is to be redirected is held until they have. Then it
+ * is redirected, or passes, or is answered with RST, or not at all; its retransmissions fare as it did.
+ *
  * A SYN that is to be redirected, but whose port the driver's filter does not capture yet, is held too, until the
  * filter has been replaced (capture_plan.h).
  */
@@ -59,14 +62,14 @@ static bool is_direct(struct engine *e, const struct attempt *a)
 }
 
 /* Whose listener it goes to decides. */
-static enum verdict carry_out_incoming(struct engine *e, const struct attempt *a)
+static enum verdict carry_out_incoming(struct engine *e, struct attempt *a)
 {
     const struct listener *l = tree_listener(e, a);
     return l ? redirect_syn(e, a, FLOW_INCOMING, l->pid) : VERDICT_PASS;
 }
 
 /* The owner is known, or known to be unknown. */
-static enum verdict carry_out(struct engine *e, const struct attempt *a)
+static enum verdict carry_out(struct engine *e, struct attempt *a)
 {
     bool within = a->meta->loopback && a->pid && a->pid != e->config.agent_pid;
     bool outgoing = a->redirected && e->config.proxy_port;
@@ -82,6 +85,21 @@ static enum verdict carry_out(struct engine *e, const struct attempt *a)
     return outgoing ? redirect_syn(e, a, FLOW_OUTGOING, a->pid) : VERDICT_PASS;
 }
 
+/* What was decided about a SYN that is not redirected. */
+static enum verdict turn_away(struct engine *e, enum decision decision, const struct packet *syn,
+                              const struct packet_meta *meta)
+{
+    switch (decision) {
+    case DECISION_REFUSE:
+        return redirect_refuse(e, syn, meta);
+    case DECISION_DROP:
+        COUNT(e, packets_dropped);
+        return VERDICT_DROP;
+    default:
+        return VERDICT_PASS;
+    }
+}
+
 /* A SYN whose owner decides: the verdict is there already, or it has to wait. `id`: what is pending under its tuple. */
 static enum verdict decide_by_owner(struct engine *e, struct attempt *a, uint32_t id)
 {
@@ -94,18 +112,23 @@ static enum verdict decide_by_owner(struct engine *e, struct attempt *a, uint32_
         return held_for_owner(e, a); /* a new connection on an old tuple: its own event is yet to come */
     }
     pending_use(&e->pending, id, isn, a->meta->timestamp, a->now_ms);
+    if (known->decision > DECISION_ACCEPT) {
+        return turn_away(e, known->decision, a->packet, a->meta);
+    }
     a->pid = known->pid;
     a->redirected = known->redirect;
+    a->decision_id = known->decision_id;
+    a->decided = known->decision == DECISION_ACCEPT;
     enum verdict verdict = carry_out(e, a);
     if (verdict == VERDICT_HOLD) {
-        return held_for_filter(e, a);
+        return held_for_redirection(e, a);
     }
     known->redirect = verdict != VERDICT_PASS; /* once it has left as it came, its handshake is under way */
     return verdict;
 }
 
 /* A SYN from another machine: whose listener it goes to decides, at once. */
-static enum verdict decide_by_listener(struct engine *e, const struct attempt *a, uint32_t id)
+static enum verdict decide_by_listener(struct engine *e, struct attempt *a, uint32_t id)
 {
     uint32_t isn = a->packet->seq;
     const struct pending_entry *known =
@@ -113,7 +136,7 @@ static enum verdict decide_by_listener(struct engine *e, const struct attempt *a
     bool passed = known && !known->redirect;
     enum verdict verdict = passed ? VERDICT_PASS : carry_out_incoming(e, a);
     if (verdict == VERDICT_HOLD) {
-        return held_for_filter(e, a);
+        return held_for_redirection(e, a);
     }
     if (verdict == VERDICT_PASS && listeners_find(&e->listeners, &a->packet->tuple)) {
         /* It will be answered: if it went to the proxy when it is sent again, there would be two answers. */
@@ -128,11 +151,11 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
     struct attempt a = {.packet = p, .meta = meta, .now_ms = now_ms};
     uint32_t id = pending_find(&e->pending, &p->tuple);
     if (id != PENDING_NONE && pending_is_held(&e->pending.entries[id])) {
-        COUNT(e, packets_dropped); /* a retransmission of what is held, or a new attempt that replaces it */
         if (e->pending.entries[id].isn == p->seq) {
+            COUNT(e, packets_dropped); /* a retransmission of what is held */
             return VERDICT_DROP;
         }
-        pending_release(&e->pending, id, false, 0, now_ms);
+        held_forget(e, id, now_ms); /* a new attempt replaces it */
     }
     if (is_forwarded(e, &a, id)) {
         COUNT(e, syns_forwarded);
@@ -143,7 +166,7 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
     }
     if (is_direct(e, &a)) {
         enum verdict verdict = redirect_syn(e, &a, FLOW_DIRECT, 0);
-        return verdict == VERDICT_HOLD ? held_for_filter(e, &a) : verdict;
+        return verdict == VERDICT_HOLD ? held_for_redirection(e, &a) : verdict;
     }
     if (!meta->outbound) {
         return decide_by_listener(e, &a, id);
@@ -165,18 +188,20 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
 /* All is known about a held SYN now: it leaves, unless the driver's filter has to be replaced first. */
 static void decide_held(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms)
 {
-    struct packet_meta meta = e->pending.entries[id].meta;
+    const struct pending_entry *held = &e->pending.entries[id];
+    struct packet_meta meta = held->meta;
     struct packet p;
     enum verdict verdict = VERDICT_PASS;
-    if (packet_parse(pending_bytes(&e->pending, id), e->pending.entries[id].length, &p) == PACKET_TCP) {
+    struct attempt a = {&p, &meta, pid, redirected, now_ms, .decision_id = held->decision_id};
+    if (packet_parse(pending_bytes(&e->pending, id), held->length, &p) == PACKET_TCP) {
         packet_set_scope(&p, &meta);
-        struct attempt a = {&p, &meta, pid, redirected, now_ms};
+        a.decided = held->decision == DECISION_ACCEPT;
         verdict = is_direct(e, &a) ? redirect_syn(e, &a, FLOW_DIRECT, 0)
                   : !meta.outbound ? carry_out_incoming(e, &a)
                                    : carry_out(e, &a);
     }
     if (verdict == VERDICT_HOLD) {
-        held_wait_for_filter(e, id, redirected, pid, now_ms);
+        held_wait_for_redirection(e, id, &a);
     } else {
         held_leave(e, id, verdict, &meta, pid, now_ms);
     }
@@ -203,6 +228,29 @@ static bool is_left(const struct engine *e, const struct tuple *tuple)
            !own_addresses_has(e->own, &tuple->dst, tuple->family);
 }
 
+/* Somebody has decided about a held SYN, or nobody has in time. */
+static void carry_out_decision(struct engine *e, uint32_t id, enum decision decision, uint64_t now_ms)
+{
+    const struct pending_entry *held = &e->pending.entries[id];
+    struct packet_meta meta = held->meta;
+    struct packet p;
+    if (decision == DECISION_ACCEPT) {
+        decide_held(e, id, held->redirect, held->pid, now_ms); /* the proxy may have gone meanwhile */
+        return;
+    }
+    bool whole = packet_parse(pending_bytes(&e->pending, id), held->length, &p) == PACKET_TCP;
+    held_leave(e, id, whole ? turn_away(e, decision, &p, &meta) : VERDICT_PASS, &meta, held->pid, now_ms);
+}
+
+void connection_closed(struct engine *e, const struct socket_event *event, uint64_t now_ms)
+{
+    uint32_t id = e->decisions ? pending_find(&e->pending, &event->tuple) : PENDING_NONE;
+    const struct pending_entry *held = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
+    if (held && held->state == HELD_FOR_DECISION && event->timestamp > held->meta.timestamp) {
+        held_forget(e, id, now_ms); /* else it is about an earlier connection on the same tuple */
+    }
+}
+
 void connection_event(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
     if (e->stopping) {
@@ -213,6 +261,9 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
     const struct pending_entry *known = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
     if (known && event->timestamp && event->timestamp <= known->syn_time) {
         return; /* too late, or a second one: its SYN has left, and must not be redirected in mid-handshake */
+    }
+    if (known && known->state == HELD_FOR_DECISION) {
+        return; /* its owner is known */
     }
     bool redirected = sockets_redirects(e, event->pid, now_ms);
     if (known && pending_is_held(known)) {
@@ -227,6 +278,10 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
 
 void connection_tick(struct engine *e, uint64_t now_ms)
 {
+    enum decision decision;
+    for (uint32_t id; (decision = held_next_decision(e, &id, now_ms)) != DECISION_NONE;) {
+        carry_out_decision(e, id, decision, now_ms);
+    }
     bool doubted = false;
     struct questions *q = &e->questions;
     uint32_t count = held_to_ask(e, q->ids, now_ms);

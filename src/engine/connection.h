@@ -8,10 +8,13 @@
 /** A first SYN of no flow. */
 enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms);
 
+/** The CLOSE event of a socket that does not listen: its program waits no longer. */
+void connection_closed(struct engine *e, const struct socket_event *event, uint64_t now_ms);
+
 /** A CONNECT event. */
 void connection_event(struct engine *e, const struct socket_event *event, uint64_t now_ms);
 
-/** Asks for owners and gives up what has waited too long. */
+/** Asks for owners, does what was decided, and ends what has waited too long. */
 void connection_tick(struct engine *e, uint64_t now_ms);
 
 /** The filter was replaced, or could not be: what has waited for that leaves. */

@@ -24,6 +24,7 @@ struct destination {
     uint16_t port;  /* where it was going, host order */
     uint32_t pid;
     bool incoming;
+    uint64_t decision_id; /* with which somebody was asked to decide it; 0: nobody was */
 };
 
 struct destinations *destinations_new(void); /* NULL: no memory */

@@ -52,7 +52,8 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
     capture_plan_init(&e->capture, config->capture_all);
     e->destinations = destinations_new();
     e->tree = process_tree_new();
-    bool ok = e->destinations && e->tree;
+    e->decisions = config->decision_timeout_ms ? decisions_new() : NULL;
+    bool ok = e->destinations && e->tree && (e->decisions || !config->decision_timeout_ms);
     ok = flow_table_init(&e->flows, config->max_flows, config->seed) && ok;
     ok = pending_init(&e->pending, config->seed) && ok;
     ok = listeners_init(&e->listeners) && ok;
@@ -69,6 +70,7 @@ void engine_free(struct engine *e)
         return;
     }
     destinations_free(e->destinations);
+    decisions_free(e->decisions);
     process_tree_free(e->tree);
     flow_table_free(&e->flows);
     pending_free(&e->pending);
@@ -190,6 +192,8 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
     case SOCKET_CLOSE:
         if (be16_to_host(event->tuple.dst_port) == 0) {
             sockets_listener_closed(e, event, now_ms);
+        } else {
+            connection_closed(e, event, now_ms);
         }
         break;
     case SOCKET_BIND:
@@ -249,6 +253,11 @@ uint32_t engine_list_flows(const struct engine *e, uint32_t from, struct flow_vi
 struct destinations *engine_destinations(const struct engine *e)
 {
     return e->destinations;
+}
+
+struct decisions *engine_decisions(const struct engine *e)
+{
+    return e->decisions;
 }
 
 const struct engine_counters *engine_counters(const struct engine *e)

@@ -20,6 +20,7 @@
 #define ENGINE_ENGINE_H
 
 #include "capture_set.h"
+#include "decisions.h"
 #include "destinations.h"
 #include "engine_types.h"
 #include "flow_list.h"
@@ -94,6 +95,7 @@ uint32_t engine_list_flows(const struct engine *e, uint32_t from, struct flow_vi
 
 /** Safe from any thread. */
 struct destinations *engine_destinations(const struct engine *e);
+struct decisions *engine_decisions(const struct engine *e); /* NULL: nobody decides. Answers count at the next tick */
 const struct engine_counters *engine_counters(const struct engine *e);
 
 #endif

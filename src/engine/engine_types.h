@@ -76,6 +76,9 @@ struct engine_host {
      * for the same process. No calls. NULL: nobody wants to know.
      */
     void (*proxy_spared)(void *context, uint32_t pid, const struct tuple *proxy);
+
+    /** A connection waits for a decision: decisions_take() has it. No calls. NULL: nobody wants to know. */
+    void (*decision_wanted)(void *context);
 };
 
 struct engine_config {
@@ -93,6 +96,7 @@ struct engine_config {
     uint64_t seed;                 /* random */
     const struct tuple *upstreams; /* (dst) on this machine: who listens there is not redirected (O9); copied */
     uint32_t upstream_count;       /* at most ENGINE_UPSTREAMS_MAX */
+    uint32_t decision_timeout_ms;  /* how long a connection waits for a decision; 0: nobody decides */
 };
 
 /** Counters; redirector_stats says what they mean, and has them under the same names. */
@@ -115,7 +119,10 @@ struct engine_config {
     X(link_local_passed)                                                                                               \
     X(capture_timeouts)                                                                                                \
     X(self_connections)                                                                                                \
-    X(proxy_connections)
+    X(proxy_connections)                                                                                               \
+    X(decision_waits)                                                                                                  \
+    X(decision_timeouts)                                                                                               \
+    X(decision_overflows)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

@@ -31,37 +31,101 @@ enum verdict held_for_owner(struct engine *e, const struct attempt *a)
     return verdict;
 }
 
-/* What the entry is known to be, and that the filter is waited for. */
-static void note_filter_wait(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms)
+static uint64_t deadline_of(const struct engine *e, const struct attempt *a)
 {
-    struct pending_entry *held = &e->pending.entries[id];
-    held->redirect = redirected;
-    held->pid = pid;
-    if (held->meta.outbound) {
-        capture_plan_flow(&e->capture, now_ms);
-    }
-    capture_plan_want(&e->capture, now_ms);
+    return a->now_ms + (a->waits_for == HELD_FOR_FILTER ? HELD_FOR_FILTER_MS : e->config.decision_timeout_ms);
 }
 
-enum verdict held_for_filter(struct engine *e, const struct attempt *a)
+/* A SYN that is not asked about any more. Returns what was decided meanwhile. */
+static enum decision end_question(struct engine *e, uint32_t id)
 {
-    enum verdict verdict = hold(e, a, HELD_FOR_FILTER, a->now_ms + HELD_FOR_FILTER_MS);
-    if (verdict == VERDICT_HOLD) {
+    const struct pending_entry *held = &e->pending.entries[id];
+    bool asked = held->state == HELD_FOR_DECISION && held->decision == DECISION_NONE;
+    return asked ? decisions_withdraw(e->decisions, held->decision_id) : DECISION_NONE;
+}
+
+/* It begins to wait for that. */
+static void begin_wait(struct engine *e, uint32_t id, const struct attempt *a)
+{
+    struct pending_entry *held = &e->pending.entries[id];
+    if (a->waits_for == HELD_FOR_FILTER) {
         COUNT(e, capture_waits);
-        note_filter_wait(e, pending_find(&e->pending, &a->packet->tuple), a->redirected, a->pid, a->now_ms);
-    } else if (e->config.fail_closed) {
+        return;
+    }
+    COUNT(e, decision_waits);
+    held->decision_id = decisions_ask(e->decisions, &a->packet->tuple, a->pid, id);
+    if (e->host.decision_wanted) {
+        e->host.decision_wanted(e->host.context);
+    }
+}
+
+/* What the entry is known to be. The filter is replaced meanwhile, if it does not capture its port. */
+static void note_wait(struct engine *e, uint32_t id, const struct attempt *a)
+{
+    struct pending_entry *held = &e->pending.entries[id];
+    const struct tuple *t = &a->packet->tuple;
+    bool outbound = held->meta.outbound;
+    held->redirect = a->redirected;
+    held->pid = a->pid;
+    if (outbound) {
+        capture_plan_flow(&e->capture, a->now_ms);
+    }
+    if (!capture_plan_has(&e->capture, outbound, be16_to_host(outbound ? t->src_port : t->dst_port))) {
+        capture_plan_want(&e->capture, a->now_ms);
+    }
+}
+
+enum verdict held_for_redirection(struct engine *e, const struct attempt *a)
+{
+    enum verdict verdict = hold(e, a, a->waits_for, deadline_of(e, a));
+    if (verdict == VERDICT_HOLD) {
+        uint32_t id = pending_find(&e->pending, &a->packet->tuple);
+        struct pending_entry *held = &e->pending.entries[id];
+        held->decision_id = a->decision_id;
+        held->decision = a->decided ? DECISION_ACCEPT : DECISION_NONE;
+        begin_wait(e, id, a);
+        note_wait(e, id, a);
+    } else if (a->waits_for == HELD_FOR_FILTER && e->config.fail_closed) {
         return redirect_refuse(e, a->packet, a->meta);
     }
     return verdict;
 }
 
-void held_wait_for_filter(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms)
+void held_wait_for_redirection(struct engine *e, uint32_t id, const struct attempt *a)
 {
-    if (e->pending.entries[id].state != HELD_FOR_FILTER) {
-        pending_hold_on(&e->pending, id, HELD_FOR_FILTER, now_ms + HELD_FOR_FILTER_MS);
-        COUNT(e, capture_waits);
+    if (e->pending.entries[id].state != a->waits_for) {
+        pending_hold_on(&e->pending, id, a->waits_for, deadline_of(e, a));
+        begin_wait(e, id, a);
     }
-    note_filter_wait(e, id, redirected, pid, now_ms);
+    note_wait(e, id, a);
+}
+
+enum decision held_next_decision(struct engine *e, uint32_t *id, uint64_t now_ms)
+{
+    if (!e->decisions) {
+        return DECISION_NONE;
+    }
+    enum decision decision = decisions_next(e->decisions, id);
+    const struct pending_entry *oldest = head_of(e, HELD_FOR_DECISION);
+    if (!decision && oldest && oldest->deadline_ms <= now_ms) {
+        *id = e->pending.queues[HELD_FOR_DECISION].head;
+        decision = end_question(e, *id); /* an answer that comes at this very moment counts */
+        if (!decision) {
+            COUNT(e, decision_timeouts);
+            decision = DECISION_ACCEPT;
+        }
+    }
+    if (decision) {
+        e->pending.entries[*id].decision = (uint8_t)decision;
+    }
+    return decision;
+}
+
+void held_forget(struct engine *e, uint32_t id, uint64_t now_ms)
+{
+    end_question(e, id);
+    pending_release(&e->pending, id, false, 0, now_ms);
+    COUNT(e, packets_dropped);
 }
 
 static uint64_t ask_ms(const struct engine *e, const struct pending_entry *held)
@@ -95,6 +159,7 @@ void held_leave(struct engine *e, uint32_t id, enum verdict verdict, struct pack
                 uint64_t now_ms)
 {
     uint32_t length = e->pending.entries[id].length;
+    end_question(e, id);
     uint8_t *data = pending_release(&e->pending, id, verdict != VERDICT_PASS, pid, now_ms);
     if (verdict == VERDICT_PASS) {
         COUNT(e, packets_passed);
@@ -127,7 +192,7 @@ void held_give_up(struct engine *e, uint32_t id, uint64_t now_ms)
     enum verdict verdict = VERDICT_PASS;
     if (e->pending.entries[id].state == HELD_FOR_FILTER) {
         verdict = without_filter(e, id, now_ms);
-    } else {
+    } else if (e->pending.entries[id].state != HELD_FOR_DECISION) { /* what waits for that is given up by stop alone */
         COUNT(e, hold_timeouts);
     }
     held_leave(e, id, verdict, &meta, 0, now_ms);
@@ -135,9 +200,10 @@ void held_give_up(struct engine *e, uint32_t id, uint64_t now_ms)
 
 void held_expire(struct engine *e, uint64_t now_ms)
 {
-    for (enum pending_state state = HELD_FOR_EVENT; state <= HELD_FOR_FILTER; state++) {
-        for (const struct pending_entry *held; (held = head_of(e, state)) && held->deadline_ms <= now_ms;) {
-            held_give_up(e, e->pending.queues[state].head, now_ms);
+    static const enum pending_state passing[] = {HELD_FOR_EVENT, HELD_FOR_FILTER};
+    for (uint32_t i = 0; i < sizeof passing / sizeof *passing; i++) {
+        for (const struct pending_entry *held; (held = head_of(e, passing[i])) && held->deadline_ms <= now_ms;) {
+            held_give_up(e, e->pending.queues[passing[i]].head, now_ms);
         }
     }
 }

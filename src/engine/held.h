@@ -7,6 +7,8 @@
  *                    then the TCP table is asked.
  *   HELD_FOR_EVENT   for the same, of which the TCP table knows nothing. Ends with its CONNECT event, or with the hold
  *                    time-out: then it passes.
+ *   HELD_FOR_        for somebody's decision whether it is redirected (decisions.h). Ends with that, or with the CLOSE
+ *   DECISION         event of a program that has given up, or with the decision time-out: then it is redirected.
  *   HELD_FOR_FILTER  for a filter that captures its port. Ends when the filter is replaced, or could not be, or after
  *                    HELD_FOR_FILTER_MS: then it passes, or is refused if so configured.
  */
@@ -22,10 +24,12 @@ enum { HELD_FOR_FILTER_MS = 5000 };
  * if so configured: VERDICT_DROP.
  */
 enum verdict held_for_owner(struct engine *e, const struct attempt *a);
-enum verdict held_for_filter(struct engine *e, const struct attempt *a);
 
-/** A held SYN is to be redirected and now waits for the filter; one that did so already keeps its deadline. */
-void held_wait_for_filter(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms);
+/** The same for one that waits for what redirect_syn() says. */
+enum verdict held_for_redirection(struct engine *e, const struct attempt *a);
+
+/** A held SYN waits for that from now on; one that did so already keeps its deadline. */
+void held_wait_for_redirection(struct engine *e, uint32_t id, const struct attempt *a);
 
 /** The held SYNs of which the TCP table is to be asked now, oldest first. Gives their number. */
 uint32_t held_to_ask(const struct engine *e, uint32_t ids[PENDING_HELD_MAX], uint64_t now_ms);
@@ -36,6 +40,12 @@ void held_wait_for_event(struct engine *e, uint32_t id, uint64_t now_ms);
 /** It leaves: `verdict` says how, and how its retransmissions will. Not VERDICT_HOLD. */
 void held_leave(struct engine *e, uint32_t id, enum verdict verdict, struct packet_meta *meta, uint32_t pid,
                 uint64_t now_ms);
+
+/** It never leaves: its program has given up, or begins a new connection. Counted as dropped. */
+void held_forget(struct engine *e, uint32_t id, uint64_t now_ms);
+
+/** What becomes of the next SYN that was decided, or whose time for that is up. DECISION_NONE: none. */
+enum decision held_next_decision(struct engine *e, uint32_t *id, uint64_t now_ms);
 
 /**
  * It has waited in vain. It leaves as it came; if it is to be redirected, and only the driver's filter was missing, it

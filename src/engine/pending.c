@@ -108,8 +108,11 @@ uint32_t pending_decide(struct pending *p, const struct tuple *tuple, bool redir
     if (id == PENDING_NONE) {
         return id; /* cannot be: fewer packets are held than there are entries */
     }
-    p->entries[id].redirect = redirect;
-    p->entries[id].pid = pid;
+    struct pending_entry *e = &p->entries[id];
+    e->redirect = redirect;
+    e->pid = pid;
+    e->decision_id = 0;
+    e->decision = DECISION_NONE;
     enter(p, id, PENDING_DECIDED, now_ms + PENDING_KEEP_MS);
     return id;
 }
@@ -136,7 +139,7 @@ bool pending_hold(struct pending *p, const struct packet *syn, const struct pack
         before = pending_is_held(old) ? old->meta.timestamp : old->syn_time;
         entry_drop(p, id);
     }
-    if (!p->free_slot_count || syn->length > PENDING_HELD_PACKET_MAX) {
+    if (!pending_has_room(p, syn->length)) {
         return false;
     }
     id = entry_new(p, &syn->tuple);

@@ -18,6 +18,8 @@
  *   HELD_FOR_EVENT   half the hold time-out is over,  as HELD_FOR_OWNER                as HELD_FOR_OWNER
  *                    and the TCP table does not know
  *                    the owner
+ *   HELD_FOR_        the SYN is to be redirected, if  as HELD_FOR_OWNER                nothing: its owner is known
+ *   DECISION         whoever is asked says so
  *   HELD_FOR_FILTER  the SYN is to be redirected, its as HELD_FOR_OWNER                decides anew
  *                    port is not captured yet
  *
@@ -27,6 +29,7 @@
 #ifndef ENGINE_PENDING_H
 #define ENGINE_PENDING_H
 
+#include "decisions.h"
 #include "packet.h"
 #include "tuple_map.h"
 
@@ -46,21 +49,24 @@ enum pending_state {
     PENDING_USED,
     HELD_FOR_OWNER,
     HELD_FOR_EVENT,
+    HELD_FOR_DECISION,
     HELD_FOR_FILTER,
     PENDING_STATES,
 };
 
 struct pending_entry {
     uint64_t deadline_ms;
-    int64_t syn_time;    /* when the driver saw the newest SYN that has left, or was given up: older events are its */
-    uint32_t isn;        /* USED, HELD: of the SYN */
-    uint32_t pid;        /* owner, if redirect or HELD_FOR_FILTER; 0: not known, and need not be */
-    uint32_t slot;       /* HELD: where the bytes are */
-    uint32_t length;     /* HELD */
-    uint32_t prev, next; /* in the queue of the state */
+    int64_t syn_time;     /* when the driver saw the newest SYN that has left, or was given up: older events are its */
+    uint64_t decision_id; /* that it was asked about with; 0: it was not */
+    uint32_t isn;         /* USED, HELD: of the SYN */
+    uint32_t pid;         /* owner, if redirect, HELD_FOR_DECISION or _FILTER; 0: not known, and need not be */
+    uint32_t slot;        /* HELD: where the bytes are */
+    uint32_t length;      /* HELD */
+    uint32_t prev, next;  /* in the queue of the state */
     struct packet_meta meta; /* HELD */
     uint8_t state;           /* enum pending_state */
-    bool redirect;           /* DECIDED, USED: the verdict. HELD_FOR_FILTER: whether its owner is redirected */
+    uint8_t decision;        /* enum decision: the answer, also to retransmissions; NONE: there is none yet */
+    bool redirect;           /* DECIDED, USED: the verdict. HELD_FOR_DECISION, _FILTER: of its owner's */
 };
 
 struct pending_queue {
@@ -94,6 +100,11 @@ void pending_use(struct pending *p, uint32_t entry, uint32_t isn, int64_t syn_ti
 static inline bool pending_is_held(const struct pending_entry *entry)
 {
     return entry->state >= HELD_FOR_OWNER;
+}
+
+static inline bool pending_has_room(const struct pending *p, uint32_t length)
+{
+    return p->free_slot_count && length <= PENDING_HELD_PACKET_MAX;
 }
 
 /** Holds a SYN in one of the HELD states; an entry of the same tuple is replaced. false: no room, or it is too big. */

@@ -40,12 +40,12 @@ static bool proxy_listens(struct engine *e, const struct tuple *steered, uint64_
     return listeners_find(&e->listeners, steered) != NULL;
 }
 
-enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *syn_meta)
+enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *captured)
 {
     uint8_t rst[RESET_MAX];
     uint32_t length = reset_refuse(syn, rst);
-    struct packet_meta meta = *syn_meta;
-    meta.outbound = syn_meta->loopback || !syn_meta->outbound;
+    struct packet_meta meta = *captured;
+    meta.outbound = captured->loopback || !captured->outbound;
     meta.ip_checksum_valid = meta.tcp_checksum_valid = true;
     e->host.inject(e->host.context, &meta, rst, length);
     COUNT(e, packets_dropped);
@@ -62,6 +62,19 @@ static enum verdict without_proxy(struct engine *e, const struct attempt *a, con
     return e->config.fail_closed ? redirect_refuse(e, a->packet, a->meta) : VERDICT_PASS;
 }
 
+/* Whether somebody is to be asked first. Where too many wait already, the connection goes on unasked. */
+static bool wants_decision(struct engine *e, const struct attempt *a)
+{
+    if (!e->decisions || a->decided) {
+        return false;
+    }
+    if (decisions_have_room(e->decisions) && pending_has_room(&e->pending, a->packet->length)) {
+        return true;
+    }
+    COUNT(e, decision_overflows);
+    return false;
+}
+
 /* Room in the flow table and a source port that no flow has; closing flows are ended for it. */
 static uint16_t make_room(struct engine *e, uint16_t wanted)
 {
@@ -76,7 +89,7 @@ static uint16_t make_room(struct engine *e, uint16_t wanted)
     return port;
 }
 
-static void announce(struct engine *e, uint32_t id, const struct tuple *steered)
+static void announce(struct engine *e, uint32_t id, const struct tuple *steered, uint64_t decision_id)
 {
     const struct flow *f = flow_at(&e->flows, id);
     const struct tuple *original = flow_original(&e->flows, id);
@@ -88,6 +101,7 @@ static void announce(struct engine *e, uint32_t id, const struct tuple *steered)
         .port = be16_to_host(original->dst_port),
         .pid = f->pid,
         .incoming = f->kind == FLOW_INCOMING,
+        .decision_id = decision_id,
     };
     COUNT_SET(e, flows_live, ++e->redirected_live);
     COUNT(e, flows_total);
@@ -116,13 +130,17 @@ static bool is_captured(struct engine *e, const struct attempt *a)
                             be16_to_host(a->meta->outbound ? t->src_port : t->dst_port));
 }
 
-enum verdict redirect_syn(struct engine *e, const struct attempt *a, enum flow_kind kind, uint32_t pid)
+enum verdict redirect_syn(struct engine *e, struct attempt *a, enum flow_kind kind, uint32_t pid)
 {
     bool reflect = kind == FLOW_OUTGOING && e->config.reflect && !a->meta->loopback;
     struct tuple original = a->packet->tuple;
     struct tuple steered = steer(e, &original, kind, reflect, be16_to_host(original.src_port));
     if (kind != FLOW_DIRECT && !proxy_listens(e, &steered, a->now_ms)) {
         return without_proxy(e, a, &steered);
+    }
+    if (kind == FLOW_OUTGOING && wants_decision(e, a)) {
+        a->waits_for = HELD_FOR_DECISION;
+        return VERDICT_HOLD;
     }
     uint16_t port = make_room(e, be16_to_host(original.src_port));
     if (!port) {
@@ -139,6 +157,7 @@ enum verdict redirect_syn(struct engine *e, const struct attempt *a, enum flow_k
     }
     bool translated = !tuple_equal(&steered, &original);
     if (translated && !is_captured(e, a)) {
+        a->waits_for = HELD_FOR_FILTER;
         return VERDICT_HOLD;
     }
     if (translated && a->meta->outbound) {
@@ -157,7 +176,7 @@ enum verdict redirect_syn(struct engine *e, const struct attempt *a, enum flow_k
     f->outbound[LEG_FORWARD] = a->meta->outbound && !reflect;
     f->outbound[LEG_REPLY] = a->meta->loopback || !a->meta->outbound;
     if (kind != FLOW_DIRECT) {
-        announce(e, id, &steered);
+        announce(e, id, &steered, a->decision_id);
     }
     return translate_packet(e, id, LEG_FORWARD, a->packet, a->meta, a->now_ms);
 }

@@ -12,15 +12,18 @@ struct attempt {
     uint32_t pid;    /* which process opens the connection; 0: unknown */
     bool redirected; /* its connections are redirected */
     uint64_t now_ms;
+    uint64_t decision_id;         /* somebody was asked to decide it; 0: nobody was */
+    bool decided;                 /* it is to be redirected without asking */
+    enum pending_state waits_for; /* out, with VERDICT_HOLD: HELD_FOR_DECISION or HELD_FOR_FILTER */
 };
 
 /**
  * Opens a flow for this SYN and translates it. `pid` is the one that a lookup is to tell. VERDICT_HOLD: nothing was
- * done, because the driver's filter has to be replaced first.
+ * done, because somebody has to decide first, or the driver's filter has to be replaced.
  */
-enum verdict redirect_syn(struct engine *e, const struct attempt *a, enum flow_kind kind, uint32_t pid);
+enum verdict redirect_syn(struct engine *e, struct attempt *a, enum flow_kind kind, uint32_t pid);
 
-/** Answers a SYN with RST, as a closed port would. VERDICT_DROP. */
-enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *syn_meta);
+/** Answers a SYN with RST, as a closed port would. VERDICT_DROP, counted. */
+enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *meta);
 
 #endif

@@ -7,7 +7,7 @@
  *   engine         the door: packets, events, time and configuration in; verdicts out
  *   connection     a first SYN is decided
  *   capture_needs  what of flows, held SYNs and listeners the filter has to capture
- *   held           SYNs that wait: for their owner, for the filter
+ *   held           SYNs that wait: for their owner, for a decision, for the filter
  *   redirect       opens a flow
  *   sockets        listeners and the TCP table
  *   translate      packets of a flow, resets, the end of a flow
@@ -17,6 +17,7 @@
  *   flow_list      flows as others may see them
  *   reset          builds RST segments
  *   pending        the table in which a SYN and its event meet
+ *   decisions      connections that others decide
  *   listeners      the table of listening sockets
  *   destinations   the map that proxies read
  *   process_tree   the members of the tree
@@ -33,7 +34,7 @@
  *   types          addresses, ports, tuples, events, processes
  *
  * Other rooms include engine.h and, of what is below, only what they exchange with it or use by itself: types, packet,
- * rules, destinations, flow_list, capture_set, own_addresses, port_set.
+ * rules, destinations, decisions, flow_list, capture_set, own_addresses, port_set.
  */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
@@ -62,6 +63,7 @@ struct engine {
     struct listeners listeners;
     struct capture_plan capture;
     struct destinations *destinations;
+    struct decisions *decisions; /* NULL: nobody decides */
     struct process_tree *tree;
     struct rules *rules;       /* NULL: none */
     struct own_addresses *own; /* NULL: not known yet */

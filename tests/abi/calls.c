@@ -133,6 +133,21 @@ static void check_lookup_arguments(void)
     check(redirector_lookup(any_instance(), &good, &out) == refused, "lookup: a destination of another size");
 }
 
+static void check_decision_arguments(void)
+{
+    const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
+    redirector_connection out;
+    memset(&out, 0, sizeof out);
+    out.size = sizeof out;
+    check(redirector_next_connection(NULL, &out, 0) == refused, "next connection: no instance");
+    check(redirector_next_connection(any_instance(), NULL, 0) == refused, "next connection: nowhere to put it");
+    out.size--;
+    check(redirector_next_connection(any_instance(), &out, 0) == refused, "next connection: of another size");
+    check(redirector_decide(NULL, 1, REDIRECTOR_ACCEPT) == refused, "decide: no instance");
+    check(redirector_decide(any_instance(), 1, 0) == refused && redirector_decide(any_instance(), 1, 5) == refused,
+          "decide: no such decision");
+}
+
 static void check_stats_arguments(void)
 {
     const uint32_t sizes[] = {0,
@@ -212,7 +227,7 @@ static void check_limits(void)
         {1001, 0, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 99, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 600001, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
-        {0, 0, 32, 0, REDIRECTOR_INVALID_ARGUMENT},
+        {0, 0, 128, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 0, 1u << 31, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 0, 0, REDIRECTOR_LOG_DEBUG + 1, REDIRECTOR_INVALID_ARGUMENT},
     };
@@ -262,7 +277,7 @@ static void check_config_sizes(void)
 {
     redirector_config config = sound_config();
     config.size = LAYOUT_CONFIG_WITHOUT_ROOTS;
-    config.root_count = config.upstream_count = 0x5A5A5A5A;
+    config.root_count = config.upstream_count = config.decision_timeout_ms = 0x5A5A5A5A;
     check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "a configuration without roots");
     config = sound_config();
     config.size = LAYOUT_CONFIG_WITHOUT_UPSTREAMS;
@@ -301,6 +316,11 @@ static void check_roots(void)
     config.roots = NULL;
     config.root_count = 1;
     check(start_status(&config) == refused, "roots that are not there");
+    config = sound_config();
+    config.decision_timeout_ms = 60001;
+    check(start_status(&config) == refused, "a decision time-out above a minute");
+    config.decision_timeout_ms = 60000;
+    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "a decision time-out of a minute");
 
     redirector *r;
     redirector_error error;
@@ -370,9 +390,10 @@ static void check_distinct_texts(void)
         {offsetof(redirector_config, hold_timeout_ms), 1001},
         {offsetof(redirector_config, scan_interval_ms), 1},
         {offsetof(redirector_config, log_level), 6},
-        {offsetof(redirector_config, root_count), 65},
+        {offsetof(redirector_config, root_count), 4097},
         {offsetof(redirector_config, root_count), 1},
         {offsetof(redirector_config, upstream_count), 65},
+        {offsetof(redirector_config, decision_timeout_ms), 60001},
         {offsetof(redirector_config, rule_count), 257},
         {offsetof(redirector_config, rule_count), 1},
     };
@@ -412,6 +433,7 @@ int main(void)
     check_list_arguments();
     check_limits();
     check_config_sizes();
+    check_decision_arguments();
     check_roots();
     check_upstreams();
     check_rules();

@@ -19,11 +19,12 @@
     X(WinDest,                 32)   \
     X(redirector_error,       336)   \
     X(redirector_rule,         16)   \
-    X(redirector_config,      104)   \
+    X(redirector_config,      112)   \
     X(redirector_address,      28)   \
-    X(redirector_destination,  44)   \
+    X(redirector_destination,  56)   \
+    X(redirector_connection,   72)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       232)
+    X(redirector_stats,       256)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
@@ -63,6 +64,8 @@
     X(redirector_config,      root_count,            88,   4)  \
     X(redirector_config,      upstream_count,        92,   4)  \
     X(redirector_config,      upstreams,             96,   8)  \
+    X(redirector_config,      decision_timeout_ms,  104,   4)  \
+    X(redirector_config,      reserved,             108,   4)  \
     X(redirector_address,     family,                 0,   4)  \
     X(redirector_address,     port,                   4,   4)  \
     X(redirector_address,     bytes,                  8,  16)  \
@@ -72,6 +75,12 @@
     X(redirector_destination, incoming,               8,   4)  \
     X(redirector_destination, reserved,              12,   4)  \
     X(redirector_destination, destination,           16,  28)  \
+    X(redirector_destination, connection_id,         48,   8)  \
+    X(redirector_connection,  size,                   0,   4)  \
+    X(redirector_connection,  pid,                    4,   4)  \
+    X(redirector_connection,  connection_id,          8,   8)  \
+    X(redirector_connection,  client,                16,  28)  \
+    X(redirector_connection,  destination,           44,  28)  \
     X(redirector_flow,        size,                   0,   4)  \
     X(redirector_flow,        pid,                    4,   4)  \
     X(redirector_flow,        kind,                   8,   4)  \
@@ -115,7 +124,10 @@
     X(redirector_stats,       link_local_passed,    200,   8)  \
     X(redirector_stats,       capture_timeouts,     208,   8)  \
     X(redirector_stats,       self_connections,     216,   8)  \
-    X(redirector_stats,       proxy_connections,    224,   8)
+    X(redirector_stats,       proxy_connections,    224,   8)  \
+    X(redirector_stats,       decision_waits,       232,   8)  \
+    X(redirector_stats,       decision_timeouts,    240,   8)  \
+    X(redirector_stats,       decision_overflows,   248,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \
@@ -127,8 +139,12 @@
     X(NO_LOOPBACK,     32)   \
     X(CAPTURE_ALL,     64)
 
-/* States of a redirector, kinds and states of connections, levels of the log. */
+/* States of a redirector, kinds and states of connections, decisions about them, levels of the log. */
 #define LAYOUT_NUMBERS(X)    \
+    X(ACCEPT,           1)   \
+    X(REFUSE,           2)   \
+    X(PASS,             3)   \
+    X(DROP,             4)   \
     X(RUNNING,          1)   \
     X(STOPPED,          2)   \
     X(FAILED,           3)   \

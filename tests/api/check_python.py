@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HEADER = ROOT / "include" / "windows_redirector.h"
 EXAMPLES = ROOT / "examples" / "python"
 PATIENCE = 30
+ID = 1 << 40
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(EXAMPLES))
@@ -72,7 +73,7 @@ def check_names():
             wrong.append(f"{name}: {len(arguments)} arguments, not {count}")
     check(not wrong, "Python: the number of arguments of each", "; ".join(wrong))
     flags = dict(re.findall(r"REDIRECTOR_([A-Z_]+) += 1u << (\d)", text))
-    check(len(flags) == 5 and all(getattr(binding, name) == 1 << int(bit) for name, bit in flags.items()),
+    check(len(flags) == 7 and all(getattr(binding, name) == 1 << int(bit) for name, bit in flags.items()),
           "Python: the flags", str(flags))
 
 
@@ -80,7 +81,8 @@ def check_calls():
     lines = []
     arguments = dict(roots=[1000, 2000], proxy_port=8080, incoming_port=8081, agent_pid=500,
                      flags=binding.FAIL_CLOSED | binding.DESCENDANTS_ONLY, rules=[(True, "curl.exe"), (False, 4711)],
-                     windivert_dir="/some/where", log_path="", log=lambda level, line: lines.append((level, line)))
+                     windivert_dir="/some/where", decision_timeout_ms=3000, log_path="",
+                     log=lambda level, line: lines.append((level, line)))
     try:
         redirector = binding.Redirector(**arguments)
     except binding.Error as error:
@@ -89,13 +91,22 @@ def check_calls():
     with redirector:
         check(True, "Python: start hands everything over")
         check(lines == [(4, "mock started")], "Python: log lines arrive", str(lines))
-        check(redirector.destination(("127.0.0.1", 4000)) == ("10.1.2.3", 80, 1004, False), "Python: lookup, IPv4")
-        check(redirector.destination(("::1", 4000, 0, 0)) == ("fd00::7", 443, 1004, True), "Python: lookup, IPv6")
+        check(redirector.destination(("127.0.0.1", 4000)) == ("10.1.2.3", 80, 1004, False, ID | 4000),
+              "Python: lookup, IPv4")
+        check(redirector.destination(("::1", 4000, 0, 0)) == ("fd00::7", 443, 1004, True, ID | 4000),
+              "Python: lookup, IPv6")
         for peer in (("fe80::9", 4000, 0, 7), ("fe80::9%7", 4000), ("fe80::9%7", 4000, 0, 7)):
-            check(redirector.destination(peer) == ("fe80::7%7", 443, 1004, True), f"Python: lookup of {peer}")
-        check(redirector.destination(("::ffff:127.0.0.1", 4000, 0, 0)) == ("10.1.2.3", 80, 1004, False),
+            check(redirector.destination(peer) == ("fe80::7%7", 443, 1004, True, ID | 4000),
+                  f"Python: lookup of {peer}")
+        check(redirector.destination(("::ffff:127.0.0.1", 4000, 0, 0)) == ("10.1.2.3", 80, 1004, False, ID | 4000),
               "Python: lookup, IPv4 as a dual-stack listener says it")
         check(redirector.destination(("127.0.0.1", 1)) is None, "Python: a stranger")
+        check(redirector.next_connection(0) is None, "Python: no connection to decide about")
+        undecided = redirector.next_connection(100)
+        check(undecided == (7 << 40 | 7, 1004, ("10.0.0.1", 100), ("10.0.0.2", 200)),
+              "Python: a connection to decide about", str(undecided))
+        check(redirector.decide(7 << 40 | 7, binding.REFUSE) and not redirector.decide(8, binding.REFUSE),
+              "Python: a decision")
         check(redirector.failure() is None, "Python: no failure")
         check(redirector.forget(("127.0.0.1", 5)) and not redirector.forget(("127.0.0.1", 1)), "Python: forget")
         check(redirector.failure() == "the mock has failed", "Python: failure")

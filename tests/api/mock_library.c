@@ -42,6 +42,7 @@ static const char *wrong_in(const redirector_config *c)
     EXPECT(c->client_pid == 0 && c->agent_pid == 500 && c->proxy_port == 8080 && c->incoming_port == 8081)
     EXPECT(c->flags == (REDIRECTOR_FAIL_CLOSED | REDIRECTOR_DESCENDANTS_ONLY))
     EXPECT(c->hold_timeout_ms == 0 && c->scan_interval_ms == 0 && c->log_level == 0 && c->upstream_count == 0)
+    EXPECT(c->decision_timeout_ms == 3000 && c->reserved == 0)
     EXPECT(c->root_count == 2 && c->roots[0] == 1000 && c->roots[1] == 2000)
     EXPECT(c->rule_count == 2)
     EXPECT(rules[0].include == 1 && rules[0].pid == 0 && strcmp(rules[0].pattern, "curl.exe") == 0)
@@ -105,6 +106,7 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
     }
     out->pid = 1004;
     out->incoming = peer->family == 6;
+    out->connection_id = 1ull << 40 | peer->port;
     out->destination = (redirector_address){.family = peer->family, .port = peer->family == 6 ? 443 : 80};
     inet_pton(AF_INET6, peer->scope ? "fe80::7" : "fd00::7", out->destination.bytes);
     out->destination.scope = peer->scope;
@@ -116,6 +118,30 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
             (redirector_address){.family = 4, .port = (uint32_t)atoi(elsewhere), .bytes = {127, 0, 0, 1}};
     }
     return REDIRECTOR_OK;
+}
+
+/* One connection for whoever waits for 100 ms, none for others; it takes one decision. */
+uint32_t redirector_next_connection(redirector *r, redirector_connection *out, uint32_t timeout_ms)
+{
+    if (!r || out->size != sizeof *out) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    if (timeout_ms != 100) {
+        return REDIRECTOR_NOT_FOUND;
+    }
+    out->pid = 1004;
+    out->connection_id = 7ull << 40 | 7;
+    out->client = (redirector_address){4, 100, {10, 0, 0, 1}};
+    out->destination = (redirector_address){4, 200, {10, 0, 0, 2}};
+    return REDIRECTOR_OK;
+}
+
+uint32_t redirector_decide(redirector *r, uint64_t connection_id, uint32_t decision)
+{
+    if (!r || decision != REDIRECTOR_REFUSE) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    return connection_id == (7ull << 40 | 7) ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND;
 }
 
 uint32_t redirector_forget(redirector *r, const redirector_address *peer)

@@ -12,11 +12,13 @@
 
 enum { SEQUENCES = 2000, STEPS = 250, TICK_MS = 10, EVENT_KEPT_MS = 5000, OPENING_MS = 30000 };
 enum { LINGER_RST_MS = 1000, LINGER_FIN_MS = 10000, FEW_FLOWS = 3 };
-enum { CONNECTIONS = 14, DIRECT = 2 };
+enum { CONNECTIONS = 14, DIRECT = 2, DECIDE_MS = 200 };
 
 enum phase {
     IDLE,
     HELD,    /* its SYN is inside the engine */
+    ASKED,   /* so it is, until somebody decides */
+    AWAY,    /* refused or dropped, by decision */
     PASSING, /* not redirected */
     FLOW,    /* through the engine's flow table */
 };
@@ -28,6 +30,8 @@ struct connection {
     uint32_t isn, pid, known_owner; /* known_owner: what the TCP table says; 0: nothing */
     bool redirect, mapped, event_came, may_retransmit, answered, closing;
     uint8_t fins;
+    enum decision answer; /* NONE: none yet */
+    uint64_t question, asked_ms;
     uint64_t since, ends; /* time of the SYN; when the flow is over by itself */
     int64_t event_time;   /* the driver's, of its event, whenever that comes */
 };
@@ -37,6 +41,7 @@ static struct {
     struct rng r;
     uint64_t seed;
     uint32_t step, next_isn, refused;
+    bool deciding; /* connections are decided */
     bool few; /* a small flow table; then no flow closes by itself, as the model does not say which one makes room */
     struct connection all[CONNECTIONS];
 } m;
@@ -44,6 +49,7 @@ static struct {
 /* How often the interesting things happened, over all sequences: a test that meets none of them proves nothing. */
 static struct {
     uint32_t redirected_late, passed_late, substituted, refused, retransmitted, expired, reused;
+    uint32_t decided[DECISION_DROP + 1], undecided, given_up;
 } met;
 
 static const struct {
@@ -92,6 +98,8 @@ static inline void begin(uint64_t seed, struct rng decisions)
     m.r = decisions;
     m.next_isn = (uint32_t)rng_next(&m.r);
     m.few = rng_below(&m.r, 5) == 0;
+    m.deciding = rng_below(&m.r, 3) == 0;
+    config.decision_timeout_ms = m.deciding ? DECIDE_MS : 0;
     config.max_flows = m.few ? FEW_FLOWS : 64;
     config.seed = seed;
     m.f = fixture_new(&config);
@@ -146,6 +154,10 @@ static inline void check_steering(struct connection *c, const struct made *out)
     assert_true(tuple_equal(&c->seen, &want));
     assert_true(out->meta.outbound);
     assert_int_equal(maps(m.f, source_port(&c->seen), &c->tuple, c->pid), !c->direct);
+    struct destination d;
+    if (destinations_find(engine_destinations(m.f->world.engine), source_port(&c->seen), &d)) {
+        assert_true(d.decision_id == c->question);
+    }
 }
 
 static inline void becomes_flow(struct connection *c, const struct made *out)
@@ -158,35 +170,95 @@ static inline void becomes_flow(struct connection *c, const struct made *out)
     c->ends = m.f->world.now + OPENING_MS;
 }
 
-/* The engine let a held SYN go. Which one it is, its number tells. */
-static inline void take_injected(void)
+/* What the engine has asked about: of connections that are to be redirected alone, and each once. */
+static inline void take_questions(void)
 {
-    for (uint32_t i = 0; i < m.f->injected_count; i++) {
-        struct made *out = m.f->injected[i];
+    struct undecided u;
+    while (m.deciding && decisions_take(engine_decisions(m.f->world.engine), &u)) {
         struct connection *c = NULL;
         for (int k = 0; k < CONNECTIONS; k++) {
-            bool same = m.all[k].phase == HELD && m.all[k].isn == wire32(out->bytes + out->tcp_offset + 4);
-            c = same ? &m.all[k] : c;
+            c = m.all[k].phase == HELD && tuple_equal(&m.all[k].tuple, &u.tuple) ? &m.all[k] : c;
         }
-        assert_non_null(c); /* it was held, and leaves once only */
+        assert_non_null(c);
+        assert_true(c->redirect && u.pid == c->pid && !c->direct);
+        c->phase = ASKED;
+        c->answer = DECISION_NONE;
+        c->question = u.id;
+        c->asked_ms = m.f->world.now;
+    }
+}
+
+/* Whose held SYN, or whose refusal, this packet is: its number tells. */
+static inline struct connection *held_one(const struct made *out, bool rst)
+{
+    const uint8_t *tcp = out->bytes + out->tcp_offset;
+    uint32_t isn = rst ? wire32(tcp + 8) - 1 : wire32(tcp + 4);
+    for (int k = 0; k < CONNECTIONS; k++) {
+        struct connection *c = &m.all[k];
+        if (c->isn == isn && (rst ? c->phase == ASKED || c->phase == AWAY : c->phase == HELD || c->phase == ASKED)) {
+            return c;
+        }
+    }
+    fail_msg("it was not held, or has left before");
+    return NULL;
+}
+
+/* The engine let a held SYN go, unchanged (O2). */
+static inline void check_passed(struct connection *c, const struct made *out)
+{
+    static struct made want;
+    struct segment s = syn_of(&c->tuple, c->isn);
+    make(&want, &s);
+    assert_int_equal(out->length, want.length);
+    assert_memory_equal(out->bytes, want.bytes, want.length);
+    bool decided = c->answer == DECISION_PASS;
+    met.passed_late++;
+    m.refused += c->redirect && !decided;
+    c->may_retransmit = !c->redirect || decided;
+    c->phase = PASSING;
+}
+
+/* The engine let a held SYN go, or answered it. */
+static inline void take_injected(void)
+{
+    take_questions();
+    for (uint32_t i = 0; i < m.f->injected_count; i++) {
+        struct made *out = m.f->injected[i];
+        bool rst = out->bytes[out->tcp_offset + 13] & TCP_RST;
+        struct connection *c = held_one(out, rst);
+        assert_int_equal(out->meta.loopback, c->loopback);
+        if (c->phase == ASKED && !c->answer) {
+            assert_true(m.f->world.now - c->asked_ms >= DECIDE_MS);
+            c->answer = DECISION_ACCEPT;
+            met.undecided++;
+        } else if (c->phase == HELD) {
+            assert_false(c->redirect && m.deciding && !c->direct); /* it would have been asked about */
+        }
+        assert_int_equal(rst, c->answer == DECISION_REFUSE);
         bool room = !m.few || flows_now() < FEW_FLOWS;
-        if (c->redirect && room) {
+        if (rst) {
+            c->phase = AWAY;
+        } else if (c->redirect && room && c->answer != DECISION_PASS) {
             becomes_flow(c, out);
             met.redirected_late++;
         } else {
-            met.passed_late++;
-            static struct made want;
-            struct segment s = syn_of(&c->tuple, c->isn);
-            make(&want, &s);
-            assert_int_equal(out->length, want.length);
-            assert_memory_equal(out->bytes, want.bytes, want.length); /* O2: unchanged */
-            m.refused += c->redirect;
-            c->may_retransmit = !c->redirect;
-            c->phase = PASSING;
+            check_passed(c, out);
         }
-        assert_int_equal(out->meta.loopback, c->loopback);
     }
     fixture_forget_injected(m.f);
+}
+
+/* Time has passed: what was decided is done. */
+static inline void time_passed(void)
+{
+    take_injected();
+    for (int k = 0; k < CONNECTIONS; k++) {
+        struct connection *c = &m.all[k];
+        if (c->phase == ASKED && c->answer) {
+            assert_int_equal(c->answer, DECISION_DROP); /* the others are seen */
+            c->phase = AWAY;
+        }
+    }
 }
 
 /* Sends the segment and compares what comes out with what is built afresh for `want`. */
@@ -234,6 +306,8 @@ static inline void check_always(void)
         const struct connection *c = &m.all[i];
         if (c->phase == HELD) {
             assert_true(m.f->world.now - c->since < HOLD_MS + TICK_MS); /* O2: nothing is held for ever */
+        } else if (c->phase == ASKED) {
+            assert_true(m.f->world.now - c->asked_ms < DECIDE_MS + TICK_MS);
         } else if (c->phase == FLOW) {
             flows += !c->direct;
             assert_false(port_in_use(source_port(&c->seen), c)); /* O3 */

@@ -33,6 +33,11 @@ static inline void first_syn(struct connection *c)
         c->phase = HELD;
         c->redirect = c->known_owner && is_member(c->known_owner);
         c->pid = c->known_owner ? c->known_owner : c->pid;
+    } else if (c->redirect && m.deciding) {
+        assert_int_equal(verdict, VERDICT_HOLD);
+        c->phase = HELD;
+        take_questions();
+        assert_int_equal(c->phase, ASKED);
     } else if (c->redirect && room) {
         assert_int_equal(verdict, VERDICT_REWRITE);
         becomes_flow(c, &m.f->last);
@@ -47,9 +52,11 @@ static inline void first_syn(struct connection *c)
 /* A new connection on the tuple, whatever was there before: the event first, or the SYN. */
 static inline void step_connect(struct connection *c)
 {
-    if (c->phase == HELD) {
+    if (c->phase == HELD || c->phase == ASKED) {
         return;
     }
+    c->answer = DECISION_NONE;
+    c->question = 0;
     c->pid = owners[rng_below(&m.r, sizeof owners / sizeof *owners)].pid;
     c->isn = m.next_isn += 1 + rng_below(&m.r, 100000);
     c->known_owner = rng_below(&m.r, 2) ? c->pid : 0;
@@ -71,7 +78,8 @@ static inline void step_connect(struct connection *c)
 /* The event of a SYN that came first: in time, or too late. */
 static inline void step_event(struct connection *c)
 {
-    if (c->event_came || (c->phase != HELD && c->phase != PASSING) || m.f->world.now - c->since >= EVENT_KEPT_MS) {
+    bool waits = c->phase == HELD || c->phase == ASKED;
+    if (c->event_came || (!waits && c->phase != PASSING) || m.f->world.now - c->since >= EVENT_KEPT_MS) {
         return;
     }
     bool late = c->phase == PASSING;
@@ -84,8 +92,12 @@ static inline void step_event(struct connection *c)
 static inline void step_retransmit(struct connection *c)
 {
     m.f->loopback = c->loopback;
-    if (c->phase == HELD) {
+    if (c->phase == HELD || c->phase == ASKED) {
         assert_int_equal(send_syn(m.f, &c->tuple, c->isn), VERDICT_DROP);
+    } else if (c->phase == AWAY && m.f->world.now - c->since < EVENT_KEPT_MS) { /* the same answer again */
+        assert_int_equal(send_syn(m.f, &c->tuple, c->isn), VERDICT_DROP);
+        assert_int_equal(m.f->injected_count, c->answer == DECISION_REFUSE);
+        take_injected();
     } else if (c->phase == PASSING && c->may_retransmit && m.f->world.now - c->since < EVENT_KEPT_MS) {
         assert_int_equal(send_syn(m.f, &c->tuple, c->isn), VERDICT_PASS); /* never in mid-handshake (O2) */
     } else if (c->phase == FLOW && !c->closing) {
@@ -154,6 +166,32 @@ static inline void step_delete(struct connection *c)
     }
 }
 
+/* Somebody decides; the engine sees it at its next tick, now or later. */
+static inline void step_decide(struct connection *c)
+{
+    if (c->phase == ASKED && !c->answer) {
+        c->answer = (enum decision)(1 + rng_below(&m.r, DECISION_DROP));
+        met.decided[c->answer]++;
+        assert_true(decisions_decide(engine_decisions(m.f->world.engine), c->question, c->answer));
+        if (rng_below(&m.r, 2)) {
+            pass_time(m.f, 0);
+            time_passed();
+        }
+    } else if (m.deciding && c->question && c->phase != ASKED) {
+        assert_false(decisions_decide(engine_decisions(m.f->world.engine), c->question, DECISION_REFUSE));
+    }
+}
+
+/* The program closes its socket while it connects. */
+static inline void step_give_up(struct connection *c)
+{
+    if (c->phase == ASKED && !c->answer) {
+        send_event(m.f, SOCKET_CLOSE, c->pid, &c->tuple);
+        c->phase = IDLE;
+        met.given_up++;
+    }
+}
+
 /* Ticks, close enough together for what is held; or a long wait when nothing is. */
 static inline void step_time(void)
 {
@@ -162,15 +200,15 @@ static inline void step_time(void)
         ms = rng_below(&m.r, 2) ? rng_below(&m.r, 3000) : rng_below(&m.r, 40000);
     }
     pass_time(m.f, ms);
-    take_injected();
+    time_passed();
     expire_by_clock();
 }
 
 static inline void random_step(void)
 {
     static void (*const steps[])(struct connection *) = {
-        step_connect, step_connect, step_event, step_event, step_retransmit, step_data,
-        step_reply,   step_reply,   step_fin,   step_reset, step_delete,
+        step_connect, step_connect, step_event, step_event,  step_retransmit, step_data,    step_reply,
+        step_reply,   step_fin,     step_reset, step_delete, step_decide,     step_give_up,
     };
     uint32_t which = rng_below(&m.r, sizeof steps / sizeof *steps + 5);
     if (which < sizeof steps / sizeof *steps) {
@@ -185,9 +223,9 @@ static inline void random_step(void)
 static inline void end(void)
 {
     uint16_t ports[CONNECTIONS];
-    for (int ms = 0; ms < HOLD_MS; ms += TICK_MS) {
+    for (int ms = 0; ms < HOLD_MS + DECIDE_MS; ms += TICK_MS) {
         pass_time(m.f, TICK_MS);
-        take_injected();
+        time_passed();
         expire_by_clock();
     }
     for (int i = 0; i < CONNECTIONS; i++) {

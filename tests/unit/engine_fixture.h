@@ -185,7 +185,7 @@ static inline void check_balance(const struct fixture *f)
     assert_int_equal(f->sent, COUNTER(f, packets_passed) + COUNTER(f, packets_rewritten) + COUNTER(f, packets_dropped) +
                                   held_now(f));
     uint64_t held = COUNTER(f, packets_held);
-    assert_in_range(f->verdicts[VERDICT_HOLD], held, held + COUNTER(f, capture_waits));
+    assert_in_range(f->verdicts[VERDICT_HOLD], held, held + COUNTER(f, capture_waits) + COUNTER(f, decision_waits));
 }
 
 /** What must be true of a packet that the engine rewrote, given how it was before. Its sums were right if valid. */

@@ -28,6 +28,7 @@ static struct destination nth(uint32_t n)
 {
     struct destination d = {.family = n % 2 ? FAMILY_IP6 : FAMILY_IP4, .port = (uint16_t)(n * 40503), .pid = n};
     d.incoming = n % 3 == 0;
+    d.decision_id = n * 0x94d049bb133111ebu;
     for (int i = 0; i < 2; i++) {
         d.peer.words[i] = n * 0x9e3779b97f4a7c15u + (uint64_t)i;
         d.address.words[i] = n * 0xbf58476d1ce4e5b9u - (uint64_t)i;
@@ -39,7 +40,8 @@ static bool is_nth(const struct destination *d, uint32_t n)
 {
     struct destination want = nth(n);
     return ip_addr_equal(&d->peer, &want.peer) && ip_addr_equal(&d->address, &want.address) && d->pid == n &&
-           d->family == want.family && d->port == want.port && d->incoming == want.incoming;
+           d->family == want.family && d->port == want.port && d->incoming == want.incoming &&
+           d->decision_id == want.decision_id;
 }
 
 static bool finds(uint16_t port, uint32_t n)

@@ -166,6 +166,7 @@ static void describe(const struct connection *c, struct json *out)
         json_string(out, "destination", address_text(&c->found.address, text));
         json_number(out, "pid", c->found.pid);
         json_number(out, "incoming", c->found.incoming);
+        json_number(out, "connection_id", (long long)c->found.connection_id);
     }
     json_string(out, "onward", c->onward);
     json_number(out, "onward_error", c->onward_error);

@@ -11,6 +11,7 @@ struct destination_found {
     unsigned status; /* redirector_status */
     unsigned pid;
     bool incoming;
+    uint64_t connection_id;
     struct sockaddr_storage address;
 };
 

@@ -2,9 +2,11 @@
 /*
  * The library's calls, one command each. A "start" remembers which interface it used; lookups of the proxy go the same way.
  *
- *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_timeout_ms] [scan_interval_ms] [level] [log] [dir] [rules] [upstream]
+ *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_timeout_ms] [scan_interval_ms]
+ *         [decision_timeout_ms] [level] [log] [dir] [rules] [upstream]
  *   set_rules rules                      see rules_parse()
  *   stop, stats, free, last_error
+ *   next [ms], decide id decision        the next connection to decide about, within so many milliseconds; the decision
  *   lookup peer, forget peer             by address and port
  *   get port, delete port                the classic calls
  *
@@ -76,6 +78,7 @@ struct destination_found redirect_lookup(const struct sockaddr_storage *peer)
     if (out.status == REDIRECTOR_OK) {
         out.pid = d.pid;
         out.incoming = d.incoming != 0;
+        out.connection_id = d.connection_id;
         out.address = from_public(&d.destination);
     }
     return out;
@@ -141,6 +144,7 @@ static uint32_t start_extended(const struct command *c, redirector_error *error)
         .hold_timeout_ms = (uint32_t)command_number(c, "hold_timeout_ms", 0),
         .log_level = (uint32_t)command_number(c, "level", 0),
         .scan_interval_ms = (uint32_t)command_number(c, "scan_interval_ms", 0),
+        .decision_timeout_ms = (uint32_t)command_number(c, "decision_timeout_ms", 0),
         .rule_count = rules_parse(rules_text, rules),
         .rules = rules,
         .upstream_count = upstream ? 1 : 0,
@@ -232,6 +236,9 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(capture_timeouts);
     STAT(self_connections);
     STAT(proxy_connections);
+    STAT(decision_waits);
+    STAT(decision_timeouts);
+    STAT(decision_overflows);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);
@@ -255,7 +262,29 @@ static void describe_found(const struct destination_found *found, struct json *a
         json_string(answer, "destination", address_text(&found->address, text));
         json_number(answer, "pid", found->pid);
         json_number(answer, "incoming", found->incoming);
+        json_number(answer, "connection_id", (long long)found->connection_id);
     }
+}
+
+static void command_next(const struct command *c, struct json *answer)
+{
+    char text[ADDRESS_TEXT_MAX];
+    redirector_connection next = {.size = sizeof next};
+    uint32_t status = redirector_next_connection(instance, &next, (uint32_t)command_number(c, "ms", 10000));
+    json_number(answer, "status", status);
+    if (status == REDIRECTOR_OK) {
+        struct sockaddr_storage client = from_public(&next.client), destination = from_public(&next.destination);
+        json_number(answer, "id", (long long)next.connection_id);
+        json_number(answer, "pid", next.pid);
+        json_string(answer, "client", address_text(&client, text));
+        json_string(answer, "destination", address_text(&destination, text));
+    }
+}
+
+static void command_decide(const struct command *c, struct json *answer)
+{
+    json_number(answer, "status",
+                redirector_decide(instance, command_number(c, "id", 0), (uint32_t)command_number(c, "decision", 0)));
 }
 
 static void command_lookup(const struct command *c, struct json *answer)
@@ -317,6 +346,8 @@ const struct command_entry agent_commands[] = {
     {"stop", command_stop},
     {"free", command_free},
     {"set_rules", command_set_rules},
+    {"next", command_next},
+    {"decide", command_decide},
     {"hammer", command_hammer},
     {"hammer_hits", command_hammer_hits},
     {"stats", command_stats},
