@@ -4,6 +4,9 @@
  * (relay_conn.c). Nothing is locked, because nothing of the relay's is touched by another thread while it serves, but
  * the event and the two numbers that relay_wait_idle() uses.
  *
+ * A program's connect() waits until its destination is connected: a second thread asks the redirector for those that
+ * wait, and hands them to the port.
+ *
  * A peer is accepted only if the redirector knows it: the ports are reachable for every program of this machine, and
  * for a stranger there is no destination to connect to.
  */
@@ -23,6 +26,7 @@ enum {
     IDLE_MS = 250,    /* a connection on its way through driver and backlog shows up within this */
     WATCH_MS = 1000,  /* how often connections are looked at whose end no operation tells of */
     COMPLETIONS = 64, /* taken from the port at once */
+    ASK_MS = 100,     /* so often the thread that asks looks whether it shall end */
 };
 
 enum { OUT4, OUT6, IN4, IN6, LISTENERS };
@@ -34,13 +38,18 @@ struct relay_accept {
     char addresses[2 * (sizeof(struct sockaddr_in6) + 16)];
 };
 
+/* A connect() that waits. */
+struct relay_question {
+    struct relay_op op;
+    redirector_connection asked;
+};
+
 struct relay {
     struct relay_host host;
-    redirector *redirector;
     struct relay_listener listeners[LISTENERS];
     struct relay_accept accepts[LISTENERS][ACCEPTS];
     uint16_t port, incoming_port;
-    struct worker worker;
+    struct worker worker, asker;
     HANDLE idle;          /* set while no connection is live */
     atomic_uint accepted; /* connections so far */
     atomic_bool programs_gone;
@@ -165,12 +174,21 @@ static void on_accepted(struct relay *r, struct relay_accept *a, DWORD error)
         return;
     }
     redirector_address peer = address_from_sockaddr(&from);
-    if (redirector_lookup(r->redirector, &peer, &destination) != REDIRECTOR_OK) {
+    if (redirector_lookup(r->host.redirector, &peer, &destination) != REDIRECTOR_OK) {
         report_stranger(r->host.report);
         relay_reset(client);
         return;
     }
     relay_conn_open(&r->host, client, &peer, &destination);
+}
+
+static void on_asked(struct relay *r, struct relay_question *question)
+{
+    if (!r->stopping) {
+        atomic_fetch_add(&r->accepted, 1);
+        relay_conn_expect(&r->host, &question->asked);
+    }
+    free(question);
 }
 
 static void on_completion(struct relay *r, const OVERLAPPED_ENTRY *entry)
@@ -182,6 +200,9 @@ static void on_completion(struct relay *r, const OVERLAPPED_ENTRY *entry)
     struct relay_op *op = CONTAINING_RECORD(entry->lpOverlapped, struct relay_op, overlapped);
     DWORD error, bytes = relay_op_result(op, entry, &error);
     switch (op->kind) {
+    case RELAY_ASKED:
+        on_asked(r, op->owner);
+        break;
     case RELAY_ACCEPT:
         on_accepted(r, op->owner, error);
         break;
@@ -254,12 +275,40 @@ static void serve(void *context)
     }
 }
 
+/* ---- asking; on a thread of its own */
+
+static uint32_t hand_over_next(struct relay *r)
+{
+    struct relay_question *question = calloc(1, sizeof *question);
+    uint32_t status = REDIRECTOR_NO_MEMORY;
+    if (question) {
+        question->op.kind = RELAY_ASKED;
+        question->op.owner = question;
+        question->asked.size = sizeof question->asked;
+        status = redirector_next_connection(r->host.redirector, &question->asked, ASK_MS);
+    }
+    if (status != REDIRECTOR_OK || !PostQueuedCompletionStatus(r->host.dialler.port, 0, 0, &question->op.overlapped)) {
+        free(question);
+    }
+    return status;
+}
+
+static void ask(void *context)
+{
+    struct relay *r = context;
+    uint32_t status = REDIRECTOR_OK;
+    while (worker_pause(&r->asker, status == REDIRECTOR_NO_MEMORY ? ASK_MS : 0) && status != REDIRECTOR_NOT_RUNNING &&
+           status != REDIRECTOR_INVALID_ARGUMENT) {
+        status = hand_over_next(r);
+    }
+}
+
 /* ---- from outside */
 
 bool relay_start(struct relay *r, redirector *redirector, uint32_t *error)
 {
-    r->redirector = redirector;
-    bool started = worker_start(&r->worker, serve, r);
+    r->host.redirector = redirector;
+    bool started = worker_start(&r->worker, serve, r) && (!r->port || worker_start(&r->asker, ask, r));
     *error = started ? 0 : ERROR_OUTOFMEMORY;
     return started;
 }
@@ -284,6 +333,7 @@ bool relay_wait_idle(struct relay *r, void *until)
 
 void relay_close(struct relay *r)
 {
+    worker_end(&r->asker);
     if (r->worker.thread) {
         PostQueuedCompletionStatus(r->host.dialler.port, 0, 0, NULL);
     }

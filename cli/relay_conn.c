@@ -20,10 +20,8 @@
  * Any error ends both halves with RST at both ends. Then the connection only waits for its operations to come back
  * (their memory is its memory), reports itself and is freed.
  */
-#include "relay_loop.h"
-#include "text.h"
+#include "relay_conn_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +54,7 @@ void relay_conn_abort(struct relay_conn *conn, enum report_outcome outcome, DWOR
     conn->state = CLOSING;
     conn->outcome = outcome;
     conn->os_error = error;
+    relay_conn_expected_no_more(conn);
     dial_cancel(conn->dial);
     conn->dial = NULL;
     for (int i = 0; i < 2; i++) {
@@ -102,7 +101,7 @@ static struct relay_op *prepare(struct relay_conn *conn, struct half *h, enum re
     return &h->op;
 }
 
-static void receive_anew(struct relay_conn *conn, int direction)
+void relay_conn_receive(struct relay_conn *conn, int direction)
 {
     struct half *h = &conn->halves[direction];
     int side = direction == UP ? CLIENT : SERVER;
@@ -156,7 +155,7 @@ void relay_conn_relay(struct relay_conn *conn)
     if (conn->halves[DOWN].length) {
         send_rest(conn, DOWN);
     } else {
-        receive_anew(conn, DOWN);
+        relay_conn_receive(conn, DOWN);
     }
     if (conn->state == RELAYING && !conn->halves[UP].op.pending) {
         pass_on(conn, UP);
@@ -209,7 +208,7 @@ static void on_sent(struct relay_conn *conn, int direction, DWORD bytes, DWORD e
     if (h->sent < h->length) {
         send_rest(conn, direction);
     } else {
-        receive_anew(conn, direction);
+        relay_conn_receive(conn, direction);
     }
 }
 
@@ -249,6 +248,9 @@ static void watch(struct relay_conn *conn)
 static void end_without_program(struct relay_conn *conn)
 {
     const struct half *sent = &conn->halves[conn->incoming ? DOWN : UP];
+    if (relay_conn_is_expected(conn)) {
+        relay_conn_abort(conn, REPORT_CLIENT_RESET, 0);
+    }
     if (!sent->ended) {
         return;
     }
@@ -259,79 +261,26 @@ static void end_without_program(struct relay_conn *conn)
     }
 }
 
+/* It was dialled and accepted, but has not come: its program has given up. */
+static void give_up_late(struct relay_conn *conn, ULONGLONG now)
+{
+    if (conn->state == DIALLED && now >= conn->expected_until) {
+        relay_conn_abort(conn, REPORT_CLIENT_RESET, 0);
+    }
+}
+
 void relay_conn_watch_all(struct relay_host *host, bool programs_gone)
 {
+    ULONGLONG now = GetTickCount64();
     for (struct relay_conn *conn = host->first, *next; conn; conn = next) {
         next = conn->next;
         watch(conn);
+        give_up_late(conn, now);
         if (programs_gone) {
             end_without_program(conn);
         }
         relay_conn_free_if_over(conn);
     }
-}
-
-/* ---- opening */
-
-static struct report_entry *begin_report(struct relay_conn *conn, const redirector_address *peer,
-                                         const redirector_destination *destination)
-{
-    char program[3 * 260];
-    struct report_connection about = {
-        .pid = destination->pid, .incoming = destination->incoming != 0, .destination = destination->destination};
-    if (about.incoming) {
-        about.peer = *peer;
-    }
-    /* now, because at the end the process may be gone */
-    text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
-    text_copy_utf8(program, sizeof program, about.process);
-    if (!about.incoming) {
-        conn->via = upstream_choose(conn->host->upstreams, program, &about.destination);
-    }
-    if (conn->via && relay_loop_closes(conn, about.pid, program)) {
-        conn->via = NULL;
-    }
-    if (conn->via) {
-        snprintf(about.upstream, sizeof about.upstream, "%s", conn->via->name);
-    }
-    return report_begin(conn->host->report, &about);
-}
-
-void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_address *peer,
-                     const redirector_destination *destination)
-{
-    struct relay_conn *conn = calloc(1, sizeof *conn);
-    if (conn) {
-        conn->host = host;
-        conn->destination = destination->destination;
-        conn->entry = begin_report(conn, peer, destination);
-    }
-    if (!conn || !conn->entry) {
-        free(conn);
-        relay_reset(client);
-        return;
-    }
-    conn->sockets[CLIENT] = client;
-    conn->sockets[SERVER] = INVALID_SOCKET;
-    conn->state = DIALLING;
-    conn->incoming = destination->incoming != 0;
-    conn->name_wanted = !conn->incoming;
-    conn->next = host->first;
-    if (conn->next) {
-        conn->next->previous = conn;
-    }
-    host->first = conn;
-
-    relay_set_up_socket(client);
-    if (!CreateIoCompletionPort((HANDLE)client, host->dialler.port, 0, 0)) {
-        relay_conn_abort(conn, REPORT_FAILED, GetLastError());
-    } else {
-        relay_connect(conn);
-    }
-    if (conn->state != CLOSING) {
-        receive_anew(conn, UP);
-    }
-    relay_conn_free_if_over(conn);
 }
 
 void relay_conn_stop_all(struct relay_host *host)

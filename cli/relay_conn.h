@@ -22,13 +22,23 @@ struct relay_host {
     struct dialler dialler; /**< has the completion port */
     struct report *report;
     const struct upstream_list *upstreams;
-    uint32_t connect_ms;       /**< limit for connecting to a destination, by an upstream included */
-    struct relay_conn *first;  /**< all live connections */
-    uint32_t loops_told[64];   /**< processes of which relay_loop.c has told, */
-    uint32_t loops_told_count; /**< and how many */
+    uint32_t connect_ms; /**< limit for connecting to a destination, by an upstream included */
+    redirector *redirector;
+    struct relay_conn *first;    /**< all live connections */
+    struct relay_conn *expected; /**< those whose program has not been answered yet */
+    uint32_t loops_told[64];     /**< processes of which relay_loop.c has told, */
+    uint32_t loops_told_count;   /**< and how many */
 };
 
-/** Takes over `client`, a connection from `peer`, and connects to `destination`. Owns the socket whatever happens. */
+/**
+ * A program's connect() waits for a decision: its destination is connected to first, and it is answered as that was.
+ */
+void relay_conn_expect(struct relay_host *host, const redirector_connection *asked);
+
+/**
+ * Takes over `client`, a connection from `peer`, and connects to `destination`, unless that is done, because it was
+ * expected. Owns the socket whatever happens.
+ */
 void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_address *peer,
                      const redirector_destination *destination);
 

@@ -26,7 +26,10 @@ struct relay_conn {
     struct relay_conn *next, *previous;
     SOCKET sockets[2];
     struct half halves[2];
-    enum { DIALLING, RELAYING, CLOSING } state;
+    enum { DIALLING, DIALLED, RELAYING, CLOSING } state; /* dialled: the program's connection is yet to come */
+    uint64_t connection_id;                              /* of an expected one, as the redirector gave it */
+    struct relay_conn *next_expected;                    /* while it has no client socket */
+    ULONGLONG expected_until;                            /* dialled */
     bool incoming;
     redirector_address destination;
     const struct upstream *via; /* NULL: directly */
@@ -41,13 +44,25 @@ struct relay_conn {
 
 /* relay_conn.c */
 
+/* Receives, into an empty buffer. */
+void relay_conn_receive(struct relay_conn *conn, int direction);
+
 void relay_conn_abort(struct relay_conn *conn, enum report_outcome outcome, DWORD error);
 
-/* The destination is connected; the down half's buffer may hold its first bytes. */
+/* The destination is connected and the program is there; the down half's buffer may hold its first bytes. */
 void relay_conn_relay(struct relay_conn *conn);
 
 /* Frees it if all is over: the last thing that whoever has got a completion or a result does with it. */
 void relay_conn_free_if_over(struct relay_conn *conn);
+
+/* Whether the program still waits for the answer to its connect(). */
+static inline bool relay_conn_is_expected(const struct relay_conn *conn)
+{
+    return conn->sockets[CLIENT] == INVALID_SOCKET && conn->state != CLOSING;
+}
+
+/* relay_open.c: takes it out of those that are expected, if it is one. */
+void relay_conn_expected_no_more(struct relay_conn *conn);
 
 /* relay_connect.c */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: a relayed connection has its destination dialled (dial.c), and takes over what comes of it: the
- * socket and the destination's first bytes, or the reason why there is none.
+ * socket and the destination's first bytes, or the reason why there is none. If the program's connect() has not been
+ * answered yet, it is now, as a direct one would have been: accepted, or refused, or left to time out.
  */
 #include "relay_conn_internal.h"
 
@@ -17,6 +18,16 @@ static enum report_outcome outcome_of(enum upstream_failure failure)
         [UPSTREAM_SILENT] = REPORT_NO_ANSWER,
     };
     return outcomes[failure];
+}
+
+enum { ARRIVAL_MS = 5000 }; /* an accepted connection arrives at once, unless its program has given up */
+
+/* Too late if it was redirected already, or its program has given up; then the one comes, and the other never. */
+static void decide(const struct relay_conn *conn, enum redirector_decision decision)
+{
+    if (relay_conn_is_expected(conn)) {
+        redirector_decide(conn->host->redirector, conn->connection_id, decision);
+    }
 }
 
 static void failed(struct relay_conn *conn, DWORD error)
@@ -49,8 +60,18 @@ static void on_dialled(void *context, const struct dial_result *result)
         conn->sockets[SERVER] = result->socket;
         memcpy(down->buffer, result->early, result->early_size);
         down->length = result->early_size;
-        relay_conn_relay(conn);
-    } else if (conn->via) {
+        if (relay_conn_is_expected(conn)) {
+            conn->state = DIALLED;
+            conn->expected_until = GetTickCount64() + ARRIVAL_MS;
+            decide(conn, REDIRECTOR_ACCEPT);
+        } else {
+            relay_conn_relay(conn);
+        }
+        relay_conn_free_if_over(conn);
+        return;
+    }
+    decide(conn, result->error == WSAETIMEDOUT ? REDIRECTOR_DROP : REDIRECTOR_REFUSE);
+    if (conn->via) {
         relay_conn_abort(conn, outcome_of(result->failure), result->failure == UPSTREAM_SILENT ? 0 : result->error);
     } else {
         failed(conn, result->error);
@@ -67,6 +88,7 @@ void relay_connect(struct relay_conn *conn)
                              .context = conn};
     conn->dial = dial_start(&conn->host->dialler, &plan);
     if (!conn->dial) {
+        decide(conn, REDIRECTOR_REFUSE);
         relay_conn_abort(conn, REPORT_FAILED, ERROR_OUTOFMEMORY);
     }
 }

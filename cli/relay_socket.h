@@ -12,7 +12,7 @@
 #include <mswsock.h>
 #include <windows.h>
 
-enum relay_op_kind { RELAY_ACCEPT, RELAY_DIAL, RELAY_RECV, RELAY_SEND };
+enum relay_op_kind { RELAY_ASKED, RELAY_ACCEPT, RELAY_DIAL, RELAY_RECV, RELAY_SEND };
 
 /** An overlapped operation; what the completion port hands back. */
 struct relay_op {
@@ -20,7 +20,7 @@ struct relay_op {
     enum relay_op_kind kind;
     bool pending;
     SOCKET socket; /**< where it runs; stays set to learn the error of a finished one */
-    void *owner;   /**< the relay_accept, the dial or the relay_conn */
+    void *owner;   /**< the relay_question, the relay_accept, the dial or the relay_conn */
 };
 
 /** Takes what starting an operation has returned. 0: it is pending; else the Winsock error with which it did not start.

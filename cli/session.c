@@ -26,6 +26,7 @@
 enum {
     ALIVE_MS = 100,     /* how often the tree is checked */
     HINT_MS = 1000,     /* most of a program's processes end with it */
+    DECISION_MS_MAX = 60000, /* the library's */
     CONNECT_MS = 30000, /* without --connect-timeout */
 };
 
@@ -143,6 +144,16 @@ struct session *session_open(struct options *o, bool quiet_terminal, DWORD *stat
 
 /* ---- redirecting */
 
+/*
+ * How long the library holds a connect() for the relay: longer than the relay connects, so that this is the relay's own
+ * decision. 0: the user's proxy decides nothing.
+ */
+static uint32_t decision_ms(const struct session *s)
+{
+    enum { MARGIN_MS = 1000 };
+    return !s->relay || !relay_port(s->relay) ? 0 : min(connect_ms(s->options) + MARGIN_MS, (uint32_t)DECISION_MS_MAX);
+}
+
 static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_t count)
 {
     const struct options *o = s->options;
@@ -158,6 +169,7 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
         .incoming_port = o->incoming ? relay_incoming_port(s->relay) : o->incoming_proxy,
         .flags = (o->fail_closed ? REDIRECTOR_FAIL_CLOSED : 0u) | (o->reflect ? REDIRECTOR_REFLECT : 0u) |
                  (o->no_loopback ? REDIRECTOR_NO_LOOPBACK : 0u),
+        .decision_timeout_ms = decision_ms(s),
         .log_level = o->log_level,
         .rule_count = o->rule_count,
         .rules = o->rule_count ? o->rules : NULL,

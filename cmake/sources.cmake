@@ -107,6 +107,7 @@ set(CLI_SOURCES
     cli/relay.c
     cli/relay_conn.c
     cli/relay_connect.c
+    cli/relay_open.c
     cli/relay_listen.c
     cli/relay_loop.c
     cli/relay_name.c

@@ -119,6 +119,7 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
         return REDIRECTOR_NOT_FOUND;
     }
     out->pid = r->client_pid;
+    out->connection_id = 0;
     out->incoming = getenv("FAKE_INCOMING") != NULL;
     out->destination.family = peer->family;
     out->destination.port = port;
@@ -132,6 +133,24 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
         return REDIRECTOR_NOT_FOUND;
     }
     return REDIRECTOR_OK;
+}
+
+/* Nobody waits for a decision. */
+uint32_t redirector_next_connection(redirector *r, redirector_connection *out, uint32_t timeout_ms)
+{
+    if (!r || out->size != sizeof *out) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    Sleep(timeout_ms);
+    return REDIRECTOR_NOT_FOUND;
+}
+
+uint32_t redirector_decide(redirector *r, uint64_t connection_id, uint32_t decision)
+{
+    (void)r;
+    (void)connection_id;
+    (void)decision;
+    return REDIRECTOR_NOT_FOUND;
 }
 
 uint32_t redirector_list_flows(redirector *r, redirector_flow *flows, uint32_t capacity, uint32_t *total)

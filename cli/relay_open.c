@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a relayed connection begins in one of two ways. Mostly its program's connect() waits for a
+ * decision: then it has no client socket at first, the destination is dialled, and when the program's connection has
+ * been accepted it is known by its id. Where nobody was asked (what comes in; what was redirected because too many
+ * waited), it begins with the client.
+ */
+#include "relay_loop.h"
+
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void relay_conn_expected_no_more(struct relay_conn *conn)
+{
+    struct relay_conn **at = &conn->host->expected;
+    while (*at && *at != conn) {
+        at = &(*at)->next_expected;
+    }
+    if (*at) {
+        *at = conn->next_expected;
+    }
+}
+
+static struct report_entry *begin_report(struct relay_conn *conn, const redirector_address *peer,
+                                         const redirector_destination *destination)
+{
+    char program[3 * 260];
+    struct report_connection about = {
+        .pid = destination->pid, .incoming = destination->incoming != 0, .destination = destination->destination};
+    if (about.incoming) {
+        about.peer = *peer;
+    }
+    /* now, because at the end the process may be gone */
+    text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
+    text_copy_utf8(program, sizeof program, about.process);
+    if (!about.incoming) {
+        conn->via = upstream_choose(conn->host->upstreams, program, &about.destination);
+    }
+    if (conn->via && relay_loop_closes(conn, about.pid, program)) {
+        conn->via = NULL;
+    }
+    if (conn->via) {
+        snprintf(about.upstream, sizeof about.upstream, "%s", conn->via->name);
+    }
+    return report_begin(conn->host->report, &about);
+}
+
+/* A new connection, without sockets. `peer`: of an incoming one. NULL: no memory. */
+static struct relay_conn *begin(struct relay_host *host, const redirector_address *peer,
+                                const redirector_destination *destination)
+{
+    struct relay_conn *conn = calloc(1, sizeof *conn);
+    if (conn) {
+        conn->host = host;
+        conn->destination = destination->destination;
+        conn->entry = begin_report(conn, peer, destination);
+    }
+    if (!conn || !conn->entry) {
+        free(conn);
+        return NULL;
+    }
+    conn->sockets[CLIENT] = conn->sockets[SERVER] = INVALID_SOCKET;
+    conn->state = DIALLING;
+    conn->incoming = destination->incoming != 0;
+    conn->name_wanted = !conn->incoming;
+    conn->next = host->first;
+    if (conn->next) {
+        conn->next->previous = conn;
+    }
+    host->first = conn;
+    return conn;
+}
+
+/* The program's connection has come. */
+static void begin_client(struct relay_conn *conn, SOCKET client)
+{
+    conn->sockets[CLIENT] = client;
+    relay_set_up_socket(client);
+    if (!CreateIoCompletionPort((HANDLE)client, conn->host->dialler.port, 0, 0)) {
+        relay_conn_abort(conn, REPORT_FAILED, GetLastError());
+        return;
+    }
+    relay_conn_receive(conn, UP);
+}
+
+static struct relay_conn *expected_one(const struct relay_host *host, uint64_t connection_id)
+{
+    struct relay_conn *conn = host->expected;
+    while (conn && (!connection_id || conn->connection_id != connection_id)) {
+        conn = conn->next_expected;
+    }
+    return conn;
+}
+
+void relay_conn_expect(struct relay_host *host, const redirector_connection *asked)
+{
+    redirector_destination destination = {.pid = asked->pid, .destination = asked->destination};
+    struct relay_conn *conn = begin(host, NULL, &destination);
+    if (conn) { /* else it is redirected when its time is up */
+        conn->connection_id = asked->connection_id;
+        conn->next_expected = host->expected;
+        host->expected = conn;
+        relay_connect(conn);
+        relay_conn_free_if_over(conn);
+    }
+}
+
+void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_address *peer,
+                     const redirector_destination *destination)
+{
+    struct relay_conn *expected = expected_one(host, destination->connection_id);
+    struct relay_conn *conn = expected ? expected : begin(host, peer, destination);
+    if (!conn) {
+        relay_reset(client);
+        return;
+    }
+    if (expected) {
+        relay_conn_expected_no_more(conn);
+    } else {
+        relay_connect(conn);
+    }
+    if (conn->state != CLOSING) {
+        begin_client(conn, client);
+    } else {
+        relay_reset(client);
+    }
+    if (conn->state == DIALLED) {
+        relay_conn_relay(conn);
+    }
+    relay_conn_free_if_over(conn);
+}
