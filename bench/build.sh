@@ -12,7 +12,7 @@ flags=(-std=c11 -O2 -Wall -Wextra -Werror -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_AN
 flags+=(-Iinclude -Icli "-I$programs")
 mkdir -p "$out"
 scripts/build.sh mingw-release lab
-probe=("$programs"/{probe,actor,stream,endpoint,datagram,serve,burst,process}.c)
+probe=("$programs"/{probe,actor,stream,endpoint,datagram,serve,burst,process,upstream}.c)
 "$cc" "${flags[@]}" "${probe[@]}" -o "$out/probe.exe" -lws2_32
 # All that the tests' agent is made of, but its main().
 mapfile -t agent < <(grep -LE '^int w?main\(' "$programs"/*.c | grep -v /other_version.c)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Packets as the programs see them. Two handles look on, one before the redirector (its priority is 817) and one behind
+ * Packets as the programs see them. Two handles look on, one before any redirector (702 to 899) and one behind
  * it. What a program sends is seen by the first before it is rewritten; what it receives by the second after it was.
  * What is between redirector and proxy has other addresses. So a packet is the program's if it belongs to a connection
  * of the library's list by the addresses that the program knows, at either handle, and none is seen twice.
@@ -21,7 +21,7 @@
 #include <string.h>
 
 enum {
-    BEFORE = 900, /* priorities around the library's 817 */
+    BEFORE = 900, /* priorities around the library's bands */
     BEHIND = 700,
     HANDLES = 2,
     LOOPBACK = 4, /* in tap_address.flags */

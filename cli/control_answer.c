@@ -118,6 +118,8 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"decision_waits", s.decision_waits},
         {"decision_timeouts", s.decision_timeouts},
         {"decision_overflows", s.decision_overflows},
+        {"priority_shared", s.priority_shared},
+        {"led_by_others", s.led_by_others},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

@@ -167,9 +167,10 @@ void doctor_check_users(void)
             continue;
         }
         name_user(shown, sizeof shown, &address);
-        doctor_found(FINDING_NOTE, "also uses WinDivert", shown,
-                     "it may see or change packets before or after redirector (priority 817); end it if connections go "
-                     "astray");
+        doctor_found(
+            FINDING_NOTE, "also uses WinDivert", shown,
+            "it may see or change packets before or after redirector (priority 702 to 899); end it if connections "
+            "go astray");
     }
     worker_end(&timer);
     if (!asked) {

@@ -34,6 +34,7 @@ struct relay_conn {
     redirector_address destination;
     const struct upstream *via; /* NULL: directly */
     struct dial *dial;          /* NULL: none is under way */
+    uint32_t pid;               /* of the program's end */
     struct report_entry *entry;
     enum report_outcome outcome;
     uint32_t os_error;

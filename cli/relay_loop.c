@@ -6,9 +6,9 @@
  *
  *   relay ── connection ──→ a process ──→ one that it is connected to, and so on ──→ opens a connection ──→ relay
  *
- *   - Whoever has the other end of a connection of ours to the upstream serves it.
- *   - So does whoever such a process is connected to on this machine, if what he opens has the destination of a
- *     connection that is under way there. (An upstream may well connect to an ordinary server of the tree.)
+ * Whoever has the other end of a connection of ours to the upstream serves it, and so does whoever such a process is
+ * connected to on this machine. An upstream may well connect to an ordinary server of the tree; so it is a loop only if
+ * what that process opens has the destination of a connection that is on its way through the upstream.
  */
 #include "relay_loop.h"
 
@@ -92,18 +92,36 @@ static redirector_address name_of(SOCKET s, int(WSAAPI *get_name)(SOCKET, struct
     return address_from_sockaddr(&name);
 }
 
-/* Who has the other ends of our connections to the upstream. *same: one of them has the same destination. */
-static void find_other_ends(const struct relay_conn *conn, const struct tcp_rows *rows, struct serving *serving,
-                            bool *same)
+static bool is_beside(const struct relay_conn *other, const struct relay_conn *conn)
+{
+    return other != conn && other->via == conn->via;
+}
+
+/*
+ * Whether connections are on their way through the upstream as they are in a loop: one of another process, with which it
+ * began, and one with the same destination. So the table is not read for each connection of a busy program.
+ */
+static bool may_close(const struct relay_conn *conn)
+{
+    bool others = false, same = false;
+    for (const struct relay_conn *other = conn->host->first; other; other = other->next) {
+        if (is_beside(other, conn)) {
+            others |= other->pid != conn->pid;
+            same |= address_equal(&other->destination, &conn->destination);
+        }
+    }
+    return others && same;
+}
+
+/* Who has the other ends of our connections to the upstream. */
+static void find_other_ends(const struct relay_conn *conn, const struct tcp_rows *rows, struct serving *serving)
 {
     for (const struct relay_conn *other = conn->host->first; other; other = other->next) {
         SOCKET s = other->dial ? dial_upstream(other->dial) : other->sockets[SERVER];
-        if (other == conn || other->via != conn->via || s == INVALID_SOCKET) {
-            continue;
+        if (is_beside(other, conn) && s != INVALID_SOCKET) {
+            redirector_address from = name_of(s, getsockname), to = name_of(s, getpeername);
+            add(serving, tcp_rows_far_end(rows, &from, &to));
         }
-        redirector_address from = name_of(s, getsockname), to = name_of(s, getpeername);
-        add(serving, tcp_rows_far_end(rows, &from, &to));
-        *same |= address_equal(&other->destination, &conn->destination);
     }
 }
 
@@ -121,40 +139,36 @@ static void follow(const struct tcp_rows *rows, struct serving *serving)
     }
 }
 
-static void tell_once(struct relay_host *host, const struct relay_conn *conn, uint32_t pid, const char *program)
+static void tell_once(struct relay_host *host, const struct relay_conn *conn, const char *program)
 {
     enum { TOLD_MAX = sizeof host->loops_told / sizeof host->loops_told[0] };
     for (uint32_t i = 0; i < host->loops_told_count; i++) {
-        if (host->loops_told[i] == pid) {
+        if (host->loops_told[i] == conn->pid) {
             return;
         }
     }
-    host->loops_told[host->loops_told_count % TOLD_MAX] = pid;
+    host->loops_told[host->loops_told_count % TOLD_MAX] = conn->pid;
     host->loops_told_count += host->loops_told_count < TOLD_MAX;
     output_message(
         "%s(%u) serves the upstream %s, and is redirected itself: what it opens goes on directly, else it would "
         "come back for ever; --exclude %u leaves it alone",
-        *program ? program : "process", pid, conn->via->name, pid);
+        *program ? program : "process", conn->pid, conn->via->name, conn->pid);
 }
 
-bool relay_loop_closes(const struct relay_conn *conn, uint32_t pid, const char *program)
+bool relay_loop_closes(const struct relay_conn *conn, const char *program)
 {
     struct tcp_rows rows;
     struct serving serving = {.count = 0};
-    bool same = false, closes;
-    if (!conn->via->local || !pid) {
+    if (!conn->via->local || !conn->pid || !may_close(conn)) {
         return false;
     }
     tcp_rows_read(&rows);
-    find_other_ends(conn, &rows, &serving, &same);
-    closes = has(&serving, pid);
-    if (!closes && same) {
-        follow(&rows, &serving);
-        closes = has(&serving, pid);
-    }
+    find_other_ends(conn, &rows, &serving);
+    follow(&rows, &serving);
     tcp_rows_free(&rows);
+    bool closes = has(&serving, conn->pid);
     if (closes) {
-        tell_once(conn->host, conn, pid, program);
+        tell_once(conn->host, conn, program);
     }
     return closes;
 }

@@ -15,9 +15,9 @@ void relay_loop_find_local(struct upstream_list *list);
 uint32_t relay_loop_local(const struct upstream_list *list, redirector_address *out, uint32_t max);
 
 /**
- * Whether the connection of process `pid`, which is about to go through conn->via, comes from there; then a message was
- * shown, once for each process.
+ * Whether a connection that is about to go through conn->via comes from there; then a message was shown, once for each
+ * process. `program`: the name of the process that opened it. Reads the TCP table if that may be.
  */
-bool relay_loop_closes(const struct relay_conn *conn, uint32_t pid, const char *program);
+bool relay_loop_closes(const struct relay_conn *conn, const char *program);
 
 #endif

@@ -24,10 +24,10 @@
 #include <string.h>
 
 enum {
-    ALIVE_MS = 100,     /* how often the tree is checked */
-    HINT_MS = 1000,     /* most of a program's processes end with it */
+    ALIVE_MS = 100,          /* how often the tree is checked */
+    HINT_MS = 1000,          /* most of a program's processes end with it */
     DECISION_MS_MAX = 60000, /* the library's */
-    CONNECT_MS = 30000, /* without --connect-timeout */
+    CONNECT_MS = 30000,      /* without --connect-timeout */
 };
 
 struct session {
@@ -43,7 +43,8 @@ struct session {
     const struct tree *tree;
     struct elsewhere elsewhere;
     bool wants_live;
-    bool failed; /* redirecting has ended by itself, and a message was shown */
+    bool failed;       /* redirecting has ended by itself, and a message was shown */
+    bool led_by_other; /* another redirector leads connections, and a message was shown */
 };
 
 /* ---- before the programs */
@@ -235,6 +236,12 @@ void session_check(struct session *s)
 {
     redirector_error why = {.size = sizeof why};
     elsewhere_check(&s->elsewhere, s->tree);
+    redirector_stats stats = {.size = sizeof stats};
+    if (!s->led_by_other && redirector_get_stats(s->redirecting, &stats) == REDIRECTOR_OK && stats.led_by_others) {
+        s->led_by_other = true;
+        output_message("another redirector leads connections of these programs: an inner one, or one that was started "
+                       "later; they are not shown here");
+    }
     if (s->failed || redirector_get_state(s->redirecting, &why) != REDIRECTOR_FAILED) {
         return;
     }

@@ -28,8 +28,8 @@ struct session *session_open(struct options *o, bool quiet_terminal, DWORD *stat
  * message was shown. */
 DWORD session_start(struct session *s, const struct tree *t);
 
-/** Shows a message, once, if redirecting has ended by itself, or does not reach all that the tree does. To be called
- * regularly while it runs. */
+/** Shows a message, once each, if redirecting has ended by itself, does not reach all that the tree does, or another
+ * redirector leads connections. To be called regularly while it runs. */
 void session_check(struct session *s);
 
 /** Waits until all processes of the tree have ended, no later one of the names given runs or may come, and no relayed

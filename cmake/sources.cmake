@@ -25,6 +25,7 @@ set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/sta
     src/engine/sockets.c
     src/engine/redirect.c
     src/engine/held.c
+    src/engine/others.c
     src/engine/capture_needs.c
     src/engine/connection.c
     src/engine/engine.c
@@ -36,6 +37,7 @@ set(WINDOWS_SOURCES
     src/windows/divert_open.c
     src/windows/divert_ring.c
     src/windows/divert_task.c
+    src/windows/divert_claim.c
     src/windows/divert_leave.c
     src/windows/divert_filter.c
     src/windows/divert_meta.c
@@ -99,7 +101,6 @@ set(CLI_SOURCES
     cli/pass_loop.c
     cli/pattern.c
     cli/pcapng.c
-    cli/port_owner.c
     cli/processes.c
     cli/ps.c
     cli/query.c

@@ -328,7 +328,10 @@ typedef struct redirector_config {
 } redirector_config;
 
 /**
- * Starts a redirector. Several may run in one process.
+ * Starts a redirector. Any number may run at the same time, in one process and in several, each with a tree and a proxy
+ * port of its own. A connection that two of them would redirect is led by the inner one: the one whose process, or all
+ * of whose roots, belong to the other's tree; else by the one that was started later. The other one lets it pass, and
+ * says so in its log and in redirector_stats.led_by_others.
  *
  * @param config  what to redirect and how; copied
  * @param out     out: the redirector, to be freed with redirector_free()
@@ -584,6 +587,9 @@ typedef struct redirector_stats {
     uint64_t decision_timeouts;   /**< of these, connections that were redirected because nobody decided in time */
     uint64_t decision_overflows;  /**< connections that were redirected without asking, because too many waited already
                                        */
+    uint64_t priority_shared;     /**< 1: no priorities of its own could be had in the driver, so that one redirector may
+                                       hide connections from another; 0: it has its own */
+    uint64_t led_by_others;       /**< connections that passed because another redirector leads them */
 } redirector_stats;
 
 /**

@@ -167,6 +167,16 @@ static void host_decision_wanted(void *context)
     r->decision_asked = true;
 }
 
+static void host_led_by_other(void *context, const struct tuple *original, uint32_t pid)
+{
+    redirector *r = context;
+    char address[64];
+    address_text(&original->dst, original->family, original->scope, address);
+    log_line(r->log, REDIRECTOR_LOG_WARN,
+             "another redirector leads the connection of pid %lu to %s:%u; led_by_others counts such ones",
+             (unsigned long)pid, address, be16_to_host(original->dst_port));
+}
+
 struct engine_host host_of(redirector *r)
 {
     return (struct engine_host){
@@ -182,6 +192,7 @@ struct engine_host host_of(redirector *r)
         .filter_too_late = host_filter_too_late,
         .proxy_spared = host_proxy_spared,
         .decision_wanted = host_decision_wanted,
+        .led_by_other = host_led_by_other,
     };
 }
 

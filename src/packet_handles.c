@@ -5,25 +5,20 @@ enum { RETIRING_BATCHES = 4 }; /* then the retired handle is shut down, empty or
 
 enum { TASK_WAIT_MS = 200, LOCK_TRIES = 100 };
 
-bool packet_handles_open(struct packet_handles *h, struct divert_api *api, const struct capture_set *captured,
-                         uint16_t proxy_port, uint16_t incoming_port, redirector_error *error)
+bool packet_handles_open(struct packet_handles *h, struct divert_api *api, const struct divert_claim *claim,
+                         const struct capture_set *captured, uint16_t proxy_port, uint16_t incoming_port,
+                         redirector_error *error)
 {
     InitializeSRWLock(&h->lock);
     h->api = divert_retain(api);
     h->proxy_port = proxy_port;
     h->incoming_port = incoming_port;
-    h->priority = DIVERT_PRIORITY_FIRST;
+    h->sender = claim->sender;
+    h->band = claim->band;
+    h->turn = DIVERT_BAND_FIRST;
     divert_filter_write(captured, proxy_port, incoming_port, h->filter);
-    /* Both at the same time, because opening takes milliseconds. */
-    struct divert_task *sender = divert_task_open(api, NULL, DIVERT_PRIORITY_SEND);
-    h->current = divert_open(api, h->filter, DIVERT_LAYER_NETWORK, h->priority, error);
-    if (sender) {
-        WaitForSingleObject(divert_task_wait_handle(sender), INFINITE);
-        h->sender = divert_task_end(sender, h->current ? error : NULL);
-    } else {
-        error_set(error, REDIRECTOR_NO_MEMORY, 0, NULL);
-    }
-    return h->current && h->sender;
+    h->current = divert_open(api, h->filter, DIVERT_LAYER_NETWORK, (int16_t)(h->band + h->turn), error);
+    return h->current;
 }
 
 bool packet_handles_is_idle(const struct packet_handles *h)
@@ -55,9 +50,9 @@ static struct divert_task *take_done(struct packet_handles *h, struct divert_tas
     return task;
 }
 
-static int16_t next_priority(const struct packet_handles *h)
+static int16_t next_turn(const struct packet_handles *h)
 {
-    return h->priority == DIVERT_PRIORITY_FIRST ? DIVERT_PRIORITY_SECOND : DIVERT_PRIORITY_FIRST;
+    return h->turn == DIVERT_BAND_FIRST ? DIVERT_BAND_SECOND : DIVERT_BAND_FIRST;
 }
 
 bool packet_handles_replace(struct packet_handles *h, const struct capture_set *captured)
@@ -66,7 +61,7 @@ bool packet_handles_replace(struct packet_handles *h, const struct capture_set *
         return false; /* the watchdog has closed all handles: none is opened any more */
     }
     divert_filter_write(captured, h->proxy_port, h->incoming_port, h->filter);
-    struct divert_task *task = divert_task_open(h->api, h->filter, next_priority(h));
+    struct divert_task *task = divert_task_open(h->api, h->filter, (int16_t)(h->band + next_turn(h)));
     if (task) {
         set_task(h, &h->opening, task);
     }
@@ -95,7 +90,7 @@ enum packet_handles_result packet_handles_poll(struct packet_handles *h, redirec
     if (abandoned) {
         divert_abandon(ring);
     }
-    h->priority = next_priority(h);
+    h->turn = next_turn(h);
     h->shut = false;
     h->retiring_batches = 0;
     return PACKET_HANDLES_REPLACED;

@@ -25,6 +25,7 @@
 #ifndef PACKET_HANDLES_H
 #define PACKET_HANDLES_H
 
+#include "windows/divert_claim.h"
 #include "windows/divert_filter.h"
 #include "windows/divert_task.h"
 
@@ -43,16 +44,20 @@ struct packet_handles {
     bool abandoned;
 
     /* The engine's thread only. */
-    int16_t priority;               /* of `current` */
+    int16_t band, turn;             /* `current` has the priority band + turn */
     bool shut;                      /* `retired` captures nothing new */
     uint32_t retiring_batches;      /* taken from `retired` before that */
     struct divert_ring *taken_from; /* the ring of the current batch */
     char filter[DIVERT_FILTER_MAX];
 };
 
-/** Opens the first handle and the one that sends. `h` is zeroed; on failure packet_handles_close() is still needed. */
-bool packet_handles_open(struct packet_handles *h, struct divert_api *api, const struct capture_set *captured,
-                         uint16_t proxy_port, uint16_t incoming_port, redirector_error *error);
+/**
+ * Opens the first handle that captures, in the band that was claimed; takes over the one that sends. `h` is zeroed; on
+ * failure packet_handles_close() is still needed.
+ */
+bool packet_handles_open(struct packet_handles *h, struct divert_api *api, const struct divert_claim *claim,
+                         const struct capture_set *captured, uint16_t proxy_port, uint16_t incoming_port,
+                         redirector_error *error);
 
 /** Whether packet_handles_replace() may be called: no replacement is under way. */
 bool packet_handles_is_idle(const struct packet_handles *h);

@@ -123,6 +123,48 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
     return true;
 }
 
+static bool has_process(void *redirector_pointer, uint32_t pid)
+{
+    redirector *r = redirector_pointer;
+    return engine_has_process(r->engine, pid);
+}
+
+static void log_claim(redirector *r, enum divert_claim_result result, const struct divert_claim *claim)
+{
+    if (result != DIVERT_CLAIM_OWN) {
+        atomic_store(&r->priority_shared, 1);
+        log_line(r->log, REDIRECTOR_LOG_WARN, "%s: of two redirectors at the same priority one may redirect nothing",
+                 result == DIVERT_CLAIM_NO_ROOM ? "there are too many redirectors for priorities of one's own"
+                                                : "the driver does not tell who else uses it");
+    } else if (claim->inner_pid) {
+        log_line(r->log, REDIRECTOR_LOG_WARN,
+                 "a redirector that belongs to this tree (process %lu) leads the connections that both would redirect",
+                 (unsigned long)claim->inner_pid);
+    } else if (claim->others) {
+        log_line(r->log, REDIRECTOR_LOG_INFO,
+                 "other redirectors run (%lu); this one leads the connections that it and they would redirect",
+                 (unsigned long)claim->others);
+    }
+}
+
+/* The packet layer, at priorities of its own among other redirectors (O7). */
+static bool open_packets(redirector *r, const redirector_config *config, const struct roots *roots,
+                         redirector_error *error)
+{
+    struct divert_claim_tree tree = {.roots = roots->all, .root_count = roots->count, .has = has_process, .context = r};
+    struct divert_claim claim;
+    enum divert_claim_result result = divert_claim_open(r->api, &tree, &claim, error);
+    if (result == DIVERT_CLAIM_FAILED) {
+        return false;
+    }
+    log_claim(r, result, &claim);
+    const struct capture_set *wanted = engine_capture_wanted(r->engine, host_now_ms());
+    bool ok = packet_handles_open(&r->packets, r->api, &claim, wanted, (uint16_t)config->proxy_port,
+                                  (uint16_t)config->incoming_port, error);
+    engine_capture_replaced(r->engine, ok, host_now_ms());
+    return ok;
+}
+
 static bool open_driver(redirector *r, const redirector_config *config, const struct roots *roots,
                         redirector_error *error)
 {
@@ -147,11 +189,7 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     host_take_addresses(r);
     host_take_process_events(r);
     engine_scan_listeners(r->engine, host_now_ms());
-    const struct capture_set *wanted = engine_capture_wanted(r->engine, host_now_ms());
-    bool ok = packet_handles_open(&r->packets, r->api, wanted, (uint16_t)config->proxy_port,
-                                  (uint16_t)config->incoming_port, error);
-    engine_capture_replaced(r->engine, ok, host_now_ms());
-    return ok;
+    return open_packets(r, config, roots, error);
 }
 
 /*

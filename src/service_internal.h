@@ -32,7 +32,13 @@ typedef void request_fn(redirector *r, void *context);
 struct request;
 
 /** Counters that the engine does not have; names as in redirector_stats. */
-#define SERVICE_COUNTERS(X) X(send_errors) X(receive_errors) X(lookups_hit) X(lookups_missed) X(watchdog_trips)
+#define SERVICE_COUNTERS(X)                                                                                            \
+    X(send_errors)                                                                                                     \
+    X(receive_errors)                                                                                                  \
+    X(lookups_hit)                                                                                                     \
+    X(lookups_missed)                                                                                                  \
+    X(watchdog_trips)                                                                                                  \
+    X(priority_shared)
 
 struct redirector {
     /* Set by service_start(), constant afterwards. */

@@ -82,7 +82,8 @@ class redirector_stats(Structure):
             "packets_malformed proxy_not_listening hold_timeouts hold_overflows send_errors receive_errors events_seen "
             "lookups_hit lookups_missed log_lines_dropped queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
             "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed capture_timeouts "
-            "self_connections proxy_connections decision_waits decision_timeouts decision_overflows").split()]
+            "self_connections proxy_connections decision_waits decision_timeouts decision_overflows "
+            "priority_shared led_by_others").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,

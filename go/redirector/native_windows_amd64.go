@@ -231,6 +231,8 @@ func statsFromNative(s *nativeStats) Stats {
 		DecisionWaits:      s.Decision_waits,
 		DecisionTimeouts:   s.Decision_timeouts,
 		DecisionOverflows:  s.Decision_overflows,
+		PriorityShared:     s.Priority_shared,
+		LedByOthers:        s.Led_by_others,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

@@ -38,7 +38,7 @@ type engine interface {
 // nothing stays open; the error is an [*Error] that says what to do, or that of the context.
 //
 // The redirection lasts until [Redirector.Stop] is called or the context is done. Start blocks for the time that
-// Windows takes to load the driver. Several redirectors may run in one process.
+// Windows takes to load the driver. Any number of redirectors may run, each with a proxy port of its own.
 func Start(ctx context.Context, config Config) (*Redirector, error) {
 	return startWith(ctx, config, startEngine)
 }

@@ -90,6 +90,8 @@ type Stats struct {
 	DecisionWaits      uint64 // connections that waited for a Decide
 	DecisionTimeouts   uint64 // of these, connections that were redirected because nobody decided in time
 	DecisionOverflows  uint64 // connections that were redirected without asking, because too many waited already
+	PriorityShared     uint64 // 1: no priorities of its own could be had in the driver; 0: it has its own
+	LedByOthers        uint64 // connections that passed because another redirector leads them
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

@@ -111,6 +111,8 @@ type (
 		Decision_waits      uint64
 		Decision_timeouts   uint64
 		Decision_overflows  uint64
+		Priority_shared     uint64
+		Led_by_others       uint64
 	}
 )
 

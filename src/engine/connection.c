@@ -20,6 +20,7 @@
 #include "connection.h"
 
 #include "held.h"
+#include "others.h"
 #include "redirect.h"
 #include "sockets.h"
 
@@ -80,6 +81,9 @@ static enum verdict carry_out(struct engine *e, struct attempt *a)
     }
     const struct listener *l = within ? tree_listener(e, a) : NULL;
     if (l && !sockets_is_agent(e, a->pid, a->now_ms)) {
+        if (others_agent(e, a->pid)) {
+            return VERDICT_PASS; /* the program is to get it (O7) */
+        }
         return redirect_syn(e, a, FLOW_INCOMING, l->pid); /* also if the tree opened it (N4) */
     }
     return outgoing ? redirect_syn(e, a, FLOW_OUTGOING, a->pid) : VERDICT_PASS;
@@ -163,10 +167,16 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
     }
     if (meta->outbound) {
         capture_plan_syn(&e->capture, be16_to_host(p->tuple.src_port));
+        if (id != PENDING_NONE && e->pending.entries[id].state == PENDING_DECIDED) {
+            pending_use(&e->pending, id, p->seq, meta->timestamp, now_ms); /* its SYN has come, whatever it becomes */
+        }
     }
     if (is_direct(e, &a)) {
         enum verdict verdict = redirect_syn(e, &a, FLOW_DIRECT, 0);
         return verdict == VERDICT_HOLD ? held_for_redirection(e, &a) : verdict;
+    }
+    if (id == PENDING_NONE && others_lead(e, &a)) {
+        return VERDICT_PASS;
     }
     if (!meta->outbound) {
         return decide_by_listener(e, &a, id);
@@ -270,7 +280,7 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
         decide_held(e, id, redirected, event->pid, now_ms);
         return;
     }
-    pending_decide(&e->pending, &tuple, redirected, event->pid, now_ms);
+    others_event(e, event, &tuple, redirected, now_ms);
     if (redirected && e->config.proxy_port && is_left(e, &tuple)) {
         COUNT(e, link_local_passed);
     }

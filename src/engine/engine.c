@@ -12,6 +12,7 @@
 #include "capture_needs.h"
 #include "connection.h"
 #include "held.h"
+#include "policy.h"
 #include "sockets.h"
 #include "state.h"
 #include "translate.h"
@@ -139,6 +140,11 @@ void engine_process(struct engine *e, struct process_id id)
 {
     process_tree_pin(e->tree, id);
     sockets_judge_listeners(e, id.pid);
+}
+
+bool engine_has_process(struct engine *e, uint32_t pid)
+{
+    return policy_is_member(e, pid);
 }
 
 void engine_exclude_root(struct engine *e, struct process_id id)

@@ -45,6 +45,9 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
 void engine_process(struct engine *e, struct process_id id);
 void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_ms);
 
+/** Whether a process belongs to the tree, whatever the rules say. */
+bool engine_has_process(struct engine *e, uint32_t pid);
+
 /**
  * A root that is itself not redirected, unless a rule includes it; only its descendants are
  * (REDIRECTOR_DESCENDANTS_ONLY). Before the first packet.

@@ -79,6 +79,12 @@ struct engine_host {
 
     /** A connection waits for a decision: decisions_take() has it. No calls. NULL: nobody wants to know. */
     void (*decision_wanted)(void *context);
+
+    /**
+     * A connection that would have been redirected is led by another redirector, which stands above this one. The first
+     * time only. No calls. NULL: nobody wants to know.
+     */
+    void (*led_by_other)(void *context, const struct tuple *original, uint32_t pid);
 };
 
 struct engine_config {
@@ -122,7 +128,8 @@ struct engine_config {
     X(proxy_connections)                                                                                               \
     X(decision_waits)                                                                                                  \
     X(decision_timeouts)                                                                                               \
-    X(decision_overflows)
+    X(decision_overflows)                                                                                              \
+    X(led_by_others)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

@@ -35,7 +35,8 @@ bool pending_init(struct pending *p, uint64_t seed)
     }
     p->entries = calloc(PENDING_CAPACITY, sizeof *p->entries);
     p->slots = calloc(PENDING_HELD_MAX, PENDING_HELD_PACKET_MAX);
-    if (!p->entries || !p->slots || !tuple_map_init(&p->map, PENDING_CAPACITY, seed)) {
+    p->newest = calloc((size_t)PENDING_FAMILIES * PORT_COUNT, sizeof *p->newest);
+    if (!p->entries || !p->slots || !p->newest || !tuple_map_init(&p->map, PENDING_CAPACITY, seed)) {
         pending_free(p);
         return false;
     }
@@ -46,14 +47,30 @@ void pending_free(struct pending *p)
 {
     free(p->entries);
     free(p->slots);
+    free(p->newest);
     p->entries = NULL;
     p->slots = NULL;
+    p->newest = NULL;
     tuple_map_free(&p->map);
 }
 
 uint32_t pending_find(const struct pending *p, const struct tuple *tuple)
 {
     return tuple_map_find(&p->map, tuple);
+}
+
+static uint16_t *newest_of_port(const struct pending *p, const struct tuple *tuple)
+{
+    return &p->newest[(tuple->family == FAMILY_IP6 ? PORT_COUNT : 0) + be16_to_host(tuple->src_port)];
+}
+
+uint32_t pending_newest_of_port(const struct pending *p, const struct tuple *tuple)
+{
+    uint32_t id = *newest_of_port(p, tuple);
+    const struct tuple *key = &p->map.keys[id];
+    bool there = p->entries[id].state != PENDING_FREE && key->src_port.wire == tuple->src_port.wire &&
+                 key->family == tuple->family;
+    return there ? id : PENDING_NONE;
 }
 
 /* Takes an entry out of its queue, and gives back its slot if it has one. */
@@ -94,6 +111,7 @@ static uint32_t entry_new(struct pending *p, const struct tuple *tuple)
     }
     p->entries[id] = (struct pending_entry){.state = PENDING_FREE};
     tuple_map_insert(&p->map, id, tuple);
+    *newest_of_port(p, tuple) = (uint16_t)id;
     return id;
 }
 
@@ -108,6 +126,7 @@ uint32_t pending_decide(struct pending *p, const struct tuple *tuple, bool redir
     if (id == PENDING_NONE) {
         return id; /* cannot be: fewer packets are held than there are entries */
     }
+    *newest_of_port(p, tuple) = (uint16_t)id;
     struct pending_entry *e = &p->entries[id];
     e->redirect = redirect;
     e->pid = pid;

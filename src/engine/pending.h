@@ -25,6 +25,9 @@
  *
  * Each state is a queue, which entries enter in order of their deadlines: each is now plus a constant (held.h has those
  * of the HELD states), and from HELD_FOR_OWNER to HELD_FOR_EVENT they go in turn. So the head of a queue is due first.
+ *
+ * Where another redirector stands above this one and leads a connection (O7), event and SYN come under different
+ * tuples: all that they share is the source port. So the newest entry of each port can be found, too.
  */
 #ifndef ENGINE_PENDING_H
 #define ENGINE_PENDING_H
@@ -39,7 +42,9 @@ enum {
     PENDING_USED_MS = 30000,        /* a verdict: longer than a SYN is retransmitted at a stretch */
     PENDING_HELD_MAX = 1024,        /* held packets at a time */
     PENDING_HELD_PACKET_MAX = 2048, /* bytes: a SYN with a full segment of TCP Fast Open data */
+    PENDING_FAMILIES = 2,
 };
+static_assert(PENDING_CAPACITY <= UINT16_MAX, "the newest entry of a port is kept in 16 bits");
 
 #define PENDING_NONE UINT32_MAX
 
@@ -76,7 +81,8 @@ struct pending_queue {
 struct pending {
     struct tuple_map map;
     struct pending_entry *entries;
-    uint8_t *slots; /* PENDING_HELD_MAX packets */
+    uint8_t *slots;   /* PENDING_HELD_MAX packets */
+    uint16_t *newest; /* by family and source port: the entry that was made or decided last; it may be gone since */
     uint32_t free_slots[PENDING_HELD_MAX];
     uint32_t free_slot_count;
     uint32_t first_free, never_used;
@@ -87,6 +93,9 @@ bool pending_init(struct pending *p, uint64_t seed); /* false: no memory */
 void pending_free(struct pending *p);
 
 uint32_t pending_find(const struct pending *p, const struct tuple *tuple); /* PENDING_NONE: no entry */
+
+/** The entry with the tuple's family and source port that was made or decided last; PENDING_NONE: there is none. */
+uint32_t pending_newest_of_port(const struct pending *p, const struct tuple *tuple);
 
 /**
  * Puts a verdict in the tuple's entry (made if there is none; the oldest kept verdict makes room), and gives its

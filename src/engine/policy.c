@@ -21,7 +21,7 @@ static bool is_member(struct engine *e, const struct process_facts *facts, int g
            process_tree_learn(e->tree, facts);
 }
 
-static bool in_tree(struct engine *e, uint32_t pid)
+bool policy_is_member(struct engine *e, uint32_t pid)
 {
     struct process_facts facts;
     if (process_tree_is_pinned(e->tree, pid)) {
@@ -43,7 +43,7 @@ bool policy_redirects(struct engine *e, uint32_t pid)
     if (!policy_may_redirect(e, pid)) {
         return false;
     }
-    bool member = in_tree(e, pid) && !process_tree_is_marked(e->tree, pid);
+    bool member = policy_is_member(e, pid) && !process_tree_is_marked(e->tree, pid);
     if (!e->rules) {
         return member;
     }

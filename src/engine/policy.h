@@ -15,4 +15,7 @@ bool policy_redirects(struct engine *e, uint32_t pid);
 /** false: never, whatever tree and rules say. Asks nobody. */
 bool policy_may_redirect(const struct engine *e, uint32_t pid);
 
+/** Whether a process belongs to the tree, whatever the rules say. Asks the host for facts. */
+bool policy_is_member(struct engine *e, uint32_t pid);
+
 #endif

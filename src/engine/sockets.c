@@ -58,8 +58,8 @@ void sockets_listener_opened(struct engine *e, const struct socket_event *event,
     if (listeners_remove_others(&e->listeners, &event->tuple, event->pid)) {
         sockets_doubt_listeners(e, now_ms); /* closed without an event, or both live */
     }
-    struct listener *l = listeners_add(&e->listeners, &event->tuple, event->pid, policy_redirects(e, event->pid), false,
-                                       now_ms);
+    struct listener *l =
+        listeners_add(&e->listeners, &event->tuple, event->pid, policy_redirects(e, event->pid), false, now_ms);
     if (l) {
         l->since = event->timestamp;
         l->endpoint = event->endpoint;

@@ -7,6 +7,7 @@
  *   engine         the door: packets, events, time and configuration in; verdicts out
  *   connection     a first SYN is decided
  *   capture_needs  what of flows, held SYNs and listeners the filter has to capture
+ *   others         connections that another redirector leads
  *   held           SYNs that wait: for their owner, for a decision, for the filter
  *   redirect       opens a flow
  *   sockets        listeners and the TCP table
@@ -55,6 +56,8 @@ struct questions {
     uint32_t pids[PENDING_HELD_MAX];
 };
 
+enum { INNER_AGENTS_MAX = 16 };
+
 struct engine {
     struct engine_config config;
     struct engine_host host;
@@ -77,13 +80,16 @@ struct engine {
     struct tuple
         proxies[ENGINE_PROXIES_MAX]; /* (dst) where proxies listen, and behind agent_proxies of them upstreams */
     uint32_t agent_proxies, proxy_count;
-    uint64_t listeners_scanned_ms; /* when the listeners were last asked for */
-    uint64_t sockets_scanned_ms;   /* when all sockets were */
-    uint64_t warned_ms;            /* when proxy_not_listening() was last called; 0: never */
-    uint64_t filter_warned_ms;     /* when filter_too_late() was; 0: never */
-    uint32_t redirected_live;      /* flows without FLOW_DIRECT */
-    bool stopping;                 /* no new flow begins */
-    bool reset;                    /* flows were reset: what still comes of them is dropped */
+    uint64_t listeners_scanned_ms;           /* when the listeners were last asked for */
+    uint64_t sockets_scanned_ms;             /* when all sockets were */
+    uint64_t warned_ms;                      /* when proxy_not_listening() was last called; 0: never */
+    uint64_t filter_warned_ms;               /* when filter_too_late() was; 0: never */
+    uint32_t redirected_live;                /* flows without FLOW_DIRECT */
+    uint32_t inner_agents[INNER_AGENTS_MAX]; /* others.h; 0: none */
+    uint32_t next_inner_agent;
+    bool led_by_other_told; /* led_by_other() was called */
+    bool stopping;          /* no new flow begins */
+    bool reset;             /* flows were reset: what still comes of them is dropped */
 };
 
 /* One writer: a plain load and store, no locked instruction. */

@@ -35,6 +35,13 @@ struct divert_address {
             uint16_t local_port, remote_port;       /* host order */
             uint8_t protocol;
         } socket;
+        struct {
+            int64_t timestamp; /* when the handle was opened */
+            uint32_t process_id;
+            uint32_t layer;
+            uint64_t flags;
+            int16_t priority;
+        } reflect;
         uint8_t raw[64];
     };
 };
@@ -57,16 +64,26 @@ struct divert_ring; /* one open handle with its outstanding receives */
 enum divert_layer { DIVERT_LAYER_NETWORK = 0, DIVERT_LAYER_SOCKET = 3, DIVERT_LAYER_REFLECT = 4 };
 
 /**
- * Priorities of our handles. Odd on purpose: among handles of equal priority the one opened later wins, so these had
- * better not be round numbers that others use. WinDivert's range is -30000..30000, higher first. The two that capture
- * packets take turns; the one that sends is below both, so that neither sees what it sends.
+ * Priorities of our packet handles: each redirector has a band of three, all its own (divert_claim.h). The two that
+ * capture packets take turns; the one that sends is below both, so that neither sees what it sends. WinDivert's range is
+ * -30000..30000, higher first. The bands are those around DIVERT_BAND_USUAL, which is odd on purpose: these had better
+ * not be round numbers that others use.
  */
 enum {
-    DIVERT_PRIORITY_SEND = 816,
-    DIVERT_PRIORITY_FIRST = 817,
-    DIVERT_PRIORITY_SECOND = 818,
-    DIVERT_PRIORITY_EVENTS = 817, /* of the socket layer, whose handles are ordered by themselves */
+    DIVERT_BAND_SEND = 0, /* from the band's first priority */
+    DIVERT_BAND_FIRST = 1,
+    DIVERT_BAND_SECOND = 2,
+    DIVERT_BAND_SIZE = 3,
+
+    DIVERT_BAND_USUAL = 816,
+    DIVERT_BAND_LOWEST = 702,
+    DIVERT_BAND_HIGHEST = 897,
+    DIVERT_BANDS = 66,
+
+    DIVERT_PRIORITY_EVENTS = 817, /* of the socket layer: handles that only look on need no order */
 };
+static_assert((DIVERT_BAND_USUAL - DIVERT_BAND_LOWEST) % DIVERT_BAND_SIZE == 0, "the usual one is one of the bands");
+static_assert(DIVERT_BAND_LOWEST + (DIVERT_BANDS - 1) * DIVERT_BAND_SIZE == DIVERT_BAND_HIGHEST, "so many bands");
 
 /**
  * Loads WinDivert.dll from `dir` (UTF-8, absolute; NULL: folder of the running program), by absolute path only (S7),
@@ -78,14 +95,18 @@ struct divert_api *divert_retain(struct divert_api *api); /* one more owner */
 void divert_unload(struct divert_api *api);               /* one less. NULL is fine; the DLL itself stays loaded */
 
 /**
- * Opens a handle. NETWORK handles divert, or, with filter NULL, only send; SOCKET handles sniff. Raises the queue
- * limits right after the open. The receives are posted by the first calls of divert_next(), because Windows cancels
+ * Opens a handle. NETWORK handles divert; SOCKET and REFLECT handles look on. Raises the queue limits right after the
+ * open. The receives are posted by the first calls of divert_next(), because Windows cancels
  * what a thread has outstanding when it ends; until then divert_wait_handle() is set. NULL on failure with *error set:
  * NOT_ELEVATED, DRIVER_NOT_FOUND, DRIVER_BLOCKED, DRIVER_SIGNATURE, DRIVER_CONFLICT, DRIVER_SERVICE, BFE_NOT_RUNNING,
  * DRIVER_FAILED, NO_MEMORY. The handle is not inheritable.
  */
 struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
                                 redirector_error *error);
+
+/** Opens a NETWORK handle that only sends, as divert_open(). The filter must match nothing: what it matches is lost. */
+struct divert_ring *divert_open_sender(struct divert_api *api, const char *filter, int16_t priority,
+                                       redirector_error *error);
 
 /**
  * Event object (HANDLE) that is set when the oldest outstanding receive is complete. It may change after

@@ -29,11 +29,12 @@ struct divert_api {
     BOOL (*close)(HANDLE handle);
     BOOL (*set_param)(HANDLE handle, int param, uint64_t value);
     BOOL (*get_param)(HANDLE handle, int param, uint64_t *value);
+    BOOL (*format_filter)(const char *filter, int layer, char *text, UINT bytes);
 };
 
 /** Opens a handle, checked and with raised queue limits; NULL with *error set, as for divert_open(). */
 HANDLE divert_open_handle(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
-                          redirector_error *error);
+                          bool sends_only, redirector_error *error);
 
 /** Whether WinDivert64.sys is beside the DLL. */
 bool divert_driver_is_there(const struct divert_api *api);

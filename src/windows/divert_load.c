@@ -34,6 +34,7 @@ static const struct {
     {"WinDivertClose", offsetof(struct divert_api, close)},
     {"WinDivertSetParam", offsetof(struct divert_api, set_param)},
     {"WinDivertGetParam", offsetof(struct divert_api, get_param)},
+    {"WinDivertHelperFormatFilter", offsetof(struct divert_api, format_filter)},
     {"WinDivertHelperNtohIPv6Address", NOT_KEPT}, /* 2.1 and before: ...Ipv6Address */
 };
 

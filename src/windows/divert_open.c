@@ -44,13 +44,9 @@ static bool raise_queue_limits(const struct divert_api *api, HANDLE handle, redi
  * behind, with which every later start fails, too. So the first attempt does not install, and the second is made only
  * if the file exists.
  */
-static HANDLE try_open(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority)
+static HANDLE try_open(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
+                       uint64_t flags)
 {
-    uint64_t flags = layer == DIVERT_LAYER_NETWORK ? 0 : FLAG_SNIFF | FLAG_RECV_ONLY;
-    if (!filter) {
-        filter = "false"; /* so that no packet waits in a handle that is not read */
-        flags = FLAG_SEND_ONLY;
-    }
     HANDLE handle = api->open(filter, (int)layer, priority, flags | FLAG_NO_INSTALL);
     bool absent = handle == INVALID_HANDLE_VALUE && GetLastError() == ERROR_SERVICE_DOES_NOT_EXIST;
     if (!absent) {
@@ -64,9 +60,10 @@ static HANDLE try_open(const struct divert_api *api, const char *filter, enum di
 }
 
 HANDLE divert_open_handle(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
-                          redirector_error *error)
+                          bool sends_only, redirector_error *error)
 {
-    HANDLE handle = try_open(api, filter, layer, priority);
+    uint64_t flags = layer == DIVERT_LAYER_NETWORK ? 0 : FLAG_SNIFF | FLAG_RECV_ONLY;
+    HANDLE handle = try_open(api, filter, layer, priority, sends_only ? FLAG_SEND_ONLY : flags);
     if (!handle || handle == INVALID_HANDLE_VALUE) { /* NULL: the DLL ran out of memory */
         divert_open_error(api, GetLastError(), error);
         return NULL;

@@ -292,21 +292,33 @@ static struct divert_ring *ring_create(const struct divert_api *api, enum divert
     return NULL;
 }
 
-struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
-                                redirector_error *error)
+static struct divert_ring *open_ring(struct divert_api *api, const char *filter, enum divert_layer layer,
+                                     int16_t priority, bool sends_only, redirector_error *error)
 {
-    struct divert_ring *ring = ring_create(api, layer, filter != NULL);
+    struct divert_ring *ring = ring_create(api, layer, !sends_only);
     if (!ring) {
         error_set(error, REDIRECTOR_NO_MEMORY, 0, NULL);
         return NULL;
     }
-    HANDLE handle = divert_open_handle(api, filter, layer, priority, error);
+    HANDLE handle = divert_open_handle(api, filter, layer, priority, sends_only, error);
     if (!handle) {
         divert_close(ring);
         return NULL;
     }
     atomic_store(&ring->handle, handle);
     return ring;
+}
+
+struct divert_ring *divert_open(struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
+                                redirector_error *error)
+{
+    return open_ring(api, filter, layer, priority, false, error);
+}
+
+struct divert_ring *divert_open_sender(struct divert_api *api, const char *filter, int16_t priority,
+                                       redirector_error *error)
+{
+    return open_ring(api, filter, DIVERT_LAYER_NETWORK, priority, true, error);
 }
 
 /* Waits for all outstanding requests, for so long at most. Whether they are complete. */

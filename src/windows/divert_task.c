@@ -13,7 +13,7 @@
 
 struct divert_task {
     struct divert_api *api; /* open */
-    char *filter;           /* open; NULL: a handle that only sends */
+    char *filter;           /* open */
     int16_t priority;
     struct divert_ring *ring; /* open: the result; close: the ring to close */
     redirector_error error;
@@ -70,8 +70,8 @@ struct divert_task *divert_task_open(struct divert_api *api, const char *filter,
     if (!t) {
         return NULL;
     }
-    t->filter = filter ? _strdup(filter) : NULL;
-    if (filter && !t->filter) {
+    t->filter = _strdup(filter);
+    if (!t->filter) {
         free(t);
         return NULL;
     }

@@ -363,7 +363,7 @@ static void check_upstreams(void)
 }
 
 /* Whoever reads only the text must be able to tell one mistake from another. */
-static char texts[16][sizeof(((redirector_error *)0)->text)];
+static char texts[18][sizeof(((redirector_error *)0)->text)];
 static int refusals;
 
 static void note_refusal(const redirector_config *config)
@@ -394,6 +394,7 @@ static void check_distinct_texts(void)
         {offsetof(redirector_config, root_count), 1},
         {offsetof(redirector_config, upstream_count), 65},
         {offsetof(redirector_config, decision_timeout_ms), 60001},
+        {offsetof(redirector_config, reserved), 1},
         {offsetof(redirector_config, rule_count), 257},
         {offsetof(redirector_config, rule_count), 1},
     };
@@ -417,9 +418,9 @@ static void check_distinct_texts(void)
             same += strcmp(texts[i], texts[k]) == 0;
         }
     }
-    check(refusals == 16, "each mistake is refused");
+    check(refusals == 18, "each mistake is refused");
     check(same == 0, "each mistake has a text of its own");
-    check(strstr(texts[13], "rule 1:") && strstr(texts[15], "rule 1:"), "the text names the rule");
+    check(strstr(texts[15], "rule 1:") && strstr(texts[17], "rule 1:"), "the text names the rule");
 }
 
 int main(void)

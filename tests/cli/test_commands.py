@@ -96,7 +96,7 @@ def test_attach_to_more_processes_of_a_name_than_fit_anywhere(t):
     pids = {row["pid"] for row in find(t, "other.exe")}
     rows = find(t, "other.exe", "--name", "other.exe")
     expect_equal({row["pid"] for row in rows if row["redirected"]}, pids, "whom ps names")
-    run = t.start("attach", "--name", "other.exe")
+    run = t.start("attach", "--until-exit", "--name", "other.exe")
     run.read_start()
     expect_equal(set(rules(t, run)[1]), pids, "roots")
     wait_for(lambda: "redirecting 81 processes and what they start" in run.err(), "what it says")

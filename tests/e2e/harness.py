@@ -61,19 +61,20 @@ class Session:
     def __init__(self, world, agent, root, **config):
         self.world, self.agent, self.root = world, agent, root
         self.api = config.pop("api", "extended")
+        self.instance = config.get("instance", 0)
         reflect = config.get("flags", 0) & REFLECT
         mode = config.pop("mode", "relay")
         self.proxy_port = world.free_port()
         self.seen = 0
         for family in config.pop("proxy_families", (4, 6)):
             host = (ANY if reflect else LOOPBACK)[family]
-            agent.call("proxy", at=f"{host}/{self.proxy_port}", mode=mode)
+            agent.call("proxy", at=f"{host}/{self.proxy_port}", mode=mode, instance=self.instance)
         # The proxy of incoming connections is where their peers think they go: on all addresses, if not told otherwise.
         # A scenario that gives a port has a proxy of its own there.
         incoming = config.pop("incoming", 0)
         self.incoming_port = world.free_port() if incoming is True else incoming
         for host in config.pop("incoming_hosts", ANY.values() if incoming is True else ()):
-            agent.call("proxy", at=f"{host}/{self.incoming_port}", mode=mode)
+            agent.call("proxy", at=f"{host}/{self.incoming_port}", mode=mode, instance=self.instance)
         arguments = {"client": root.pid, "proxy": self.proxy_port, "incoming": self.incoming_port, **config}
         self.before = world.lab.counters()
         self.started = agent.call("start", limit=60, api=self.api, **arguments)
@@ -84,7 +85,8 @@ class Session:
 
     def proxied(self):
         """The connections that reached the proxy since the session began, or since forget_proxied()."""
-        return self.agent.call("proxied", **{"from": self.seen})["connections"]
+        every = self.agent.call("proxied", **{"from": self.seen})["connections"]
+        return [r for r in every if r["instance"] == self.instance]
 
     def forget_proxied(self):
         self.seen = self.agent.call("proxied", **{"from": 1 << 30})["count"]
@@ -101,7 +103,7 @@ class Session:
         return records[0]
 
     def stats(self):
-        return self.agent.call("stats")
+        return self.agent.call("stats", instance=self.instance)
 
     def driver(self, counter):
         """What the driver has counted since the start, over all handles: the filter may have been replaced."""

@@ -35,6 +35,7 @@ EXPORT BOOL WinDivertShutdown(HANDLE handle, int how);
 EXPORT BOOL WinDivertClose(HANDLE handle);
 EXPORT BOOL WinDivertSetParam(HANDLE handle, int param, uint64_t value);
 EXPORT BOOL WinDivertGetParam(HANDLE handle, int param, uint64_t *value);
+EXPORT BOOL WinDivertHelperFormatFilter(const char *filter, int layer, char *text, UINT bytes);
 #ifdef OLD_VERSION
 EXPORT void WinDivertHelperNtohIpv6Address(void);
 void WinDivertHelperNtohIpv6Address(void)
@@ -245,6 +246,13 @@ BOOL WinDivertSetParam(HANDLE handle, int param, uint64_t value)
     }
     state.params[param] = value;
     return TRUE;
+}
+
+/* This driver tells of filters as they were written. */
+BOOL WinDivertHelperFormatFilter(const char *filter, int layer, char *text, UINT bytes)
+{
+    (void)layer;
+    return snprintf(text, bytes, "%s", filter) < (int)bytes;
 }
 
 BOOL WinDivertGetParam(HANDLE handle, int param, uint64_t *value)

@@ -145,6 +145,14 @@ static void host_proxy_spared(void *context, uint32_t pid, const struct tuple *p
     w->spared_at = *proxy;
 }
 
+static void host_led_by_other(void *context, const struct tuple *original, uint32_t pid)
+{
+    struct world *w = context;
+    w->led++;
+    w->led_pid = pid;
+    w->led_of = *original;
+}
+
 struct engine_host world_host(struct world *w, enum world_kind kind)
 {
     return (struct engine_host){
@@ -159,6 +167,7 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
         .proxy_not_listening = host_proxy_not_listening,
         .filter_too_late = host_filter_too_late,
         .proxy_spared = host_proxy_spared,
+        .led_by_other = host_led_by_other,
     };
 }
 

@@ -59,6 +59,8 @@ struct world {
     struct tuple filter_late_for; /* and for which connection, last */
     uint32_t spared_pid;          /* the process that was last said to be a proxy, */
     struct tuple spared_at;       /* and where */
+    uint32_t led, led_pid;        /* how often a connection was said to be led by another redirector, whose, */
+    struct tuple led_of;          /* and which, last */
 };
 
 /** What the engine may ask this machine for. */

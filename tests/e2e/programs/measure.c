@@ -50,7 +50,7 @@ void command_mappings(const struct command *c, struct json *answer)
     for (int i = 0; i < 2; i++) {
         for (unsigned port = 1; port < PORTS; port++) {
             struct sockaddr_storage peer = any_peer(families[i], port);
-            if (redirect_lookup(&peer).status == 0 && ++count <= PEERS_SHOWN) {
+            if (redirect_lookup(&peer, 0).status == 0 && ++count <= PEERS_SHOWN) {
                 json_string(answer, NULL, address_text(&peer, text));
             }
         }

@@ -2,7 +2,7 @@
 /*
  * The agent's proxy.
  *
- *   proxy at [mode]    listens; what it does with a connection: relay (to where it was going), echo, hole (keeps it and
+ *   proxy at [mode] [instance]   listens; what it does with a connection: relay (to where it was going), echo, hole (keeps it and
  *                      reads nothing)
  *   proxied [from]     all connections so far, from the number `from` on
  *   proxy_close_all    ends listeners and connections, by RST, and forgets them
@@ -21,6 +21,7 @@ enum mode { MODE_RELAY, MODE_ECHO, MODE_HOLE };
 struct connection {
     SOCKET socket;
     enum mode mode;
+    unsigned instance; /* of the redirector */
     struct sockaddr_storage peer;
     struct destination_found found;
     char onward[ADDRESS_TEXT_MAX]; /* our own address on the way to the destination */
@@ -33,6 +34,7 @@ struct connection {
 static struct {
     SOCKET socket;
     enum mode mode;
+    unsigned instance;
 } listeners[LISTENERS];
 static volatile LONG listener_count, connection_count, stop;
 static struct connection *connections[CONNECTIONS];
@@ -102,7 +104,7 @@ static void hole(struct connection *c)
 static DWORD WINAPI connection_thread(void *argument)
 {
     struct connection *c = argument;
-    c->found = redirect_lookup(&c->peer);
+    c->found = redirect_lookup(&c->peer, c->instance);
     if (c->mode == MODE_ECHO) {
         echo(c);
     } else if (c->mode == MODE_HOLE) {
@@ -130,6 +132,7 @@ static DWORD WINAPI accept_thread(void *argument)
         }
         c->socket = s;
         c->mode = listeners[number].mode;
+        c->instance = listeners[number].instance;
         c->began_ms = actor_now_ms();
         c->result.end = "";
         LONG at = InterlockedIncrement(&connection_count) - 1;
@@ -151,6 +154,7 @@ void command_proxy(const struct command *c, struct json *answer)
     }
     stop = 0;
     listeners[number].socket = s;
+    listeners[number].instance = (unsigned)command_number(c, "instance", 0);
     listeners[number].mode = strcmp(mode, "echo") == 0 ? MODE_ECHO : strcmp(mode, "hole") == 0 ? MODE_HOLE : MODE_RELAY;
     listener_count = number + 1;
     actor_thread(accept_thread, (void *)(intptr_t)number);
@@ -161,6 +165,7 @@ static void describe(const struct connection *c, struct json *out)
     char text[ADDRESS_TEXT_MAX];
     json_open(out, NULL, '{');
     json_string(out, "peer", address_text(&c->peer, text));
+    json_number(out, "instance", c->instance);
     json_number(out, "status", c->found.status);
     if (c->found.status == 0) {
         json_string(out, "destination", address_text(&c->found.address, text));

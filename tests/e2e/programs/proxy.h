@@ -15,8 +15,8 @@ struct destination_found {
     struct sockaddr_storage address;
 };
 
-/** Asks the library, whichever way it was started, for the destination of a peer. */
-struct destination_found redirect_lookup(const struct sockaddr_storage *peer);
+/** Asks the library, whichever way that redirector was started, for the destination of a peer. */
+struct destination_found redirect_lookup(const struct sockaddr_storage *peer, unsigned instance);
 
 /** Deletes a peer's mapping, by the same way; a redirector_status. */
 unsigned redirect_forget(const struct sockaddr_storage *peer);

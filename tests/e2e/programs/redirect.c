@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * The library's calls, one command each. A "start" remembers which interface it used; lookups of the proxy go the same way.
+ * Several redirectors of the extended interface may run: all but the first are named by `instance`, 1 to 3.
  *
  *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_timeout_ms] [scan_interval_ms]
  *         [decision_timeout_ms] [level] [log] [dir] [rules] [upstream]
@@ -21,9 +22,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RULES = 32 };
+enum { RULES = 32, INSTANCES = 4 };
 
-static redirector *volatile instance; /* of the extended interface */
+static redirector *volatile instances[INSTANCES]; /* of the extended interface */
+
+static redirector *volatile *instance_of(const struct command *c)
+{
+    return &instances[command_number(c, "instance", 0) % INSTANCES];
+}
 
 static redirector_address to_public(const struct sockaddr_storage *a)
 {
@@ -64,17 +70,18 @@ static struct destination_found from_windest(const WinDest *d)
     return out;
 }
 
-struct destination_found redirect_lookup(const struct sockaddr_storage *peer)
+struct destination_found redirect_lookup(const struct sockaddr_storage *peer, unsigned instance)
 {
     redirector_address a = to_public(peer);
-    if (!instance) {
+    redirector *r = instances[instance % INSTANCES];
+    if (!r) {
         WinDest d = get_destination(a.port);
         struct destination_found out = from_windest(&d);
         free_windest(d);
         return out;
     }
     redirector_destination d = {.size = sizeof d};
-    struct destination_found out = {.status = redirector_lookup(instance, &a, &d)};
+    struct destination_found out = {.status = redirector_lookup(r, &a, &d)};
     if (out.status == REDIRECTOR_OK) {
         out.pid = d.pid;
         out.incoming = d.incoming != 0;
@@ -154,7 +161,7 @@ static uint32_t start_extended(const struct command *c, redirector_error *error)
     };
     redirector *started = NULL;
     uint32_t status = redirector_start(&config, &started, error);
-    instance = started;
+    *instance_of(c) = started;
     return status;
 }
 
@@ -167,7 +174,7 @@ static void command_start(const struct command *c, struct json *answer)
                              (uint32_t)command_number(c, "proxy", 0), (uint32_t)command_number(c, "incoming", 0));
         json_number(answer, "result", result);
         describe_last_error(answer);
-    } else if (instance) {
+    } else if (*instance_of(c)) {
         json_error(answer, "the harness has started twice", ERROR_ALREADY_EXISTS);
     } else {
         redirector_error error = {.size = sizeof error};
@@ -185,7 +192,8 @@ static void command_stop(const struct command *c, struct json *answer)
     if (strcmp(command_text(c, "api", "extended"), "classic") == 0) {
         json_number(answer, "result", stop_redirector());
     } else {
-        status = instance ? redirector_stop(instance) : REDIRECTOR_NOT_RUNNING;
+        redirector *r = *instance_of(c);
+        status = r ? redirector_stop(r) : REDIRECTOR_NOT_RUNNING;
         json_number(answer, "result", status == REDIRECTOR_OK);
     }
     json_number(answer, "status", status);
@@ -194,10 +202,9 @@ static void command_stop(const struct command *c, struct json *answer)
 
 static void command_free(const struct command *c, struct json *answer)
 {
-    (void)c;
     (void)answer;
-    redirector *r = instance;
-    instance = NULL;
+    redirector *r = *instance_of(c);
+    *instance_of(c) = NULL;
     redirector_free(r);
 }
 
@@ -207,14 +214,13 @@ static void command_set_rules(const struct command *c, struct json *answer)
     redirector_rule rules[RULES];
     snprintf(text, sizeof text, "%s", command_text(c, "rules", ""));
     uint32_t count = rules_parse(text, rules);
-    json_number(answer, "status", redirector_set_rules(instance, rules, count));
+    json_number(answer, "status", redirector_set_rules(*instance_of(c), rules, count));
 }
 
 static void command_stats(const struct command *c, struct json *answer)
 {
-    (void)c;
     redirector_stats s = {.size = sizeof s};
-    json_number(answer, "status", redirector_get_stats(instance, &s));
+    json_number(answer, "status", redirector_get_stats(*instance_of(c), &s));
 #define STAT(name) json_number(answer, #name, (long long)s.name)
     STAT(flows_live);
     STAT(flows_total);
@@ -239,6 +245,8 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(decision_waits);
     STAT(decision_timeouts);
     STAT(decision_overflows);
+    STAT(priority_shared);
+    STAT(led_by_others);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);
@@ -270,7 +278,7 @@ static void command_next(const struct command *c, struct json *answer)
 {
     char text[ADDRESS_TEXT_MAX];
     redirector_connection next = {.size = sizeof next};
-    uint32_t status = redirector_next_connection(instance, &next, (uint32_t)command_number(c, "ms", 10000));
+    uint32_t status = redirector_next_connection(*instance_of(c), &next, (uint32_t)command_number(c, "ms", 10000));
     json_number(answer, "status", status);
     if (status == REDIRECTOR_OK) {
         struct sockaddr_storage client = from_public(&next.client), destination = from_public(&next.destination);
@@ -283,8 +291,9 @@ static void command_next(const struct command *c, struct json *answer)
 
 static void command_decide(const struct command *c, struct json *answer)
 {
-    json_number(answer, "status",
-                redirector_decide(instance, command_number(c, "id", 0), (uint32_t)command_number(c, "decision", 0)));
+    json_number(
+        answer, "status",
+        redirector_decide(*instance_of(c), command_number(c, "id", 0), (uint32_t)command_number(c, "decision", 0)));
 }
 
 static void command_lookup(const struct command *c, struct json *answer)
@@ -294,17 +303,17 @@ static void command_lookup(const struct command *c, struct json *answer)
         json_error(answer, "not an address", WSAEINVAL);
         return;
     }
-    struct destination_found found = redirect_lookup(&peer);
+    struct destination_found found = redirect_lookup(&peer, (unsigned)command_number(c, "instance", 0));
     describe_found(&found, answer);
 }
 
 unsigned redirect_forget(const struct sockaddr_storage *peer)
 {
     redirector_address a = to_public(peer);
-    if (!instance) {
+    if (!instances[0]) {
         return delete_destination(a.port) ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND;
     }
-    return redirector_forget(instance, &a);
+    return redirector_forget(instances[0], &a);
 }
 
 static void command_forget(const struct command *c, struct json *answer)
@@ -319,9 +328,8 @@ static void command_forget(const struct command *c, struct json *answer)
 
 static void command_state(const struct command *c, struct json *answer)
 {
-    (void)c;
     redirector_error why = {.size = sizeof why};
-    json_number(answer, "state", redirector_get_state(instance, &why));
+    json_number(answer, "state", redirector_get_state(*instance_of(c), &why));
     json_string(answer, "why", redirector_status_name(why.code));
     json_string(answer, "text", why.text);
 }
