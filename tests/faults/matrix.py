@@ -175,7 +175,16 @@ class Matrix:
         expect(not self.stranger.receiving.done, "the bystander's stream has ended")
 
     def start_over(self):
-        """After a failure: nothing of it is used again."""
+        """After a failure: nothing of it is used again; a lab in which nothing works any more neither."""
+        try:
+            self.renew()
+        except ERRORS:
+            self.world.lab.down()
+            self.world, self.settled = FaultWorld(), set()
+            self.world.lab.up()
+            self.renew_stranger()
+
+    def renew(self):
         self.world.lab.restore()
         self.world.drop([kind for kind in self.world.standing if kind not in ("native", "server")])
         self.settled.clear()
