@@ -38,7 +38,7 @@ static struct report_entry *begin_report(struct relay_conn *conn, const redirect
     if (!about.incoming) {
         conn->via = upstream_choose(conn->host->upstreams, program, &about.destination);
     }
-    if (conn->via && relay_loop_closes(conn, about.pid, program)) {
+    if (conn->via && relay_loop_closes(conn, program)) {
         conn->via = NULL;
     }
     if (conn->via) {
@@ -55,6 +55,7 @@ static struct relay_conn *begin(struct relay_host *host, const redirector_addres
     if (conn) {
         conn->host = host;
         conn->destination = destination->destination;
+        conn->pid = destination->pid;
         conn->entry = begin_report(conn, peer, destination);
     }
     if (!conn || !conn->entry) {
