@@ -83,14 +83,13 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
     if (!service_lookup(r, (uint16_t)peer->port, &where, &d)) {
         return REDIRECTOR_NOT_FOUND;
     }
-    redirector_destination all = {
-        .size = out->size,
+    *out = (redirector_destination){
+        .size = sizeof *out,
         .pid = d.pid,
         .incoming = d.incoming,
         .destination = address_to_public(&d.address, d.family, d.port, d.scope),
         .connection_id = d.decision_id,
     };
-    memcpy(out, &all, out->size);
     return REDIRECTOR_OK;
 }
 

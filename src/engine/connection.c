@@ -79,7 +79,7 @@ static enum verdict carry_out(struct engine *e, struct attempt *a)
         COUNT(e, self_connections);
         return VERDICT_PASS;
     }
-    const struct listener *l = within ? tree_listener(e, a) : NULL;
+    const struct listener *l = within ? tree_listener(e, a) : NULL; /* anew: the TCP table may have been read */
     if (l && !sockets_is_agent(e, a->pid, a->now_ms)) {
         if (others_agent(e, a->pid)) {
             return VERDICT_PASS; /* the program is to get it (O7) */
@@ -254,7 +254,8 @@ static void carry_out_decision(struct engine *e, uint32_t id, enum decision deci
 
 void connection_closed(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
-    uint32_t id = e->decisions ? pending_find(&e->pending, &event->tuple) : PENDING_NONE;
+    struct tuple tuple = tuple_of_event(e, event);
+    uint32_t id = e->decisions ? pending_find(&e->pending, &tuple) : PENDING_NONE;
     const struct pending_entry *held = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
     if (held && held->state == HELD_FOR_DECISION && event->timestamp > held->meta.timestamp) {
         held_forget(e, id, now_ms); /* else it is about an earlier connection on the same tuple */

@@ -198,4 +198,19 @@ static inline bool injected_is(const struct fixture *f, uint32_t n, struct segme
     return same;
 }
 
+/* Has the filter replaced, at once, if another one is wanted. */
+static inline const struct capture_set *replaced(struct fixture *f)
+{
+    return world_replace_filter(&f->world, true);
+}
+
+static inline uint32_t ports_in(const struct port_set *s)
+{
+    uint32_t n = 0;
+    for (uint32_t port = 0; port < 65536; port++) {
+        n += port_set_has(s, (uint16_t)port);
+    }
+    return n;
+}
+
 #endif

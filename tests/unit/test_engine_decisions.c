@@ -183,6 +183,23 @@ static void o8_a_program_that_gives_up_is_not_waited_for(void **state)
     asked(f, &t, 200);
 }
 
+/* The event has no scope, the held SYN has. */
+static void o8_a_program_that_gives_up_a_link_local_destination(void **state)
+{
+    enum { LAN = 7 };
+    struct fixture *f = *state;
+    struct tuple t = tuple_of("fe80::b", 50000, "fe80::9", 80);
+    struct segment syn = syn_of(&t, 100);
+    world_has_address(&f->world, &t.src, t.family, LAN);
+    connects(f, ROOT, &t);
+    make(&f->last, &syn);
+    f->last.meta.if_index = LAN;
+    f->last.meta.outbound = true;
+    assert_int_equal(send_packet(f, &f->last), VERDICT_HOLD);
+    send_event(f, SOCKET_CLOSE, ROOT, &t);
+    assert_int_equal(held_now(f), 0);
+}
+
 static void o8_a_new_attempt_on_the_tuple_is_a_new_question(void **state)
 {
     struct fixture *f = *state;
@@ -350,6 +367,7 @@ int main(void)
         WITH_DECISIONS(o8_without_a_decision_it_is_redirected_at_the_limit),
         WITH_DECISIONS(o8_an_answer_at_the_very_limit_counts),
         WITH_DECISIONS(o8_a_program_that_gives_up_is_not_waited_for),
+        WITH_DECISIONS(o8_a_program_that_gives_up_a_link_local_destination),
         WITH_DECISIONS(o8_a_new_attempt_on_the_tuple_is_a_new_question),
         WITH_DECISIONS(o8_only_outgoing_connections_of_the_tree_are_asked_about),
         WITH_DECISIONS(o8_the_proxy_may_go_while_a_connection_waits),

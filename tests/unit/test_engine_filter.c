@@ -16,21 +16,6 @@ static int set_up(void **state)
 
 #define WITH_FILTER(test) cmocka_unit_test_setup_teardown(test, set_up, fixture_tear_down)
 
-/* Has the filter replaced, at once, if another one is wanted. */
-static const struct capture_set *replaced(struct fixture *f)
-{
-    return world_replace_filter(&f->world, true);
-}
-
-static uint32_t ports_in(const struct port_set *s)
-{
-    uint32_t n = 0;
-    for (uint32_t port = 0; port < 65536; port++) {
-        n += port_set_has(s, (uint16_t)port);
-    }
-    return n;
-}
-
 static struct fixture *refusing(void **state)
 {
     struct engine_config config = machine_config();
