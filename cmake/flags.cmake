@@ -28,7 +28,6 @@ endif()
 if(WIN32)
     string(REPLACE "-O3" "-O2" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
     target_compile_definitions(redirector_flags INTERFACE _WIN32_WINNT=0x0A00 WINVER=0x0A00 UNICODE _UNICODE)
-    target_compile_options(redirector_flags INTERFACE -ffunction-sections -fdata-sections)
     # The stack protector with a guard of our own (src/windows/stack_guard.c): mingw-w64's comes in a DLL. For the same
     # reason there is no _FORTIFY_SOURCE. Control flow guard is not in GCC, and without the linker's CET mark, which GNU
     # ld cannot set, -fcf-protection does nothing on Windows.
