@@ -45,7 +45,7 @@ check_lab_braces() {
     local only='-*,readability-braces-around-statements' windows=(--target=x86_64-w64-windows-gnu -std=gnu11)
     scripts/build.sh lab || return 1
     clang-tidy --quiet -checks="$only" lab/windows/*/*.c -- "${windows[@]}" -ffreestanding -Ilab/daemon -Ilab/windows &&
-        clang-tidy --quiet -checks="$only" lab/conformance/*.c lab/iphlpapi/*.c -- "${windows[@]}" -Ilab/conformance \
+        clang-tidy --quiet -checks="$only" lab/conformance/*.c lab/iphlpapi/*.c lab/fwpuclnt/*.c -- "${windows[@]}" -Ilab/conformance \
             -Ilab/daemon &&
         find lab/daemon -name '*.c' ! -name '*.bpf.c' -print0 |
         xargs -0 sh -c 'clang-tidy --quiet -checks="$0" "$@" -- -std=gnu11 -Ilab/daemon -Ilab/windows -Ibuild/lab' "$only"

@@ -12,6 +12,7 @@
 #include "handles.h"
 #include "link.h"
 #include "netif.h"
+#include "outbound.h"
 
 enum { QUESTIONS_MAX = 256 };
 
@@ -71,6 +72,10 @@ void ale_tell(void *context, const struct sock_event *event)
     struct lab_ale ale;
 
     (void)context;
+    if (event->ask && event->event == WD_SOCKET_CONNECT && !is_loopback(event) && outbound_prevents(event->pid)) {
+        events_answer(event->ask, true); /* the firewall comes first: the driver sees nothing of it */
+        return;
+    }
     if (!link_connected() || (event->ask && !remember(event->ask))) {
         if (event->ask) {
             events_answer(event->ask, false);
@@ -109,5 +114,5 @@ void ale_handles_changed(bool socket_opened)
     if (socket_opened) {
         may_open = false;
     }
-    events_set_asking(may_open || handles_prevent());
+    events_set_asking(may_open || handles_prevent() || outbound_blocks());
 }

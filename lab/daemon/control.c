@@ -12,6 +12,7 @@
  *                 Windows' stack, see settings.h
  *   offload on|off|ip|transport, merge on|off
  *                 the network card, see capture.h
+ *   outbound ...  a firewall that blocks outbound connections, see outbound.h
  *   reset         counters, audit and strikes from zero
  *   events ...    faults of socket events, see fault.h
  *   fault ...     faults of the driver, see drvfault.h; faults: how often each struck
@@ -43,6 +44,7 @@
 #include "link.h"
 #include "loop.h"
 #include "netem.h"
+#include "outbound.h"
 #include "owners.h"
 #include "packet.h"
 #include "settings.h"
@@ -74,6 +76,8 @@ static void print_settings(FILE *out)
     fprintf(out, ",\"offload\":%s,\"merge\":%s", capture_offload() ? "true" : "false",
             capture_merge() ? "true" : "false");
     fprintf(out, ",\"owners\":%s,\"syn_timeout_ms\":%u", owners_are_known() ? "true" : "false", events_syn_timeout());
+    fputc(',', out);
+    outbound_print(out);
     fputs(",\"event_faults\":", out);
     fault_print(out);
     fputs(",\"wire\":", out);
@@ -195,6 +199,7 @@ static answer_fn *perform(const char *command)
     }
     if (settings_command(command) || capture_command(command) || owners_command(command) ||
         (!strncmp(command, "syn ", 4) && syn_command(command + 4)) ||
+        (!strncmp(command, "outbound ", 9) && outbound_command(command + 9)) ||
         (!strncmp(command, "events ", 7) && fault_command(command + 7)) ||
         (!strncmp(command, "wire ", 5) && netem_command(command + 5))) {
         return print_settings;

@@ -31,6 +31,7 @@
     X(inbound_not_local) /* lost: injected inbound to an address this host has not */                                  \
     X(loopback_source)   /* lost: injected outbound from a loopback address to elsewhere */                            \
     X(outbound_loopback) /* lost: injected outbound to ::1 from another address */                                     \
+    X(firewall)          /* lost: injected outbound, and blocked by the firewall */                                    \
     X(too_big)           /* lost: injected and larger than the path's MTU */                                           \
     X(unsent)            /* lost: Linux had no room or route for it */                                                 \
     X(refused)           /* injection failed with an error code */                                                     \

@@ -132,6 +132,8 @@ static enum counter counter_of_outcome(const struct lab_injected *injected, cons
         return COUNT_loopback_source;
     case LAB_OUTBOUND_LOOPBACK:
         return COUNT_outbound_loopback;
+    case LAB_FIREWALL:
+        return COUNT_firewall;
     default:
         return COUNT_refused;
     }

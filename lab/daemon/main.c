@@ -22,6 +22,7 @@
 #include "drvfault.h"
 #include "events.h"
 #include "fault.h"
+#include "filters.h"
 #include "handles.h"
 #include "inject.h"
 #include "intake.h"
@@ -122,6 +123,7 @@ static int serve(const char *cgroup, const char *control, uint16_t queue, const 
         return 1;
     }
     owners_open();
+    filters_open(settings_push);
     netem_open(far_end);
     loop_add(events_fd(), events_readable, NULL);
     capture_open(queue);
@@ -135,6 +137,7 @@ static int serve(const char *cgroup, const char *control, uint16_t queue, const 
     control_close();
     netem_close();
     capture_close();
+    filters_close();
     owners_close();
     events_close();
     fault_close();

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "link.h"
+#include "outbound.h"
 
 enum { LISTS_MAX = 64 };
 
@@ -48,6 +49,7 @@ bool settings_command(const char *command)
 
 void settings_push(void)
 {
+    settings.firewall = outbound_blocks_injected();
     link_put(&settings, NULL, 0);
 }
 

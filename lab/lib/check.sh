@@ -19,7 +19,7 @@ check_machine() {
 check_files() {
     [ -x "$wineserver" ] || lacks "Wine is missing (Debian package wine64)" || return 1
     [ -x "$labd" ] && [ -e "$lab_build/drivers/wdfldr.sys" ] && [ -e "$lab_build/drivers/fwpkclnt.sys" ] &&
-        [ -e "$lab_build/system32/iphlpapi.dll" ] ||
+        [ -e "$lab_build/system32/iphlpapi.dll" ] && [ -e "$lab_build/system32/fwpuclnt.dll" ] ||
         lacks "the lab is not built (lab/build.sh)" || return 1
     [ -e "$windivert_dir/WinDivert.dll" ] ||
         lacks "no WinDivert.dll in $windivert_dir (make setup, or set WINDIVERT_DIR)" || return 1

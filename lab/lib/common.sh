@@ -31,11 +31,11 @@ say() { printf 'lab %s: %s\n' "$lab_name" "$*"; }
 fail() { say "$*" >&2; exit 1; }
 
 # Everything Wine looks at, in one place. The overrides keep the prefix headless and small, and prefer
-# the lab's own iphlpapi.dll (in the template there is only Wine's).
+# the lab's own iphlpapi.dll and fwpuclnt.dll (in the template there are only Wine's).
 wine_environment() {
     unset DISPLAY WAYLAND_DISPLAY
     export WINEPREFIX=$prefix WINESERVER=$wineserver
-    export WINEDEBUG=${WINEDEBUG:--all} WINEDLLOVERRIDES="mscoree,mshtml=;iphlpapi=n,b"
+    export WINEDEBUG=${WINEDEBUG:--all} WINEDLLOVERRIDES="mscoree,mshtml=;iphlpapi,fwpuclnt=n,b"
 }
 
 # Enters a cgroup and a namespace and becomes the command: the pid is the caller's own.

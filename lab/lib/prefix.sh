@@ -4,7 +4,7 @@
 #
 # A fresh prefix is 700 MB of copies of Wine's own files; links to them instead make it 20 MB. The
 # template never sees the WinDivert service: a prefix remembers a service with the path of its driver
-# file, and a copy would load the wrong one. The copy gets the lab's own system DLLs (iphlpapi/) and the kernel
+# file, and a copy would load the wrong one. The copy gets the lab's own system DLLs (iphlpapi/, fwpuclnt/) and the kernel
 # modules that the genuine driver asks for (windows/); Wine finds them there whatever the case of the name.
 
 template=$lab_build/prefix-template

@@ -127,7 +127,7 @@ struct lab_settings {
     uint32_t
         lists; /* up to so many packets of a message, one direction and interface, make one NET_BUFFER_LIST; 0: 1 */
     uint32_t fragments; /* 1: datagrams larger than lab_packet.mtu go through the layers as Windows' fragments do */
-    uint32_t reserved;
+    uint32_t firewall;  /* packets injected outbound, not loopback, are blocked: bit 0 those of IPv4, bit 1 of IPv6 */
 };
 
 /* The host's interfaces and addresses, anew and whole at each change. */
@@ -179,6 +179,7 @@ enum lab_outcome {
     LAB_INBOUND_NOT_LOCAL,
     LAB_LOOPBACK_SOURCE,
     LAB_OUTBOUND_LOOPBACK,
+    LAB_FIREWALL,
 };
 
 /* A handle has injected a packet, or the driver has for it. */

@@ -189,6 +189,8 @@ class Lab:
         return [handle for handle in self.ctl("handles")["handles"] if handle["open"]]
 
     def restore(self):
-        """No faults of driver and events any more."""
+        """No faults of driver and events any more, and no firewall."""
         self.ctl("fault", "clear")
         self.ctl("events", "reset")
+        self.ctl("outbound", "allow")
+        self.ctl("outbound", "stall", "off")

@@ -56,6 +56,17 @@ static enum lab_outcome show(struct making *making, const struct injection *inje
     return packets_show(&showing, &making->sink) == FWP_ACTION_BLOCK ? LAB_ABSORBED : LAB_SENT;
 }
 
+/*
+ * Windows judges the packet as a connection of System with protocol 255, before it comes to its layer again. The
+ * driver is not told: injection has succeeded by then.
+ */
+static bool firewall_blocks(const struct injection *injection, const uint32_t destination[4])
+{
+    uint32_t family = injection->ipv6 ? 2 : 1;
+
+    return injection->way == WAY_OUT && net_settings.firewall & family && !address_is_local(destination);
+}
+
 static NTSTATUS judge_and_show(struct making *making, const struct injection *injection, const NET_BUFFER *buffer,
                                enum lab_outcome *outcome)
 {
@@ -72,6 +83,9 @@ static NTSTATUS judge_and_show(struct making *making, const struct injection *in
         making->record.if_idx = interface_towards(source, destination);
     }
     status = strict_check(&packet, injection->way, making->record.if_idx, outcome);
+    if (NT_SUCCESS(status) && *outcome == LAB_SENT && firewall_blocks(injection, destination)) {
+        *outcome = LAB_FIREWALL;
+    }
     if (NT_SUCCESS(status) && (*outcome == LAB_SENT || *outcome == LAB_OUTBOUND_LOOPBACK)) {
         if (show(making, injection, &packet, injection->way == WAY_OUT && address_is_local(destination)) ==
             LAB_ABSORBED) {
