@@ -35,6 +35,7 @@ const char options_help[] =
     "  --reflect            redirect by swapped addresses instead of over loopback\n"
     "  --fail-closed        refuse connections while the proxy does not listen (default: let them pass)\n"
     "  --block-quic         no UDP to port 443, so that programs with HTTP/3 fall back to TCP\n"
+    "  --no-firewall-permit put nothing into the firewall (default: a permit for packets that are sent on)\n"
     "what one sees:\n"
     "  --json               a JSON object on a line for each connection that opens or ends; see docs/json.md\n"
     "  --plain              a line for each connection that ends (default where the output is no terminal)\n"

@@ -33,6 +33,7 @@ enum option_id {
     OPTION_REFLECT,
     OPTION_FAIL_CLOSED,
     OPTION_BLOCK_QUIC,
+    OPTION_NO_FIREWALL_PERMIT,
     OPTION_PCAP,
     OPTION_WINDIVERT,
     OPTION_LOG,
@@ -77,6 +78,7 @@ static const struct option_kind option_kinds[] = {
     {L"--reflect", OPTION_REFLECT, REDIRECTING, NULL},
     {L"--fail-closed", OPTION_FAIL_CLOSED, REDIRECTING, NULL},
     {L"--block-quic", OPTION_BLOCK_QUIC, REDIRECTING, NULL},
+    {L"--no-firewall-permit", OPTION_NO_FIREWALL_PERMIT, REDIRECTING, NULL},
     {L"--pcap", OPTION_PCAP, REDIRECTING, "a file"},
     {L"--windivert", OPTION_WINDIVERT, REDIRECTING | COMMAND_DOCTOR, "a folder"},
     {L"--log", OPTION_LOG, REDIRECTING, "a file"},
@@ -222,6 +224,7 @@ static void set_switch(struct options *o, enum option_id id)
         [OPTION_REFLECT] = &o->reflect,
         [OPTION_FAIL_CLOSED] = &o->fail_closed,
         [OPTION_BLOCK_QUIC] = &o->block_quic,
+        [OPTION_NO_FIREWALL_PERMIT] = &o->no_firewall_permit,
         [OPTION_CLEAN] = &o->clean,
         [OPTION_UNTIL_EXIT] = &o->until_exit,
     };

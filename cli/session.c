@@ -169,7 +169,8 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
                                       : relay_port(s->relay),
         .incoming_port = o->incoming ? relay_incoming_port(s->relay) : o->incoming_proxy,
         .flags = (o->fail_closed ? REDIRECTOR_FAIL_CLOSED : 0u) | (o->reflect ? REDIRECTOR_REFLECT : 0u) |
-                 (o->no_loopback ? REDIRECTOR_NO_LOOPBACK : 0u),
+                 (o->no_loopback ? REDIRECTOR_NO_LOOPBACK : 0u) |
+                 (o->no_firewall_permit ? REDIRECTOR_NO_FIREWALL_PERMIT : 0u),
         .decision_timeout_ms = decision_ms(s),
         .log_level = o->log_level,
         .rule_count = o->rule_count,

@@ -47,6 +47,8 @@ set(WINDOWS_SOURCES
     src/windows/job_object.c
     src/windows/tcptable.c
     src/windows/address_watch.c
+    src/windows/firewall_profiles.c
+    src/windows/firewall_permit.c
     src/windows/path.c
     src/windows/text.c
     src/windows/stack_guard.c
@@ -64,6 +66,7 @@ set(WINDOWS_SOURCES
     src/loop.c
     src/packet_handles.c
     src/watchdog.c
+    src/firewall.c
     src/config.c
     src/ffi.c
     src/classic.c

@@ -2,8 +2,8 @@
 #
 # What is built for Windows.
 
-# The system libraries a program may count on when it links the archive; nothing else is needed. WinDivert and iphlpapi
-# are loaded at run time.
+# The system libraries a program may count on when it links the archive; nothing else is needed. WinDivert, iphlpapi
+# and fwpuclnt are loaded at run time.
 set(SYSTEM_LIBRARIES ws2_32 userenv ntdll advapi32 ole32 oleaut32)
 
 # version_resource(<target> <file> <type> <description>): puts the version where Windows shows it.

@@ -261,6 +261,12 @@ enum redirector_flags {
      *  times, and is never replaced: no connection waits for it, or passes because it came too late. All TCP packets of
      *  the machine then pass through the library, which costs processor time. */
     REDIRECTOR_CAPTURE_ALL        = 1u << 6,
+
+    /** No permit is put into the Windows filtering platform. Without this flag start asks for one that lets packets out
+     *  which were captured and are sent on: Windows judges them as connections of "System" with protocol 255, and blocks
+     *  them where outbound connections are blocked unless a program is allowed. The permit is for those alone and ends
+     *  with stop or the process; if it cannot be had, start goes on and the log has a warning. */
+    REDIRECTOR_NO_FIREWALL_PERMIT = 1u << 7,
 };
 
 /**
@@ -590,6 +596,9 @@ typedef struct redirector_stats {
     uint64_t priority_shared;     /**< 1: no priorities of its own could be had in the driver, so that one redirector may
                                        hide connections from another; 0: it has its own */
     uint64_t led_by_others;       /**< connections that passed because another redirector leads them */
+    uint64_t firewall_permit;     /**< 1: packets that are sent on have their permit in the Windows filtering platform
+                                       now; 0: they do not (REDIRECTOR_NO_FIREWALL_PERMIT, it could not be had, or
+                                       stopped) */
 } redirector_stats;
 
 /**

@@ -6,6 +6,7 @@
  */
 #include "address.h"
 #include "decide.h"
+#include "firewall.h"
 #include "host.h"
 #include "roots.h"
 #include "statistics.h"
@@ -43,6 +44,7 @@ static void unwind(redirector *r)
     packet_handles_close(&r->packets);
     divert_close(r->events);
     address_watch_stop(r->addresses);
+    firewall_end(r);
     process_job_close(r->job);
     tcptable_close(r->tcptable);
     if (r->api && r->flags & REDIRECTOR_UNLOAD_DRIVER) {
@@ -172,6 +174,7 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     if (!r->api) {
         return false;
     }
+    firewall_begin(r);
     r->events = open_events(r, config, error);
     if (!r->events) {
         return false;
@@ -189,6 +192,7 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     host_take_addresses(r);
     host_take_process_events(r);
     engine_scan_listeners(r->engine, host_now_ms());
+    firewall_ready(r);
     return open_packets(r, config, roots, error);
 }
 

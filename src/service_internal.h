@@ -50,6 +50,7 @@ struct redirector {
     struct process_job *job;
     struct tcptable *tcptable;
     struct address_watch *addresses; /* NULL: Windows does not tell them */
+    struct firewall_permit *permit;  /* NULL: off, or no memory */
     struct engine *engine;
     HANDLE wake;            /* set to make the engine's thread look at stop_requested */
     HANDLE decision_wanted; /* set when the engine has asked about a connection; NULL: nobody decides */

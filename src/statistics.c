@@ -6,6 +6,7 @@
  */
 #include "statistics.h"
 
+#include "firewall.h"
 #include "service_internal.h"
 
 static uint64_t load(const _Atomic uint64_t *counter)
@@ -41,5 +42,6 @@ void statistics_read(redirector *r, redirector_stats *out)
     statistics_counters(r, out);
     AcquireSRWLockShared(&r->stop_lock);
     out->log_lines_dropped = r->log ? log_lines_dropped(r->log) : r->log_lines_dropped;
+    out->firewall_permit = firewall_permit_holds(r);
     ReleaseSRWLockShared(&r->stop_lock);
 }

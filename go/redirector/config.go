@@ -25,13 +25,14 @@ type Config struct {
 	// taken for it.
 	Upstreams []netip.AddrPort
 
-	DescendantsOnly bool // leave the roots themselves alone, redirect their descendants
-	Reflect         bool // redirect by swapped addresses instead of over loopback: the proxy must listen on all addresses
-	FailClosed      bool // refuse connections while the proxy does not listen, or the filter is late, instead of letting them pass
-	KeepFlowsOnStop bool // on Stop, do not reset the redirected connections (they then hang or break)
-	UnloadDriver    bool // on Stop, unload the driver if no program uses it, so that nothing holds WinDivert64.sys
-	NoLoopback      bool // leave connections within this machine alone, in both directions
-	CaptureAll      bool // have the driver hand over all TCP packets at all times: no connection waits for its filter
+	DescendantsOnly  bool // leave the roots themselves alone, redirect their descendants
+	Reflect          bool // redirect by swapped addresses instead of over loopback: the proxy must listen on all addresses
+	FailClosed       bool // refuse connections while the proxy does not listen, or the filter is late, instead of letting them pass
+	KeepFlowsOnStop  bool // on Stop, do not reset the redirected connections (they then hang or break)
+	UnloadDriver     bool // on Stop, unload the driver if no program uses it, so that nothing holds WinDivert64.sys
+	NoLoopback       bool // leave connections within this machine alone, in both directions
+	CaptureAll       bool // have the driver hand over all TCP packets at all times: no connection waits for its filter
+	NoFirewallPermit bool // put no permit for packets that are sent on into the Windows filtering platform
 
 	// DecisionTimeout, if not 0, makes each outgoing connection wait for a [Redirector.Decide], for so long at most: up to
 	// a minute, with its SYN held. Then it is redirected all the same. [Redirector.NextConnection] gives out what waits.

@@ -101,6 +101,7 @@ func flagsToNative(config Config) (flags uint32) {
 		{config.UnloadDriver, flagUnloadDriver},
 		{config.NoLoopback, flagNoLoopback},
 		{config.CaptureAll, flagCaptureAll},
+		{config.NoFirewallPermit, flagNoFirewallPermit},
 	} {
 		if f.set {
 			flags |= f.bit
@@ -233,6 +234,7 @@ func statsFromNative(s *nativeStats) Stats {
 		DecisionOverflows:  s.Decision_overflows,
 		PriorityShared:     s.Priority_shared,
 		LedByOthers:        s.Led_by_others,
+		FirewallPermit:     s.Firewall_permit,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

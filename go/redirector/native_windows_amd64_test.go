@@ -93,16 +93,17 @@ func TestConfigTranslation(t *testing.T) {
 
 func TestFlagTranslation(t *testing.T) {
 	for want, config := range map[uint32]Config{
-		0:  {},
-		1:  {KeepFlowsOnStop: true},
-		2:  {Reflect: true},
-		4:  {FailClosed: true},
-		8:  {DescendantsOnly: true},
-		16: {UnloadDriver: true},
-		32: {NoLoopback: true},
-		64: {CaptureAll: true},
-		127: {KeepFlowsOnStop: true, Reflect: true, FailClosed: true, DescendantsOnly: true, UnloadDriver: true,
-			NoLoopback: true, CaptureAll: true},
+		0:   {},
+		1:   {KeepFlowsOnStop: true},
+		2:   {Reflect: true},
+		4:   {FailClosed: true},
+		8:   {DescendantsOnly: true},
+		16:  {UnloadDriver: true},
+		32:  {NoLoopback: true},
+		64:  {CaptureAll: true},
+		128: {NoFirewallPermit: true},
+		255: {KeepFlowsOnStop: true, Reflect: true, FailClosed: true, DescendantsOnly: true, UnloadDriver: true,
+			NoLoopback: true, CaptureAll: true, NoFirewallPermit: true},
 	} {
 		if got := flagsToNative(config); got != want {
 			t.Errorf("%+v gave flags %d, want %d", config, got, want)

@@ -92,6 +92,7 @@ type Stats struct {
 	DecisionOverflows  uint64 // connections that were redirected without asking, because too many waited already
 	PriorityShared     uint64 // 1: no priorities of its own could be had in the driver; 0: it has its own
 	LedByOthers        uint64 // connections that passed because another redirector leads them
+	FirewallPermit     uint64 // 1: packets that are sent on have their permit in the Windows filtering platform now
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

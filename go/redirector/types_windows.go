@@ -23,13 +23,14 @@ type (
 const (
 	headerVersion = C.REDIRECTOR_VERSION_STRING
 
-	flagKeepFlowsOnStop = C.REDIRECTOR_KEEP_FLOWS_ON_STOP
-	flagReflect         = C.REDIRECTOR_REFLECT
-	flagFailClosed      = C.REDIRECTOR_FAIL_CLOSED
-	flagDescendantsOnly = C.REDIRECTOR_DESCENDANTS_ONLY
-	flagUnloadDriver    = C.REDIRECTOR_UNLOAD_DRIVER
-	flagNoLoopback      = C.REDIRECTOR_NO_LOOPBACK
-	flagCaptureAll      = C.REDIRECTOR_CAPTURE_ALL
+	flagKeepFlowsOnStop  = C.REDIRECTOR_KEEP_FLOWS_ON_STOP
+	flagReflect          = C.REDIRECTOR_REFLECT
+	flagFailClosed       = C.REDIRECTOR_FAIL_CLOSED
+	flagDescendantsOnly  = C.REDIRECTOR_DESCENDANTS_ONLY
+	flagUnloadDriver     = C.REDIRECTOR_UNLOAD_DRIVER
+	flagNoLoopback       = C.REDIRECTOR_NO_LOOPBACK
+	flagCaptureAll       = C.REDIRECTOR_CAPTURE_ALL
+	flagNoFirewallPermit = C.REDIRECTOR_NO_FIREWALL_PERMIT
 
 	flowIncoming = C.REDIRECTOR_FLOW_INCOMING
 )

@@ -113,19 +113,21 @@ type (
 		Decision_overflows  uint64
 		Priority_shared     uint64
 		Led_by_others       uint64
+		Firewall_permit     uint64
 	}
 )
 
 const (
 	headerVersion = "0.1.0"
 
-	flagKeepFlowsOnStop = 0x1
-	flagReflect         = 0x2
-	flagFailClosed      = 0x4
-	flagDescendantsOnly = 0x8
-	flagUnloadDriver    = 0x10
-	flagNoLoopback      = 0x20
-	flagCaptureAll      = 0x40
+	flagKeepFlowsOnStop  = 0x1
+	flagReflect          = 0x2
+	flagFailClosed       = 0x4
+	flagDescendantsOnly  = 0x8
+	flagUnloadDriver     = 0x10
+	flagNoLoopback       = 0x20
+	flagCaptureAll       = 0x40
+	flagNoFirewallPermit = 0x80
 
 	flowIncoming = 0x1
 )

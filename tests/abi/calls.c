@@ -222,12 +222,12 @@ static void check_limits(void)
     static const struct {
         uint32_t hold_timeout_ms, scan_interval_ms, flags, level, status;
     } cases[] = {
-        {1000, 100, 15, REDIRECTOR_LOG_DEBUG, REDIRECTOR_NO_SUCH_PROCESS},
+        {1000, 100, 255, REDIRECTOR_LOG_DEBUG, REDIRECTOR_NO_SUCH_PROCESS},
         {1000, 600000, 0, 0, REDIRECTOR_NO_SUCH_PROCESS},
         {1001, 0, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 99, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 600001, 0, 0, REDIRECTOR_INVALID_ARGUMENT},
-        {0, 0, 128, 0, REDIRECTOR_INVALID_ARGUMENT},
+        {0, 0, 256, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 0, 1u << 31, 0, REDIRECTOR_INVALID_ARGUMENT},
         {0, 0, 0, REDIRECTOR_LOG_DEBUG + 1, REDIRECTOR_INVALID_ARGUMENT},
     };

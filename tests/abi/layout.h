@@ -24,7 +24,7 @@
     X(redirector_destination,  56)   \
     X(redirector_connection,   72)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       272)
+    X(redirector_stats,       280)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
@@ -129,7 +129,8 @@
     X(redirector_stats,       decision_timeouts,    240,   8)  \
     X(redirector_stats,       decision_overflows,   248,   8)  \
     X(redirector_stats,       priority_shared,      256,   8)  \
-    X(redirector_stats,       led_by_others,        264,   8)
+    X(redirector_stats,       led_by_others,        264,   8)  \
+    X(redirector_stats,       firewall_permit,      272,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \
@@ -139,7 +140,8 @@
     X(DESCENDANTS_ONLY, 8)   \
     X(UNLOAD_DRIVER,   16)   \
     X(NO_LOOPBACK,     32)   \
-    X(CAPTURE_ALL,     64)
+    X(CAPTURE_ALL,     64)   \
+    X(NO_FIREWALL_PERMIT, 128)
 
 /* States of a redirector, kinds and states of connections, decisions about them, levels of the log. */
 #define LAYOUT_NUMBERS(X)    \

@@ -4,7 +4,7 @@
 # Builds the tests of the Windows layer and runs them under Wine, in a network namespace of their own and with a Wine
 # prefix of their own, so that nothing leaves the machine and nobody's Wine is touched.
 #
-#   tests/windows/run.sh [test...]     all tests, or those named (error log log_file divert ring meta filter process job tcptable owner addresses security)
+#   tests/windows/run.sh [test...]     all tests, or those named (error log log_file divert ring meta filter process job tcptable firewall owner addresses security)
 #
 # OUT: where everything is put (default: build/windows-tests). WINDIVERT_DIR: folder of the genuine WinDivert.dll;
 # without it (and without build/windivert) the tests that load it are skipped.
@@ -20,7 +20,7 @@ guarded=(-municode -fstack-protector-strong -include "$root/src/windows/stack_gu
 libraries="-lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32"
 genuine=${WINDIVERT_DIR:-$root/build/windivert}
 tests=("$@")
-[ $# -gt 0 ] || tests=(error log log_file divert ring meta filter process job tcptable owner addresses security)
+[ $# -gt 0 ] || tests=(error log log_file divert ring meta filter process job tcptable firewall owner addresses security)
 
 if [ -z "${INSIDE_NAMESPACE:-}" ]; then
     INSIDE_NAMESPACE=1 exec unshare --net -- "$0" "$@"
@@ -48,6 +48,7 @@ build()
     "${dll[@]}" -DOLD_VERSION "$root/tests/windows/fake_windivert.c" -o "$out/dlls/old/WinDivert.dll"
     "${dll[@]}" "$root/tests/windows/empty_dll.c" -o "$out/dlls/empty/WinDivert.dll"
     "${dll[@]}" "$root/tests/windows/fake_iphlpapi.c" -o "$out/iphlpapi.dll"
+    "${dll[@]}" "$root/tests/windows/empty_dll.c" -o "$out/fwpuclnt.dll"
     echo "not a DLL" >"$out/dlls/text/WinDivert.dll"
     # Without its driver: what happens then is one of the tests.
     if [ -f "$genuine/WinDivert.dll" ]; then

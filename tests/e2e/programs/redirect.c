@@ -247,6 +247,7 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(decision_overflows);
     STAT(priority_shared);
     STAT(led_by_others);
+    STAT(firewall_permit);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);
