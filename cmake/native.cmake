@@ -11,6 +11,12 @@ add_library(world STATIC tests/world/world.c) # the host that the tests give to 
 target_include_directories(world PUBLIC tests/world)
 target_link_libraries(world PUBLIC engine)
 
+# The jobs that keep the tree, on a kernel of tests.
+add_library(kernel STATIC tests/world/kernel/kernel.c tests/world/kernel/kernel_jobs.c
+    src/windows/process.c src/windows/process_job.c src/windows/job_members.c src/windows/job_object.c)
+target_include_directories(kernel PUBLIC tests/world/kernel)
+target_link_libraries(kernel PUBLIC engine)
+
 file(GLOB unit_tests CONFIGURE_DEPENDS
     "${PROJECT_SOURCE_DIR}/tests/unit/test_*.c" "${PROJECT_SOURCE_DIR}/tests/property/test_*.c")
 foreach(source IN LISTS unit_tests)
@@ -19,6 +25,10 @@ foreach(source IN LISTS unit_tests)
     target_include_directories(${name} PRIVATE tests/unit)
     target_compile_definitions(${name} PRIVATE _GNU_SOURCE) # tests may use all of Linux; the engine is plain C11
     target_link_libraries(${name} PRIVATE world cmocka)
+    file(STRINGS "${source}" on_kernel REGEX "^#include \"follower\\.h\"")
+    if(on_kernel)
+        target_link_libraries(${name} PRIVATE kernel)
+    endif()
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT 120)
 

@@ -44,6 +44,7 @@ set(WINDOWS_SOURCES
     src/windows/divert_error.c
     src/windows/process.c
     src/windows/process_job.c
+    src/windows/job_members.c
     src/windows/job_object.c
     src/windows/tcptable.c
     src/windows/address_watch.c

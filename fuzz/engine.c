@@ -288,7 +288,7 @@ static void step_process(void)
         engine_process(world.engine, id);
         break;
     case 1:
-        engine_process_exited(world.engine, id, world.now);
+        engine_process_exited(world.engine, id, 0, world.now);
         break;
     case 2: /* its pid goes to another process, a child of anyone */
         p->self = (struct process_id){pids[how & 7], world.now + how};

@@ -599,6 +599,8 @@ typedef struct redirector_stats {
     uint64_t firewall_permit;     /**< 1: packets that are sent on have their permit in the Windows filtering platform
                                        now; 0: they do not (REDIRECTOR_NO_FIREWALL_PERMIT, it could not be had, or
                                        stopped) */
+    uint64_t members_forgotten;   /**< processes of the tree that had ended, or about whose end nobody tells, and were
+                                       forgotten because there were too many: their children may pass unredirected */
 } redirector_stats;
 
 /**

@@ -215,7 +215,9 @@ void host_take_process_events(redirector *r)
     uint64_t now_ms = r->process_events_ms = host_now_ms();
     while (process_job_poll(r->job, &event)) {
         if (event.exited) {
-            engine_process_exited(r->engine, event.id, now_ms);
+            engine_process_exited(r->engine, event.id, event.to, now_ms);
+        } else if (event.gone) {
+            engine_process_gone(r->engine, event.id.pid, event.from, event.to, now_ms);
         } else {
             engine_process(r->engine, event.id);
         }

@@ -83,7 +83,7 @@ class redirector_stats(Structure):
             "lookups_hit lookups_missed log_lines_dropped queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
             "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed capture_timeouts "
             "self_connections proxy_connections decision_waits decision_timeouts decision_overflows "
-            "priority_shared led_by_others firewall_permit").split()]
+            "priority_shared led_by_others firewall_permit members_forgotten").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,

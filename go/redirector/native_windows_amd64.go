@@ -235,6 +235,7 @@ func statsFromNative(s *nativeStats) Stats {
 		PriorityShared:     s.Priority_shared,
 		LedByOthers:        s.Led_by_others,
 		FirewallPermit:     s.Firewall_permit,
+		MembersForgotten:   s.Members_forgotten,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

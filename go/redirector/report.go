@@ -93,6 +93,7 @@ type Stats struct {
 	PriorityShared     uint64 // 1: no priorities of its own could be had in the driver; 0: it has its own
 	LedByOthers        uint64 // connections that passed because another redirector leads them
 	FirewallPermit     uint64 // 1: packets that are sent on have their permit in the Windows filtering platform now
+	MembersForgotten   uint64 // processes of the tree that had ended and were forgotten, because there were too many
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

@@ -114,6 +114,7 @@ type (
 		Priority_shared     uint64
 		Led_by_others       uint64
 		Firewall_permit     uint64
+		Members_forgotten   uint64
 	}
 )
 

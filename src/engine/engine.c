@@ -152,9 +152,16 @@ void engine_exclude_root(struct engine *e, struct process_id id)
     process_tree_mark(e->tree, id);
 }
 
-void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_ms)
+void engine_process_exited(struct engine *e, struct process_id id, uint64_t ended, uint64_t now_ms)
 {
-    process_tree_exit(e->tree, id, now_ms);
+    process_tree_tick(e->tree, now_ms);
+    process_tree_exit(e->tree, id, ended);
+}
+
+void engine_process_gone(struct engine *e, uint32_t pid, uint64_t from, uint64_t to, uint64_t now_ms)
+{
+    process_tree_tick(e->tree, now_ms);
+    process_tree_gone(e->tree, pid, from, to);
 }
 
 void engine_listener(struct engine *e, const struct tuple *local, uint32_t pid)
@@ -231,6 +238,7 @@ void engine_tick(struct engine *e, uint64_t now_ms)
     pending_expire(&e->pending, now_ms);
     translate_expire(e, now_ms);
     process_tree_tick(e->tree, now_ms);
+    COUNT_SET(e, members_forgotten, process_tree_forgotten(e->tree));
     sockets_tick(e, now_ms);
 }
 

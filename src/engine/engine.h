@@ -5,7 +5,8 @@
  *
  *   packet in -> verdict out          engine_packet()
  *   socket event in                   engine_event()
- *   process and listener events in    engine_process(), engine_process_exited(), engine_listener()
+ *   process and listener events in    engine_process(), engine_process_exited(), engine_process_gone(),
+ *                                     engine_listener()
  *   time in                           engine_tick()
  *
  * It knows no clock, no I/O and no operating system: time, packets, events and process facts are handed in, and what it
@@ -13,8 +14,8 @@
  * the destination map and the counters.
  *
  * From inside a call of the host only these may be called, and only where engine_types.h says so: engine_process(),
- * engine_process_exited(), engine_listener(), engine_socket(). Any other call there would change what the engine is
- * working on.
+ * engine_process_exited(), engine_process_gone(), engine_listener(), engine_socket(). Any other call there would change
+ * what the engine is working on.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -43,7 +44,12 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
  * not be given to another process before its exit has been handed in.
  */
 void engine_process(struct engine *e, struct process_id id);
-void engine_process_exited(struct engine *e, struct process_id id, uint64_t now_ms);
+
+/** A member has ended, no later than `ended`, a time as those of creation; 0: unknown. id.created 0: whichever it is. */
+void engine_process_exited(struct engine *e, struct process_id id, uint64_t ended, uint64_t now_ms);
+
+/** A member was gone before it could be asked: it lived between these times, which are as those of creation. */
+void engine_process_gone(struct engine *e, uint32_t pid, uint64_t from, uint64_t to, uint64_t now_ms);
 
 /** Whether a process belongs to the tree, whatever the rules say. */
 bool engine_has_process(struct engine *e, uint32_t pid);

@@ -25,8 +25,8 @@ struct engine_host {
 
     /**
      * Facts about a live process; false: it is gone. Called for events, held SYNs and listeners, never for any other
-     * packet. May call engine_process() and engine_process_exited(), so that what the kernel has reported by now is
-     * known before the process is judged.
+     * packet. May call engine_process(), engine_process_exited() and engine_process_gone(), so that what the kernel has
+     * reported by now is known before the process is judged.
      */
     bool (*process_facts)(void *context, uint32_t pid, struct process_facts *out);
 
@@ -36,7 +36,7 @@ struct engine_host {
     /**
      * Owners of connections by the TCP table: sets the pid of each that it knows; all are 0 before. A tuple without
      * scope stands for any. Called for held SYNs whose events have not come, once for all that are due. May call
-     * engine_process() and engine_process_exited().
+     * what process_facts() may.
      */
     void (*socket_owners)(void *context, const struct tuple *tuples, uint32_t count, uint32_t *pids);
 
@@ -45,7 +45,7 @@ struct engine_host {
 
     /**
      * Hands in every listening socket there is by engine_listener(); false: not all could be had. Before that it may
-     * call engine_process() and engine_process_exited(). NULL: listeners are not scanned, and the proxy is taken to
+     * call what process_facts() may. NULL: listeners are not scanned, and the proxy is taken to
      * listen.
      */
     bool (*list_listeners)(void *context);
@@ -129,7 +129,8 @@ struct engine_config {
     X(decision_waits)                                                                                                  \
     X(decision_timeouts)                                                                                               \
     X(decision_overflows)                                                                                              \
-    X(led_by_others)
+    X(led_by_others)                                                                                                   \
+    X(members_forgotten)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/** @file job_object.h  The job object that keeps one root's descendants together. */
+/** @file job_object.h  The job objects that keep one root's descendants together. */
 #ifndef WINDOWS_JOB_OBJECT_H
 #define WINDOWS_JOB_OBJECT_H
 
@@ -9,7 +9,8 @@
 
 struct job_object {
     HANDLE job;    /* NULL: none */
-    HANDLE holder; /* the named event, when we hold the named job */
+    HANDLE inner;  /* nested in it */
+    HANDLE holder; /* the named event, when we hold the named jobs */
 };
 
 /**
@@ -18,5 +19,11 @@ struct job_object {
  */
 bool job_object_open(struct job_object *o, struct process_id root, HANDLE port, uint32_t key);
 void job_object_close(struct job_object *o);
+
+/** Puts a process into the job and into the inner one. false: GetLastError(); it is not in the job. */
+bool job_object_put(struct job_object *o, uint32_t pid);
+
+/** Puts a process of the job, which has left the inner one, into that again, if Windows lets us. */
+void job_object_return(struct job_object *o, uint32_t pid, HANDLE process);
 
 #endif

@@ -29,13 +29,28 @@ redirector_status process_open_status(uint32_t os_error)
                                            : error_status(os_error, REDIRECTOR_NO_SUCH_PROCESS);
 }
 
+static uint64_t time_number(FILETIME time)
+{
+    return (uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime;
+}
+
 uint64_t process_created(HANDLE process)
 {
     FILETIME created, exited, kernel, user;
-    if (!GetProcessTimes(process, &created, &exited, &kernel, &user)) {
-        return 0;
-    }
-    return (uint64_t)created.dwHighDateTime << 32 | created.dwLowDateTime;
+    return GetProcessTimes(process, &created, &exited, &kernel, &user) ? time_number(created) : 0;
+}
+
+uint64_t process_ended(HANDLE process)
+{
+    FILETIME created, exited, kernel, user;
+    return GetProcessTimes(process, &created, &exited, &kernel, &user) ? time_number(exited) : 0;
+}
+
+uint64_t process_clock(void)
+{
+    FILETIME now;
+    GetSystemTimeAsFileTime(&now);
+    return time_number(now);
 }
 
 bool process_has_exited(HANDLE process)

@@ -4,10 +4,9 @@
  * Processes as Windows sees them: identity, parents, and the job object that keeps a tree together.
  *
  * The kernel keeps track of the tree: the roots are put into job objects (nested since Windows 8), every descendant is
- * created in them, and IsProcessInJob answers for any live process, whether or not its parents still exist (I1). The
- * jobs allow breakaway, so that programs that ask for it do not fail; such a process is then found by its parent link
- * (the engine's process tree). The jobs' completion port reports new members, so that a process which has exited before
- * its event is read is known all the same.
+ * created in them, and IsProcessInJob answers for any live process, whether or not its parents still exist (I1).
+ * Programs that break away from their job leave an inner one only (job_object.c). The jobs' completion port reports new
+ * members, so that a process which has exited before its event is read is known all the same.
  */
 #ifndef WINDOWS_PROCESS_H
 #define WINDOWS_PROCESS_H
@@ -35,11 +34,13 @@ struct process_job; /* the jobs of one redirector, one per root, with their comp
 struct process_job *process_job_open(const struct process_id *roots, uint32_t count, redirector_error *error);
 void process_job_close(struct process_job *job); /* the processes live on, unrestricted */
 
-/** A process has joined the tree, or has ended. */
+/** A process has joined the tree, or has ended. Times are as those of creation. */
 struct process_event {
-    struct process_id
-        id; /* created is 0 if the process ended before it could be opened; so it is in its second event */
+    struct process_id id; /* created is 0 if it could not be opened */
     bool exited;
+    bool gone;     /* it joined, and was gone before it could be opened */
+    uint64_t from; /* gone: it was created no earlier, */
+    uint64_t to;   /* and ended no later; exited: it ended no later; 0: unknown */
 };
 
 /**

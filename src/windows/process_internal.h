@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/** @file process_internal.h  Shared by process.c, process_job.c and job_object.c. */
+/** @file process_internal.h  Shared by process.c, process_job.c, job_members.c and job_object.c. */
 #ifndef WINDOWS_PROCESS_INTERNAL_H
 #define WINDOWS_PROCESS_INTERNAL_H
 
@@ -15,6 +15,12 @@ redirector_status process_open_status(uint32_t os_error);
 
 /** Creation time; 0 when Windows does not say. */
 uint64_t process_created(HANDLE process);
+
+/** When it ended; 0 when Windows does not say. Of a process that lives it means nothing. */
+uint64_t process_ended(HANDLE process);
+
+/** Now, on the clock of those times. */
+uint64_t process_clock(void);
 
 bool process_has_exited(HANDLE process);
 

@@ -15,8 +15,8 @@
  *
  * The handle of each member is kept until its end has been reported: until then its pid cannot be reused.
  */
+#include "windows/job_members.h"
 #include "windows/job_object.h"
-#include "windows/process_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,60 +24,28 @@
 
 enum { COMPARE_MS = 500, COMPARE_SLICE_MS = 20, COMPARE_SLICE = 128, SNAPSHOT_ROUNDS = 8, STRANGERS = 256 };
 
-struct member {
-    struct process_id id;
-    HANDLE process;
-    uint32_t root; /* number of the job that it is in, or should be in */
-    bool announced;
-    bool ended; /* to be announced */
-};
+/* A process that has broken away is put into the inner job again when it has lived for so long. */
+enum { RETURN_MS = 1000 };
+
+/* A message can come so much later than its process was created; 100 ns units. */
+enum { MESSAGE_DELAY = 100 * 10000 };
 
 struct process_job {
     struct job_object *jobs; /* one a root, in use or not */
     uint32_t roots;
     HANDLE port;
-    struct member *members;
-    uint32_t count, room;
-    uint32_t unannounced;  /* members with something to announce */
+    struct job_members members;
     uint32_t compare_from; /* where the next slice begins */
     ULONGLONG compared_at;
+    uint64_t drained_at;                    /* when the port was last empty, on the clock of creation times */
     struct process_id strangers[STRANGERS]; /* in jobs of others, not in ours */
 };
 
 /* ---- members */
 
-static struct member *find_member(struct process_job *job, uint32_t pid)
-{
-    for (uint32_t i = 0; i < job->count; i++) {
-        if (job->members[i].id.pid == pid) {
-            return &job->members[i];
-        }
-    }
-    return NULL;
-}
-
-/* Takes the handle. NULL: no memory. */
-static struct member *add_member(struct process_job *job, uint32_t root, uint32_t pid, HANDLE process)
-{
-    if (job->count == job->room) {
-        uint32_t room = job->room ? job->room * 2 : 64;
-        struct member *larger = realloc(job->members, room * sizeof *larger);
-        if (!larger) {
-            CloseHandle(process);
-            return NULL;
-        }
-        job->members = larger;
-        job->room = room;
-    }
-    struct member *m = &job->members[job->count++];
-    *m = (struct member){.id = {.pid = pid, .created = process_created(process)}, .process = process, .root = root};
-    job->unannounced++;
-    return m;
-}
-
 bool process_job_holds(struct process_job *job, struct process_id id, HANDLE process)
 {
-    const struct member *m = find_member(job, id.pid);
+    const struct job_member *m = job_members_find(&job->members, id.pid);
     if (m && m->id.created == id.created) {
         return true;
     }
@@ -95,14 +63,8 @@ bool process_job_holds(struct process_job *job, struct process_id id, HANDLE pro
     return false;
 }
 
-static void remove_member(struct process_job *job, struct member *m)
-{
-    CloseHandle(m->process);
-    *m = job->members[--job->count];
-}
-
-/* Adds a process that a root's job reported; NULL if it has ended, or its pid was reused. */
-static struct member *add_from_job(struct process_job *job, uint32_t root, uint32_t pid)
+/* Adds a process that a root's job reported; NULL with GetLastError() if it has ended, or its pid was reused. */
+static struct job_member *add_from_job(struct process_job *job, uint32_t root, uint32_t pid)
 {
     HANDLE process = process_open(pid);
     if (!process) {
@@ -110,15 +72,16 @@ static struct member *add_from_job(struct process_job *job, uint32_t root, uint3
     }
     if (!process_is_in_job(process, job->jobs[root].job)) {
         CloseHandle(process);
+        SetLastError(ERROR_INVALID_PARAMETER);
         return NULL;
     }
-    return add_member(job, root, pid, process);
+    return job_members_add(&job->members, root, pid, process);
 }
 
 /* Adds processes that the list of a root's job has and the members have not. */
 static void add_listed(struct process_job *job, uint32_t root)
 {
-    uint32_t room = job->count + 64;
+    uint32_t room = job->members.count + 64;
     size_t size = sizeof(JOBOBJECT_BASIC_PROCESS_ID_LIST) + room * sizeof(ULONG_PTR);
     JOBOBJECT_BASIC_PROCESS_ID_LIST *list = malloc(size);
     if (!list) {
@@ -130,7 +93,7 @@ static void add_listed(struct process_job *job, uint32_t root)
         GetLastError() == ERROR_MORE_DATA) {
         for (DWORD i = 0; i < list->NumberOfProcessIdsInList && i <= room; i++) {
             uint32_t pid = (uint32_t)list->ProcessIdList[i];
-            if (!find_member(job, pid)) {
+            if (!job_members_find(&job->members, pid)) {
                 add_from_job(job, root, pid);
             }
         }
@@ -143,14 +106,15 @@ static void add_listed(struct process_job *job, uint32_t root)
 /* Puts a running process into its root's job, if Windows lets us, and among the members. */
 static bool adopt(struct process_job *job, uint32_t root, uint32_t pid, HANDLE process)
 {
-    if (!process_is_in_job(process, job->jobs[root].job)) {
-        HANDLE strong = OpenProcess(PROCESS_SET_QUOTA | PROCESS_TERMINATE, FALSE, pid);
-        if (strong) {
-            AssignProcessToJobObject(job->jobs[root].job, strong);
-            CloseHandle(strong);
-        }
+    bool was_there = process_is_in_job(process, job->jobs[root].job);
+    if (!was_there) {
+        job_object_put(&job->jobs[root], pid);
     }
-    return add_member(job, root, pid, process) != NULL;
+    struct job_member *m = job_members_add(&job->members, root, pid, process);
+    if (m) {
+        m->settled = !was_there;
+    }
+    return m != NULL;
 }
 
 /* Scans all processes once; returns how many new descendants were found. */
@@ -164,8 +128,8 @@ static uint32_t adopt_children(struct process_job *job)
     }
     for (BOOL more = Process32FirstW(snapshot, &entry); more; more = Process32NextW(snapshot, &entry)) {
         uint32_t pid = entry.th32ProcessID;
-        const struct member *parent = find_member(job, entry.th32ParentProcessID);
-        if (!pid || !parent || find_member(job, pid)) {
+        const struct job_member *parent = job_members_find(&job->members, entry.th32ParentProcessID);
+        if (!pid || !parent || job_members_find(&job->members, pid)) {
             continue;
         }
         HANDLE process = process_open(pid);
@@ -225,8 +189,9 @@ struct process_job *process_job_open(const struct process_id *roots, uint32_t co
         goto fail;
     }
     job->roots = count;
+    job->drained_at = process_clock();
     for (uint32_t i = 0; i < count; i++) { /* one that is in another's job already needs none */
-        if (!find_member(job, roots[i].pid) && !adopt_root(job, i, roots[i], error)) {
+        if (!job_members_find(&job->members, roots[i].pid) && !adopt_root(job, i, roots[i], error)) {
             goto fail;
         }
     }
@@ -247,10 +212,7 @@ void process_job_close(struct process_job *job)
     if (!job) {
         return;
     }
-    while (job->count) {
-        remove_member(job, &job->members[0]);
-    }
-    free(job->members);
+    job_members_free(&job->members);
     for (uint32_t i = 0; i < job->roots; i++) {
         job_object_close(&job->jobs[i]);
     }
@@ -263,65 +225,58 @@ void process_job_close(struct process_job *job)
 
 /* ---- process events */
 
-static struct process_event announce(struct process_job *job, struct member *m)
+/* A member that is not there any more, or that we may not open. */
+static struct process_event event_of_unopened(const struct process_job *job, uint32_t pid, uint32_t os_error)
 {
-    struct process_event event = {.id = m->id, .exited = m->announced};
-    job->unannounced--;
-    if (event.exited) {
-        remove_member(job, m);
-    } else {
-        m->announced = true;
+    struct process_event event = {.id = {.pid = pid}, .gone = os_error != ERROR_ACCESS_DENIED};
+    if (event.gone) {
+        event.from = job->drained_at - MESSAGE_DELAY;
+        event.to = process_clock();
     }
     return event;
-}
-
-static bool next_announcement(struct process_job *job, struct process_event *event)
-{
-    for (uint32_t i = 0; job->unannounced && i < job->count; i++) {
-        struct member *m = &job->members[i];
-        if (!m->announced || m->ended) {
-            *event = announce(job, m);
-            return true;
-        }
-    }
-    return false;
 }
 
 /* One message of a root's job; false: it is no process event. */
 static bool read_message(struct process_job *job, uint32_t root, DWORD message, uint32_t pid,
                          struct process_event *event)
 {
-    struct member *m = find_member(job, pid);
-    *event = (struct process_event){.id = {.pid = pid}};
+    struct job_member *m = job_members_find(&job->members, pid);
     switch (message) {
     case JOB_OBJECT_MSG_NEW_PROCESS:
         if (m) { /* the snapshot found it first */
             return false;
         }
         m = add_from_job(job, root, pid);
-        if (m) {
-            *event = announce(job, m);
-        }
+        *event = m ? job_members_announce(&job->members, m) : event_of_unopened(job, pid, GetLastError());
         return true;
     case JOB_OBJECT_MSG_EXIT_PROCESS:
     case JOB_OBJECT_MSG_ABNORMAL_EXIT_PROCESS:
-        event->exited = true;
         if (!m) {
+            *event = (struct process_event){.id = {.pid = pid}, .exited = true, .to = process_clock()};
             return true;
         }
         /*
          * The message can be that of an earlier process with this pid, or precede the end; compare() then finds the
          * end.
          */
-        if (!process_has_exited(m->process) || m->ended) {
+        if (m->ended || !process_has_exited(m->process)) {
             return false;
         }
-        m->ended = true;
-        job->unannounced++;
-        *event = announce(job, m);
+        job_members_look_at(&job->members, m);
+        *event = job_members_announce(&job->members, m);
         return true;
     default:
         return false;
+    }
+}
+
+/* Has it ended? Has it broken away, so that it and its children cannot do so again? */
+static void look_at_member(struct process_job *job, struct job_member *m, ULONGLONG now)
+{
+    job_members_look_at(&job->members, m);
+    if (!m->ended && !m->settled && now - m->since >= RETURN_MS) {
+        m->settled = true;
+        job_object_return(&job->jobs[m->root], m->id.pid, m->process);
     }
 }
 
@@ -333,34 +288,33 @@ static void compare(struct process_job *job)
     }
     job->compared_at = now;
     uint32_t from = job->compare_from, to = from + COMPARE_SLICE;
-    for (uint32_t i = from; i < to && i < job->count; i++) {
-        struct member *m = &job->members[i];
-        if (!m->ended && process_has_exited(m->process)) {
-            m->ended = true;
-            job->unannounced++;
-        }
+    for (uint32_t i = from; i < to && i < job->members.count; i++) {
+        look_at_member(job, &job->members.all[i], now);
     }
     for (uint32_t i = from; i < to && i < job->roots; i++) {
         if (job->jobs[i].job) {
             add_listed(job, i);
         }
     }
-    job->compare_from = to < job->count || to < job->roots ? to : 0;
+    job->compare_from = to < job->members.count || to < job->roots ? to : 0;
 }
 
 bool process_job_poll(struct process_job *job, struct process_event *event)
 {
-    if (next_announcement(job, event)) {
+    if (job_members_next(&job->members, event)) {
         return true;
     }
     DWORD message;
     ULONG_PTR root;  /* the key that job_object_open() was given */
     OVERLAPPED *pid; /* job messages put a process id where others put a pointer */
+    uint64_t now = process_clock();
     while (GetQueuedCompletionStatus(job->port, &message, &root, &pid, 0)) {
         if (read_message(job, (uint32_t)root, message, (uint32_t)(ULONG_PTR)pid, event)) {
             return true;
         }
+        now = process_clock();
     }
+    job->drained_at = now;
     compare(job);
-    return next_announcement(job, event);
+    return job_members_next(&job->members, event);
 }

@@ -24,7 +24,7 @@
     X(redirector_destination,  56)   \
     X(redirector_connection,   72)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       280)
+    X(redirector_stats,       288)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
@@ -130,7 +130,8 @@
     X(redirector_stats,       decision_overflows,   248,   8)  \
     X(redirector_stats,       priority_shared,      256,   8)  \
     X(redirector_stats,       led_by_others,        264,   8)  \
-    X(redirector_stats,       firewall_permit,      272,   8)
+    X(redirector_stats,       firewall_permit,      272,   8)  \
+    X(redirector_stats,       members_forgotten,    280,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \

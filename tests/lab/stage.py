@@ -116,12 +116,15 @@ class Lab:
         self.actors.append(actor)
         return actor
 
-    def spawn(self, parent, actor, exe="probe.exe", cwd=None):
-        """Starts a Windows program as a child of another."""
+    def spawn(self, parent, actor, exe="probe.exe", cwd=None, breakaway=False):
+        """Starts a Windows program as a child of another; out of its job, if that permits it."""
         arguments = {"cwd": windows_path(cwd)} if cwd else {}
+        if breakaway:
+            arguments["breakaway"] = 1
         exe = windows_path(os.path.join(self.stage, exe))
-        pid = parent.call("spawn", exe=exe, commands=windows_path(actor.commands),
-                          answers=windows_path(actor.answers_path), std=windows_path(actor.std), **arguments)["pid"]
+        answer = parent.call("spawn", exe=exe, commands=windows_path(actor.commands),
+                             answers=windows_path(actor.answers_path), std=windows_path(actor.std), **arguments)
+        pid, actor.broke_away = answer["pid"], bool(answer["broke_away"])
         actor.wait_ready()
         if pid != actor.pid:
             raise Failure(f"{actor.name} was started as {pid} and says it is {actor.pid}")

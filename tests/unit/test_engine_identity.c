@@ -44,7 +44,7 @@ static void i1_a_process_that_is_gone_is_still_recognised(void **state)
     struct fixture *f = *state;
     assert_true(redirects(f, CHILD));
     process_ends(f, CHILD);
-    engine_process_exited(f->world.engine, (struct process_id){CHILD, 300}, f->world.now);
+    engine_process_exited(f->world.engine, (struct process_id){CHILD, 300}, 0, f->world.now);
     assert_true(redirects(f, CHILD)); /* a CONNECT that came late */
     process_ends(f, STRANGER);
     assert_false(redirects(f, STRANGER));
@@ -56,7 +56,7 @@ static void i1_a_child_of_a_dead_member_is_redirected(void **state)
     assert_true(redirects(f, CHILD));
     process_starts(f, 1008, 400, CHILD, 300);
     process_ends(f, CHILD);
-    engine_process_exited(f->world.engine, (struct process_id){CHILD, 300}, f->world.now);
+    engine_process_exited(f->world.engine, (struct process_id){CHILD, 300}, 0, f->world.now);
     assert_true(redirects(f, 1008));
 }
 
@@ -74,7 +74,7 @@ static void i2_a_reused_pid_is_not_redirected(void **state)
     struct fixture *f = *state;
     assert_true(redirects(f, CHILD));
     process_ends(f, CHILD);
-    engine_process_exited(f->world.engine, (struct process_id){CHILD, 300}, f->world.now);
+    engine_process_exited(f->world.engine, (struct process_id){CHILD, 300}, 0, f->world.now);
     process_starts(f, CHILD, 950, 4, 1);
     assert_false(redirects(f, CHILD));
     process_starts(f, 5000, 960, CHILD, 950);

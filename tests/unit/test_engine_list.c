@@ -136,7 +136,7 @@ static void a_spared_root_passes_and_its_descendants_are_redirected(void **state
     engine_process(f->world.engine, (struct process_id){ROOT, 200}); /* the job tells of it, too */
     assert_false(redirects(f, ROOT));
     process_ends(f, ROOT);
-    engine_process_exited(f->world.engine, (struct process_id){ROOT, 200}, f->world.now);
+    engine_process_exited(f->world.engine, (struct process_id){ROOT, 200}, 0, f->world.now);
     assert_false(redirects(f, ROOT)); /* a CONNECT that came late */
     assert_true(redirects(f, CHILD));
     process_starts(f, 1008, 400, CHILD, 300);
@@ -150,7 +150,7 @@ static void a_member_with_the_pid_of_a_spared_root_is_redirected(void **state)
     engine_exclude_root(f->world.engine, (struct process_id){ROOT, 200});
     assert_true(redirects(f, CHILD));
     process_ends(f, ROOT);
-    engine_process_exited(f->world.engine, (struct process_id){ROOT, 200}, f->world.now);
+    engine_process_exited(f->world.engine, (struct process_id){ROOT, 200}, 0, f->world.now);
     process_starts(f, ROOT, 900, CHILD, 300);
     assert_true(redirects(f, ROOT));
     process_ends(f, ROOT);
@@ -164,7 +164,7 @@ static void the_job_tells_of_a_member_with_the_pid_of_a_spared_root(void **state
     struct fixture *f = *state;
     engine_exclude_root(f->world.engine, (struct process_id){ROOT, 200});
     process_ends(f, ROOT);
-    engine_process_exited(f->world.engine, (struct process_id){ROOT, 200}, f->world.now);
+    engine_process_exited(f->world.engine, (struct process_id){ROOT, 200}, 0, f->world.now);
     process_starts(f, ROOT, 900, 4, 1);
     engine_process(f->world.engine, (struct process_id){ROOT, 900});
     assert_true(redirects(f, ROOT));

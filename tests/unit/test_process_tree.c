@@ -4,6 +4,8 @@
 
 #include "engine/process_tree.h"
 
+enum { SECOND = 10000000 }; /* on the clock of creation times */
+
 static struct process_tree *tree;
 
 static int set_up(void **state)
@@ -78,10 +80,9 @@ static void i1_membership_outlives_the_parent(void **state)
     (void)state;
     process_tree_add(tree, id_of(1000, 10));
     assert_true(learn(1004, 20, 1000, 10));
-    process_tree_exit(tree, id_of(1004, 20), 5000);
-    process_tree_tick(tree, 5001);
+    process_tree_exit(tree, id_of(1004, 20), 0);
     assert_true(learn(1008, 30, 1004, 0)); /* the parent is dead already */
-    process_tree_exit(tree, id_of(1000, 10), 6000);
+    process_tree_exit(tree, id_of(1000, 10), 0);
     assert_true(learn(1012, 40, 1008, 30));
 }
 
@@ -97,7 +98,7 @@ static void i2_a_reused_pid_inherits_nothing(void **state)
 {
     (void)state;
     process_tree_add(tree, id_of(1000, 10));
-    process_tree_exit(tree, id_of(1000, 10), 5000);
+    process_tree_exit(tree, id_of(1000, 10), 0);
     assert_false(learn(1000, 99, 4, 1)); /* same pid, another process */
     assert_false(process_tree_knows(tree, 1000));
     assert_false(learn(1004, 120, 1000, 99)); /* nor do its children */
@@ -108,7 +109,7 @@ static void i2_a_child_of_a_reused_pid_inherits_nothing(void **state)
 {
     (void)state;
     process_tree_add(tree, id_of(1000, 10));
-    process_tree_exit(tree, id_of(1000, 10), 5000);
+    process_tree_exit(tree, id_of(1000, 10), 0);
     assert_false(learn(1004, 120, 1000, 99)); /* its parent is not the member that had the pid */
 }
 
@@ -128,8 +129,8 @@ static void i2_a_member_whose_pid_is_reused_by_a_member_is_another_member(void *
     assert_true(learn(1004, 20, 1000, 10));
     assert_true(learn(1004, 70, 1000, 10));
     assert_int_equal(members(), 2);
-    process_tree_exit(tree, id_of(1004, 20), 5000); /* late news of the first one's end */
-    process_tree_tick(tree, 5000 + PROCESS_TREE_FORGET_MS);
+    process_tree_exit(tree, id_of(1004, 20), 0); /* late news of the first one's end */
+    process_tree_tick(tree, 2 * PROCESS_TREE_RECENT_MS);
     assert_true(process_tree_knows(tree, 1004));
 }
 
@@ -140,16 +141,21 @@ static void i2_a_member_whose_pid_is_reused_by_a_member_is_another_member(void *
 static void i2_a_living_process_is_not_a_member_that_was_gone_when_it_was_added(void **state)
 {
     (void)state;
-    process_tree_add(tree, id_of(1000, 0));
+    process_tree_gone(tree, 1000, 10, 20);
     assert_true(process_tree_knows(tree, 1000)); /* its own late events are still recognised */
     assert_false(learn(1000, 99, 4, 1));
 }
 
-static void a_member_that_was_gone_when_it_was_added_can_have_left_children(void **state)
+static void i1_i2_a_member_that_was_gone_when_it_was_added_can_have_left_children(void **state)
 {
     (void)state;
-    process_tree_add(tree, id_of(1000, 0));
-    assert_true(learn(1004, 20, 1000, 0));
+    process_tree_gone(tree, 1000, 10 * SECOND, 20 * SECOND);
+    assert_false(learn(1004, 9 * SECOND, 1000, 0)); /* of a stranger that had its pid before */
+    assert_false(learn(1008, 21 * SECOND, 1000, 0));
+    assert_true(learn(1012, 10 * SECOND, 1000, 0));
+    assert_true(learn(1016, 20 * SECOND, 1000, 0));
+    process_tree_exit(tree, id_of(1000, 0), 30 * SECOND); /* the message of its end, or of another's */
+    assert_false(learn(1020, 29 * SECOND, 1000, 0));
 }
 
 static void a_member_whose_creation_time_comes_later_stays_one_member(void **state)
@@ -161,54 +167,78 @@ static void a_member_whose_creation_time_comes_later_stays_one_member(void **sta
     assert_true(learn(1000, 10, 4, 1));
 }
 
-static void an_exited_member_is_known_for_a_while_and_then_forgotten(void **state)
+static void i1_children_of_a_member_that_ended_long_ago_are_members(void **state)
+{
+    (void)state;
+    process_tree_add(tree, id_of(1000, 10 * SECOND));
+    process_tree_exit(tree, id_of(1000, 10 * SECOND), 20 * SECOND);
+    process_tree_tick(tree, 1000ull * PROCESS_TREE_RECENT_MS);
+    assert_true(learn(1004, 15 * SECOND, 1000, 0));
+    assert_false(learn(1008, 21 * SECOND, 1000, 0)); /* a stranger has had its pid since, and is gone, too */
+    assert_false(learn(1012, 9 * SECOND, 1000, 0));
+    assert_true(learn(1016, 19 * SECOND, 1000, 0));
+}
+
+static void a_pid_that_is_gone_is_its_last_members_for_a_while(void **state)
 {
     (void)state;
     process_tree_add(tree, id_of(1000, 10));
     process_tree_add(tree, id_of(2000, 10));
-    process_tree_exit(tree, id_of(1000, 10), 5000);
-    process_tree_tick(tree, 5000 + PROCESS_TREE_FORGET_MS - 1);
+    process_tree_tick(tree, 5000);
+    process_tree_exit(tree, id_of(1000, 10), 0);
+    process_tree_tick(tree, 5000 + PROCESS_TREE_RECENT_MS - 1);
     assert_true(process_tree_knows(tree, 1000));
-    process_tree_tick(tree, 5000 + PROCESS_TREE_FORGET_MS);
+    process_tree_tick(tree, 5000 + PROCESS_TREE_RECENT_MS);
     assert_false(process_tree_knows(tree, 1000));
-    process_tree_tick(tree, 1000ull * PROCESS_TREE_FORGET_MS);
+    process_tree_tick(tree, 1000ull * PROCESS_TREE_RECENT_MS);
     assert_true(process_tree_knows(tree, 2000)); /* the living are never forgotten */
-    assert_int_equal(members(), 1);
 }
 
-static void a_member_that_exits_when_the_clock_shows_zero_is_known_for_a_while_too(void **state)
+/* Those whose end is told are kept; of the others the one that was added or has ended first makes room. */
+static void s9_too_many_members_make_room_and_are_counted(void **state)
 {
     (void)state;
-    process_tree_add(tree, id_of(1000, 10));
-    process_tree_exit(tree, id_of(1000, 10), 0);
-    process_tree_tick(tree, 0);
-    assert_true(process_tree_knows(tree, 1000));
+    process_tree_pin(tree, id_of(4, 1));
+    process_tree_pin(tree, id_of(8, 1));
+    for (uint32_t i = 0; i < PROCESS_TREE_UNPINNED_MAX; i++) {
+        process_tree_add(tree, id_of(1000 + 4 * i, 10 + i));
+    }
+    process_tree_exit(tree, id_of(1000, 10), 0); /* so it is the newest */
+    process_tree_exit(tree, id_of(8, 1), 0);
+    assert_int_equal(process_tree_forgotten(tree), 0);
+    assert_true(process_tree_knows(tree, 1004));
+    process_tree_add(tree, id_of(12, 1));
+    process_tree_add(tree, id_of(16, 1));
+    assert_int_equal(process_tree_forgotten(tree), 2);
+    assert_false(process_tree_knows(tree, 1004) || process_tree_knows(tree, 1008));
+    assert_true(process_tree_knows(tree, 1000) && process_tree_knows(tree, 4) && process_tree_knows(tree, 8));
+    assert_true(process_tree_knows(tree, 12) && process_tree_knows(tree, 16));
+    assert_true(process_tree_is_pinned(tree, 4));
 }
 
 static void an_exit_of_somebody_else_is_no_exit(void **state)
 {
     (void)state;
     process_tree_add(tree, id_of(1000, 10));
-    process_tree_exit(tree, id_of(1000, 9), 5000);
-    process_tree_exit(tree, id_of(3000, 10), 5000);
-    process_tree_tick(tree, 1000ull * PROCESS_TREE_FORGET_MS);
+    process_tree_exit(tree, id_of(1000, 9), 0);
+    process_tree_exit(tree, id_of(3000, 10), 0);
+    process_tree_tick(tree, 1000ull * PROCESS_TREE_RECENT_MS);
     assert_true(process_tree_knows(tree, 1000));
 }
 
 static void members_of_one_bucket_do_not_disturb_each_other(void **state)
 {
     (void)state;
+    enum { APART = 4 * 4096 };
     for (uint32_t i = 0; i < 8; i++) {
-        process_tree_add(tree, id_of(1000 + 1024 * i, 10 + i));
+        process_tree_add(tree, id_of(1000 + APART * i, 10 + i));
     }
     for (uint32_t i = 0; i < 8; i += 2) {
-        process_tree_exit(tree, id_of(1000 + 1024 * i, 10 + i), 1);
+        assert_false(learn(1000 + APART * i, 99, 4, 1)); /* another process has the pid now */
     }
-    process_tree_tick(tree, 1 + PROCESS_TREE_FORGET_MS);
     for (uint32_t i = 0; i < 8; i++) {
-        assert_int_equal(process_tree_knows(tree, 1000 + 1024 * i), i % 2 == 1);
+        assert_int_equal(process_tree_knows(tree, 1000 + APART * i), i % 2 == 1);
     }
-    assert_int_equal(members(), 4);
 }
 
 int main(void)
@@ -225,10 +255,11 @@ int main(void)
         WITH_TREE(i2_a_parent_younger_than_its_child_is_no_parent),
         WITH_TREE(i2_a_member_whose_pid_is_reused_by_a_member_is_another_member),
         WITH_TREE(i2_a_living_process_is_not_a_member_that_was_gone_when_it_was_added),
-        WITH_TREE(a_member_that_was_gone_when_it_was_added_can_have_left_children),
+        WITH_TREE(i1_i2_a_member_that_was_gone_when_it_was_added_can_have_left_children),
         WITH_TREE(a_member_whose_creation_time_comes_later_stays_one_member),
-        WITH_TREE(an_exited_member_is_known_for_a_while_and_then_forgotten),
-        WITH_TREE(a_member_that_exits_when_the_clock_shows_zero_is_known_for_a_while_too),
+        WITH_TREE(i1_children_of_a_member_that_ended_long_ago_are_members),
+        WITH_TREE(a_pid_that_is_gone_is_its_last_members_for_a_while),
+        WITH_TREE(s9_too_many_members_make_room_and_are_counted),
         WITH_TREE(an_exit_of_somebody_else_is_no_exit),
         WITH_TREE(members_of_one_bucket_do_not_disturb_each_other),
     };

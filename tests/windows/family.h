@@ -15,13 +15,14 @@
 #include <wchar.h>
 #include <windows.h>
 
-enum { SLOTS = 256, BURST = 30, WAIT_MS = 20000 };
+enum { SLOTS = 256, BURST = 30, HOPS = 4, WAIT_MS = 20000 };
 
 /* What a tree's members share. Its name, and those of the events, begin with the tree's number. */
 struct shared {
     volatile LONG count;
     volatile LONG pids[SLOTS];
     volatile LONG spawn_error;
+    volatile LONG broke_away; /* how many children have */
 };
 
 static struct shared *shared;
@@ -75,6 +76,13 @@ static inline int member_main(const wchar_t *mode, const wchar_t *name)
     if (wcscmp(mode, L"break") == 0) {
         WaitForSingleObject(go, WAIT_MS);
         shared->spawn_error = spawn(L"wait", CREATE_BREAKAWAY_FROM_JOB, NULL) ? 0 : (LONG)GetLastError();
+    }
+    if (wcscmp(mode, L"hop") == 0) { /* starts the next one out of the job, if that permits it, and is gone */
+        WaitForSingleObject(go, WAIT_MS);
+        const wchar_t *next = shared->count < HOPS ? L"hop" : L"wait";
+        HANDLE child = spawn(next, CREATE_BREAKAWAY_FROM_JOB, NULL);
+        shared->broke_away += child != NULL;
+        return !child && !spawn(next, 0, NULL);
     }
     if (wcscmp(mode, L"burst") == 0) {
         WaitForSingleObject(go, WAIT_MS);

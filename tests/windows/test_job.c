@@ -59,24 +59,73 @@ static void short_lives_are_told_of(void)
             CHECK((uint32_t)shared->pids[j] != pid || i != j);
         }
         CHECK(wait_for_event(job, pid, false, &event));
-        unknown += event.id.created == 0;
+        unknown += event.gone;
     }
     printf("# %d of %d were gone before they could be asked\n", unknown, BURST);
     process_job_close(job);
     end_tree(process);
 }
 
-static void breakaway_works_and_is_seen(void)
+static void who_breaks_away_stays_in_the_tree(void)
 {
     struct process_id root;
+    struct process_event event;
     struct process_facts facts;
     HANDLE process = begin_tree(L"break", 1, &root);
     struct process_job *job = process_job_open(&root, 1, &error);
     SetEvent(go);
     CHECK(wait_for_count(2) && shared->spawn_error == 0);
     uint32_t child = (uint32_t)shared->pids[1];
-    CHECK(process_facts(job, child, &facts));
-    CHECK(!facts.in_tree && facts.parent.pid == root.pid && facts.parent.created == root.created);
+    CHECK(process_facts(job, child, &facts) && facts.in_tree);
+    CHECK(wait_for_event(job, child, false, &event) && event.id.created == facts.self.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+/* Each breaks away if it may, and has ended when its child begins: no parent link leads to the last one. */
+static void generations_break_away_and_stay_in_the_tree(void)
+{
+    struct process_id root;
+    struct process_event event;
+    struct process_facts facts;
+    HANDLE process = begin_tree(L"hop", 1, &root);
+    struct process_job *job = process_job_open(&root, 1, &error);
+    SetEvent(go);
+    CHECK(wait_for_count(HOPS + 1) && shared->broke_away > 0);
+    printf("# %ld of %d broke away\n", (long)shared->broke_away, HOPS);
+    uint32_t last = (uint32_t)shared->pids[HOPS];
+    CHECK(process_facts(job, last, &facts) && facts.in_tree);
+    CHECK(wait_for_event(job, last, false, &event) && event.id.created == facts.self.created);
+    process_job_close(job);
+    end_tree(process);
+}
+
+/* What broke away may do so again, and so may its children, when it has lived for a while. */
+static void who_broke_away_is_put_back(void)
+{
+    struct process_id root;
+    HANDLE process = begin_tree(L"break", 1, &root);
+    struct process_job *job = process_job_open(&root, 1, &error);
+    struct process_event event;
+    wchar_t name[100];
+    swprintf(name, 100, L"Local\\windows-redirector-tree-%lu-%llx-inner", (unsigned long)root.pid,
+             (unsigned long long)root.created);
+    HANDLE inner = OpenJobObjectW(JOB_OBJECT_QUERY, FALSE, name);
+    CHECK(inner != NULL);
+    SetEvent(go);
+    CHECK(wait_for_count(2) && shared->spawn_error == 0);
+    HANDLE child = OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, (DWORD)shared->pids[1]);
+    BOOL back = TRUE;
+    CHECK(IsProcessInJob(child, inner, &back) && !back);
+    for (int i = 0; i < WAIT_MS && !back; i++) {
+        while (process_job_poll(job, &event)) {
+        }
+        Sleep(1);
+        IsProcessInJob(child, inner, &back);
+    }
+    CHECK(back);
+    CloseHandle(child);
+    CloseHandle(inner);
     process_job_close(job);
     end_tree(process);
 }
@@ -243,7 +292,7 @@ static void strange_jobs_are_not_used(void)
     struct process_facts facts;
     HANDLE process = begin_tree(L"wait", 1, &root);
     wchar_t name[80];
-    swprintf(name, 80, L"Local\\windows-redirector-%lu-%llx", (unsigned long)root.pid,
+    swprintf(name, 80, L"Local\\windows-redirector-tree-%lu-%llx", (unsigned long)root.pid,
              (unsigned long long)root.created);
     HANDLE strange = CreateJobObjectW(NULL, name);
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
@@ -309,7 +358,9 @@ int main(void)
     RUN(first_events_are_root_and_descendants);
     RUN(membership_outlives_parents);
     RUN(short_lives_are_told_of);
-    RUN(breakaway_works_and_is_seen);
+    RUN(who_breaks_away_stays_in_the_tree);
+    RUN(generations_break_away_and_stay_in_the_tree);
+    RUN(who_broke_away_is_put_back);
     RUN(starts_again_on_the_same_root);
     RUN(two_redirectors_on_one_root);
     RUN(several_roots);

@@ -2,7 +2,9 @@
 /*
  * Processes.
  *
- *   spawn exe [commands answers] [std] [cwd]   starts a program; std: file for its standard output and error
+ *   spawn exe [commands answers] [std] [cwd] [breakaway]   starts a program; std: file for its standard output and
+ *                                              error; breakaway=1: out of the job, if the job permits that, as
+ *                                              programs do that ask it first (Wine 8 answers that there are no limits)
  *   wait_exit pid                              until that child has ended
  *   kill pid                                   ends it without asking
  */
@@ -35,7 +37,13 @@ void command_spawn(const struct command *c, struct json *answer)
     STARTUPINFOA start = {.cb = sizeof start, .dwFlags = STARTF_USESTDHANDLES};
     start.hStdOutput = start.hStdError = std_file(command_text(c, "std", "NUL"));
     PROCESS_INFORMATION process;
-    BOOL ok = CreateProcessA(NULL, line, NULL, NULL, TRUE, 0, NULL, command_text(c, "cwd", NULL), &start, &process);
+    const char *cwd = command_text(c, "cwd", NULL);
+    DWORD flags = command_number(c, "breakaway", 0) ? CREATE_BREAKAWAY_FROM_JOB : 0;
+    BOOL ok = CreateProcessA(NULL, line, NULL, NULL, TRUE, flags, NULL, cwd, &start, &process);
+    if (!ok && flags && GetLastError() == ERROR_ACCESS_DENIED) {
+        flags = 0;
+        ok = CreateProcessA(NULL, line, NULL, NULL, TRUE, flags, NULL, cwd, &start, &process);
+    }
     DWORD code = GetLastError();
     CloseHandle(start.hStdOutput);
     if (!ok) {
@@ -47,6 +55,7 @@ void command_spawn(const struct command *c, struct json *answer)
     children[at].process = process.hProcess;
     children[at].pid = process.dwProcessId;
     json_number(answer, "pid", process.dwProcessId);
+    json_number(answer, "broke_away", flags != 0);
 }
 
 void command_wait_exit(const struct command *c, struct json *answer)

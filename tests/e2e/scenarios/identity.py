@@ -33,6 +33,20 @@ def three_generations_exit_one_after_the_other(t, family):
 
 
 @scenario("I1")
+def three_generations_break_away_and_exit(t, family):
+    """As Git Bash does: each breaks away if its job permits that, and is gone when it has started the next. The first
+    does; nothing knows of the others but the job that they cannot leave."""
+    parent, actor, broke_away = t.root, t.child(t.root, breakaway=True), []
+    for _ in range(3):
+        broke_away.append(actor.broke_away)
+        following = t.child(actor, breakaway=True)
+        t.exit(actor, parent)
+        parent, actor = None, following
+    expect(broke_away[0], "the first one breaks away", broke_away)
+    connect_and_check(t, actor, t.session)
+
+
+@scenario("I1")
 def child_connects_as_soon_as_it_runs(t, family):
     server = t.echo()
     child = t.child(t.root, commands=[("connect", {"id": 1, "to": server.local})])
