@@ -7,6 +7,7 @@
 
 #include "options.h"
 #include "output.h"
+#include "privilege.h"
 #include "processes.h"
 #include "session.h"
 
@@ -88,7 +89,11 @@ static DWORD attach_with_options(struct options *o)
     uint32_t count = 0, *pids = find_roots(o, &count);
     struct tree t = {.count = 0};
     DWORD status = pids ? EXIT_NOT_REDIRECTING : EXIT_NOT_FOUND;
-    if (pids && open_roots(&t, o, pids, count)) {
+    struct privilege privilege;
+    privilege_take(&privilege);
+    bool opened = pids && open_roots(&t, o, pids, count);
+    privilege_restore(&privilege);
+    if (opened) {
         status = redirect(o, &t);
     }
     free(pids);

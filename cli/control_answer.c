@@ -122,6 +122,7 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"led_by_others", s.led_by_others},
         {"firewall_permit", s.firewall_permit},
         {"members_forgotten", s.members_forgotten},
+        {"members_outside", s.members_outside},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

@@ -44,6 +44,7 @@ struct session {
     struct elsewhere elsewhere;
     bool wants_live;
     bool failed;       /* redirecting has ended by itself, and a message was shown */
+    bool limited;      /* something limits redirection, and a message was shown */
     bool led_by_other; /* another redirector leads connections, and a message was shown */
 };
 
@@ -170,7 +171,7 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
         .incoming_port = o->incoming ? relay_incoming_port(s->relay) : o->incoming_proxy,
         .flags = (o->fail_closed ? REDIRECTOR_FAIL_CLOSED : 0u) | (o->reflect ? REDIRECTOR_REFLECT : 0u) |
                  (o->no_loopback ? REDIRECTOR_NO_LOOPBACK : 0u) |
-                 (o->no_firewall_permit ? REDIRECTOR_NO_FIREWALL_PERMIT : 0u),
+                 (o->no_firewall_permit ? REDIRECTOR_NO_FIREWALL_PERMIT : 0u) | REDIRECTOR_DEBUG_PRIVILEGE,
         .decision_timeout_ms = decision_ms(s),
         .log_level = o->log_level,
         .rule_count = o->rule_count,
@@ -243,7 +244,12 @@ void session_check(struct session *s)
         output_message("another redirector leads connections of these programs: an inner one, or one that was started "
                        "later; they are not shown here");
     }
-    if (s->failed || redirector_get_state(s->redirecting, &why) != REDIRECTOR_FAILED) {
+    uint32_t state = redirector_get_state(s->redirecting, &why);
+    if (!s->limited && state == REDIRECTOR_RUNNING && why.os_error) {
+        s->limited = true;
+        output_message("%s", why.text);
+    }
+    if (s->failed || state != REDIRECTOR_FAILED) {
         return;
     }
     s->failed = true;

@@ -13,7 +13,8 @@ target_link_libraries(world PUBLIC engine)
 
 # The jobs that keep the tree, on a kernel of tests.
 add_library(kernel STATIC tests/world/kernel/kernel.c tests/world/kernel/kernel_jobs.c
-    src/windows/process.c src/windows/process_job.c src/windows/job_members.c src/windows/job_object.c)
+    src/windows/process.c src/windows/process_job.c src/windows/job_members.c
+    src/windows/job_object.c src/windows/process_table.c)
 target_include_directories(kernel PUBLIC tests/world/kernel)
 target_link_libraries(kernel PUBLIC engine)
 

@@ -45,6 +45,9 @@ set(WINDOWS_SOURCES
     src/windows/process.c
     src/windows/process_job.c
     src/windows/job_members.c
+    src/windows/process_table.c
+    src/windows/process_watch.c
+    src/windows/debug_privilege.c
     src/windows/job_object.c
     src/windows/tcptable.c
     src/windows/address_watch.c
@@ -105,6 +108,7 @@ set(CLI_SOURCES
     cli/pass_loop.c
     cli/pattern.c
     cli/pcapng.c
+    cli/privilege.c
     cli/processes.c
     cli/ps.c
     cli/query.c

@@ -267,6 +267,11 @@ enum redirector_flags {
      *  them where outbound connections are blocked unless a program is allowed. The permit is for those alone and ends
      *  with stop or the process; if it cannot be had, start goes on and the log has a warning. */
     REDIRECTOR_NO_FIREWALL_PERMIT = 1u << 7,
+
+    /** The library uses the right of Administrators to open any process (SeDebugPrivilege), so that the roots may be
+     *  services and other users' programs. Only the thread that calls redirector_start(), until that returns, and the
+     *  engine's have it, and no process that is started meanwhile. Without the right the flag has no effect. */
+    REDIRECTOR_DEBUG_PRIVILEGE    = 1u << 9,
 };
 
 /**
@@ -373,7 +378,9 @@ enum redirector_state {
  * Says whether a redirector still redirects.
  *
  * @param r    the redirector
- * @param why  out: why it has failed, also after it was stopped; code REDIRECTOR_OK: it has not. May be NULL
+ * @param why  out: why it has failed, also after it was stopped; code REDIRECTOR_OK: it has not. If os_error is not 0
+ *             then, the text says what limits redirection, such as a process of the tree that Windows does not let into
+ *             the library's job. May be NULL
  * @return a redirector_state; 0 if r is NULL or why->size is unknown
  *
  * Never blocks. Since: 0.1
@@ -601,6 +608,9 @@ typedef struct redirector_stats {
                                        stopped) */
     uint64_t members_forgotten;   /**< processes of the tree that had ended, or about whose end nobody tells, and were
                                        forgotten because there were too many: their children may pass unredirected */
+    uint64_t members_outside;     /**< processes of the tree that Windows did not let into the library's job: what they
+                                       start is found by looking at all processes many times a second, but for what
+                                       is started by a process that lives only between two looks */
 } redirector_stats;
 
 /**

@@ -209,10 +209,23 @@ void host_take_addresses(redirector *r)
     }
 }
 
-void host_take_process_events(redirector *r)
+/* The kernel does not keep track of a member: says so, and what follows. */
+static void note_outside(redirector *r, const struct process_event *event)
+{
+    char note[300];
+    snprintf(note, sizeof note,
+             "process %lu cannot be put into a job (Windows error %lu): what it starts is found by looking at all "
+             "processes many times a second, except behind a process that lives only between two looks",
+             (unsigned long)event->id.pid, (unsigned long)event->os_error);
+    atomic_fetch_add_explicit(&r->members_outside, 1, memory_order_relaxed);
+    log_line(r->log, r->outside_told ? REDIRECTOR_LOG_INFO : REDIRECTOR_LOG_WARN, "%s", note);
+    service_limit(r, event->os_error, note);
+    r->outside_told = r->limited = true;
+}
+
+static void poll_job(redirector *r, uint64_t now_ms)
 {
     struct process_event event;
-    uint64_t now_ms = r->process_events_ms = host_now_ms();
     while (process_job_poll(r->job, &event)) {
         if (event.exited) {
             engine_process_exited(r->engine, event.id, event.to, now_ms);
@@ -221,5 +234,43 @@ void host_take_process_events(redirector *r)
         } else {
             engine_process(r->engine, event.id);
         }
+        if (event.outside) {
+            note_outside(r, &event);
+        }
     }
+}
+
+/* Begins to look at all processes, or rests. false: there is nothing to be taken. */
+static bool run_watch(redirector *r)
+{
+    bool wanted = process_job_needs_watch(r->job);
+    if (!r->watch && wanted) {
+        r->watch = process_watch_start(r->wake);
+    }
+    if (r->watch) {
+        process_watch_run(r->watch, wanted);
+    }
+    if (r->limited && !wanted) {
+        r->limited = false;
+        service_limit(r, 0, NULL);
+    }
+    return r->watch != NULL;
+}
+
+void host_take_process_events(redirector *r)
+{
+    uint64_t now_ms = r->process_events_ms = host_now_ms();
+    struct process_table seen;
+    poll_job(r, now_ms);
+    if (!run_watch(r) || !process_watch_take(r->watch, &seen)) {
+        return;
+    }
+    for (uint32_t i = 0; i < seen.count; i++) {
+        const struct process_facts *facts = &seen.all[i];
+        if (engine_process_seen(r->engine, facts) && !process_job_adopt(r->job, facts)) {
+            engine_process_exited(r->engine, facts->self, process_clock(), now_ms);
+        }
+    }
+    process_table_free(&seen);
+    poll_job(r, now_ms);
 }

@@ -11,6 +11,7 @@
 #include "host.h"
 
 #include "engine/packet.h"
+#include "windows/debug_privilege.h"
 
 enum {
     BATCHES_PER_WAKE_UP = 32,     /* then ticks and stop requests get their turn */
@@ -185,7 +186,11 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
 {
     redirector *r = redirector_pointer;
     uint32_t packet_errors = 0, event_errors = 0;
+    struct debug_privilege privilege;
     bool dry = false;
+    if (r->flags & REDIRECTOR_DEBUG_PRIVILEGE) {
+        debug_privilege_take(&privilege); /* to the thread's end; it opens the process of each connection */
+    }
     while (!atomic_load(&r->stop_requested)) {
         await_work(r);
         atomic_fetch_add_explicit(&r->progress, 1, memory_order_relaxed);
@@ -214,5 +219,8 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
     divert_abandon(r->events);
     packet_handles_settle(&r->packets);
     divert_settle(r->events);
+    if (r->flags & REDIRECTOR_DEBUG_PRIVILEGE) {
+        debug_privilege_drop(&privilege);
+    }
     return 0;
 }

@@ -5,6 +5,8 @@
  */
 #include "roots.h"
 
+#include "windows/debug_privilege.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <windows.h>
@@ -14,10 +16,9 @@ static bool add(struct roots *out, uint32_t pid, redirector_error *error)
     return process_identify(pid, &out->all[out->count], error) && ++out->count;
 }
 
-bool roots_identify(const redirector_config *config, struct roots *out, redirector_error *error)
+static bool identify_all(const redirector_config *config, struct roots *out, redirector_error *error)
 {
     struct process_id agent;
-    *out = (struct roots){0};
     if (config->client_pid == config->agent_pid && !(config->flags & REDIRECTOR_DESCENDANTS_ONLY)) {
         error_set(error, REDIRECTOR_INVALID_ARGUMENT, 0, "the agent cannot be its own client");
         return false;
@@ -36,6 +37,21 @@ bool roots_identify(const redirector_config *config, struct roots *out, redirect
         }
     }
     return config->agent_pid == GetCurrentProcessId() || process_identify(config->agent_pid, &agent, error);
+}
+
+bool roots_identify(const redirector_config *config, struct roots *out, redirector_error *error)
+{
+    struct debug_privilege privilege;
+    bool wanted = config->flags & REDIRECTOR_DEBUG_PRIVILEGE;
+    *out = (struct roots){0};
+    if (wanted) {
+        debug_privilege_take(&privilege); /* without it, what cannot be opened is an error of the start */
+    }
+    bool ok = identify_all(config, out, error);
+    if (wanted) {
+        debug_privilege_drop(&privilege);
+    }
+    return ok;
 }
 
 void roots_free(struct roots *roots)

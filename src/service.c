@@ -10,6 +10,7 @@
 #include "host.h"
 #include "roots.h"
 #include "statistics.h"
+#include "windows/debug_privilege.h"
 
 #include <stdio.h>
 
@@ -45,6 +46,7 @@ static void unwind(redirector *r)
     divert_close(r->events);
     address_watch_stop(r->addresses);
     firewall_end(r);
+    process_watch_stop(r->watch);
     process_job_close(r->job);
     tcptable_close(r->tcptable);
     if (r->api && r->flags & REDIRECTOR_UNLOAD_DRIVER) {
@@ -54,6 +56,7 @@ static void unwind(redirector *r)
     divert_unload(r->api);
     r->events = NULL;
     r->addresses = NULL;
+    r->watch = NULL;
     r->job = NULL;
     r->tcptable = NULL;
     r->api = NULL;
@@ -167,6 +170,24 @@ static bool open_packets(redirector *r, const redirector_config *config, const s
     return ok;
 }
 
+static bool open_job(redirector *r, const struct roots *roots, redirector_error *error)
+{
+    struct debug_privilege privilege;
+    bool wanted = r->flags & REDIRECTOR_DEBUG_PRIVILEGE;
+    uint32_t code = wanted ? debug_privilege_take(&privilege) : ERROR_SUCCESS;
+    if (code) {
+        log_line(r->log, REDIRECTOR_LOG_WARN,
+                 "the right to open any process (SeDebugPrivilege) cannot be had, Windows error %lu: services and "
+                 "other users' programs may be left out",
+                 (unsigned long)code);
+    }
+    r->job = process_job_open(roots->all, roots->count, error);
+    if (wanted) {
+        debug_privilege_drop(&privilege);
+    }
+    return r->job != NULL;
+}
+
 static bool open_driver(redirector *r, const redirector_config *config, const struct roots *roots,
                         redirector_error *error)
 {
@@ -179,8 +200,7 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     if (!r->events) {
         return false;
     }
-    r->job = process_job_open(roots->all, roots->count, error);
-    if (!r->job) {
+    if (!open_job(r, roots, error)) {
         return false;
     }
     r->addresses = address_watch_start(r->wake);
@@ -301,6 +321,19 @@ void service_fail(redirector *r, redirector_status status, uint32_t os_error, co
         log_line(r->log, REDIRECTOR_LOG_ERROR, "redirection has ended: %s", error.text);
         decide_end(r);
     }
+}
+
+void service_limit(redirector *r, uint32_t os_error, const char *note)
+{
+    AcquireSRWLockExclusive(&r->failure_lock);
+    if (r->failure.code == REDIRECTOR_OK) {
+        if (note) {
+            error_note(&r->failure, os_error, note);
+        } else {
+            r->failure = (redirector_error){.size = sizeof r->failure};
+        }
+    }
+    ReleaseSRWLockExclusive(&r->failure_lock);
 }
 
 uint32_t service_state(redirector *r, redirector_error *why)

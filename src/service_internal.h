@@ -14,6 +14,7 @@
 #include "windows/address_watch.h"
 #include "windows/divert.h"
 #include "windows/process.h"
+#include "windows/process_watch.h"
 #include "windows/tcptable.h"
 
 #include <stdatomic.h>
@@ -38,7 +39,8 @@ struct request;
     X(lookups_hit)                                                                                                     \
     X(lookups_missed)                                                                                                  \
     X(watchdog_trips)                                                                                                  \
-    X(priority_shared)
+    X(priority_shared)                                                                                                 \
+    X(members_outside)
 
 struct redirector {
     /* Set by service_start(), constant afterwards. */
@@ -48,6 +50,7 @@ struct redirector {
     struct packet_handles packets; /* the packet layer's handles */
     struct divert_ring *events;    /* SOCKET: sniffs */
     struct process_job *job;
+    struct process_watch *watch; /* NULL: all members are in the job, so far */
     struct tcptable *tcptable;
     struct address_watch *addresses; /* NULL: Windows does not tell them */
     struct firewall_permit *permit;  /* NULL: off, or no memory */
@@ -61,7 +64,7 @@ struct redirector {
     atomic_bool stop_requested;
     _Atomic uint32_t progress; /* goes up with each round of the engine's thread, and each batch */
     SRWLOCK failure_lock;
-    redirector_error failure; /* why it has failed; code 0: it has not */
+    redirector_error failure; /* why it has failed; code 0: it has not, but os_error may say what limits it */
     _Atomic(struct request *) request;
 #define COUNTER(name) _Atomic uint64_t name;
     SERVICE_COUNTERS(COUNTER)
@@ -79,6 +82,8 @@ struct redirector {
     /* The engine's thread only. */
     uint64_t process_events_ms; /* when process events were taken */
     bool decision_asked;        /* about a connection, since decision_wanted was set */
+    bool outside_told;          /* a member outside of the job was logged as a warning */
+    bool limited;               /* service_state() says so */
     struct outbox outbox;
 };
 
@@ -87,6 +92,9 @@ DWORD WINAPI loop_thread(void *redirector_pointer);
 
 /** Records that redirection has ended by itself, and logs it. Only the first reason counts. Any thread. */
 void service_fail(redirector *r, redirector_status status, uint32_t os_error, const char *detail);
+
+/** Says what limits redirection, while it has not failed; NULL: nothing does any more. Any thread. */
+void service_limit(redirector *r, uint32_t os_error, const char *note);
 
 /**
  * Watches over the engine's thread (S3): when it makes no progress for two seconds, the driver's handles are closed, so

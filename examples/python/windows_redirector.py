@@ -20,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 KEEP_FLOWS_ON_STOP, REFLECT, FAIL_CLOSED, DESCENDANTS_ONLY, UNLOAD_DRIVER, NO_LOOPBACK, CAPTURE_ALL, NO_FIREWALL_PERMIT = (
     1, 2, 4, 8, 16, 32, 64, 128)
+DEBUG_PRIVILEGE = 512
 KINDS = {0: "outgoing", 1: "incoming"}
 STATES = {1: "opening", 2: "open", 3: "closing"}
 ACCEPT, REFUSE, PASS, DROP = 1, 2, 3, 4  # decisions
@@ -83,7 +84,7 @@ class redirector_stats(Structure):
             "lookups_hit lookups_missed log_lines_dropped queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
             "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed capture_timeouts "
             "self_connections proxy_connections decision_waits decision_timeouts decision_overflows "
-            "priority_shared led_by_others firewall_permit members_forgotten").split()]
+            "priority_shared led_by_others firewall_permit members_forgotten members_outside").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,

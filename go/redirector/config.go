@@ -32,6 +32,7 @@ type Config struct {
 	UnloadDriver     bool // on Stop, unload the driver if no program uses it, so that nothing holds WinDivert64.sys
 	NoLoopback       bool // leave connections within this machine alone, in both directions
 	CaptureAll       bool // have the driver hand over all TCP packets at all times: no connection waits for its filter
+	DebugPrivilege   bool // open processes by the right of Administrators to open any: services, other users' programs
 	NoFirewallPermit bool // put no permit for packets that are sent on into the Windows filtering platform
 
 	// DecisionTimeout, if not 0, makes each outgoing connection wait for a [Redirector.Decide], for so long at most: up to

@@ -102,6 +102,7 @@ func flagsToNative(config Config) (flags uint32) {
 		{config.NoLoopback, flagNoLoopback},
 		{config.CaptureAll, flagCaptureAll},
 		{config.NoFirewallPermit, flagNoFirewallPermit},
+		{config.DebugPrivilege, flagDebugPrivilege},
 	} {
 		if f.set {
 			flags |= f.bit
@@ -236,6 +237,7 @@ func statsFromNative(s *nativeStats) Stats {
 		LedByOthers:        s.Led_by_others,
 		FirewallPermit:     s.Firewall_permit,
 		MembersForgotten:   s.Members_forgotten,
+		MembersOutside:     s.Members_outside,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

@@ -102,6 +102,7 @@ func TestFlagTranslation(t *testing.T) {
 		32:  {NoLoopback: true},
 		64:  {CaptureAll: true},
 		128: {NoFirewallPermit: true},
+		512: {DebugPrivilege: true},
 		255: {KeepFlowsOnStop: true, Reflect: true, FailClosed: true, DescendantsOnly: true, UnloadDriver: true,
 			NoLoopback: true, CaptureAll: true, NoFirewallPermit: true},
 	} {

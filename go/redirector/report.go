@@ -94,6 +94,7 @@ type Stats struct {
 	LedByOthers        uint64 // connections that passed because another redirector leads them
 	FirewallPermit     uint64 // 1: packets that are sent on have their permit in the Windows filtering platform now
 	MembersForgotten   uint64 // processes of the tree that had ended and were forgotten, because there were too many
+	MembersOutside     uint64 // processes of the tree that Windows did not let into the library's job
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

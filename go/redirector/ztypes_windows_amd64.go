@@ -115,6 +115,7 @@ type (
 		Led_by_others       uint64
 		Firewall_permit     uint64
 		Members_forgotten   uint64
+		Members_outside     uint64
 	}
 )
 
@@ -129,6 +130,7 @@ const (
 	flagNoLoopback       = 0x20
 	flagCaptureAll       = 0x40
 	flagNoFirewallPermit = 0x80
+	flagDebugPrivilege   = 0x200
 
 	flowIncoming = 0x1
 )

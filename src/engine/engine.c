@@ -142,6 +142,11 @@ void engine_process(struct engine *e, struct process_id id)
     sockets_judge_listeners(e, id.pid);
 }
 
+bool engine_process_seen(struct engine *e, const struct process_facts *facts)
+{
+    return process_tree_seen(e->tree, facts);
+}
+
 bool engine_has_process(struct engine *e, uint32_t pid)
 {
     return policy_is_member(e, pid);

@@ -14,8 +14,8 @@
  * the destination map and the counters.
  *
  * From inside a call of the host only these may be called, and only where engine_types.h says so: engine_process(),
- * engine_process_exited(), engine_process_gone(), engine_listener(), engine_socket(). Any other call there would change
- * what the engine is working on.
+ * engine_process_exited(), engine_process_gone(), engine_process_seen(), engine_listener(), engine_socket(). Any other
+ * call there would change what the engine is working on.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -50,6 +50,12 @@ void engine_process_exited(struct engine *e, struct process_id id, uint64_t ende
 
 /** A member was gone before it could be asked: it lived between these times, which are as those of creation. */
 void engine_process_gone(struct engine *e, uint32_t pid, uint64_t from, uint64_t to, uint64_t now_ms);
+
+/**
+ * A process as it was at one moment, maybe a while ago. true: it is a member, by its parents. Of those of one moment the
+ * oldest first. At any time at which engine_process() may be called.
+ */
+bool engine_process_seen(struct engine *e, const struct process_facts *facts);
 
 /** Whether a process belongs to the tree, whatever the rules say. */
 bool engine_has_process(struct engine *e, uint32_t pid);

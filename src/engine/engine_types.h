@@ -25,8 +25,8 @@ struct engine_host {
 
     /**
      * Facts about a live process; false: it is gone. Called for events, held SYNs and listeners, never for any other
-     * packet. May call engine_process(), engine_process_exited() and engine_process_gone(), so that what the kernel has
-     * reported by now is known before the process is judged.
+     * packet. May call engine_process() and the calls below it, so that what the kernel has reported by now is
+     * known before the process is judged.
      */
     bool (*process_facts)(void *context, uint32_t pid, struct process_facts *out);
 

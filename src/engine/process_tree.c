@@ -242,6 +242,13 @@ bool process_tree_learn(struct process_tree *t, const struct process_facts *fact
     return false;
 }
 
+bool process_tree_seen(struct process_tree *t, const struct process_facts *facts)
+{
+    const struct member *m = find(t, facts->self.pid);
+    bool later = m && m->id.created != facts->self.created && (m->pinned || facts->self.created <= m->from);
+    return !later && process_tree_learn(t, facts);
+}
+
 bool process_tree_may_hold(const struct process_tree *t, struct process_id id)
 {
     return t->oldest && id.created >= t->oldest;

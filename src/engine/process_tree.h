@@ -47,6 +47,9 @@ void process_tree_exit(struct process_tree *t, struct process_id id, uint64_t en
 /** Whether this live process is a member; one that is found to be is added. */
 bool process_tree_learn(struct process_tree *t, const struct process_facts *facts);
 
+/** As process_tree_learn(), of what was seen a while ago: it changes nothing of what is known of a later process. */
+bool process_tree_seen(struct process_tree *t, const struct process_facts *facts);
+
 /** Whether a process can be a member that nobody has asked about yet: no member is older than the oldest one. */
 bool process_tree_may_hold(const struct process_tree *t, struct process_id id);
 

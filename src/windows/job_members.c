@@ -40,7 +40,15 @@ struct job_member *job_members_add(struct job_members *m, uint32_t root, uint32_
 static void remove_member(struct job_members *m, struct job_member *member)
 {
     CloseHandle(member->process);
+    m->outside -= member->outside;
     *member = m->all[--m->count];
+}
+
+void job_members_set_outside(struct job_members *m, struct job_member *member, uint32_t os_error)
+{
+    member->outside = true;
+    member->os_error = os_error;
+    m->outside++;
 }
 
 void job_members_look_at(struct job_members *m, struct job_member *member)
@@ -60,6 +68,8 @@ struct process_event job_members_announce(struct job_members *m, struct job_memb
         remove_member(m, member);
     } else {
         member->announced = true;
+        event.outside = member->outside;
+        event.os_error = member->os_error;
     }
     return event;
 }

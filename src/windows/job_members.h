@@ -11,6 +11,8 @@ struct job_member {
     uint32_t root;   /* number of the job that it is in, or should be in */
     ULONGLONG since; /* GetTickCount64() */
     bool settled;    /* nothing more is done about the inner job */
+    bool outside;    /* it is not in the job, because of: */
+    uint32_t os_error;
     bool announced;
     bool ended; /* to be announced */
 };
@@ -19,6 +21,7 @@ struct job_members {
     struct job_member *all;
     uint32_t count, room;
     uint32_t unannounced; /* with something to announce */
+    uint32_t outside;
 };
 
 /** NULL: none. Until the next call that adds or removes. */
@@ -26,6 +29,9 @@ struct job_member *job_members_find(const struct job_members *m, uint32_t pid);
 
 /** Takes the handle. NULL: no memory. */
 struct job_member *job_members_add(struct job_members *m, uint32_t root, uint32_t pid, HANDLE process);
+
+/** It is outside of its job. */
+void job_members_set_outside(struct job_members *m, struct job_member *member, uint32_t os_error);
 
 /** If the member's process has ended, that is to be announced from now on. */
 void job_members_look_at(struct job_members *m, struct job_member *member);

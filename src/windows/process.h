@@ -28,7 +28,7 @@ struct process_job; /* the jobs of one redirector, one per root, with their comp
 /**
  * Creates the jobs and puts the roots, one or more, into them (one may be named twice, and descend from another).
  * Descendants that already run are found by a snapshot (parent links checked by creation time, I2) and put in, too. A
- * process that cannot be assigned is still reported by process_job_poll(). NULL: *error. A job left by an earlier start
+ * process that cannot be assigned is reported by process_job_poll() as outside. NULL: *error. A job left by an earlier start
  * on the same root is used again (it is named by pid and creation time), so that restarts do not nest jobs without end.
  */
 struct process_job *process_job_open(const struct process_id *roots, uint32_t count, redirector_error *error);
@@ -38,9 +38,11 @@ void process_job_close(struct process_job *job); /* the processes live on, unres
 struct process_event {
     struct process_id id; /* created is 0 if it could not be opened */
     bool exited;
-    bool gone;     /* it joined, and was gone before it could be opened */
-    uint64_t from; /* gone: it was created no earlier, */
-    uint64_t to;   /* and ended no later; exited: it ended no later; 0: unknown */
+    bool gone;    /* it joined, and was gone before it could be opened */
+    bool outside; /* it joined, and Windows does not let it into its root's job: the kernel tells of no child of it */
+    uint32_t os_error; /* outside: why */
+    uint64_t from;     /* gone: it was created no earlier, */
+    uint64_t to;       /* and ended no later; exited: it ended no later; 0: unknown */
 };
 
 /**
@@ -50,11 +52,23 @@ struct process_event {
 bool process_job_poll(struct process_job *job, struct process_event *event);
 
 /**
+ * Whether members live that are outside of their root's job, or did a moment ago: then all processes that come have to be looked at
+ * (process_watch.h), and those that are found to belong to the tree are to be handed in by process_job_adopt().
+ */
+bool process_job_needs_watch(struct process_job *job);
+
+/** A process that belongs to the tree by its parent becomes a member, and gets into the job if it may. false: it is gone. */
+bool process_job_adopt(struct process_job *job, const struct process_facts *facts);
+
+/**
  * Facts about a live process: creation time, parent (created 0 when the parent is gone or younger than the child,
  * I2; a parent that has ended still counts while any handle to it is open, for instance a job's), in_tree by
  * IsProcessInJob. false: it is gone or cannot be opened.
  */
 bool process_facts(struct process_job *job, uint32_t pid, struct process_facts *out);
+
+/** Now, on the clock of creation times. */
+uint64_t process_clock(void);
 
 /** Full path of the process' image in UTF-8, "" when unknown. */
 void process_path(uint32_t pid, char *out, uint32_t size);

@@ -19,9 +19,6 @@ uint64_t process_created(HANDLE process);
 /** When it ended; 0 when Windows does not say. Of a process that lives it means nothing. */
 uint64_t process_ended(HANDLE process);
 
-/** Now, on the clock of those times. */
-uint64_t process_clock(void);
-
 bool process_has_exited(HANDLE process);
 
 /** Whether the process is in the job, however deep the job is nested; NULL: in any job at all. */

@@ -4,8 +4,9 @@
  *
  * Theory of operation: process events come from three sources. (1) The completion port reports each member that begins
  * or ends, also one that has ended before its message is read. (2) A snapshot at the start finds descendants that
- * already run. They are put into their root's job; one that cannot be (no rights, or a job of its own that does not
- * nest) is reported all the same, and its later children are found by their parent link. (3) Windows does not guarantee
+ * already run. They are put into their root's job; one that cannot be (no rights, another session, restrictions of the
+ * user interface, a job of its own that does not nest) is reported as outside, and its later children are found by
+ * looking at all processes, again and again (process_watch.c), while such a member lives. (3) Windows does not guarantee
  * the delivery of job messages, so the jobs' lists of processes are compared with the members every COMPARE_MS, a slice
  * at a time where there are many: packets wait for the thread that does it.
  *
@@ -27,6 +28,9 @@ enum { COMPARE_MS = 500, COMPARE_SLICE_MS = 20, COMPARE_SLICE = 128, SNAPSHOT_RO
 /* A process that has broken away is put into the inner job again when it has lived for so long. */
 enum { RETURN_MS = 1000 };
 
+/* All processes are looked at for so long after the end of the last member outside: it may have left children. */
+enum { OUTSIDE_MS = 1000 };
+
 /* A message can come so much later than its process was created; 100 ns units. */
 enum { MESSAGE_DELAY = 100 * 10000 };
 
@@ -35,6 +39,8 @@ struct process_job {
     uint32_t roots;
     HANDLE port;
     struct job_members members;
+    ULONGLONG outside_at;  /* when a member outside of the jobs was last there; 0: never */
+    bool unopened;         /* there was a member outside of the jobs that may not be opened */
     uint32_t compare_from; /* where the next slice begins */
     ULONGLONG compared_at;
     uint64_t drained_at;                    /* when the port was last empty, on the clock of creation times */
@@ -103,18 +109,50 @@ static void add_listed(struct process_job *job, uint32_t root)
 
 /* ---- processes that run at the start */
 
-/* Puts a running process into its root's job, if Windows lets us, and among the members. */
+/* Puts a running process into its root's job, if Windows lets us, and among the members. Takes the handle. */
 static bool adopt(struct process_job *job, uint32_t root, uint32_t pid, HANDLE process)
 {
     bool was_there = process_is_in_job(process, job->jobs[root].job);
-    if (!was_there) {
-        job_object_put(&job->jobs[root], pid);
-    }
+    bool is_there = was_there || job_object_put(&job->jobs[root], pid);
+    uint32_t code = GetLastError();
     struct job_member *m = job_members_add(&job->members, root, pid, process);
     if (m) {
         m->settled = !was_there;
+        if (!is_there) {
+            job_members_set_outside(&job->members, m, code);
+        }
     }
     return m != NULL;
+}
+
+bool process_job_needs_watch(struct process_job *job)
+{
+    ULONGLONG now = GetTickCount64();
+    if (job->members.outside) {
+        job->outside_at = now;
+    }
+    return job->members.outside || job->unopened || (job->outside_at && now - job->outside_at < OUTSIDE_MS);
+}
+
+bool process_job_adopt(struct process_job *job, const struct process_facts *facts)
+{
+    const uint32_t pid = facts->self.pid;
+    if (job_members_find(&job->members, pid)) {
+        return true;
+    }
+    HANDLE process = process_open(pid);
+    if (!process) {
+        bool denied = GetLastError() == ERROR_ACCESS_DENIED;
+        job->unopened |= denied; /* nobody tells of its end, nor of its children */
+        return denied;
+    }
+    if (process_created(process) != facts->self.created || process_has_exited(process)) {
+        CloseHandle(process);
+        return false;
+    }
+    const struct job_member *parent = job_members_find(&job->members, facts->parent.pid);
+    adopt(job, parent ? parent->root : 0, pid, process);
+    return true;
 }
 
 /* Scans all processes once; returns how many new descendants were found. */

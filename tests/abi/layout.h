@@ -24,7 +24,7 @@
     X(redirector_destination,  56)   \
     X(redirector_connection,   72)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       288)
+    X(redirector_stats,       296)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
@@ -131,7 +131,8 @@
     X(redirector_stats,       priority_shared,      256,   8)  \
     X(redirector_stats,       led_by_others,        264,   8)  \
     X(redirector_stats,       firewall_permit,      272,   8)  \
-    X(redirector_stats,       members_forgotten,    280,   8)
+    X(redirector_stats,       members_forgotten,    280,   8)  \
+    X(redirector_stats,       members_outside,      288,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \
@@ -142,7 +143,8 @@
     X(UNLOAD_DRIVER,   16)   \
     X(NO_LOOPBACK,     32)   \
     X(CAPTURE_ALL,     64)   \
-    X(NO_FIREWALL_PERMIT, 128)
+    X(NO_FIREWALL_PERMIT, 128)   \
+    X(DEBUG_PRIVILEGE, 512)
 
 /* States of a redirector, kinds and states of connections, decisions about them, levels of the log. */
 #define LAYOUT_NUMBERS(X)    \

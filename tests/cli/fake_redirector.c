@@ -5,7 +5,7 @@
  * "address port", by the peer's family, a link-local address with its scope (fe80::1%4); a family without destination knows no peers, so there all are strangers.
  * FAKE_START_ERROR=n makes the start fail with status n. FAKE_STOP_FILE is created when the redirector is freed.
  * FAKE_INCOMING=1 makes every connection one that came in; FAKE_RULES names a file that gets flags, roots, rules and
- * upstreams. FAKE_NOTE is what a start that succeeds has to say.
+ * upstreams. FAKE_NOTE is what a start that succeeds has to say, FAKE_LIMIT what limits it while it runs.
  */
 #include "windows_redirector.h"
 
@@ -167,6 +167,11 @@ uint32_t redirector_get_state(redirector *r, redirector_error *why)
     const char *path = getenv("FAKE_FAILED");
     FILE *file = path && r ? fopen(path, "rb") : NULL;
     if (!file) {
+        const char *limit = getenv("FAKE_LIMIT");
+        if (limit && why) {
+            why->os_error = 5;
+            snprintf(why->text, sizeof why->text, "%s", limit);
+        }
         return REDIRECTOR_RUNNING;
     }
     fclose(file);

@@ -246,7 +246,7 @@ def test_flags_and_fixed_port(t):
     run = t.start("run", "--reflect", "--fail-closed", "--no-loopback", "--no-firewall-permit",
                   "--relay-port", str(port), "--", t.child(), "wait")
     run.read_start()
-    expect_equal((run.port, rules(t, run)[0]), (port, 2 | 4 | 32 | 128), "port and flags")
+    expect_equal((run.port, rules(t, run)[0]), (port, 2 | 4 | 32 | 128 | 512), "port and flags")
     socket.create_connection(("198.51.100.1", port), 30).close()  # reflection needs all addresses
     run.finish()
 
@@ -295,6 +295,14 @@ def test_redirecting_that_ends_by_itself_is_told_once(t):
     lines = run.finish()
     expect_equal((run.status, len(lines)), (6, 2), "status and number of lines")
     expect("has ended by itself" in lines[0] and "made no progress" in lines[0], f"message: {lines[0]}")
+
+
+def test_what_limits_redirection_is_told_once(t):
+    run = t.start("run", "--", t.child(), "wait", "6", FAKE_LIMIT="process 7 cannot be put into a job")
+    run.read_start()
+    wait_for(lambda: run.err().endswith("\n"), "the message")
+    lines = run.finish()
+    expect_equal([line for line in lines if "process 7 cannot be put into a job" in line], lines[:1], "messages")
 
 
 class Terminal:

@@ -202,12 +202,12 @@ class Context:
         host = host or self.server_host
         return actor.serve(f"{host}/{self.free_port()}", stamp=stamp)
 
-    def child(self, parent, exe="probe.exe", commands=(), breakaway=False):
+    def child(self, parent, exe="probe.exe", commands=(), **how):
         """A new child of a program, with commands that it finds when it starts."""
         actor = self.lab.prepare(self.world.name("child"))
         self.extra.append(actor)
         actor.early = [actor.begin(name, **arguments) for name, arguments in commands]
-        return self.lab.spawn(parent, actor, exe, breakaway=breakaway)
+        return self.lab.spawn(parent, actor, exe, **how)
 
     def exit(self, actor, parent=None):
         """Ends a program, and waits until it is gone if its parent can tell."""

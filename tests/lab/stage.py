@@ -116,11 +116,12 @@ class Lab:
         self.actors.append(actor)
         return actor
 
-    def spawn(self, parent, actor, exe="probe.exe", cwd=None, breakaway=False):
-        """Starts a Windows program as a child of another; out of its job, if that permits it."""
+    def spawn(self, parent, actor, exe="probe.exe", cwd=None, breakaway=False, guarded=False):
+        """Starts a Windows program as a child of another; out of its job, if that permits it; so that nobody may put it
+        into a job."""
         arguments = {"cwd": windows_path(cwd)} if cwd else {}
-        if breakaway:
-            arguments["breakaway"] = 1
+        arguments |= {"breakaway": 1} if breakaway else {}
+        arguments |= {"guarded": 1} if guarded else {}
         exe = windows_path(os.path.join(self.stage, exe))
         answer = parent.call("spawn", exe=exe, commands=windows_path(actor.commands),
                              answers=windows_path(actor.answers_path), std=windows_path(actor.std), **arguments)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Random trees of processes that spawn, exec, break away as Cygwin, libuv and others do, make jobs of their own, and end,
- * among strangers that take over their pids, with messages that get lost and redirectors that come and go. Whoever
- * lives is judged rightly at any time: descendants of the root belong to the tree, and nobody else (I1, I2).
+ * among strangers that take over their pids, with messages that get lost, processes that get into no job, and redirectors
+ * that come and go. Whoever lives is judged rightly at any time: descendants of the root belong to the tree, and nobody
+ * else (I1, I2). But what is started by a process that is in no job, and lives only between two looks, may be lost.
  *
  *   test_breakaway          the fixed seeds
  *   test_breakaway SEED     that one again (a failure prints its seed)
@@ -11,17 +12,18 @@
 
 #include <stdlib.h>
 
-enum { SEEDS = 300, STEPS = 250, LIVING_MAX = 24, POLL_MS = 250 /* the engine looks at least so often */ };
+enum { SEEDS = 300, STEPS = 250, LIVING_MAX = 24, POLL_MS = 60 /* it is looked at least so often */ };
 
 static struct {
     uint64_t random, seed, polled_at;
     struct follower redirectors[2];
     uint32_t root, living[KERNEL_PIDS], count;
-    bool blind[2][KERNEL_PIDS]; /* what that redirector cannot know: it could not put it into its job at its start */
+    bool blind[2][KERNEL_PIDS];  /* what that redirector cannot know */
+    bool looked[2][KERNEL_PIDS]; /* it has looked at all processes since this one was there */
 } w;
 
 static struct {
-    uint32_t broke_away, refused, execs, strangers, descendants, own_jobs, reused, blind;
+    uint32_t broke_away, refused, execs, strangers, descendants, own_jobs, reused, blind, outside;
 } met;
 
 static uint32_t below(uint32_t limit)
@@ -40,14 +42,32 @@ static void note(uint32_t pid, uint32_t parent)
     if (pid) {
         for (int i = 0; i < 2; i++) {
             w.blind[i][pid / 4] = w.blind[i][parent / 4];
+            w.looked[i][pid / 4] = false;
         }
         w.living[w.count++] = pid;
         met.reused += pid < w.root;
     }
 }
 
+/* Before a process ends: which of its children will be known by nothing. */
+static void leave_blind(uint32_t pid)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct follower *f = &w.redirectors[i];
+        bool known = !f->job || kernel_tells(pid, f->port) || w.looked[i][pid / 4];
+        for (uint32_t k = 0; k < w.count && !known; k++) {
+            uint32_t child = w.living[k];
+            if (kernel_parent_of(child) == pid && kernel_descends(child, pid) && !kernel_tells(child, f->port)) {
+                w.blind[i][child / 4] = true;
+                met.blind++;
+            }
+        }
+    }
+}
+
 static void end(uint32_t pid)
 {
+    leave_blind(pid);
     for (uint32_t i = 0; i < w.count; i++) {
         if (w.living[i] == pid) {
             w.living[i] = w.living[--w.count];
@@ -61,7 +81,10 @@ static void poll_all(void)
     w.polled_at = GetTickCount64();
     for (int i = 0; i < 2; i++) {
         if (w.redirectors[i].job) {
-            follower_poll(&w.redirectors[i]);
+            follower_looks(&w.redirectors[i]);
+            for (uint32_t k = 0; k < w.count; k++) {
+                w.looked[i][w.living[k] / 4] = true;
+            }
         }
     }
 }
@@ -93,6 +116,9 @@ static uint32_t child_of(uint32_t parent)
         break;
     }
     child = child ? child : kernel_spawn(parent, 0);
+    if (child && below(30) == 0) {
+        kernel_refuse(child);
+    }
     if (child && below(5) == 0) {
         static const DWORD limits[] = {0, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, JOB_OBJECT_LIMIT_BREAKAWAY_OK,
                                        JOB_OBJECT_LIMIT_BREAKAWAY_OK | JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK};
@@ -114,6 +140,30 @@ static void judge(uint32_t pid)
     }
 }
 
+/* Whether parents lead from it to the root that all live. */
+static bool is_linked(uint32_t pid)
+{
+    while (pid != w.root && kernel_lives(pid) && kernel_lives(kernel_parent_of(pid)) &&
+           kernel_descends(pid, kernel_parent_of(pid))) {
+        pid = kernel_parent_of(pid);
+    }
+    return pid == w.root;
+}
+
+static void open_redirector(uint32_t which)
+{
+    struct follower *f = &w.redirectors[which];
+    follower_open(f, &w.root, 1);
+    follower_looks(f);
+    for (uint32_t i = 0; i < w.count; i++) {
+        uint32_t pid = w.living[i];
+        w.looked[which][pid / 4] = true;
+        w.blind[which][pid / 4] = kernel_descends(pid, w.root) && !kernel_tells(pid, f->port) && !is_linked(pid);
+        met.blind += w.blind[which][pid / 4];
+        met.outside += kernel_descends(pid, w.root) && !kernel_tells(pid, f->port);
+    }
+}
+
 static void open_or_close(void)
 {
     uint32_t which = below(2);
@@ -124,13 +174,7 @@ static void open_or_close(void)
         }
         return;
     }
-    follower_open(f, &w.root, 1);
-    const uint32_t ports = kernel_ports_of(w.root);
-    for (uint32_t i = 0; i < w.count; i++) {
-        uint32_t pid = w.living[i];
-        w.blind[which][pid / 4] = kernel_descends(pid, w.root) && kernel_ports_of(pid) < ports;
-        met.blind += w.blind[which][pid / 4];
-    }
+    open_redirector(which);
 }
 
 static void step(void)
@@ -151,6 +195,9 @@ static void step(void)
         for (uint32_t hops = 1 + below(3); hops && pid != w.root; hops--) {
             uint32_t next = child_of(pid);
             note(next, pid);
+            if (below(2)) {
+                poll_all();
+            }
             end(pid);
             pid = next ? next : w.root;
             met.execs++;
@@ -194,7 +241,10 @@ static void sequence(uint64_t seed)
     }
     w.root = kernel_spawn(0, 0);
     note(w.root, 0);
-    follower_open(&w.redirectors[0], &w.root, 1);
+    if (seed % 4 == 0) {
+        kernel_refuse(w.root);
+    }
+    open_redirector(0);
     w.polled_at = GetTickCount64();
     for (int i = 0; i < STEPS; i++) {
         step();
@@ -221,11 +271,13 @@ static void i1_i2_no_descendant_is_lost_and_no_stranger_is_taken(void **state)
         }
     }
     print_message("# %u descendants and %u strangers judged; %u children of Cygwin, %u execs, %u times breakaway was "
-                  "refused, %u jobs of programs, %u pids used again\n",
-                  met.descendants, met.strangers, met.broke_away, met.execs, met.refused, met.own_jobs, met.reused);
+                  "refused, %u jobs of programs, %u pids used again; %u in no job, %u left unknown\n",
+                  met.descendants, met.strangers, met.broke_away, met.execs, met.refused, met.own_jobs, met.reused,
+                  met.outside, met.blind);
     const uint32_t least = only_seed ? 0 : SEEDS;
     assert_true(met.descendants > least && met.strangers > least && met.broke_away > least);
-    assert_true(met.execs > least && met.refused > least / 2 && met.own_jobs > least && met.reused > least);
+    assert_true(met.execs > least && met.refused > least / 2 && met.own_jobs > least && met.reused > least &&
+                met.outside > least / 4);
 }
 
 int main(int argc, char **argv)

@@ -15,13 +15,17 @@
 #include "engine/engine.h"
 #include "kernel.h"
 #include "windows/process.h"
+#include "windows/process_table.h"
 
 #include <string.h>
 
 struct follower {
     struct process_job *job;
     struct engine *engine;
-    uint64_t reported; /* process events */
+    const void *port;            /* of the job */
+    uint64_t reported;           /* process events */
+    uint32_t outside, os_error;  /* members that Windows did not let into the job; why, the last time */
+    struct process_table before; /* the last look at all processes */
 };
 
 static inline void follower_poll(struct follower *f)
@@ -37,7 +41,31 @@ static inline void follower_poll(struct follower *f)
         } else {
             engine_process(f->engine, event.id);
         }
+        f->outside += event.outside;
+        f->os_error = event.outside ? event.os_error : f->os_error;
     }
+}
+
+/** What the thread that looks at all processes does, and what becomes of it. Without need it rests. */
+static inline void follower_looks(struct follower *f)
+{
+    struct process_table now = {0}, all = {0};
+    follower_poll(f);
+    if (!process_job_needs_watch(f->job)) {
+        process_table_free(&f->before);
+        return;
+    }
+    assert_true(process_table_read(&now) && process_table_copy(&now, &all));
+    process_table_subtract(&now, &f->before);
+    process_table_free(&f->before);
+    f->before = all;
+    for (uint32_t i = 0; i < now.count; i++) {
+        if (engine_process_seen(f->engine, &now.all[i]) && !process_job_adopt(f->job, &now.all[i])) {
+            engine_process_exited(f->engine, now.all[i].self, process_clock(), GetTickCount64());
+        }
+    }
+    process_table_free(&now);
+    follower_poll(f);
 }
 
 static inline bool follower_facts(void *context, uint32_t pid, struct process_facts *out)
@@ -60,11 +88,13 @@ static inline void follower_open(struct follower *f, const uint32_t *roots, uint
     }
     f->job = process_job_open(ids, count, &error);
     assert_non_null(f->job);
+    f->port = kernel_newest_port();
     follower_poll(f);
 }
 
 static inline void follower_close(struct follower *f)
 {
+    process_table_free(&f->before);
     process_job_close(f->job);
     engine_free(f->engine);
     *f = (struct follower){0};

@@ -230,6 +230,96 @@ static void i1_messages_that_are_lost_lose_nobody(void **state)
     follower_close(&f);
 }
 
+/* A service, say. Its children are found by their parents, also behind one that has ended already. */
+static void i1_s9_a_root_that_gets_into_no_job_keeps_its_tree(void **state)
+{
+    (void)state;
+    struct follower f;
+    uint32_t root = kernel_spawn(0, 0);
+    kernel_refuse(root);
+    follower_open(&f, &root, 1);
+    assert_int_equal(f.outside, 1);
+    assert_int_equal(f.os_error, ERROR_ACCESS_DENIED);
+    follower_looks(&f);
+    uint32_t middle = kernel_spawn(root, 0);
+    follower_looks(&f);
+    assert_int_equal(f.outside, 2);
+    uint32_t child = kernel_spawn(middle, 0), stranger = kernel_spawn(0, 0);
+    kernel_exit(middle);
+    uint32_t last = kernel_spawn(child, 0);
+    kernel_exit(root);
+    follower_looks(&f);
+    kernel_exit(child);
+    kernel_pass_ms(600000);
+    follower_looks(&f);
+    assert_true(follower_judges(&f, last));
+    assert_false(follower_judges(&f, stranger));
+    assert_true(process_job_needs_watch(f.job));
+    kernel_exit(last);
+    follower_settles(&f); /* no message tells of its end */
+    follower_looks(&f);
+    assert_false(process_job_needs_watch(f.job)); /* nobody of them is left */
+    follower_close(&f);
+}
+
+/* In between two looks a process has come, has started another, and is gone: that is what nothing tells. */
+static void who_lives_only_between_two_looks_is_missed(void **state)
+{
+    (void)state;
+    struct follower f;
+    uint32_t root = kernel_spawn(0, 0);
+    kernel_refuse(root);
+    follower_open(&f, &root, 1);
+    follower_looks(&f);
+    uint32_t middle = kernel_spawn(root, 0), child = kernel_spawn(middle, 0);
+    kernel_exit(middle);
+    follower_looks(&f);
+    assert_false(follower_judges(&f, child));
+    follower_close(&f);
+}
+
+/* Children of Node.js that ran before the start: in a job that does not nest. What they start is in ours again. */
+static void i1_s9_descendants_in_jobs_of_their_own_are_outside(void **state)
+{
+    (void)state;
+    struct follower f;
+    uint32_t root = kernel_spawn(0, 0), child = kernel_spawn(root, 0);
+    assert_true(assign(kernel_job_of(root, JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK, false), child));
+    follower_open(&f, &root, 1);
+    assert_int_equal(f.outside, 1);
+    follower_looks(&f);
+    uint32_t grandchild = kernel_spawn(child, 0);
+    follower_looks(&f);
+    assert_int_equal(f.outside, 1);
+    uint32_t last = exec_as_cygwin(kernel_spawn(grandchild, 0));
+    kernel_exit(grandchild);
+    assert_true(follower_judges(&f, last));
+    follower_close(&f);
+}
+
+/* A look is of a moment: meanwhile its pid may have gone to a member. */
+static void i2_an_old_look_takes_nothing_away(void **state)
+{
+    (void)state;
+    struct follower f;
+    struct process_table old = {0};
+    uint32_t root = kernel_spawn(0, 0), stranger = kernel_spawn(0, 0);
+    follower_open(&f, &root, 1);
+    assert_true(process_table_read(&old));
+    kernel_exit(stranger);
+    kernel_pass_ms(KERNEL_REUSE_MS);
+    uint32_t member = kernel_spawn(root, 0);
+    assert_int_equal(member, stranger);
+    follower_poll(&f);
+    for (uint32_t i = 0; i < old.count; i++) {
+        assert_int_equal(engine_process_seen(f.engine, &old.all[i]), old.all[i].self.pid == root);
+    }
+    kernel_exit(member);
+    assert_true(engine_has_process(f.engine, member)); /* its late events are still its own */
+    process_table_free(&old);
+    follower_close(&f);
+}
+
 int main(void)
 {
 #define ON_KERNEL(test) cmocka_unit_test_setup(test, set_up)
@@ -245,6 +335,10 @@ int main(void)
         ON_KERNEL(starts_again_with_the_jobs_of_before),
         ON_KERNEL(i1_strange_jobs_under_our_names),
         ON_KERNEL(i1_messages_that_are_lost_lose_nobody),
+        ON_KERNEL(i1_s9_a_root_that_gets_into_no_job_keeps_its_tree),
+        ON_KERNEL(who_lives_only_between_two_looks_is_missed),
+        ON_KERNEL(i1_s9_descendants_in_jobs_of_their_own_are_outside),
+        ON_KERNEL(i2_an_old_look_takes_nothing_away),
     };
     return cmocka_run_group_tests_name("jobs", tests, NULL, NULL);
 }

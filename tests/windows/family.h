@@ -59,9 +59,34 @@ static inline HANDLE spawn(const wchar_t *mode, DWORD flags, DWORD *pid)
     return info.hProcess;
 }
 
+/* From now on nobody may put this process into a job, as nobody may a service of another session. */
+static inline void guard_oneself(void)
+{
+    SID_IDENTIFIER_AUTHORITY world = {SECURITY_WORLD_SID_AUTHORITY};
+    SECURITY_DESCRIPTOR descriptor;
+    union {
+        ACL acl;
+        BYTE room[128];
+    } list;
+    PSID everyone;
+    AllocateAndInitializeSid(&world, 1, SECURITY_WORLD_RID, 0, 0, 0, 0, 0, 0, 0, &everyone);
+    InitializeAcl(&list.acl, sizeof list, ACL_REVISION);
+    AddAccessAllowedAce(&list.acl, ACL_REVISION,
+                        PROCESS_QUERY_INFORMATION | PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, everyone);
+    InitializeSecurityDescriptor(&descriptor, SECURITY_DESCRIPTOR_REVISION);
+    SetSecurityDescriptorDacl(&descriptor, TRUE, &list.acl, FALSE);
+    if (!SetKernelObjectSecurity(GetCurrentProcess(), DACL_SECURITY_INFORMATION, &descriptor)) {
+        shared->spawn_error = (LONG)GetLastError();
+    }
+    FreeSid(everyone);
+}
+
 static inline int member_main(const wchar_t *mode, const wchar_t *name)
 {
     open_shared(name);
+    if (wcscmp(mode, L"guarded") == 0) {
+        guard_oneself();
+    }
     shared->pids[InterlockedIncrement(&shared->count) - 1] = (LONG)GetCurrentProcessId();
     if (wcscmp(mode, L"exit") == 0) {
         return 0;

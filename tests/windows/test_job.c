@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /* The jobs that keep the trees together, and the process events that they give. */
 #include "family.h"
+#include "windows/process_table.h"
 
 static void first_events_are_root_and_descendants(void)
 {
@@ -332,6 +333,37 @@ static void what_cannot_be_assigned_is_told_of(void)
     end_tree(process);
 }
 
+static void what_may_not_be_opened_is_outside(void)
+{
+    struct process_id root;
+    struct process_event event;
+    struct process_table all = {0};
+    HANDLE process = begin_tree(L"guarded", 1, &root);
+    CHECK(shared->spawn_error == 0);
+    struct process_job *job = process_job_open(&root, 1, &error);
+    CHECK(job && process_job_needs_watch(job));
+    CHECK(process_job_poll(job, &event) && event.id.pid == root.pid && event.id.created == root.created);
+    CHECK(event.outside && event.os_error == ERROR_ACCESS_DENIED && !event.exited);
+    /* one that may be put in becomes a member like others */
+    DWORD pid = 0;
+    HANDLE child = spawn(L"wait", 0, &pid);
+    CHECK(wait_for_count(2) && process_table_read(&all));
+    bool adopted = false;
+    for (uint32_t i = 0; i < all.count; i++) {
+        adopted |= all.all[i].self.pid == pid && process_job_adopt(job, &all.all[i]);
+    }
+    CHECK(adopted && wait_for_event(job, pid, false, &event) && !event.outside);
+    for (uint32_t i = 0; i < all.count; i++) {
+        all.all[i].self.created++; /* another process than the one that has this pid */
+        CHECK(all.all[i].self.pid != pid || process_job_adopt(job, &all.all[i]));
+        CHECK(all.all[i].self.pid != GetCurrentProcessId() || !process_job_adopt(job, &all.all[i]));
+    }
+    process_table_free(&all);
+    process_job_close(job);
+    CloseHandle(child);
+    end_tree(process);
+}
+
 /* A program that makes a job of its own for its children (browsers do) must still be able to. */
 static void members_may_have_jobs_of_their_own(void)
 {
@@ -369,6 +401,7 @@ int main(void)
     RUN(every_root_must_exist);
     RUN(strange_jobs_are_not_used);
     RUN(what_cannot_be_assigned_is_told_of);
+    RUN(what_may_not_be_opened_is_outside);
     RUN(members_may_have_jobs_of_their_own);
     return checks_done();
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* Who a process is: its identity, its image, its parent. */
+/* Who a process is: its identity, its image, its parent; which there are; the right to open it. */
 #include "family.h"
+#include "windows/debug_privilege.h"
+#include "windows/process_watch.h"
 
 static void identifies_processes(void)
 {
@@ -80,6 +82,119 @@ static void gone_parents_have_no_creation_time(void)
     end_tree(NULL);
 }
 
+static const struct process_facts *row_of(const struct process_table *t, uint32_t pid)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (t->all[i].self.pid == pid) {
+            return &t->all[i];
+        }
+    }
+    return NULL;
+}
+
+static void tells_all_processes(void)
+{
+    struct process_id root;
+    struct process_table all = {0}, none = {0}, copy = {0};
+    HANDLE process = begin_tree(L"parent", 2, &root);
+    uint32_t child = (uint32_t)shared->pids[1];
+    CHECK(process_table_read(&all) && process_table_copy(&all, &copy));
+    const struct process_facts *row = row_of(&all, child);
+    CHECK(row && row->self.created == created_of(child));
+    CHECK(row && row->parent.pid == root.pid && row->parent.created == root.created);
+    CHECK(row && row_of(&all, root.pid) < row); /* the oldest first */
+    process_table_subtract(&copy, &none);
+    CHECK(copy.count == all.count);
+    process_table_subtract(&copy, &all);
+    CHECK(copy.count == 0);
+    CHECK(process_table_append(&copy, &all) && row_of(&copy, child) && !all.all);
+    process_table_free(&copy);
+    LARGE_INTEGER frequency, from, to;
+    QueryPerformanceFrequency(&frequency);
+    QueryPerformanceCounter(&from);
+    CHECK(process_table_read(&all));
+    QueryPerformanceCounter(&to);
+    printf("# %lu processes in %.2f ms\n", (unsigned long)all.count,
+           (double)(to.QuadPart - from.QuadPart) * 1000 / (double)frequency.QuadPart);
+    process_table_free(&all);
+    end_tree(process);
+}
+
+/* Waits until the watch tells of a process. */
+static bool is_told(struct process_watch *watch, HANDLE wake, uint32_t pid)
+{
+    for (bool told = false; WaitForSingleObject(wake, WAIT_MS) == WAIT_OBJECT_0;) {
+        struct process_table seen;
+        if (process_watch_take(watch, &seen)) {
+            told = row_of(&seen, pid) != NULL;
+            process_table_free(&seen);
+        }
+        if (told) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void watch_tells_who_has_come(void)
+{
+    struct process_id root;
+    struct process_table seen;
+    HANDLE wake = CreateEventW(NULL, FALSE, FALSE, NULL);
+    struct process_watch *watch = process_watch_start(wake);
+    CHECK(watch && !process_watch_take(watch, &seen)); /* it rests */
+    process_watch_run(watch, true);
+    CHECK(is_told(watch, wake, GetCurrentProcessId()));
+    HANDLE process = begin_tree(L"wait", 1, &root);
+    CHECK(is_told(watch, wake, root.pid));
+    process_watch_run(watch, false);
+    process_watch_run(watch, true);
+    CHECK(is_told(watch, wake, root.pid)); /* once more from the beginning */
+    process_watch_stop(watch);
+    CloseHandle(wake);
+    end_tree(process);
+}
+
+/* Whether SeDebugPrivilege is enabled in a token. */
+static bool is_enabled(HANDLE token)
+{
+    PRIVILEGE_SET wanted = {.PrivilegeCount = 1, .Control = PRIVILEGE_SET_ALL_NECESSARY};
+    BOOL enabled = FALSE;
+    LookupPrivilegeValueW(NULL, L"SeDebugPrivilege", &wanted.Privilege[0].Luid);
+    CHECK(PrivilegeCheck(token, &wanted, &enabled));
+    return enabled;
+}
+
+static bool process_has_privilege(void)
+{
+    HANDLE token;
+    CHECK(OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY | TOKEN_DUPLICATE, &token));
+    HANDLE copy = NULL; /* PrivilegeCheck() takes tokens for impersonation only */
+    CHECK(DuplicateToken(token, SecurityImpersonation, &copy));
+    bool enabled = is_enabled(copy);
+    CloseHandle(copy);
+    CloseHandle(token);
+    return enabled;
+}
+
+static void the_right_to_open_any_process_is_the_threads_own(void)
+{
+    struct debug_privilege privilege, nested;
+    HANDLE token;
+    bool before = process_has_privilege();
+    CHECK(debug_privilege_take(&privilege) == 0 && privilege.held);
+    CHECK(OpenThreadToken(GetCurrentThread(), TOKEN_QUERY, TRUE, &token) && is_enabled(token));
+    CloseHandle(token);
+    CHECK(process_has_privilege() == before);
+    /* a thread that impersonates already does so afterwards, too */
+    CHECK(debug_privilege_take(&nested) == 0 && nested.before);
+    debug_privilege_drop(&nested);
+    CHECK(OpenThreadToken(GetCurrentThread(), TOKEN_QUERY, TRUE, &token));
+    CloseHandle(token);
+    debug_privilege_drop(&privilege);
+    CHECK(!OpenThreadToken(GetCurrentThread(), TOKEN_QUERY, TRUE, &token) && GetLastError() == ERROR_NO_TOKEN);
+}
+
 int main(void)
 {
     int status;
@@ -91,5 +206,8 @@ int main(void)
     RUN(finds_image_paths);
     RUN(knows_parents);
     RUN(gone_parents_have_no_creation_time);
+    RUN(tells_all_processes);
+    RUN(watch_tells_who_has_come);
+    RUN(the_right_to_open_any_process_is_the_threads_own);
     return checks_done();
 }

@@ -2,9 +2,11 @@
 /*
  * Processes.
  *
- *   spawn exe [commands answers] [std] [cwd] [breakaway]   starts a program; std: file for its standard output and
- *                                              error; breakaway=1: out of the job, if the job permits that, as
- *                                              programs do that ask it first (Wine 8 answers that there are no limits)
+ *   spawn exe [commands answers] [std] [cwd] [breakaway] [guarded]   starts a program; std: file for its standard
+ *                                              output and error; breakaway=1: out of the job, if the job permits that, as
+ *                                              programs do that ask it first (Wine 8 answers that there are no limits);
+ *                                              guarded=1: nobody may put it into a job, as Windows lets no process into
+ *                                              one of another session
  *   wait_exit pid                              until that child has ended
  *   kill pid                                   ends it without asking
  */
@@ -29,6 +31,26 @@ static HANDLE std_file(const char *path)
                        OPEN_ALWAYS, 0, NULL);
 }
 
+/* What others may do with a guarded process: ask who it is, and wait for its end. */
+static SECURITY_ATTRIBUTES *guard(void)
+{
+    static union {
+        ACL acl;
+        BYTE room[128];
+    } list;
+    static SECURITY_DESCRIPTOR descriptor;
+    static SECURITY_ATTRIBUTES attributes = {.nLength = sizeof attributes, .lpSecurityDescriptor = &descriptor};
+    SID everyone = {
+        .Revision = SID_REVISION, .SubAuthorityCount = 1, .IdentifierAuthority = {SECURITY_WORLD_SID_AUTHORITY}};
+    everyone.SubAuthority[0] = SECURITY_WORLD_RID;
+    InitializeAcl(&list.acl, sizeof list, ACL_REVISION);
+    AddAccessAllowedAce(&list.acl, ACL_REVISION,
+                        PROCESS_QUERY_INFORMATION | PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, &everyone);
+    InitializeSecurityDescriptor(&descriptor, SECURITY_DESCRIPTOR_REVISION);
+    SetSecurityDescriptorDacl(&descriptor, TRUE, &list.acl, FALSE);
+    return &attributes;
+}
+
 void command_spawn(const struct command *c, struct json *answer)
 {
     char line[COMMAND_LINE_MAX];
@@ -37,12 +59,13 @@ void command_spawn(const struct command *c, struct json *answer)
     STARTUPINFOA start = {.cb = sizeof start, .dwFlags = STARTF_USESTDHANDLES};
     start.hStdOutput = start.hStdError = std_file(command_text(c, "std", "NUL"));
     PROCESS_INFORMATION process;
+    SECURITY_ATTRIBUTES *rights = command_number(c, "guarded", 0) ? guard() : NULL;
     const char *cwd = command_text(c, "cwd", NULL);
     DWORD flags = command_number(c, "breakaway", 0) ? CREATE_BREAKAWAY_FROM_JOB : 0;
-    BOOL ok = CreateProcessA(NULL, line, NULL, NULL, TRUE, flags, NULL, cwd, &start, &process);
+    BOOL ok = CreateProcessA(NULL, line, rights, NULL, TRUE, flags, NULL, cwd, &start, &process);
     if (!ok && flags && GetLastError() == ERROR_ACCESS_DENIED) {
         flags = 0;
-        ok = CreateProcessA(NULL, line, NULL, NULL, TRUE, flags, NULL, cwd, &start, &process);
+        ok = CreateProcessA(NULL, line, rights, NULL, TRUE, flags, NULL, cwd, &start, &process);
     }
     DWORD code = GetLastError();
     CloseHandle(start.hStdOutput);

@@ -249,6 +249,7 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(led_by_others);
     STAT(firewall_permit);
     STAT(members_forgotten);
+    STAT(members_outside);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);

@@ -57,6 +57,22 @@ def child_connects_as_soon_as_it_runs(t, family):
                  [(answer["local"].rpartition("/")[2], child.pid)], "what the proxy saw")
 
 
+@scenario("I1", "S9", session="own")
+def a_root_that_gets_into_no_job(t, family):
+    """As Windows lets no service into a job of another session: what it starts is redirected all the same, also behind a
+    process that is in no job either and has ended before anybody asked; and log, state and counters say so."""
+    root = t.child(t.bystander, guarded=True)
+    with t.redirected(root=root) as session:
+        expect_equal(session.stats()["members_outside"], 1, "members_outside")
+        state = t.agent.call("state")
+        expect(state["why"] == "OK" and "(Windows error 5)" in state["text"], "what limits it is in the state", state)
+        middle = t.child(root, guarded=True)
+        wait_until(lambda: session.stats()["members_outside"] == 2, "the next process to be found")
+        leaf = t.child(middle)
+        t.exit(middle, root)
+        connect_and_check(t, leaf, session)
+
+
 @scenario("I1", session="own")
 def descendants_that_ran_before_the_start(t, family):
     child = t.child(t.root)

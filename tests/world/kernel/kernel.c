@@ -116,6 +116,7 @@ uint32_t kernel_spawn(uint32_t parent, DWORD flags)
         .created = kernel.now,
         .alive = true,
     };
+    p->refuses = from && from->refuses;
     kernel.parents[p->serial] = from ? from->serial : 0;
     kernel_enter(p, from ? kernel_job_of_child(from, flags) : NULL, NULL);
     return p->pid;
@@ -155,13 +156,18 @@ DWORD kernel_limits_of(uint32_t pid)
     return p && p->job ? p->job->limits : 0;
 }
 
-uint32_t kernel_ports_of(uint32_t pid)
+bool kernel_tells(uint32_t pid, const void *port)
 {
-    uint32_t ports = 0;
-    for (const struct job *job = process_at(pid)->job; job; job = job->parent) {
-        ports += job->port != NULL;
+    const struct job *job = process_at(pid)->job;
+    while (job && job->port != port) {
+        job = job->parent;
     }
-    return ports;
+    return job != NULL;
+}
+
+uint32_t kernel_parent_of(uint32_t pid)
+{
+    return process_at(pid)->parent;
 }
 
 void kernel_refuse(uint32_t pid)
@@ -236,6 +242,26 @@ NTSTATUS NtQueryInformationProcess(HANDLE process, int what, void *out, ULONG si
     ((PROCESS_BASIC_INFORMATION *)out)->InheritedFromUniqueProcessId =
         ((struct process *)kernel_object(process, HANDLE_PROCESS))->parent;
     return 0;
+}
+
+NTSTATUS NtQuerySystemInformation(int what, void *out, ULONG size, ULONG *needed)
+{
+    (void)what, (void)size, (void)needed; /* they always fit */
+    SYSTEM_PROCESS_INFORMATION *entry = out, *last = NULL;
+    for (uint32_t i = KERNEL_PIDS - 1; i > 0; i--) { /* in no order that helps */
+        const struct process *p = &kernel.processes[i];
+        if (p->alive) {
+            *entry = (SYSTEM_PROCESS_INFORMATION){.NextEntryOffset = sizeof *entry};
+            entry->CreateTime.QuadPart = (int64_t)p->created;
+            entry->UniqueProcessId = (HANDLE)(uintptr_t)p->pid;
+            entry->InheritedFromUniqueProcessId = (HANDLE)(uintptr_t)p->parent;
+            last = entry++;
+        }
+    }
+    if (last) {
+        last->NextEntryOffset = 0;
+    }
+    return last ? 0 : -1;
 }
 
 /* ---- snapshots */

@@ -53,11 +53,15 @@ DWORD kernel_limits_of(uint32_t pid);
 /** A job with a handle that belongs to a process, as programs make for their children. */
 HANDLE kernel_job_of(uint32_t pid, DWORD limits, bool ui_limits);
 
-/** Nobody may put this process into a job, as if it were of another session. */
+/** Nobody may put this process into a job, nor what it starts, as if they were of another session. */
 void kernel_refuse(uint32_t pid);
 
-/** How many ports are told of a process: of its job, and of those above. */
-uint32_t kernel_ports_of(uint32_t pid);
+/** The port that was made last, and whether it is told of a process: by its job, or by one above. */
+const void *kernel_newest_port(void);
+bool kernel_tells(uint32_t pid, const void *port);
+
+/** The pid of its parent, or of the one that had it then. */
+uint32_t kernel_parent_of(uint32_t pid);
 
 /** Whether a process descends from another, through whichever generations. */
 bool kernel_descends(uint32_t pid, uint32_t from);

@@ -73,6 +73,7 @@ struct kernel {
     struct job jobs[KERNEL_JOBS];
     struct event events[KERNEL_OTHERS];
     struct port ports[KERNEL_OTHERS];
+    const struct port *newest_port;
     struct handle handles[KERNEL_HANDLES];
     struct message messages[KERNEL_MESSAGES];
     uint32_t message_count;

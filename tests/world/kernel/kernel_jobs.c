@@ -203,7 +203,13 @@ HANDLE CreateIoCompletionPort(HANDLE file, HANDLE port, ULONG_PTR key, DWORD thr
         }
     }
     p->handles = 1;
+    kernel.newest_port = p;
     return kernel_new_handle(HANDLE_PORT, p, KERNEL_SELF);
+}
+
+const void *kernel_newest_port(void)
+{
+    return kernel.newest_port;
 }
 
 static void remove_message(uint32_t at)

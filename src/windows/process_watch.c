@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/*
+ * Theory of operation: a snapshot costs a millisecond or more, so the engine's thread takes none. This thread takes
+ * them as often as may be: it rests COST_SHARE times as long as the last one took, PAUSE_MS at least; so it needs a
+ * twentieth of a processor at most, and sees each process that lives for longer than a pause. What lived for a shorter
+ * time, and left children behind, it misses.
+ *
+ * Events of Windows' kernel (ETW) would tell of each, but not in time: they come in buffers, up to a second later, when
+ * the connection has long passed; and a session that nobody ended, because its program was killed, stays.
+ */
+#include "windows/process_watch.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <windows.h>
+
+enum { PAUSE_MS = 20, COST_SHARE = 20, STOP_WAIT_MS = 100 };
+
+struct process_watch {
+    HANDLE thread, wake, end, changed; /* changed: `running` has */
+    atomic_bool running;
+    atomic_bool anew;  /* all processes are to be told of, not only those that have come */
+    atomic_int owners; /* the caller and the thread: the last one frees it */
+    SRWLOCK lock;
+    struct process_table fresh;  /* under the lock: not taken yet */
+    struct process_table before; /* the thread's */
+};
+
+static void close_handle(HANDLE handle)
+{
+    if (handle) {
+        CloseHandle(handle);
+    }
+}
+
+static void release(struct process_watch *w)
+{
+    if (atomic_fetch_sub(&w->owners, 1) != 1) {
+        return;
+    }
+    process_table_free(&w->fresh);
+    process_table_free(&w->before);
+    close_handle(w->thread);
+    close_handle(w->wake);
+    close_handle(w->end);
+    close_handle(w->changed);
+    free(w);
+}
+
+/* Takes a snapshot, and notes what has come. If it fails, the next one tells of both times. */
+static void look(struct process_watch *w)
+{
+    struct process_table now = {0}, all = {0};
+    if (!process_table_read(&now) || !process_table_copy(&now, &all)) {
+        process_table_free(&now);
+        return;
+    }
+    process_table_subtract(&now, &w->before);
+    process_table_free(&w->before);
+    w->before = all;
+    bool some = now.count != 0;
+    AcquireSRWLockExclusive(&w->lock);
+    if (!process_table_append(&w->fresh, &now)) {
+        atomic_store(&w->anew, true); /* what is lost is told of next time */
+    }
+    ReleaseSRWLockExclusive(&w->lock);
+    if (some) {
+        SetEvent(w->wake);
+    }
+}
+
+static DWORD WINAPI watch_thread(void *watch)
+{
+    struct process_watch *w = watch;
+    HANDLE handles[] = {w->end, w->changed};
+    DWORD pause = INFINITE;
+    while (WaitForMultipleObjects(2, handles, FALSE, pause) != WAIT_OBJECT_0) {
+        LARGE_INTEGER frequency, from, to;
+        if (!atomic_load(&w->running)) {
+            pause = INFINITE;
+            continue;
+        }
+        if (atomic_exchange(&w->anew, false)) {
+            process_table_free(&w->before);
+        }
+        QueryPerformanceFrequency(&frequency);
+        QueryPerformanceCounter(&from);
+        look(w);
+        QueryPerformanceCounter(&to);
+        LONGLONG cost_ms = (to.QuadPart - from.QuadPart) * 1000 / frequency.QuadPart;
+        pause = cost_ms * COST_SHARE > PAUSE_MS ? (DWORD)cost_ms * COST_SHARE : PAUSE_MS;
+    }
+    release(w);
+    return 0;
+}
+
+struct process_watch *process_watch_start(void *wake)
+{
+    struct process_watch *w = calloc(1, sizeof *w);
+    if (!w) {
+        return NULL;
+    }
+    atomic_store(&w->owners, 2);
+    InitializeSRWLock(&w->lock);
+    w->changed = CreateEventW(NULL, FALSE, FALSE, NULL);
+    w->end = CreateEventW(NULL, TRUE, FALSE, NULL);
+    bool ok = w->changed && w->end &&
+              DuplicateHandle(GetCurrentProcess(), wake, GetCurrentProcess(), &w->wake, EVENT_MODIFY_STATE, FALSE, 0);
+    /* Suspended: it may release the watch, and with it `thread`, at once. */
+    w->thread = ok ? CreateThread(NULL, 0, watch_thread, w, CREATE_SUSPENDED, NULL) : NULL;
+    if (w->thread) {
+        ResumeThread(w->thread);
+        return w;
+    }
+    atomic_store(&w->owners, 1);
+    release(w);
+    return NULL;
+}
+
+void process_watch_run(struct process_watch *w, bool run)
+{
+    if (atomic_exchange(&w->running, run) != run) {
+        if (run) {
+            atomic_store(&w->anew, true);
+        }
+        SetEvent(w->changed);
+    }
+}
+
+bool process_watch_take(struct process_watch *w, struct process_table *out)
+{
+    AcquireSRWLockExclusive(&w->lock);
+    *out = w->fresh;
+    w->fresh = (struct process_table){0};
+    ReleaseSRWLockExclusive(&w->lock);
+    if (!out->count) {
+        process_table_free(out);
+    }
+    return out->count != 0;
+}
+
+void process_watch_stop(struct process_watch *w)
+{
+    if (w) {
+        SetEvent(w->end);
+        WaitForSingleObject(w->thread, STOP_WAIT_MS);
+        release(w);
+    }
+}
