@@ -76,7 +76,7 @@ def test_upstream_that_stops_at_each_byte(t):
         length = sum(len(answer) for _, answer in steps)
         # the first one is the try before the program
         with Halting(steps, lambda n: EVERYTHING if n == 0 else n - 1) as proxy, Server() as server:
-            run = t.relay("--connect-timeout", "1", "--upstream", url % proxy.authority,
+            run = t.relay("--connect-timeout", "2", "--upstream", url % proxy.authority,
                           destination4=server.destination)
             clients = [run.connect() for _ in range(length)]
             for client in clients:
