@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# Builds the tests of the Windows layer and runs them under Wine, in a network namespace of their own and with a Wine
-# prefix of their own, so that nothing leaves the machine and nobody's Wine is touched.
+# Builds the tests of the Windows layer and runs them under Wine, in a network namespace of their own and with the Wine
+# prefix of WINEPREFIX, or else one of their own, so that nothing leaves the machine and nobody's Wine is touched.
 #
 #   tests/windows/run.sh [test...]     all tests, or those named (error log log_file divert ring meta filter process job tcptable firewall owner addresses security)
 #
@@ -58,7 +58,7 @@ build()
 
 start_wine()
 {
-    export WINEPREFIX=$out/prefix WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
+    export WINEPREFIX=${WINEPREFIX:-$out/prefix} WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
     unset DISPLAY WINDOWS_REDIRECTOR_LOG WINDOWS_REDIRECTOR_LOG_LEVEL
     wine=$root/scripts/wine64
     wineserver=$(command -v wineserver || echo /usr/lib/wine/wineserver)
