@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Scenarios shared out among labs that run side by side, each with a process of its own."""
 import contextlib
-import multiprocessing
 import os
 import shutil
 
 import harness
-from lab import LabError, share, speaker, take
+from lab import LabError, forked, share, speaker, take
 
 
 def work(scenarios, lab, queue, answers):
@@ -23,19 +22,11 @@ def work(scenarios, lab, queue, answers):
     say("end")
 
 
-def starter(scenarios, lab):
-    def start(queue, answers):
-        process = multiprocessing.get_context("fork").Process(target=work, args=(scenarios, lab, queue, answers))
-        process.start()
-        return process.terminate, process.join
-    return start
-
-
 def run(scenarios, labs, report):
     """Runs scenarios. Returns (rules, name, why or None) of each, and (name, why) of those that failed once only."""
     shutil.rmtree(harness.FAILED, ignore_errors=True)
     name = os.environ["LAB"]
-    starts = [starter(scenarios, name if labs == 1 else f"{name}-{number}") for number in range(1, labs + 1)]
+    starts = [forked(work, scenarios, name if labs == 1 else f"{name}-{number}") for number in range(1, labs + 1)]
     results, unsteady = [], []
     with contextlib.closing(share(range(len(scenarios)), starts)) as said:
         for kind, *words in said:

@@ -108,7 +108,7 @@ class FaultWorld(World):
 
 class Matrix:
     def __init__(self, report):
-        self.world, self.report, self.results = FaultWorld(), report, []
+        self.world, self.report = FaultWorld(), report
         self.stranger, self.settled = None, set()
 
     def run(self, chosen):
@@ -116,9 +116,7 @@ class Matrix:
             self.world.lab.up()
             self.renew_stranger()
             for one in chosen:
-                sees, why = self.attempt(one)
-                self.results.append((one.name, sees, why))
-                self.report(one.name, sees, why)
+                self.report(one.name, *self.attempt(one))
         finally:
             self.world.lab.down()
 

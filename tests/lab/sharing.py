@@ -5,6 +5,7 @@ The numbers stand in a pipe, from which each process takes the next when it is d
 back by another pipe, a line of JSON each, whose end is the process's end.
 """
 import json
+import multiprocessing
 import os
 import struct
 import threading
@@ -26,6 +27,15 @@ def speaker(answers):
     def say(*words):
         print(json.dumps(words), file=file, flush=True)
     return say
+
+
+def forked(work, *words):
+    """For share(): starts a copy of this process, in which work(*words, queue, answers) is done."""
+    def start(queue, answers):
+        process = multiprocessing.get_context("fork").Process(target=work, args=(*words, queue, answers))
+        process.start()
+        return process.terminate, process.join
+    return start
 
 
 def listen(file, inbox):
