@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <wchar.h>
 #include <winsock2.h>
+#include <ws2tcpip.h>
+
+#include <iphlpapi.h>
 #include <windows.h>
 
 /** Takes what follows "doctor" on the command line (ends with NULL); returns the exit status. */
@@ -26,6 +29,24 @@ void doctor_found(enum finding state, const char *what, const char *detail, cons
 
 /* doctor_machine.c */
 void doctor_check_machine(const struct options *o);
+
+/* doctor_firewall.c */
+
+/** What each profile of the Windows firewall does with outbound connections. */
+void doctor_check_firewall(void);
+
+/* doctor_filters.c */
+
+/** Who else redirects connections, by the filtering platform. */
+void doctor_check_filters(void);
+
+/* doctor_system.c: for the report alone */
+void doctor_tell_system(void);
+void doctor_tell_file(const char *name, const wchar_t *path);
+void doctor_tell_adapters(void);
+
+/** This machine's adapters, of AF_INET, AF_INET6 or AF_UNSPEC; the caller frees them. NULL: they cannot be had. */
+IP_ADAPTER_ADDRESSES *doctor_adapters(ULONG family);
 
 /* doctor_driver.c */
 void doctor_check_driver(const struct options *o);

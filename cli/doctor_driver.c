@@ -6,6 +6,7 @@
  */
 #include "doctor.h"
 
+#include "doctor_report.h"
 #include "tap.h"
 #include "output.h"
 #include "processes.h"
@@ -143,6 +144,11 @@ static void name_user(char *out, size_t size, const tap_address *address)
     struct process_row row = {.pid = address->data.reflect.pid};
     uint32_t layer = address->data.reflect.layer;
     processes_look(&row);
+    doctor_item("users");
+    doctor_text("program", row.path);
+    doctor_own_text("layer", "%s", layer < 4 ? layers[layer] : "?");
+    doctor_number("priority", address->data.reflect.priority);
+    doctor_number("flags", (double)address->data.reflect.flags);
     snprintf(out, size, "%.200s (%u): %s, priority %d", *row.path ? row.path : "a process that has ended", row.pid,
              layer < 4 ? layers[layer] : "?", address->data.reflect.priority);
 }

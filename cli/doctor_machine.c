@@ -49,6 +49,7 @@ static void check_file(const wchar_t *folder, const char *name)
     _snwprintf(path, sizeof path / sizeof path[0], L"%ls\\%hs", folder, name);
     path[sizeof path / sizeof path[0] - 1] = L'\0';
     text_copy_utf8(shown, sizeof shown, path);
+    doctor_tell_file(name, path);
     if (GetFileAttributesW(path) != INVALID_FILE_ATTRIBUTES) {
         doctor_found(FINDING_OK, name, shown, "");
     } else {
@@ -74,7 +75,7 @@ static void check_files(const struct options *o)
     check_file(folder, "WinDivert64.sys");
 }
 
-/* ---- the filtering engine and the firewall */
+/* ---- the filtering engine */
 
 static void check_filtering(void)
 {
@@ -96,34 +97,12 @@ static void check_filtering(void)
     }
 }
 
-static bool firewall_is_on(const wchar_t *profile)
-{
-    wchar_t key[256];
-    DWORD on = 0, size = sizeof on;
-    _snwprintf(key, sizeof key / sizeof key[0],
-               L"SYSTEM\\CurrentControlSet\\Services\\SharedAccess\\Parameters\\FirewallPolicy\\%ls", profile);
-    return RegGetValueW(HKEY_LOCAL_MACHINE, key, L"EnableFirewall", RRF_RT_REG_DWORD, NULL, &on, &size) == 0 && on;
-}
-
-static void check_firewall(void)
-{
-    bool on =
-        firewall_is_on(L"StandardProfile") || firewall_is_on(L"PublicProfile") || firewall_is_on(L"DomainProfile");
-    if (on) {
-        doctor_found(
-            FINDING_NOTE, "Windows firewall", "on",
-            "what runs over loopback needs nothing; for --incoming and --reflect allow redirector.exe (or your "
-            "proxy) in it");
-    } else {
-        doctor_found(FINDING_OK, "Windows firewall", "off, or managed by others", "");
-    }
-}
-
 void doctor_check_machine(const struct options *o)
 {
     check_processor();
     check_rights();
     check_files(o);
     check_filtering();
-    check_firewall();
+    doctor_check_firewall();
+    doctor_check_filters();
 }

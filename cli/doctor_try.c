@@ -8,10 +8,10 @@
 #include "doctor.h"
 
 #include "address.h"
+#include "doctor_report.h"
 #include "relay_socket.h"
 #include "text.h"
 
-#include <iphlpapi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,9 @@ enum {
     PATIENCE_MS = 10000, /* for the connection to arrive, and for the other process to end */
     WORD_MS = 5000,      /* for the word to arrive there */
     TEST_PORT = 9,
-    ADAPTERS_BYTES = 65536,
+    LOG_LINES = 100, /* of the library's log, for the report */
+    LOG_BYTES = 400,
+    LOG_FILE_BYTES = 16384,
 };
 
 static const char word[] = "redirected";
@@ -95,30 +97,20 @@ static bool reachable(const redirector_address *to)
 /* An address beside one of this machine's own. */
 static bool find_neighbour(redirector_address *to)
 {
-    HMODULE module = LoadLibraryExW(L"iphlpapi.dll", NULL, LOAD_LIBRARY_SEARCH_SYSTEM32);
-    ULONG(WINAPI * ask)(ULONG, ULONG, void *, IP_ADAPTER_ADDRESSES *, ULONG *) = NULL;
-    ULONG size = ADAPTERS_BYTES;
-    IP_ADAPTER_ADDRESSES *adapters = malloc(size);
+    IP_ADAPTER_ADDRESSES *adapters = doctor_adapters(to->family == 6 ? AF_INET6 : AF_INET);
     bool found = false;
-    FARPROC function = module ? GetProcAddress(module, "GetAdaptersAddresses") : NULL;
-    memcpy(&ask, &function, sizeof ask);
-    if (ask && adapters && ask(to->family == 6 ? AF_INET6 : AF_INET, 0, NULL, adapters, &size) == NO_ERROR) {
-        for (IP_ADAPTER_ADDRESSES *a = adapters; a && !found; a = a->Next) {
-            for (IP_ADAPTER_UNICAST_ADDRESS *u = a->FirstUnicastAddress; u && !found; u = u->Next) {
-                struct sockaddr_storage own = {0};
-                memcpy(&own, u->Address.lpSockaddr, (size_t)u->Address.iSockaddrLength);
-                *to = address_from_sockaddr(&own);
-                to->port = TEST_PORT;
-                to->bytes[to->family == 6 ? 15 : 3] ^= 2;
-                bool local = to->family == 6 ? to->bytes[0] == 0xFE || to->bytes[0] == 0 : to->bytes[0] == 127;
-                found = !local && reachable(to);
-            }
+    for (IP_ADAPTER_ADDRESSES *a = adapters; a && !found; a = a->Next) {
+        for (IP_ADAPTER_UNICAST_ADDRESS *u = a->FirstUnicastAddress; u && !found; u = u->Next) {
+            struct sockaddr_storage own = {0};
+            memcpy(&own, u->Address.lpSockaddr, (size_t)u->Address.iSockaddrLength);
+            *to = address_from_sockaddr(&own);
+            to->port = TEST_PORT;
+            to->bytes[to->family == 6 ? 15 : 3] ^= 2;
+            bool local = to->family == 6 ? to->bytes[0] == 0xFE || to->bytes[0] == 0 : to->bytes[0] == 127;
+            found = !local && reachable(to);
         }
     }
     free(adapters);
-    if (module) {
-        FreeLibrary(module);
-    }
     return found;
 }
 
@@ -148,7 +140,73 @@ struct attempt {
     redirector *redirecting;
     redirector_error error;
     char problem[400];
+    const char *what;
+    LARGE_INTEGER since;    /* when the step that is on began */
+    char (*log)[LOG_BYTES]; /* the last LOG_LINES lines, a ring; NULL: no report is wanted */
+    unsigned logged;
 };
+
+/* ---- for the report */
+
+/* Notes the end of a step, with its time; returns whether it went well. */
+static bool step(struct attempt *a, const char *name, bool good)
+{
+    LARGE_INTEGER now, frequency;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&frequency);
+    doctor_item("steps");
+    doctor_own_text("attempt", "%s", a->what);
+    doctor_own_text("step", "%s", name);
+    doctor_own_text("state", "%s", good ? "ok" : "failed");
+    doctor_number("ms", (double)(now.QuadPart - a->since.QuadPart) * 1e3 / (double)frequency.QuadPart);
+    a->since = now;
+    return good;
+}
+
+/* On the library's log thread, which has ended when the lines are read. */
+static void keep_line(void *context, uint32_t level, const char *line)
+{
+    struct attempt *a = context;
+    (void)level;
+    snprintf(a->log[a->logged++ % LOG_LINES], LOG_BYTES, "%s", line);
+}
+
+static void tell_line(const char *source, const char *line)
+{
+    doctor_item("log");
+    doctor_own_text("source", "%s", source);
+    doctor_text("line", line);
+}
+
+static void tell_log(struct attempt *a)
+{
+    unsigned first = a->logged > LOG_LINES ? a->logged - LOG_LINES : 0;
+    for (unsigned i = first; a->log && i < a->logged; i++) {
+        tell_line(a->what, a->log[i % LOG_LINES]);
+    }
+    free(a->log);
+    a->log = NULL;
+}
+
+/* The end of the log that a redirector in this folder has left. */
+static void tell_log_file(void)
+{
+    char *text = calloc(1, LOG_FILE_BYTES + 1), *end;
+    FILE *file = text ? _wfopen(L"windows_redirector.log", L"rb") : NULL;
+    if (file) {
+        bool cut = fseek(file, -LOG_FILE_BYTES, SEEK_END) == 0;
+        fread(text, 1, LOG_FILE_BYTES, file);
+        fclose(file);
+        for (char *at = text; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+            *end = '\0';
+            if (!cut) { /* the first line has lost its beginning */
+                tell_line("windows_redirector.log", at);
+            }
+            cut = false;
+        }
+    }
+    free(text);
+}
 
 static bool fail(struct attempt *a, const char *problem)
 {
@@ -194,6 +252,9 @@ static bool start_redirecting(struct attempt *a)
                                 .proxy_port = a->port,
                                 .flags = a->flags,
                                 .windivert_dir = a->options->windivert_dir,
+                                .log_level = a->log ? REDIRECTOR_LOG_DEBUG : REDIRECTOR_LOG_DEFAULT,
+                                .log_fn = a->log ? keep_line : NULL,
+                                .log_context = a,
                                 .log_path = ""};
     a->error.size = sizeof a->error;
     if (redirector_start(&config, &a->redirecting, &a->error) != REDIRECTOR_OK) {
@@ -211,7 +272,7 @@ static bool meet(struct attempt *a)
     DWORD status = EXIT_FOUND_WRONG;
     ioctlsocket(a->listener, (long)FIONBIO, &nonblocking);
     ResumeThread(a->other.hThread);
-    if (!is_ready(a->listener, GetTickCount64() + PATIENCE_MS)) {
+    if (!step(a, "connection arrived", is_ready(a->listener, GetTickCount64() + PATIENCE_MS))) {
         return fail(a, "the connection did not arrive");
     }
     SOCKET s = accept(a->listener, (struct sockaddr *)&from, &size);
@@ -221,10 +282,12 @@ static bool meet(struct attempt *a)
     redirector_address peer = address_from_sockaddr(&from);
     bool known = redirector_lookup(a->redirecting, &peer, &found) == REDIRECTOR_OK;
     bool right = known && address_equal(&found.destination, &a->to) && found.pid == a->other.dwProcessId;
+    step(a, "destination known", right);
     send(s, word, sizeof word - 1, 0);
     WaitForSingleObject(a->other.hProcess, PATIENCE_MS);
     GetExitCodeProcess(a->other.hProcess, &status);
     closesocket(s);
+    step(a, "answer reached the program", status == 0);
     if (!right) {
         return fail(a, "it arrived, but its destination is not known");
     }
@@ -234,6 +297,7 @@ static bool meet(struct attempt *a)
 static void end_attempt(struct attempt *a)
 {
     redirector_free(a->redirecting);
+    tell_log(a);
     if (a->other.hProcess) {
         TerminateProcess(a->other.hProcess, EXIT_FOUND_WRONG);
         CloseHandle(a->other.hThread);
@@ -249,7 +313,7 @@ static bool try_one(const struct options *o, uint32_t family, uint32_t flags, bo
 {
     char what[64], to[ADDRESS_TEXT_MAX], detail[ADDRESS_TEXT_MAX + 64];
     bool through;
-    struct attempt a = {.options = o, .flags = flags, .listener = INVALID_SOCKET};
+    struct attempt a = {.options = o, .flags = flags, .listener = INVALID_SOCKET, .what = what};
     snprintf(what, sizeof what, "IPv%u %s", (unsigned)family, flags ? "by reflection" : "over loopback");
     if (!find_destination(family, &a.to, &through)) {
         doctor_found(FINDING_NOTE, what, "not tried: this machine has no such addresses", "");
@@ -260,9 +324,15 @@ static bool try_one(const struct options *o, uint32_t family, uint32_t flags, bo
         doctor_found(FINDING_NOTE, what, "not tried: there is no route out of this machine", "");
         return true;
     }
-    bool good = open_listener(&a) && start_other(&a) && start_redirecting(&a);
+    if (doctor_report_wanted()) {
+        a.log = calloc(LOG_LINES, sizeof *a.log);
+    }
+    QueryPerformanceCounter(&a.since);
+    bool good = step(&a, "listening", open_listener(&a)) && step(&a, "program started", start_other(&a)) &&
+                step(&a, "redirector started", start_redirecting(&a));
     if (good && look_for_users) {
         doctor_check_users();
+        QueryPerformanceCounter(&a.since);
     }
     good = good && meet(&a);
     snprintf(detail, sizeof detail, "a connection to %s was led here", to);
@@ -277,6 +347,7 @@ static bool try_one(const struct options *o, uint32_t family, uint32_t flags, bo
     }
     bool started = a.redirecting != NULL;
     end_attempt(&a);
+    step(&a, "redirector freed", true);
     return started;
 }
 
@@ -284,6 +355,9 @@ void doctor_try_all(const struct options *o)
 {
     static const uint32_t ways[] = {0, REDIRECTOR_REFLECT};
     bool first = true;
+    if (doctor_report_wanted()) {
+        tell_log_file();
+    }
     for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
         for (uint32_t family = 4; family <= 6; family += 2) {
             if (!try_one(o, family, ways[way], first)) {

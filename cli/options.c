@@ -40,6 +40,7 @@ enum option_id {
     OPTION_LOG_LEVEL,
     OPTION_CLEAN,
     OPTION_UNTIL_EXIT,
+    OPTION_REPORT,
 };
 
 enum {
@@ -85,6 +86,7 @@ static const struct option_kind option_kinds[] = {
     {L"--log-level", OPTION_LOG_LEVEL, REDIRECTING, "off, error, warn, info or debug"},
     {L"--clean", OPTION_CLEAN, COMMAND_DOCTOR, NULL},
     {L"--until-exit", OPTION_UNTIL_EXIT, COMMAND_ATTACH, NULL},
+    {L"--report", OPTION_REPORT, COMMAND_DOCTOR, "a file"},
 };
 
 static enum options_result wrong(const char *before, const wchar_t *word, const char *after)
@@ -261,6 +263,9 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
     case OPTION_PCAP:
         good = set_string(&o->pcap_path, text_utf8(value));
         break;
+    case OPTION_REPORT:
+        good = set_string(&o->report_path, text_utf8(value));
+        break;
     case OPTION_WINDIVERT:
         good = set_string(&o->windivert_dir, absolute_path(value));
         break;
@@ -371,5 +376,6 @@ void options_free(struct options *o)
     free(o->windivert_dir);
     free(o->log_path);
     free(o->pcap_path);
+    free(o->report_path);
     *o = (struct options){0};
 }

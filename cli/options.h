@@ -47,7 +47,7 @@ struct options {
     uint32_t connect_timeout;                        /**< seconds; 0: not given */
     uint32_t log_level;                              /**< redirector_log_level */
     char *windivert_dir;                             /**< UTF-8, absolute; NULL: not given */
-    char *log_path, *pcap_path;                      /**< UTF-8; NULL: not given */
+    char *log_path, *pcap_path, *report_path;        /**< UTF-8; NULL: not given */
     wchar_t **program;                               /**< the program and its arguments; ends with NULL; from argv */
 };
 

@@ -94,7 +94,11 @@ set(CLI_SOURCES
     cli/tap.c
     cli/doctor.c
     cli/doctor_driver.c
+    cli/doctor_filters.c
+    cli/doctor_firewall.c
     cli/doctor_machine.c
+    cli/doctor_report.c
+    cli/doctor_system.c
     cli/doctor_try.c
     cli/elsewhere.c
     cli/help.c
@@ -103,6 +107,7 @@ set(CLI_SOURCES
     cli/live.c
     cli/live_format.c
     cli/options.c
+    cli/mask.c
     cli/output.c
     cli/output_queue.c
     cli/pass_loop.c
@@ -137,6 +142,7 @@ set(CLI_SOURCES
     cli/flow_snapshot.c
     cli/watch.c
     cli/worker.c
+    src/windows/firewall_profiles.c # needs nothing else of the library
 )
 
 # engine_as_one(<target>): the packet's way through the engine, compiled as one file, so that what is called for each packet

@@ -74,6 +74,21 @@ static void write_rules(const redirector_config *config)
     fclose(file);
 }
 
+/* The lines of FAKE_LOG, as if the library had logged them. */
+static void say_log(const redirector_config *config)
+{
+    char line[1024];
+    const char *path = getenv("FAKE_LOG");
+    FILE *file = path && config->log_fn ? fopen(path, "rb") : NULL;
+    while (file && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        config->log_fn(config->log_context, REDIRECTOR_LOG_INFO, line);
+    }
+    if (file) {
+        fclose(file);
+    }
+}
+
 uint32_t redirector_start(const redirector_config *config, redirector **out, redirector_error *error)
 {
     const char *wanted = getenv("FAKE_START_ERROR"); /* empty: none */
@@ -81,6 +96,7 @@ uint32_t redirector_start(const redirector_config *config, redirector **out, red
     if (config->size != sizeof *config || error->size != sizeof *error) {
         return fail(error, REDIRECTOR_INVALID_ARGUMENT);
     }
+    say_log(config);
     if (wanted && *wanted) {
         return fail(error, (uint32_t)atoi(wanted));
     }

@@ -8,9 +8,11 @@ import re
 from lab import Failure
 
 PATH = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "events.schema.json")
-TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None), "object": dict}
+REPORT = os.path.join(os.path.dirname(PATH), "report.schema.json")
+TYPES = {"array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool,
+         "null": type(None), "object": dict}
 KNOWN = {"type", "const", "enum", "pattern", "minimum", "maximum", "properties", "required", "additionalProperties",
-         "description"}
+         "description", "items", "$schema", "title"}
 
 
 def is_type(value, name):
@@ -31,6 +33,8 @@ def validate(value, rule, where):
     must("pattern" not in rule or not isinstance(value, str) or re.search(rule["pattern"], value), "does not match")
     must("minimum" not in rule or value >= rule["minimum"], "is too small")
     must("maximum" not in rule or value <= rule["maximum"], "is too large")
+    for number, part in enumerate(value if isinstance(value, list) else ()):
+        validate(part, rule.get("items", {}), f"{where}[{number}]")
     if isinstance(value, dict):
         properties = rule.get("properties", {})
         must(not set(rule.get("required", ())) - set(value), f"lacks {set(rule.get('required', ())) - set(value)}")
@@ -50,4 +54,12 @@ def parse(line):
     if kind not in kinds:
         raise Failure(f"the schema has no line of type {kind!r}")
     validate(value, kinds[kind], kind)
+    return value
+
+
+def parse_report(text):
+    """The object of doctor's report, which must be as its schema says."""
+    value = json.loads(text)
+    with open(REPORT, encoding="utf-8") as file:
+        validate(value, json.load(file), "report")
     return value

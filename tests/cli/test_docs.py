@@ -64,6 +64,16 @@ def test_every_field_is_documented(t):
             expect(known, f"docs/json.md does not describe {field} of {kind}")
 
 
+def test_every_field_of_the_report_is_documented(t):
+    """docs/json.md names each section of doctor's report, and behind it each of its fields."""
+    page = read("docs", "json.md").partition("# The report of `doctor`")[2]
+    for section, rule in json.loads(read("docs", "report.schema.json"))["properties"].items():
+        part = re.search(rf"^\*\*`{section}`\*\*(.*?)(?=^\*\*`|\Z)", page, re.M | re.S)
+        expect(part or rule.get("type") != "array", f"docs/json.md does not describe '{section}'")
+        for field in rule.get("items", {}).get("properties", ()):
+            expect(f"`{field}`" in part[1], f"docs/json.md does not describe {field} of {section}")
+
+
 def commands(text):
     """Lines of the blocks marked `console`: what is shown there works wherever redirector does."""
     for block in re.findall(r"^```console\n(.*?)^```", text, re.M | re.S):

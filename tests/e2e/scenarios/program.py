@@ -408,6 +408,34 @@ def doctor_proves_that_this_machine_redirects(t):
 
 
 @scenario("S1", families=None, session="own")
+def doctor_reports_the_steps_of_its_proof(t):
+    """With the genuine driver: every step, another user of WinDivert, the library's log; and no address of this network."""
+    other = Run(t)
+    other.probe.wait_ready()
+    path = os.path.join(t.lab.stage, "report")
+    try:
+        status, out, err = ask(t, "doctor", "--report", windows_path(path + ".json"))
+    finally:
+        other.end()
+    expect_equal(status, 0, f"status; {out} {err}")
+    with open(path + ".json", encoding="utf-8") as file:
+        text = file.read()
+    report = schema.parse_report(text)
+    expect("10.77.0." not in text and "fd77::" not in text, "the report has an address of the lab", text)
+    steps = [row["step"] for row in report["steps"] if row["attempt"] == "IPv4 over loopback"]
+    expect_equal(steps, ["listening", "program started", "redirector started", "connection arrived",
+                         "destination known", "answer reached the program", "redirector freed"], "steps")
+    expect(all(row["state"] == "ok" for row in report["steps"]), "a step failed", report["steps"])
+    expect(report["users"] and all(row["program"].endswith("redirector.exe") for row in report["users"]), "users",
+           report["users"])
+    expect(any("redirected" in row["line"] for row in report["log"]), "the log has no connection", report["log"])
+    expect_equal({row["name"]: bool(row.get("bytes")) for row in report["files"]},
+                 {"WinDivert.dll": True, "WinDivert64.sys": True}, "files")
+    for ending in (".json", ".txt"):
+        os.remove(path + ending)
+
+
+@scenario("S1", families=None, session="own")
 def doctor_finds_and_removes_what_a_crash_left(t):
     t.lab.program_to_end("sc.exe", "stop", "WinDivert")
     t.lab.remove_driver_service()
