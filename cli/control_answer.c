@@ -123,6 +123,7 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"firewall_permit", s.firewall_permit},
         {"members_forgotten", s.members_forgotten},
         {"members_outside", s.members_outside},
+        {"tree_listeners", s.tree_listeners},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

@@ -28,6 +28,8 @@ const char options_help[] =
     "  --proxy-port N       your own proxy on 127.0.0.1 and [::1], instead of the relay\n"
     "  --incoming           also what arrives at ports on which the programs listen\n"
     "  --incoming-proxy N   the same, to your own proxy; it has to listen on all addresses\n"
+    "  --listen-port N      a port whose connections come in whoever listens there: http.sys listens for IIS Express,\n"
+    "                       HttpListener and WCF; may be repeated\n"
     "  --no-outgoing        not what the programs open\n"
     "  --no-loopback        not what stays on this machine, in either direction\n"
     "  --relay-port N       port of the relay (default: one that is free)\n"

@@ -41,6 +41,7 @@ enum option_id {
     OPTION_CLEAN,
     OPTION_UNTIL_EXIT,
     OPTION_REPORT,
+    OPTION_LISTEN_PORT,
 };
 
 enum {
@@ -87,6 +88,7 @@ static const struct option_kind option_kinds[] = {
     {L"--clean", OPTION_CLEAN, COMMAND_DOCTOR, NULL},
     {L"--until-exit", OPTION_UNTIL_EXIT, COMMAND_ATTACH, NULL},
     {L"--report", OPTION_REPORT, COMMAND_DOCTOR, "a file"},
+    {L"--listen-port", OPTION_LISTEN_PORT, REDIRECTING, a_port},
 };
 
 static enum options_result wrong(const char *before, const wchar_t *word, const char *after)
@@ -263,6 +265,10 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
     case OPTION_PCAP:
         good = set_string(&o->pcap_path, text_utf8(value));
         break;
+    case OPTION_LISTEN_PORT:
+        good = o->listen_port_count < OPTIONS_PORTS_MAX &&
+               read_number(value, PORT_MAX, &o->listen_ports[o->listen_port_count]) && ++o->listen_port_count;
+        break;
     case OPTION_REPORT:
         good = set_string(&o->report_path, text_utf8(value));
         break;
@@ -292,6 +298,9 @@ static const char *contradiction(const struct options *o)
     }
     if (o->no_outgoing && !o->incoming && !o->incoming_proxy) {
         return "--no-outgoing needs --incoming or --incoming-proxy: nothing would be redirected";
+    }
+    if (o->listen_port_count && !o->incoming && !o->incoming_proxy) {
+        return "--listen-port needs --incoming or --incoming-proxy: it says what else comes in";
     }
     if (o->no_outgoing && o->proxy_port) {
         return "--no-outgoing and --proxy-port exclude one another";

@@ -23,7 +23,7 @@ enum exit_status {
 };
 #define EXIT_INTERRUPTED 0xC000013Au /* what Windows itself gives a program that Ctrl-C ended */
 
-enum { OPTIONS_PIDS_MAX = 64, OPTIONS_RULES_MAX = 256 };
+enum { OPTIONS_PIDS_MAX = 64, OPTIONS_RULES_MAX = 256, OPTIONS_PORTS_MAX = 64 };
 
 enum command_id {
     COMMAND_RUN = 1 << 0,
@@ -48,7 +48,8 @@ struct options {
     uint32_t log_level;                              /**< redirector_log_level */
     char *windivert_dir;                             /**< UTF-8, absolute; NULL: not given */
     char *log_path, *pcap_path, *report_path;        /**< UTF-8; NULL: not given */
-    wchar_t **program;                               /**< the program and its arguments; ends with NULL; from argv */
+    uint32_t listen_ports[OPTIONS_PORTS_MAX], listen_port_count;
+    wchar_t **program; /**< the program and its arguments; ends with NULL; from argv */
 };
 
 enum options_result {

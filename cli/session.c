@@ -26,6 +26,7 @@
 enum {
     ALIVE_MS = 100,          /* how often the tree is checked */
     HINT_MS = 1000,          /* most of a program's processes end with it */
+    LISTENER_HINT_MS = 5000, /* most servers listen by then */
     DECISION_MS_MAX = 60000, /* the library's */
     CONNECT_MS = 30000,      /* without --connect-timeout */
 };
@@ -43,9 +44,11 @@ struct session {
     const struct tree *tree;
     struct elsewhere elsewhere;
     bool wants_live;
-    bool failed;       /* redirecting has ended by itself, and a message was shown */
-    bool limited;      /* something limits redirection, and a message was shown */
-    bool led_by_other; /* another redirector leads connections, and a message was shown */
+    bool failed;        /* redirecting has ended by itself, and a message was shown */
+    bool limited;       /* something limits redirection, and a message was shown */
+    bool led_by_other;  /* another redirector leads connections, and a message was shown */
+    ULONGLONG started;  /* GetTickCount64() */
+    bool listener_said; /* whether the programs listen is not to be asked any more */
 };
 
 /* ---- before the programs */
@@ -180,6 +183,8 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
         .log_path = o->log_path,
         .upstream_count = relay_loop_local(&o->upstreams, upstreams, UPSTREAM_RULES_MAX),
         .upstreams = upstreams,
+        .listen_ports = o->listen_port_count ? o->listen_ports : NULL,
+        .listen_port_count = o->listen_port_count,
     };
     redirector_error error = {.size = sizeof error};
     uint32_t relay_error;
@@ -222,6 +227,7 @@ DWORD session_start(struct session *s, const struct tree *t)
     uint32_t count, *roots = tree_roots(t, &count);
     DWORD status = EXIT_NOT_REDIRECTING;
     s->tree = t;
+    s->started = GetTickCount64();
     if (roots) {
         status = start_redirecting(s, roots, count);
     } else {
@@ -234,16 +240,39 @@ DWORD session_start(struct session *s, const struct tree *t)
     return status;
 }
 
-void session_check(struct session *s)
+/* Programs that listen by http.sys seem not to listen at all, and nothing comes in: that is said once. */
+static void check_listeners(struct session *s, uint64_t listeners)
 {
-    redirector_error why = {.size = sizeof why};
-    elsewhere_check(&s->elsewhere, s->tree);
+    bool wanted = !s->listener_said && (s->options->incoming || s->options->incoming_proxy);
+    if (!wanted || (!listeners && GetTickCount64() - s->started < LISTENER_HINT_MS)) {
+        return;
+    }
+    s->listener_said = true;
+    if (!listeners) {
+        output_message("no program of the tree listens yet, so nothing comes in; IIS Express, HttpListener and WCF let "
+                       "http.sys listen: give --listen-port N ('netsh http show servicestate' has the ports)");
+    }
+}
+
+static void check_counters(struct session *s)
+{
     redirector_stats stats = {.size = sizeof stats};
-    if (!s->led_by_other && redirector_get_stats(s->redirecting, &stats) == REDIRECTOR_OK && stats.led_by_others) {
+    if (redirector_get_stats(s->redirecting, &stats) != REDIRECTOR_OK) {
+        return;
+    }
+    check_listeners(s, stats.tree_listeners);
+    if (!s->led_by_other && stats.led_by_others) {
         s->led_by_other = true;
         output_message("another redirector leads connections of these programs: an inner one, or one that was started "
                        "later; they are not shown here");
     }
+}
+
+void session_check(struct session *s)
+{
+    redirector_error why = {.size = sizeof why};
+    elsewhere_check(&s->elsewhere, s->tree);
+    check_counters(s);
     uint32_t state = redirector_get_state(s->redirecting, &why);
     if (!s->limited && state == REDIRECTOR_RUNNING && why.os_error) {
         s->limited = true;

@@ -335,7 +335,10 @@ typedef struct redirector_config {
     uint32_t decision_timeout_ms; /**< each outgoing connection waits, with its SYN held, for redirector_decide(), for
                                        so many milliseconds: 1 to 60000; then it is redirected. 0: it is redirected at
                                        once */
-    uint32_t reserved;            /**< 0 */
+    uint32_t listen_port_count;   /**< number of listen_ports, 0 to 64 */
+    const uint32_t *listen_ports; /**< local ports, 1 to 65535, whose listeners count as the tree's whoever owns them,
+                                       for incoming connections: http.sys (IIS Express, HttpListener, WCF) listens as
+                                       PID 4. Never the agent's. NULL: none */
 } redirector_config;
 
 /**
@@ -611,6 +614,8 @@ typedef struct redirector_stats {
     uint64_t members_outside;     /**< processes of the tree that Windows did not let into the library's job: what they
                                        start is found by looking at all processes many times a second, but for what
                                        is started by a process that lives only between two looks */
+    uint64_t tree_listeners;      /**< sockets whose connections count as incoming, now (as of a second ago at most);
+                                       0 while incoming connections are not redirected */
 } redirector_stats;
 
 /**

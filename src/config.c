@@ -43,6 +43,25 @@ static redirector_status check_upstreams(const redirector_address *upstreams, ui
     return REDIRECTOR_OK;
 }
 
+static redirector_status check_listen_ports(const redirector_config *c, char detail[CONFIG_DETAIL_SIZE])
+{
+    if (c->listen_port_count > ENGINE_LISTEN_PORTS_MAX) {
+        return invalid(detail, "more than 64 listen_ports");
+    }
+    if (c->listen_port_count && !c->listen_ports) {
+        return invalid(detail, "listen_ports is NULL, but listen_port_count is not 0");
+    }
+    if (c->listen_port_count && !c->incoming_port) {
+        return invalid(detail, "listen_ports have no meaning without an incoming_port");
+    }
+    for (uint32_t i = 0; i < c->listen_port_count; i++) {
+        if (!c->listen_ports[i] || c->listen_ports[i] > PORT_MAX) {
+            return invalid(detail, "one of listen_ports is not 1 to 65535");
+        }
+    }
+    return REDIRECTOR_OK;
+}
+
 static redirector_status check_numbers(const redirector_config *c, char detail[CONFIG_DETAIL_SIZE])
 {
     const uint32_t known_flags = REDIRECTOR_KEEP_FLOWS_ON_STOP | REDIRECTOR_REFLECT | REDIRECTOR_FAIL_CLOSED |
@@ -76,10 +95,8 @@ static redirector_status check_numbers(const redirector_config *c, char detail[C
     if (c->decision_timeout_ms > DECISION_TIMEOUT_MS_MAX) {
         return invalid(detail, "decision_timeout_ms is above 60000");
     }
-    if (c->reserved) {
-        return invalid(detail, "a reserved field is not 0");
-    }
-    return check_upstreams(c->upstreams, c->upstream_count, detail);
+    redirector_status status = check_upstreams(c->upstreams, c->upstream_count, detail);
+    return status ? status : check_listen_ports(c, detail);
 }
 
 redirector_status config_take(const redirector_config *in, redirector_config *out, char detail[CONFIG_DETAIL_SIZE])
@@ -89,7 +106,7 @@ redirector_status config_take(const redirector_config *in, redirector_config *ou
         return invalid(detail, "the configuration is NULL");
     }
     if (in->size != sizeof *in && in->size != offsetof(redirector_config, roots) &&
-        in->size != offsetof(redirector_config, upstreams)) {
+        in->size != offsetof(redirector_config, upstreams) && in->size != offsetof(redirector_config, listen_ports)) {
         return invalid(detail, "the configuration's size field is not sizeof(redirector_config)");
     }
     memset(out, 0, sizeof *out);

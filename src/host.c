@@ -177,6 +177,14 @@ static void host_led_by_other(void *context, const struct tuple *original, uint3
              (unsigned long)pid, address, be16_to_host(original->dst_port));
 }
 
+static void host_no_listener(void *context)
+{
+    redirector *r = context;
+    log_line(r->log, REDIRECTOR_LOG_WARN,
+             "no process of the tree listens yet, so nothing comes in; a program whose requests http.sys takes (IIS "
+             "Express, HttpListener, WCF) listens as PID 4: name its port in listen_ports");
+}
+
 struct engine_host host_of(redirector *r)
 {
     return (struct engine_host){
@@ -193,6 +201,7 @@ struct engine_host host_of(redirector *r)
         .proxy_spared = host_proxy_spared,
         .decision_wanted = host_decision_wanted,
         .led_by_other = host_led_by_other,
+        .no_listener = host_no_listener,
     };
 }
 

@@ -111,6 +111,9 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
         .seed = random_seed(r),
         .decision_timeout_ms = config->decision_timeout_ms,
     };
+    for (uint32_t i = 0; i < config->listen_port_count; i++) { /* config.c has checked them */
+        engine.listen_ports[engine.listen_port_count++] = (uint16_t)config->listen_ports[i];
+    }
     struct engine_host host = host_of(r);
     r->engine = engine_new(&engine, &host);
     r->tcptable = tcptable_open();

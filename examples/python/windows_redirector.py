@@ -56,7 +56,8 @@ class redirector_config(Structure):
                 ("rules", POINTER(redirector_rule)), ("windivert_dir", c_char_p), ("log_path", c_char_p),
                 ("log_fn", LogFunction), ("log_context", c_void_p), ("roots", POINTER(c_uint32)),
                 ("root_count", c_uint32), ("upstream_count", c_uint32), ("upstreams", POINTER(redirector_address)),
-                ("decision_timeout_ms", c_uint32), ("reserved", c_uint32)]
+                ("decision_timeout_ms", c_uint32), ("listen_port_count", c_uint32),
+                ("listen_ports", POINTER(c_uint32))]
 
 
 class redirector_destination(Structure):
@@ -84,7 +85,8 @@ class redirector_stats(Structure):
             "lookups_hit lookups_missed log_lines_dropped queue_delay_last_us queue_delay_max_us queue_delay_mean_us "
             "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed capture_timeouts "
             "self_connections proxy_connections decision_waits decision_timeouts decision_overflows "
-            "priority_shared led_by_others firewall_permit members_forgotten members_outside").split()]
+            "priority_shared led_by_others firewall_permit members_forgotten members_outside "
+            "tree_listeners").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,
@@ -169,7 +171,7 @@ class Redirector:
     """A running redirector; use it as a context manager, or call close()."""
 
     def __init__(self, roots, proxy_port=0, incoming_port=0, agent_pid=0, flags=0, rules=(), windivert_dir=HERE,
-                 log_path=None, log=None, upstreams=(), decision_timeout_ms=0):
+                 log_path=None, log=None, upstreams=(), decision_timeout_ms=0, listen_ports=()):
         if _library is None:
             load()
         # The callback must exist as long as the redirector.
@@ -179,8 +181,9 @@ class Redirector:
             roots=(c_uint32 * len(roots))(*roots), root_count=len(roots), rules=_rules_to_c(rules),
             rule_count=len(rules), upstream_count=len(upstreams),
             upstreams=(redirector_address * len(upstreams))(*(_address_to_c(*address) for address in upstreams)),
-            decision_timeout_ms=decision_timeout_ms, windivert_dir=str(windivert_dir).encode(), log_fn=self._log_function,
-            log_path=None if log_path is None else str(log_path).encode())
+            decision_timeout_ms=decision_timeout_ms, listen_port_count=len(listen_ports),
+            listen_ports=(c_uint32 * len(listen_ports))(*listen_ports), windivert_dir=str(windivert_dir).encode(),
+            log_fn=self._log_function, log_path=None if log_path is None else str(log_path).encode())
         self._handle = c_void_p()
         error = redirector_error()
         _check(_library.redirector_start(byref(config), byref(self._handle), byref(error)), error.text.decode())

@@ -16,6 +16,7 @@ type Config struct {
 	AgentPID     uint32   // runs the proxy, is never redirected; 0: this process. So is who listens in its stead
 	ProxyPort    int      // port of 127.0.0.1 and [::1] on which the agent accepts the tree's connections; 0: outgoing off
 	IncomingPort int      // port on which the agent accepts connections to the tree's own listeners; 0: incoming off
+	ListenPorts  []int    // local ports whose listeners count as the tree's whoever owns them (http.sys), up to 64
 	Rules        []Rule   // refine the tree; SetRules replaces them while running
 
 	// Upstreams are addresses of this machine to which the agent connects, such as those of a proxy that it goes on

@@ -78,6 +78,13 @@ func configToNative(config Config, m *memory) nativeConfig {
 		}
 		native.Upstreams, native.Upstream_count = list, uint32(count)
 	}
+	if count := len(config.ListenPorts); count != 0 {
+		ports := (*uint32)(m.allocate(uintptr(count) * unsafe.Sizeof(uint32(0))))
+		for i, port := range config.ListenPorts {
+			unsafe.Slice(ports, count)[i] = portToNative(port)
+		}
+		native.Listen_ports, native.Listen_port_count = ports, uint32(count)
+	}
 	if config.WinDivertDir != "" {
 		native.Windivert_dir = m.text(config.WinDivertDir)
 	}
@@ -238,6 +245,7 @@ func statsFromNative(s *nativeStats) Stats {
 		FirewallPermit:     s.Firewall_permit,
 		MembersForgotten:   s.Members_forgotten,
 		MembersOutside:     s.Members_outside,
+		TreeListeners:      s.Tree_listeners,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

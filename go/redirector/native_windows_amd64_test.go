@@ -89,6 +89,10 @@ func TestConfigTranslation(t *testing.T) {
 			t.Errorf("upstream %v became %v", upstreams[i], got)
 		}
 	}
+	c = configToNative(Config{ListenPorts: []int{80, 65535, -1}}, &m)
+	if got := unsafe.Slice(c.Listen_ports, c.Listen_port_count); got[0] != 80 || got[1] != 65535 || got[2] <= 65535 {
+		t.Errorf("listening ports became %v", got)
+	}
 }
 
 func TestFlagTranslation(t *testing.T) {
@@ -181,7 +185,7 @@ func TestNothingIsForgotten(t *testing.T) {
 	var m memory
 	defer m.free()
 	config := reflect.ValueOf(configToNative(Config{
-		ClientPID: 1, Roots: []uint32{1}, AgentPID: 1, ProxyPort: 1, IncomingPort: 1, Rules: []Rule{{PID: 1}}, FailClosed: true,
+		ClientPID: 1, Roots: []uint32{1}, AgentPID: 1, ProxyPort: 1, IncomingPort: 1, Rules: []Rule{{PID: 1}}, ListenPorts: []int{1}, FailClosed: true,
 		HoldTimeout: 1, ScanInterval: shortestScanInterval, WinDivertDir: "d", LogLevel: LogError, LogPath: "l",
 		DecisionTimeout: 1, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")},
 	}, &m))

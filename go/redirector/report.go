@@ -95,6 +95,7 @@ type Stats struct {
 	FirewallPermit     uint64 // 1: packets that are sent on have their permit in the Windows filtering platform now
 	MembersForgotten   uint64 // processes of the tree that had ended and were forgotten, because there were too many
 	MembersOutside     uint64 // processes of the tree that Windows did not let into the library's job
+	TreeListeners      uint64 // sockets whose connections count as incoming, now
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

@@ -33,7 +33,8 @@ type (
 		Upstream_count      uint32
 		Upstreams           *nativeAddress
 		Decision_timeout_ms uint32
-		Reserved            uint32
+		Listen_port_count   uint32
+		Listen_ports        *uint32
 	}
 	nativeConnection struct {
 		Size        uint32
@@ -116,6 +117,7 @@ type (
 		Firewall_permit     uint64
 		Members_forgotten   uint64
 		Members_outside     uint64
+		Tree_listeners      uint64
 	}
 )
 

@@ -13,7 +13,7 @@
 
 /** Each of proxy_port and incoming_port is two, one in each family. */
 enum { ENGINE_UPSTREAMS_MAX = 64, ENGINE_PROXIES_MAX = ENGINE_UPSTREAMS_MAX + 4 };
-
+enum { ENGINE_LISTEN_PORTS_MAX = 64 };
 enum { ENGINE_FLOWS_DEFAULT = 65536, ENGINE_HOLD_TIMEOUT_MS_DEFAULT = 50, ENGINE_SCAN_INTERVAL_MS_DEFAULT = 30000 };
 
 /**
@@ -85,6 +85,9 @@ struct engine_host {
      * time only. No calls. NULL: nobody wants to know.
      */
     void (*led_by_other)(void *context, const struct tuple *original, uint32_t pid);
+
+    /** Incoming is on, and for some time nothing has listened that counts as the tree's. Once. No calls. NULL: as above. */
+    void (*no_listener)(void *context);
 };
 
 struct engine_config {
@@ -103,6 +106,8 @@ struct engine_config {
     const struct tuple *upstreams; /* (dst) on this machine: who listens there is not redirected (O9); copied */
     uint32_t upstream_count;       /* at most ENGINE_UPSTREAMS_MAX */
     uint32_t decision_timeout_ms;  /* how long a connection waits for a decision; 0: nobody decides */
+    uint16_t listen_ports[ENGINE_LISTEN_PORTS_MAX]; /* whose listeners count as the tree's, whoever owns them (N1) */
+    uint32_t listen_port_count;
 };
 
 /** Counters; redirector_stats says what they mean, and has them under the same names. */
@@ -130,7 +135,8 @@ struct engine_config {
     X(decision_timeouts)                                                                                               \
     X(decision_overflows)                                                                                              \
     X(led_by_others)                                                                                                   \
-    X(members_forgotten)
+    X(members_forgotten)                                                                                               \
+    X(tree_listeners)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

@@ -76,6 +76,8 @@ struct listener *listeners_add(struct listeners *l, const struct tuple *local, u
         x->confirmed = x->confirmed || from_snapshot;
         if (pid) {
             x->pid = pid;
+        }
+        if (pid || in_tree) { /* a row without an owner takes nothing from what is known */
             x->in_tree = in_tree;
         }
     }

@@ -17,12 +17,26 @@ enum { FRESH_MS = 1000 };
 
 enum { DOUBT_MS = 250 };
 
+enum { COUNT_MS = 1000, NO_LISTENER_MS = 30000 };
+#define NO_LISTENER_SAID UINT64_MAX
+
+/* Whether a listener counts as the tree's: by its owner, or because its port was named. http.sys listens for others. */
+static bool counts(struct engine *e, uint32_t pid, uint16_t port)
+{
+    for (uint32_t i = 0; i < e->config.listen_port_count; i++) {
+        if (e->config.listen_ports[i] == port && pid != e->config.agent_pid) {
+            return true;
+        }
+    }
+    return pid && policy_redirects(e, pid);
+}
+
 void sockets_judge_listeners(struct engine *e, uint32_t pid)
 {
     for (uint32_t i = 0; i < e->listeners.count; i++) {
         struct listener *l = &e->listeners.all[i];
         if (l->pid && (!pid || l->pid == pid)) {
-            l->in_tree = policy_redirects(e, l->pid);
+            l->in_tree = counts(e, l->pid, l->port);
         }
     }
     e->listeners_judged = true;
@@ -58,8 +72,8 @@ void sockets_listener_opened(struct engine *e, const struct socket_event *event,
     if (listeners_remove_others(&e->listeners, &event->tuple, event->pid)) {
         sockets_doubt_listeners(e, now_ms); /* closed without an event, or both live */
     }
-    struct listener *l =
-        listeners_add(&e->listeners, &event->tuple, event->pid, policy_redirects(e, event->pid), false, now_ms);
+    struct listener *l = listeners_add(&e->listeners, &event->tuple, event->pid,
+                                       counts(e, event->pid, be16_to_host(event->tuple.src_port)), false, now_ms);
     if (l) {
         l->since = event->timestamp;
         l->endpoint = event->endpoint;
@@ -85,7 +99,8 @@ void sockets_listener_closed(struct engine *e, const struct socket_event *event,
 
 void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t pid)
 {
-    listeners_add(&e->listeners, local, pid, pid && policy_redirects(e, pid), true, e->listeners_scanned_ms);
+    listeners_add(&e->listeners, local, pid, counts(e, pid, be16_to_host(local->src_port)), true,
+                  e->listeners_scanned_ms);
     e->listeners_judged = true;
 }
 
@@ -185,8 +200,32 @@ static void scan_sockets(struct engine *e, uint64_t now_ms)
     }
 }
 
+/* A program whose listeners are another's looks like one without any: that is said, once. */
+static void count_listeners(struct engine *e, uint64_t now_ms)
+{
+    uint64_t count = 0;
+    e->listeners_counted_ms = now_ms;
+    for (uint32_t i = 0; i < e->listeners.count; i++) {
+        count += e->listeners.all[i].in_tree;
+    }
+    COUNT_SET(e, tree_listeners, count);
+    if (count) {
+        e->listeners_none_ms = NO_LISTENER_SAID;
+    } else if (!e->listeners_none_ms) {
+        e->listeners_none_ms = now_ms;
+    } else if (e->listeners_none_ms != NO_LISTENER_SAID && now_ms - e->listeners_none_ms >= NO_LISTENER_MS) {
+        e->listeners_none_ms = NO_LISTENER_SAID;
+        if (e->host.no_listener) {
+            e->host.no_listener(e->host.context);
+        }
+    }
+}
+
 void sockets_tick(struct engine *e, uint64_t now_ms)
 {
+    if (e->config.incoming_port && now_ms - e->listeners_counted_ms >= COUNT_MS) {
+        count_listeners(e, now_ms);
+    }
     bool settled = e->listeners_doubted_ms && now_ms - e->listeners_doubted_ms >= DOUBT_MS;
     if (settled || now_ms - e->listeners_scanned_ms >= e->config.scan_interval_ms) {
         e->listeners_doubted_ms = settled ? 0 : e->listeners_doubted_ms;

@@ -82,6 +82,8 @@ struct engine {
     uint32_t agent_proxies, proxy_count;
     uint64_t listeners_scanned_ms;           /* when the listeners were last asked for */
     uint64_t sockets_scanned_ms;             /* when all sockets were */
+    uint64_t listeners_counted_ms;           /* when those of the tree were counted */
+    uint64_t listeners_none_ms;              /* since when there have been none; UINT64_MAX: nothing is left to say */
     uint64_t warned_ms;                      /* when proxy_not_listening() was last called; 0: never */
     uint64_t filter_warned_ms;               /* when filter_too_late() was; 0: never */
     uint32_t redirected_live;                /* flows without FLOW_DIRECT */

@@ -283,6 +283,10 @@ static void check_config_sizes(void)
     config.size = LAYOUT_CONFIG_WITHOUT_UPSTREAMS;
     config.upstreams = (const redirector_address *)1;
     check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "a configuration without upstreams");
+    config = sound_config();
+    config.size = LAYOUT_CONFIG_WITHOUT_LISTEN_PORTS;
+    config.listen_ports = (const uint32_t *)1;
+    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "a configuration without listen_ports");
     const uint32_t sizes[] = {0,
                               4,
                               LAYOUT_CONFIG_WITHOUT_ROOTS - 8,
@@ -362,8 +366,33 @@ static void check_upstreams(void)
     check(start_status(&config) == refused, "upstreams that are not there");
 }
 
+static void check_listen_ports(void)
+{
+    static uint32_t ports[65];
+    const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
+    redirector_config config = sound_config();
+    for (uint32_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
+        ports[i] = 65535 - i;
+    }
+    config.listen_ports = ports;
+    config.listen_port_count = 64;
+    check(start_status(&config) == refused, "ports to listen on without an incoming port");
+    config.incoming_port = 8081;
+    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "64 ports to listen on");
+    config.listen_port_count = 65;
+    check(start_status(&config) == refused, "65 ports are too many");
+    config.listen_port_count = 64;
+    const uint32_t wrong[] = {0, 65536, UINT32_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ports[63] = wrong[i];
+        check(start_status(&config) == refused, "a port that is none");
+    }
+    config.listen_ports = NULL;
+    check(start_status(&config) == refused, "ports that are not there");
+}
+
 /* Whoever reads only the text must be able to tell one mistake from another. */
-static char texts[18][sizeof(((redirector_error *)0)->text)];
+static char texts[19][sizeof(((redirector_error *)0)->text)];
 static int refusals;
 
 static void note_refusal(const redirector_config *config)
@@ -394,7 +423,8 @@ static void check_distinct_texts(void)
         {offsetof(redirector_config, root_count), 1},
         {offsetof(redirector_config, upstream_count), 65},
         {offsetof(redirector_config, decision_timeout_ms), 60001},
-        {offsetof(redirector_config, reserved), 1},
+        {offsetof(redirector_config, listen_port_count), 65},
+        {offsetof(redirector_config, listen_port_count), 1},
         {offsetof(redirector_config, rule_count), 257},
         {offsetof(redirector_config, rule_count), 1},
     };
@@ -418,9 +448,9 @@ static void check_distinct_texts(void)
             same += strcmp(texts[i], texts[k]) == 0;
         }
     }
-    check(refusals == 18, "each mistake is refused");
+    check(refusals == 19, "each mistake is refused");
     check(same == 0, "each mistake has a text of its own");
-    check(strstr(texts[15], "rule 1:") && strstr(texts[17], "rule 1:"), "the text names the rule");
+    check(strstr(texts[16], "rule 1:") && strstr(texts[18], "rule 1:"), "the text names the rule");
 }
 
 int main(void)
@@ -437,6 +467,7 @@ int main(void)
     check_decision_arguments();
     check_roots();
     check_upstreams();
+    check_listen_ports();
     check_rules();
     check_distinct_texts();
     printf("%d passed, %d failed\n", passed, failed);

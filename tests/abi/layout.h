@@ -19,16 +19,17 @@
     X(WinDest,                 32)   \
     X(redirector_error,       336)   \
     X(redirector_rule,         16)   \
-    X(redirector_config,      112)   \
+    X(redirector_config,      120)   \
     X(redirector_address,      28)   \
     X(redirector_destination,  56)   \
     X(redirector_connection,   72)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       296)
+    X(redirector_stats,       304)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
 #define LAYOUT_CONFIG_WITHOUT_UPSTREAMS 96
+#define LAYOUT_CONFIG_WITHOUT_LISTEN_PORTS 112
 #define LAYOUT_STATS_WITHOUT_DELAY 144
 
 /* structure, member, offset, size */
@@ -65,7 +66,8 @@
     X(redirector_config,      upstream_count,        92,   4)  \
     X(redirector_config,      upstreams,             96,   8)  \
     X(redirector_config,      decision_timeout_ms,  104,   4)  \
-    X(redirector_config,      reserved,             108,   4)  \
+    X(redirector_config,      listen_port_count,    108,   4)  \
+    X(redirector_config,      listen_ports,         112,   8)  \
     X(redirector_address,     family,                 0,   4)  \
     X(redirector_address,     port,                   4,   4)  \
     X(redirector_address,     bytes,                  8,  16)  \
@@ -132,7 +134,8 @@
     X(redirector_stats,       led_by_others,        264,   8)  \
     X(redirector_stats,       firewall_permit,      272,   8)  \
     X(redirector_stats,       members_forgotten,    280,   8)  \
-    X(redirector_stats,       members_outside,      288,   8)
+    X(redirector_stats,       members_outside,      288,   8)  \
+    X(redirector_stats,       tree_listeners,       296,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \

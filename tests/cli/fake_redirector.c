@@ -61,6 +61,9 @@ static void write_rules(const redirector_config *config)
         fprintf(file, " %u", (unsigned)config->roots[i]);
     }
     fprintf(file, "\n");
+    for (uint32_t i = 0; i < config->listen_port_count; i++) {
+        fprintf(file, "port %u\n", (unsigned)config->listen_ports[i]);
+    }
     for (uint32_t i = 0; i < config->rule_count; i++) {
         fprintf(file, "%s %u %s\n", config->rules[i].include ? "include" : "exclude", (unsigned)config->rules[i].pid,
                 config->rules[i].pattern ? config->rules[i].pattern : "-");
@@ -200,6 +203,9 @@ uint32_t redirector_get_stats(redirector *r, redirector_stats *stats)
     if (!r || stats->size != sizeof *stats) {
         return REDIRECTOR_INVALID_ARGUMENT;
     }
-    *stats = (redirector_stats){.size = sizeof *stats, .flows_live = 3, .watchdog_trips = 23};
+    *stats = (redirector_stats){.size = sizeof *stats,
+                                .flows_live = 3,
+                                .watchdog_trips = 23,
+                                .tree_listeners = getenv("FAKE_INCOMING") != NULL};
     return REDIRECTOR_OK;
 }

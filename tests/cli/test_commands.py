@@ -406,6 +406,30 @@ def test_host_names(t):
         expect_equal([line["host"] for line in ended], [name for _, name in cases], "names")
 
 
+# ---- listeners of others
+
+def test_listen_port_reaches_the_library(t):
+    run = t.relay("--incoming", "--listen-port", "8080", "--listen-port=443")
+    run.finish()
+    with open(run.rules_path, encoding="utf-8") as file:
+        expect_equal([line for line in file.read().splitlines() if line.startswith("port ")], ["port 8080", "port 443"],
+                     "ports")
+    refused = t.finish("run", "--listen-port", "8080", "--", t.child(), "exit", "0")
+    expect_equal(refused.status, 2, "without --incoming")
+    expect("--listen-port needs --incoming" in refused.err(), refused.err())
+
+
+def test_a_tree_that_does_not_listen_is_said(t):
+    """Its listener may be http.sys'; where there is one, nothing is said."""
+    listening = t.start("run", "--incoming", "--", t.child(), "wait", "0", FAKE_INCOMING="1")
+    listening.read_start()
+    silent = t.relay("--incoming")
+    wait_for(lambda: "--listen-port N" in silent.err(), "the hint")
+    for run in (silent, listening):
+        run.finish()
+    expect_equal([run.err().count("--listen-port N") for run in (silent, listening)], [1, 0], "how often it is said")
+
+
 # ---- doctor
 
 def test_doctor_without_a_driver(t):

@@ -58,6 +58,64 @@ static void n1_ports_that_exist_at_start_are_found(void **state)
     assert_false(catches(f, "10.0.0.1", 82, STRANGER));
 }
 
+/* http.sys listens as PID 4, which is in no tree: the port is named instead. */
+static void n1_a_port_that_is_named_is_the_trees_whoever_listens_there(void **state)
+{
+    struct engine_config config = machine_config();
+    config.listen_ports[config.listen_port_count++] = 80;
+    config.listen_ports[config.listen_port_count++] = 90;
+    struct fixture *f = machine_renew_bare(state, &config);
+    machine_with_proxies(f);
+    listens_unheard(f, 4, "0.0.0.0", 80); /* there from the start */
+    engine_scan_listeners(f->world.engine, f->world.now);
+    opens(f, 4, "::", 90);      /* later */
+    opens(f, 4, "0.0.0.0", 81); /* not named */
+    opens(f, AGENT, "10.0.0.2", 80);
+    for (int i = 0; i < 2; i++) {
+        assert_true(catches(f, "10.0.0.1", 80, 4));
+        assert_true(catches(f, "2001:db8::1", 90, 4));
+        assert_false(catches(f, "10.0.0.1", 81, 4));
+        assert_false(catches(f, "10.0.0.2", 80, AGENT));
+        engine_set_rules(f->world.engine, NULL); /* all are judged anew */
+    }
+    closes(f, 4, "0.0.0.0", 80);
+    assert_false(catches(f, "10.0.0.1", 80, 4));
+    listens_unheard(f, 0, "0.0.0.0", 80); /* a row without an owner */
+    engine_scan_listeners(f->world.engine, f->world.now);
+    assert_true(catches(f, "10.0.0.1", 80, 0));
+}
+
+static void n1_a_tree_that_does_not_listen_is_said_once(void **state)
+{
+    struct fixture *f = *state;
+    pass_time(f, 1000);
+    pass_time(f, 28000);
+    assert_int_equal(f->world.no_listener, 0);
+    assert_int_equal(COUNTER(f, tree_listeners), 0);
+    opens(f, STRANGER, "0.0.0.0", 80);
+    pass_time(f, 3000);
+    assert_int_equal(f->world.no_listener, 1);
+    opens(f, ROOT, "0.0.0.0", 81);
+    pass_time(f, 1000);
+    assert_int_equal(COUNTER(f, tree_listeners), 1);
+    closes(f, ROOT, "0.0.0.0", 81);
+    pass_time(f, 60000);
+    assert_int_equal(COUNTER(f, tree_listeners), 0);
+    assert_int_equal(f->world.no_listener, 1);
+}
+
+static void n1_a_tree_that_listens_in_time_is_not_complained_of(void **state)
+{
+    struct fixture *f = *state;
+    pass_time(f, 1000);
+    pass_time(f, 20000);
+    opens(f, CHILD, "::", 80);
+    pass_time(f, 2000);
+    closes(f, CHILD, "::", 80);
+    pass_time(f, 60000);
+    assert_int_equal(f->world.no_listener, 0);
+}
+
 /* The look at start and the events in between may tell of the same socket. */
 static void n1_a_socket_told_of_twice_is_one(void **state)
 {
@@ -271,6 +329,9 @@ int main(void)
         WITH_MACHINE(n1_every_listening_port_of_the_tree_is_led_to_the_proxy_and_no_other),
         WITH_MACHINE(n1_a_listener_on_one_address_does_not_catch_another),
         WITH_MACHINE(n1_ports_that_exist_at_start_are_found),
+        WITH_MACHINE(n1_a_port_that_is_named_is_the_trees_whoever_listens_there),
+        WITH_MACHINE(n1_a_tree_that_does_not_listen_is_said_once),
+        WITH_MACHINE(n1_a_tree_that_listens_in_time_is_not_complained_of),
         WITH_MACHINE(n1_a_socket_told_of_twice_is_one),
         WITH_MACHINE(n1_a_row_without_an_owner_takes_nothing_from_what_is_known),
         WITH_MACHINE(n1_a_port_that_comes_later_is_caught_from_then_on),

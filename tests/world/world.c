@@ -153,6 +153,12 @@ static void host_led_by_other(void *context, const struct tuple *original, uint3
     w->led_of = *original;
 }
 
+static void host_no_listener(void *context)
+{
+    struct world *w = context;
+    w->no_listener++;
+}
+
 struct engine_host world_host(struct world *w, enum world_kind kind)
 {
     return (struct engine_host){
@@ -168,6 +174,7 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
         .filter_too_late = host_filter_too_late,
         .proxy_spared = host_proxy_spared,
         .led_by_other = host_led_by_other,
+        .no_listener = host_no_listener,
     };
 }
 

@@ -61,6 +61,7 @@ struct world {
     struct tuple spared_at;       /* and where */
     uint32_t led, led_pid;        /* how often a connection was said to be led by another redirector, whose, */
     struct tuple led_of;          /* and which, last */
+    uint32_t no_listener;         /* how often it was said that the tree has none */
 };
 
 /** What the engine may ask this machine for. */

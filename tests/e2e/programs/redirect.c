@@ -141,8 +141,11 @@ static uint32_t start_extended(const struct command *c, redirector_error *error)
         *strrchr(folder, '\\') = '\0';
         snprintf(path, sizeof path, "%s\\%s", folder, dir);
     }
+    uint32_t listen_port = (uint32_t)command_number(c, "listen_port", 0);
     redirector_config config = {
         .size = sizeof config,
+        .listen_ports = &listen_port,
+        .listen_port_count = listen_port != 0,
         .client_pid = (uint32_t)command_number(c, "client", 0),
         .agent_pid = (uint32_t)command_number(c, "agent", 0),
         .proxy_port = (uint32_t)command_number(c, "proxy", 0),
@@ -250,6 +253,7 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(firewall_permit);
     STAT(members_forgotten);
     STAT(members_outside);
+    STAT(tree_listeners);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);

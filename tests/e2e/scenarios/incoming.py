@@ -78,6 +78,19 @@ def listeners_of_both_families_on_one_port(t):
     untouched(t.server, f"10.77.0.1/{port}", four, t.bystander)
 
 
+@scenario("N1", session="own")
+def port_that_is_named_is_the_trees_whoever_listens(t, family):
+    """As http.sys listens for programs of the tree: the socket is another's. Another port of that other is its own."""
+    port = t.free_port()
+    server, other = t.bystander.serve(f"{ANY[family]}/{port}"), t.echo(t.bystander, ANY[family])
+    with balanced(t, incoming=True, listen_port=port) as session:
+        wait_until(lambda: session.stats()["tree_listeners"] == 1, "the listener counted")
+        for peer in (t.server, t.native):
+            visit(t, session, peer, at(t.client, server), server, t.bystander)
+            untouched(peer, at(t.client, other), other, t.bystander)
+        expect_equal(session.stats()["flows_total"], 2, "redirected connections")
+
+
 @scenario("N1", session="incoming")
 def listener_on_one_address_only(t, family):
     """Others listen on the same port of other addresses."""
