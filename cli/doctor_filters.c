@@ -31,7 +31,8 @@ static const struct kind {
       {0x587E54A7, 0x8046, 0x42BA, {0xA0, 0xAA, 0xB7, 0x16, 0x25, 0x0F, 0xC7, 0xFD}}},
      "also redirects connections",
      "what it takes goes to a proxy of its own on this machine before redirector sees it: your proxy is then told "
-     "127.0.0.1 and that proxy's port, not the server; let it leave these programs alone"},
+     "127.0.0.1 and that proxy's port, not the server; let it leave these programs alone, or leave its connections "
+     "alone: --exclude-listener with the name of the program that listens there"},
     {"bind redirect",
      {{0x66978CAD, 0xC704, 0x42AC, {0x86, 0xAC, 0x7C, 0x1A, 0x23, 0x1B, 0xD2, 0x53}},
       {0xBEF02C9C, 0x606B, 0x4536, {0x8C, 0x26, 0x1C, 0x2F, 0xC7, 0xB6, 0x31, 0xD4}}},

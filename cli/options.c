@@ -41,6 +41,7 @@ enum option_id {
     OPTION_CLEAN,
     OPTION_UNTIL_EXIT,
     OPTION_REPORT,
+    OPTION_EXCLUDE_LISTENER,
     OPTION_LISTEN_PORT,
 };
 
@@ -68,6 +69,7 @@ static const struct option_kind option_kinds[] = {
     {L"--live", OPTION_LIVE, REDIRECTING, NULL},
     {L"--pid", OPTION_PID, COMMAND_ATTACH | COMMAND_PS | ASKING, "a process id"},
     {L"--name", OPTION_NAME, COMMAND_ATTACH | COMMAND_PS, "a name or pattern"},
+    {L"--exclude-listener", OPTION_EXCLUDE_LISTENER, REDIRECTING, "a name or a pattern"},
     {L"--exclude", OPTION_EXCLUDE, REDIRECTING | COMMAND_PS, "a name, a pattern or a process id"},
     {L"--upstream", OPTION_UPSTREAM, REDIRECTING, "a proxy, such as socks5://host:1080"},
     {L"--proxy-port", OPTION_PROXY_PORT, REDIRECTING, a_port},
@@ -184,6 +186,16 @@ static bool add_pid(struct options *o, const wchar_t *value)
     return o->pid_count < OPTIONS_PIDS_MAX && read_number(value, UINT32_MAX, &o->pids[o->pid_count]) && ++o->pid_count;
 }
 
+static bool add_listener_rule(struct options *o, const wchar_t *value)
+{
+    redirector_rule *rule = &o->rules[o->rule_count];
+    if (o->rule_count == OPTIONS_RULES_MAX || wcslen(value) > 512) {
+        return false;
+    }
+    *rule = (redirector_rule){.listener = text_utf8(value)};
+    return rule->listener && ++o->rule_count;
+}
+
 static bool add_rule(struct options *o, uint32_t include, const wchar_t *value)
 {
     redirector_rule *rule = &o->rules[o->rule_count];
@@ -247,6 +259,9 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
     case OPTION_NAME:
     case OPTION_EXCLUDE:
         good = add_rule(o, kind->id == OPTION_NAME, value);
+        break;
+    case OPTION_EXCLUDE_LISTENER:
+        good = add_listener_rule(o, value);
         break;
     case OPTION_UPSTREAM:
         return add_upstream(o, value);
@@ -380,6 +395,7 @@ void options_free(struct options *o)
 {
     for (uint32_t i = 0; i < o->rule_count; i++) {
         free((char *)o->rules[i].pattern);
+        free((char *)o->rules[i].listener);
     }
     SecureZeroMemory(&o->upstreams, sizeof o->upstreams);
     free(o->windivert_dir);

@@ -101,7 +101,7 @@ bool processes_judge(const struct process_row *row, const redirector_rule *rules
     for (uint32_t i = 0; i < count; i++) {
         bool matches =
             rules[i].pattern ? pattern_matches_program(rules[i].pattern, row->path) : rules[i].pid == row->pid;
-        if (matches) {
+        if (matches && !rules[i].listener) { /* else it is about some connections, not about the process */
             *rule = &rules[i];
             redirected = rules[i].include != 0;
         }

@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         free(pattern);
     }
     MUST(rules_want_path(rules) == want_path);
-    MUST(rules_apply(rules, in_tree, pid, path) == want);
+    MUST(rules_apply(rules, in_tree, pid, path, "") == want);
     rules_free(rules);
     free(path);
     return 0;

@@ -276,7 +276,7 @@ enum redirector_flags {
 
 /**
  * A rule that refines the process tree. Rules are applied in order to what the tree says of a process, and the last one
- * that matches decides. Rules apply to new connections only.
+ * that matches decides. Rules apply to new connections only. All that a rule names must match.
  */
 typedef struct redirector_rule {
     uint32_t include;    /**< 1: redirect the processes that match; 0: do not redirect them */
@@ -284,6 +284,9 @@ typedef struct redirector_rule {
     const char *pattern; /**< 1 to 512 bytes. With a slash or backslash in it, it is matched against the full path of
                               the program, else against its file name. '*': any characters, '?': one character; ASCII
                               letters match in either case, slashes in either direction. NULL: match by pid */
+    const char *listener; /**< only outgoing connections that reach a listening socket of this machine whose process
+                              matches this pattern, which is one as above; then pattern may be NULL and pid 0: those of
+                              any process. NULL: connections to anywhere */
 } redirector_rule;
 
 /** An IP address and a port. */

@@ -137,6 +137,8 @@ redirector_status config_take_rules(const redirector_rule *rules, uint32_t count
             wrong = "it has both a pid and a pattern";
         } else if (!rules_add(copy, rule->include, rule->pattern, rule->pid)) {
             wrong = "its pattern is empty or longer than 512 bytes";
+        } else if (rule->listener && !rules_narrow(copy, rule->listener)) {
+            wrong = "its listener is empty or longer than 512 bytes";
         }
         if (wrong) {
             rules_free(copy);

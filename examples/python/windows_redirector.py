@@ -42,7 +42,7 @@ class redirector_error(Structure):
 
 
 class redirector_rule(ctypes.Structure):
-    _fields_ = [("include", c_uint32), ("pid", c_uint32), ("pattern", c_char_p)]
+    _fields_ = [("include", c_uint32), ("pid", c_uint32), ("pattern", c_char_p), ("listener", c_char_p)]
 
 
 class redirector_address(ctypes.Structure):
@@ -156,14 +156,16 @@ def _address_from_c(address):
 
 
 def _rules_to_c(rules):
-    """[(True, "curl.exe"), (False, 4711)]: include or exclude, a pattern or a process id."""
+    """[(True, "curl.exe"), (False, 4711)]: include or exclude, a pattern or a process id. A third word is a pattern for
+    who listens at the other end, on this machine; then the second may be None."""
     array = (redirector_rule * len(rules))()
-    for rule, (include, what) in zip(array, rules):
+    for rule, (include, what, *listener) in zip(array, rules):
         rule.include = int(include)
         if isinstance(what, int):
             rule.pid = what
-        else:
+        elif what is not None:
             rule.pattern = what.encode()
+        rule.listener = listener[0].encode() if listener else None
     return array
 
 

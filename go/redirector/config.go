@@ -82,7 +82,7 @@ func (c *Config) check() error {
 }
 
 // Rule refines the process tree. Rules are applied in order to what the tree says of a process, and the last one that
-// matches decides. Rules apply to new connections only.
+// matches decides. Rules apply to new connections only. All that a rule names must match.
 type Rule struct {
 	Include bool   // redirect the processes that match; false: leave them alone
 	PID     uint32 // the process, if Pattern is ""; else 0
@@ -91,15 +91,21 @@ type Rule struct {
 	// program, else against its file name. '*' stands for any characters, '?' for one; ASCII letters match in either
 	// case, slashes in either direction. "": by PID.
 	Pattern string
+
+	// Listener, if it is not "", narrows the rule to outgoing connections that reach a listening socket of this machine
+	// whose program matches this pattern, which is one as above. Then Pattern may be "" and PID 0: those of any process.
+	Listener string
 }
 
 func checkRules(rules []Rule) error {
 	for i, rule := range rules {
-		if strings.IndexByte(rule.Pattern, 0) >= 0 {
-			return invalidArgument("rule %d: the pattern %q contains a NUL character", i, rule.Pattern)
+		for _, pattern := range []string{rule.Pattern, rule.Listener} {
+			if strings.IndexByte(pattern, 0) >= 0 {
+				return invalidArgument("rule %d: the pattern %q contains a NUL character", i, pattern)
+			}
 		}
-		if rule.Pattern == "" && rule.PID == 0 {
-			return invalidArgument("rule %d has neither a pattern nor a process id", i)
+		if rule.Pattern == "" && rule.PID == 0 && rule.Listener == "" {
+			return invalidArgument("rule %d has neither a pattern nor a process id, nor a listener", i)
 		}
 	}
 	return nil

@@ -132,6 +132,9 @@ func rulesToNative(rules []Rule, m *memory) *nativeRule {
 		if rules[i].Pattern != "" {
 			native[i].Pattern = m.text(rules[i].Pattern)
 		}
+		if rules[i].Listener != "" {
+			native[i].Listener = m.text(rules[i].Listener)
+		}
 	}
 	return list
 }

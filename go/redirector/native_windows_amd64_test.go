@@ -117,13 +117,16 @@ func TestFlagTranslation(t *testing.T) {
 }
 
 func TestRuleTranslation(t *testing.T) {
-	rules := []Rule{{Include: true, PID: 8}, {Pattern: "é*.exe"}, {Include: true, Pattern: `c:\?`}}
+	rules := []Rule{{Include: true, PID: 8}, {Pattern: "é*.exe"}, {Include: true, Pattern: `c:\?`}, {Listener: "g*.exe"}}
 	var m memory
 	defer m.free()
 	for i, native := range unsafe.Slice(rulesToNative(rules, &m), len(rules)) {
 		got := Rule{Include: native.Include == 1, PID: native.Pid}
 		if native.Pattern != nil {
 			got.Pattern = goString(native.Pattern)
+		}
+		if native.Listener != nil {
+			got.Listener = goString(native.Listener)
 		}
 		if got != rules[i] || (native.Pattern == nil) != (rules[i].Pattern == "") {
 			t.Errorf("rule %d became %+v, want %+v", i, got, rules[i])

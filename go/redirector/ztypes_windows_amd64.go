@@ -74,9 +74,10 @@ type (
 		Age_ms       uint64
 	}
 	nativeRule struct {
-		Include uint32
-		Pid     uint32
-		Pattern *int8
+		Include  uint32
+		Pid      uint32
+		Pattern  *int8
+		Listener *int8
 	}
 	nativeStats struct {
 		Size                uint32

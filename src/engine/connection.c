@@ -73,6 +73,9 @@ static enum verdict carry_out_incoming(struct engine *e, struct attempt *a)
 static enum verdict carry_out(struct engine *e, struct attempt *a)
 {
     bool within = a->meta->loopback && a->pid && a->pid != e->config.agent_pid;
+    if (within && e->config.proxy_port) {
+        a->redirected = sockets_redirects_to(e, &a->packet->tuple, a->pid, a->redirected, a->now_ms);
+    }
     bool outgoing = a->redirected && e->config.proxy_port;
     bool incoming = within && tree_listener(e, a);
     if (within && (incoming || outgoing) && sockets_is_own_listener(e, &a->packet->tuple, a->pid, a->now_ms)) {

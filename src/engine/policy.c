@@ -38,7 +38,8 @@ bool policy_may_redirect(const struct engine *e, uint32_t pid)
     return pid != PID_IDLE && pid != PID_SYSTEM && pid != e->config.agent_pid;
 }
 
-bool policy_redirects(struct engine *e, uint32_t pid)
+/* `listener`: the path of who listens at the other end, on this machine; "": not known, or elsewhere. */
+static bool judge(struct engine *e, uint32_t pid, const char *listener)
 {
     if (!policy_may_redirect(e, pid)) {
         return false;
@@ -51,5 +52,22 @@ bool policy_redirects(struct engine *e, uint32_t pid)
     if (rules_want_path(e->rules)) {
         e->host.process_path(e->host.context, pid, path, sizeof path);
     }
-    return rules_apply(e->rules, member, pid, path);
+    return rules_apply(e->rules, member, pid, path, listener);
+}
+
+bool policy_redirects(struct engine *e, uint32_t pid)
+{
+    return judge(e, pid, "");
+}
+
+bool policy_minds_listeners(const struct engine *e)
+{
+    return e->rules && rules_want_listener(e->rules);
+}
+
+bool policy_redirects_to(struct engine *e, uint32_t pid, uint32_t listener, bool otherwise)
+{
+    char path[PATH_BYTES] = "";
+    e->host.process_path(e->host.context, listener, path, sizeof path);
+    return rules_know_listener(e->rules, path) ? judge(e, pid, path) : otherwise;
 }

@@ -12,6 +12,15 @@
  */
 bool policy_redirects(struct engine *e, uint32_t pid);
 
+/** Whether rules ask who listens at the other end of a connection within this machine. */
+bool policy_minds_listeners(const struct engine *e);
+
+/**
+ * Where policy_minds_listeners(): whether a connection of `pid` is redirected, which reaches a listener of `listener`;
+ * `otherwise` if no rule is about that one. Asks the host for paths.
+ */
+bool policy_redirects_to(struct engine *e, uint32_t pid, uint32_t listener, bool otherwise);
+
 /** false: never, whatever tree and rules say. Asks nobody. */
 bool policy_may_redirect(const struct engine *e, uint32_t pid);
 

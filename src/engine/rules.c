@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct rule {
-    char pattern[RULE_PATTERN_MAX + 1]; /* empty: by pid */
-    uint32_t pid;
-    bool include;
+struct pattern {
+    char text[RULE_PATTERN_MAX + 1]; /* empty: none */
     bool by_path;
+};
+
+struct rule {
+    struct pattern pattern, listener;
+    uint32_t pid; /* without a pattern; 0 and narrowed to a listener: any process */
+    bool include;
 };
 
 struct rules {
@@ -26,25 +30,47 @@ void rules_free(struct rules *r)
     free(r);
 }
 
-bool rules_add(struct rules *r, bool include, const char *pattern, uint32_t pid)
+static bool take_pattern(struct pattern *out, const char *text)
 {
-    if (r->count == RULES_MAX || (pattern && (!*pattern || strlen(pattern) > RULE_PATTERN_MAX))) {
+    if (!*text || strlen(text) > RULE_PATTERN_MAX) {
         return false;
     }
-    struct rule *rule = &r->all[r->count++]; /* zeroed */
+    out->by_path = strpbrk(text, "/\\") != NULL;
+    memcpy(out->text, text, strlen(text)); /* zeroed behind it */
+    return true;
+}
+
+bool rules_add(struct rules *r, bool include, const char *pattern, uint32_t pid)
+{
+    struct rule *rule = &r->all[r->count];
+    if (r->count == RULES_MAX || (pattern && !take_pattern(&rule->pattern, pattern))) {
+        return false;
+    }
     rule->pid = pid;
     rule->include = include;
-    if (pattern) {
-        rule->by_path = strpbrk(pattern, "/\\") != NULL;
-        memcpy(rule->pattern, pattern, strlen(pattern));
-    }
+    r->count++;
     return true;
+}
+
+bool rules_narrow(struct rules *r, const char *listener)
+{
+    return take_pattern(&r->all[r->count - 1].listener, listener);
 }
 
 bool rules_want_path(const struct rules *r)
 {
     for (uint32_t i = 0; i < r->count; i++) {
-        if (*r->all[i].pattern) {
+        if (*r->all[i].pattern.text) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool rules_want_listener(const struct rules *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (*r->all[i].listener.text) {
             return true;
         }
     }
@@ -99,14 +125,29 @@ static const char *file_name(const char *path)
     return name;
 }
 
-bool rules_apply(const struct rules *r, bool in_tree, uint32_t pid, const char *path)
+static bool pattern_fits(const struct pattern *p, const char *path)
+{
+    return *path && matches(p->text, p->by_path ? path : file_name(path));
+}
+
+bool rules_know_listener(const struct rules *r, const char *path)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (*r->all[i].listener.text && pattern_fits(&r->all[i].listener, path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool rules_apply(const struct rules *r, bool in_tree, uint32_t pid, const char *path, const char *listener)
 {
     bool included = in_tree;
-    const char *name = file_name(path);
     for (uint32_t i = 0; i < r->count; i++) {
         const struct rule *rule = &r->all[i];
-        bool match = *rule->pattern ? *path && matches(rule->pattern, rule->by_path ? path : name) : rule->pid == pid;
-        if (match) {
+        bool narrow = *rule->listener.text, any = narrow && !rule->pid;
+        bool who = *rule->pattern.text ? pattern_fits(&rule->pattern, path) : any || rule->pid == pid;
+        if (who && (!narrow || pattern_fits(&rule->listener, listener))) {
             included = rule->include;
         }
     }

@@ -129,19 +129,27 @@ const struct listener *sockets_listener_of(struct engine *e, const struct tuple 
 }
 
 /*
- * A listener that has closed may not be known to have (its CLOSE was lost, or not asked for), and one that has opened
- * may not be known either, if its LISTEN was lost.
+ * The listener that a connection reaches, if it is sure that it is there and alone. A listener that has closed may not
+ * be known to have (its CLOSE was lost, or not asked for), and one that has opened may not be known either, if its
+ * LISTEN was lost. What seems to be of another process than `only_of` needs not be fresh; 0: of any.
  */
-bool sockets_is_own_listener(struct engine *e, const struct tuple *connection, uint32_t pid, uint64_t now_ms)
+static const struct listener *sure_listener(struct engine *e, const struct tuple *connection, uint32_t only_of,
+                                            uint64_t now_ms)
 {
     const struct listener *l = sockets_listener_of(e, connection, now_ms);
-    bool doubtful = !l || (l->pid == pid && now_ms - l->seen_ms >= FRESH_MS);
+    bool doubtful = !l || ((!only_of || l->pid == only_of) && now_ms - l->seen_ms >= FRESH_MS);
     if (doubtful && e->host.list_listeners && now_ms - e->listeners_scanned_ms >= FRESH_MS) {
         sockets_scan_listeners(e, now_ms);
         l = listeners_find(&e->listeners, connection);
     }
     bool sure = l && (!e->host.list_listeners || now_ms - l->seen_ms < FRESH_MS);
-    return sure && l->pid == pid && !listeners_is_shared(&e->listeners, l);
+    return sure && !listeners_is_shared(&e->listeners, l) ? l : NULL;
+}
+
+bool sockets_is_own_listener(struct engine *e, const struct tuple *connection, uint32_t pid, uint64_t now_ms)
+{
+    const struct listener *l = sure_listener(e, connection, pid, now_ms);
+    return l && l->pid == pid;
 }
 
 /* Where the process serves as a proxy, among the first `count` places; NULL: nowhere. */
@@ -177,6 +185,17 @@ bool sockets_redirects(struct engine *e, uint32_t pid, uint64_t now_ms)
         e->host.proxy_spared(e->host.context, pid, proxy);
     }
     return false;
+}
+
+bool sockets_redirects_to(struct engine *e, const struct tuple *connection, uint32_t pid, bool otherwise,
+                          uint64_t now_ms)
+{
+    if (!policy_minds_listeners(e)) {
+        return otherwise;
+    }
+    const struct listener *l = sure_listener(e, connection, 0, now_ms);
+    bool redirected = l && l->pid ? policy_redirects_to(e, pid, l->pid, otherwise) : otherwise;
+    return redirected && (otherwise || !proxy_of(e, pid, e->proxy_count, now_ms)); /* O9 counts more than a rule */
 }
 
 void sockets_row(struct engine *e, const struct tuple *row)

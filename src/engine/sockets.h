@@ -37,6 +37,13 @@ bool sockets_is_agent(struct engine *e, uint32_t pid, uint64_t now_ms);
 /** Whether connections of this process are redirected: by the policy; never those of a proxy or an upstream (O9). */
 bool sockets_redirects(struct engine *e, uint32_t pid, uint64_t now_ms);
 
+/**
+ * The same of one connection within the machine, by rules about who listens at its other end. `otherwise`: what
+ * sockets_redirects() has said, which stays where no such rule is about that listener, or where whose it is is not sure.
+ */
+bool sockets_redirects_to(struct engine *e, const struct tuple *connection, uint32_t pid, bool otherwise,
+                          uint64_t now_ms);
+
 /** Asks the TCP table for all listeners; and what it answers with, row by row. */
 void sockets_scan_listeners(struct engine *e, uint64_t now_ms);
 void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t pid);

@@ -256,10 +256,13 @@ static void check_rules(void)
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++) {
         many[i].pid = 8;
     }
-    const redirector_rule good[] = {{1, 8, NULL}, {0, 0, "*\\tools\\?.exe"}, {1, 0, longest}};
-    const redirector_rule not_a_word = {2, 8, NULL}, both = {1, 8, "a"}, empty = {1, 0, ""}, over = {1, 0, too_long};
+    const redirector_rule good[] = {
+        {1, 8, NULL, NULL}, {0, 0, "*\\tools\\?.exe", NULL}, {1, 0, longest, NULL}, {0, 0, NULL, longest}};
+    const redirector_rule not_a_word = {2, 8, NULL, NULL}, both = {1, 8, "a", NULL}, empty = {1, 0, "", NULL},
+                          over = {1, 0, too_long, NULL}, no_listener = {0, 8, NULL, ""},
+                          long_listener = {0, 0, NULL, too_long};
     const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
-    check(rules_status(good, 3) == REDIRECTOR_NO_SUCH_PROCESS, "rules by process, name and path");
+    check(rules_status(good, 4) == REDIRECTOR_NO_SUCH_PROCESS, "rules by process, name, path and listener");
     check(rules_status(many, 256) == REDIRECTOR_NO_SUCH_PROCESS, "256 rules");
     check(rules_status(many, 257) == refused, "257 rules are too many");
     check(rules_status(NULL, 1) == refused, "rules that are not there");
@@ -267,6 +270,8 @@ static void check_rules(void)
     check(rules_status(&both, 1) == refused, "a rule with a process and a pattern");
     check(rules_status(&empty, 1) == refused, "an empty pattern");
     check(rules_status(&over, 1) == refused, "a pattern of 513 bytes");
+    check(rules_status(&no_listener, 1) == refused, "an empty pattern of a listener");
+    check(rules_status(&long_listener, 1) == refused, "a listener's pattern of 513 bytes");
     check(redirector_set_rules(any_instance(), many, 257) == refused, "257 new rules are too many");
     check(redirector_set_rules(any_instance(), NULL, 1) == refused, "new rules that are not there");
     check(redirector_set_rules(any_instance(), &empty, 1) == refused, "a new rule with an empty pattern");
@@ -392,7 +397,7 @@ static void check_listen_ports(void)
 }
 
 /* Whoever reads only the text must be able to tell one mistake from another. */
-static char texts[19][sizeof(((redirector_error *)0)->text)];
+static char texts[20][sizeof(((redirector_error *)0)->text)];
 static int refusals;
 
 static void note_refusal(const redirector_config *config)
@@ -428,8 +433,10 @@ static void check_distinct_texts(void)
         {offsetof(redirector_config, rule_count), 257},
         {offsetof(redirector_config, rule_count), 1},
     };
-    static const redirector_rule rules[][2] = {
-        {{1, 8, NULL}, {2, 8, NULL}}, {{1, 8, NULL}, {1, 8, "a"}}, {{1, 8, NULL}, {1, 0, ""}}};
+    static const redirector_rule rules[][2] = {{{1, 8, NULL, NULL}, {2, 8, NULL, NULL}},
+                                               {{1, 8, NULL, NULL}, {1, 8, "a", NULL}},
+                                               {{1, 8, NULL, NULL}, {1, 0, "", NULL}},
+                                               {{1, 8, NULL, NULL}, {0, 0, NULL, ""}}};
     note_refusal(NULL);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         redirector_config config = sound_config();
@@ -448,9 +455,9 @@ static void check_distinct_texts(void)
             same += strcmp(texts[i], texts[k]) == 0;
         }
     }
-    check(refusals == 19, "each mistake is refused");
+    check(refusals == 20, "each mistake is refused");
     check(same == 0, "each mistake has a text of its own");
-    check(strstr(texts[16], "rule 1:") && strstr(texts[18], "rule 1:"), "the text names the rule");
+    check(strstr(texts[16], "rule 1:") && strstr(texts[19], "rule 1:"), "the text names the rule");
 }
 
 int main(void)

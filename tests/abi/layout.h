@@ -18,7 +18,7 @@
 #define LAYOUT_STRUCTS(X)            \
     X(WinDest,                 32)   \
     X(redirector_error,       336)   \
-    X(redirector_rule,         16)   \
+    X(redirector_rule,         24)   \
     X(redirector_config,      120)   \
     X(redirector_address,      28)   \
     X(redirector_destination,  56)   \
@@ -46,6 +46,7 @@
     X(redirector_rule,        include,                0,   4)  \
     X(redirector_rule,        pid,                    4,   4)  \
     X(redirector_rule,        pattern,                8,   8)  \
+    X(redirector_rule,        listener,              16,   8)  \
     X(redirector_config,      size,                   0,   4)  \
     X(redirector_config,      client_pid,             4,   4)  \
     X(redirector_config,      agent_pid,              8,   4)  \

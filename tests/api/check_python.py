@@ -80,7 +80,7 @@ def check_names():
 def check_calls():
     lines = []
     arguments = dict(roots=[1000, 2000], proxy_port=8080, incoming_port=8081, agent_pid=500,
-                     flags=binding.FAIL_CLOSED | binding.DESCENDANTS_ONLY, rules=[(True, "curl.exe"), (False, 4711)],
+                     flags=binding.FAIL_CLOSED | binding.DESCENDANTS_ONLY, rules=[(True, "curl.exe"), (False, 4711), (False, None, "guard.exe")],
                      windivert_dir="/some/where", decision_timeout_ms=3000, listen_ports=[80, 65535], log_path="",
                      log=lambda level, line: lines.append((level, line)))
     try:

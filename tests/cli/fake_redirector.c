@@ -67,6 +67,9 @@ static void write_rules(const redirector_config *config)
     for (uint32_t i = 0; i < config->rule_count; i++) {
         fprintf(file, "%s %u %s\n", config->rules[i].include ? "include" : "exclude", (unsigned)config->rules[i].pid,
                 config->rules[i].pattern ? config->rules[i].pattern : "-");
+        if (config->rules[i].listener) {
+            fprintf(file, "to %s\n", config->rules[i].listener);
+        }
     }
     for (uint32_t i = 0; i < config->upstream_count; i++) {
         char address[64] = "";

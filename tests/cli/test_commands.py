@@ -73,10 +73,11 @@ def test_attach_by_pid_and_name(t):
     child, other = find_one(t, "child.exe"), find_one(t, "other.exe")
     with Server(4, lambda c: c.sendall(b"y")) as server:
         run = t.start("attach", "--pid", str(child["pid"]), "--name", "OTH*.exe", "--exclude", "third.exe",
-                      "--exclude", "77", "--until-exit", FAKE_DESTINATION4="%s %d" % server.destination)
+                      "--exclude", "77", "--exclude-listener", "guard.exe", "--until-exit", FAKE_DESTINATION4="%s %d" % server.destination)
         run.read_start()
         expect_equal(rules(t, run)[1:], ([child["pid"], other["pid"]],
-                                        ["include 0 OTH*.exe", "exclude 0 third.exe", "exclude 77 -"]), "roots, rules")
+                                        ["include 0 OTH*.exe", "exclude 0 third.exe", "exclude 77 -", "exclude 0 -",
+                                         "to guard.exe"]), "roots, rules")
         with run.connect() as client:
             expect_equal(read_all(client), b"y", "what comes")
         programs[0].stdin.close()

@@ -213,6 +213,81 @@ static void o1_loopback_as_a_whole_can_be_left_alone(void **state)
     assert_true(catches(f, "2001:db8::1", SERVICE, ROOT));
 }
 
+/* ---- rules about who listens at the other end (I4) */
+
+static struct rules *rule_to(bool include, uint32_t pid, const char *listener)
+{
+    struct rules *rules = rules_new();
+    assert_true(rules_add(rules, include, NULL, pid) && rules_narrow(rules, listener));
+    return rules;
+}
+
+/* Products that redirect connect() to a proxy of their own: what goes there is theirs. */
+static void i4_a_connection_to_a_listener_that_is_excluded_passes(void **state)
+{
+    struct fixture *f = without_incoming(state);
+    has_path(f, STRANGER, "C:\\Guard\\guard.exe");
+    opens(f, STRANGER, "127.0.0.1", SERVICE);
+    assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_REWRITE);
+    engine_set_rules(engine_of(f), rule_to(false, 0, "GUARD*.exe"));
+    assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_PASS);
+    assert_int_equal(connecting(f, CHILD, "127.0.0.1"), VERDICT_PASS);
+    struct tuple t = within(f, "127.0.0.1"); /* one that was held */
+    f->world.owner = ROOT;
+    assert_int_equal(send_syn(f, &t, 100), VERDICT_HOLD);
+    pass_time(f, HOLD_MS);
+    assert_true(injected_is(f, 0, syn_of(&t, 100)));
+    assert_int_equal(connecting(f, ROOT, "127.0.0.2"), VERDICT_REWRITE); /* nobody listens */
+    f->loopback = false;
+    t = tuple_of("10.0.0.1", fresh_port(f), "203.0.113.9", SERVICE); /* another machine */
+    connects(f, ROOT, &t);
+    assert_int_equal(send_syn(f, &t, 100), VERDICT_REWRITE);
+    engine_set_rules(engine_of(f), rule_to(false, 0, "C:\\*\\other.exe"));
+    assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_REWRITE);
+    engine_set_rules(engine_of(f), rule_to(false, CHILD, "*\\guard.exe")); /* both must match */
+    assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_REWRITE);
+    assert_int_equal(connecting(f, CHILD, "127.0.0.1"), VERDICT_PASS);
+}
+
+/* A port that has another owner now, and nobody has said so. */
+static void i4_a_listener_that_is_excluded_is_the_one_of_now(void **state)
+{
+    struct fixture *f = without_incoming(state);
+    has_path(f, STRANGER, "C:\\Guard\\guard.exe");
+    has_path(f, CHILD, "C:\\App\\server.exe");
+    engine_set_rules(engine_of(f), rule_to(false, 0, "guard.exe"));
+    opens(f, STRANGER, "127.0.0.1", SERVICE);
+    assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_PASS);
+    closes_unheard(f, "127.0.0.1", SERVICE);
+    listens_unheard(f, CHILD, "127.0.0.1", SERVICE);
+    f->world.now += 2 * SECOND_MS;
+    assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_REWRITE);
+    listens_unheard(f, STRANGER, "127.0.0.1", SERVICE); /* either may get it */
+    f->world.now += 2 * SECOND_MS;
+    assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_REWRITE);
+}
+
+/* A rule about a listener says nothing of what others listen on; and what spares a proxy counts more (O9). */
+static void i4_o9_a_listener_can_be_included_too(void **state)
+{
+    struct fixture *f = without_incoming(state);
+    has_path(f, STRANGER, "C:\\Guard\\guard.exe");
+    opens(f, STRANGER, "127.0.0.1", SERVICE);
+    struct rules *rules = rule_to(true, ROOT, "guard.exe");
+    assert_true(rules_add(rules, false, NULL, ROOT));
+    engine_set_rules(engine_of(f), rules);
+    assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_PASS); /* the last rule decides */
+    rules = rules_new();
+    assert_true(rules_add(rules, false, NULL, ROOT) && rules_add(rules, true, NULL, ROOT) &&
+                rules_narrow(rules, "guard.exe"));
+    engine_set_rules(engine_of(f), rules);
+    assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_REWRITE);
+    struct tuple t = tuple4();
+    connects(f, ROOT, &t);
+    f->loopback = false;
+    assert_int_equal(send_syn(f, &t, 100), VERDICT_PASS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +302,9 @@ int main(void)
         WITH_MACHINE(o1_a_shared_listener_is_not_its_own),
         WITH_MACHINE(o8_rules_that_include_a_stranger_leave_it_to_itself_too),
         WITH_MACHINE(o1_loopback_as_a_whole_can_be_left_alone),
+        WITH_MACHINE(i4_a_connection_to_a_listener_that_is_excluded_passes),
+        WITH_MACHINE(i4_a_listener_that_is_excluded_is_the_one_of_now),
+        WITH_MACHINE(i4_o9_a_listener_can_be_included_too),
     };
     return cmocka_run_group_tests_name("engine: connections of a process to itself", tests, NULL, NULL);
 }

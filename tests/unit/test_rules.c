@@ -29,11 +29,11 @@ static bool matches(const char *pattern, const char *path)
     struct rules *r = rules_new();
     assert_non_null(r);
     assert_true(rules_add(r, true, pattern, 0));
-    bool included = rules_apply(r, false, 1234, path);
+    bool included = rules_apply(r, false, 1234, path, "");
     rules_free(r);
     r = rules_new(); /* and an excluding rule matches the very same */
     assert_true(rules_add(r, false, pattern, 0));
-    assert_int_equal(rules_apply(r, true, 1234, path), !included);
+    assert_int_equal(rules_apply(r, true, 1234, path, ""), !included);
     rules_free(r);
     return included;
 }
@@ -41,8 +41,8 @@ static bool matches(const char *pattern, const char *path)
 static void without_rules_the_tree_decides(void **state)
 {
     (void)state;
-    assert_true(rules_apply(rules, true, 1, "C:\\a.exe"));
-    assert_false(rules_apply(rules, false, 1, "C:\\a.exe"));
+    assert_true(rules_apply(rules, true, 1, "C:\\a.exe", ""));
+    assert_false(rules_apply(rules, false, 1, "C:\\a.exe", ""));
     assert_false(rules_want_path(rules));
 }
 
@@ -53,7 +53,7 @@ static void a_process_that_no_rule_matches_stays_what_the_tree_says(void **state
     assert_true(rules_add(rules, false, "c.exe", 0));
     assert_true(rules_add(rules, true, NULL, 99));
     for (int in_tree = 0; in_tree < 2; in_tree++) {
-        assert_int_equal(rules_apply(rules, in_tree, 1, "C:\\a.exe"), in_tree);
+        assert_int_equal(rules_apply(rules, in_tree, 1, "C:\\a.exe", ""), in_tree);
     }
 }
 
@@ -64,12 +64,12 @@ static void the_last_rule_that_matches_wins(void **state)
     assert_true(rules_add(rules, true, "C:\\app\\*", 0));
     assert_true(rules_add(rules, false, "helper*.exe", 0));
     assert_true(rules_add(rules, true, NULL, 77));
-    assert_false(rules_apply(rules, true, 1, "C:\\other\\x.exe"));
-    assert_true(rules_apply(rules, false, 1, "C:\\app\\x.exe"));
-    assert_false(rules_apply(rules, true, 1, "C:\\app\\helper2.exe"));
-    assert_true(rules_apply(rules, false, 77, "C:\\app\\helper2.exe"));
+    assert_false(rules_apply(rules, true, 1, "C:\\other\\x.exe", ""));
+    assert_true(rules_apply(rules, false, 1, "C:\\app\\x.exe", ""));
+    assert_false(rules_apply(rules, true, 1, "C:\\app\\helper2.exe", ""));
+    assert_true(rules_apply(rules, false, 77, "C:\\app\\helper2.exe", ""));
     assert_true(rules_add(rules, false, "*", 0));
-    assert_false(rules_apply(rules, true, 77, "C:\\app\\helper2.exe"));
+    assert_false(rules_apply(rules, true, 77, "C:\\app\\helper2.exe", ""));
 }
 
 static void a_rule_by_pid_matches_that_pid_whatever_its_path(void **state)
@@ -77,13 +77,13 @@ static void a_rule_by_pid_matches_that_pid_whatever_its_path(void **state)
     (void)state;
     assert_true(rules_add(rules, true, NULL, 77));
     assert_false(rules_want_path(rules)); /* finding a path costs something */
-    assert_true(rules_apply(rules, false, 77, ""));
-    assert_true(rules_apply(rules, false, 77, "C:\\77.exe"));
-    assert_false(rules_apply(rules, false, 78, "77"));
+    assert_true(rules_apply(rules, false, 77, "", ""));
+    assert_true(rules_apply(rules, false, 77, "C:\\77.exe", ""));
+    assert_false(rules_apply(rules, false, 78, "77", ""));
     assert_true(rules_add(rules, true, "77", 0));
     assert_true(rules_want_path(rules));
-    assert_true(rules_apply(rules, false, 78, "C:\\77")); /* a pattern of digits is a name */
-    assert_false(rules_apply(rules, false, 78, "C:\\78"));
+    assert_true(rules_apply(rules, false, 78, "C:\\77", "")); /* a pattern of digits is a name */
+    assert_false(rules_apply(rules, false, 78, "C:\\78", ""));
 }
 
 static void a_pattern_without_a_slash_is_for_the_file_name_and_one_with_it_for_the_whole_path(void **state)
@@ -227,7 +227,7 @@ static void the_pattern_is_copied(void **state)
     char pattern[] = "a.exe";
     assert_true(rules_add(rules, true, pattern, 0));
     memset(pattern, 'x', sizeof pattern - 1);
-    assert_true(rules_apply(rules, false, 1, "a.exe"));
+    assert_true(rules_apply(rules, false, 1, "a.exe", ""));
 }
 
 static void limits_are_kept_and_what_is_beyond_them_changes_nothing(void **state)
@@ -241,20 +241,37 @@ static void limits_are_kept_and_what_is_beyond_them_changes_nothing(void **state
     assert_false(rules_want_path(rules));
     pattern[RULE_PATTERN_MAX] = 0;
     assert_true(rules_add(rules, true, pattern, 0));
-    assert_true(rules_apply(rules, false, 1, pattern));
+    assert_true(rules_apply(rules, false, 1, pattern, ""));
     for (uint32_t i = 1; i < RULES_MAX; i++) {
         assert_true(rules_add(rules, true, NULL, i));
     }
     assert_false(rules_add(rules, false, NULL, 1));
     assert_false(rules_add(rules, false, "*", 0));
-    assert_true(rules_apply(rules, false, 1, "C:\\x.exe"));
-    assert_true(rules_apply(rules, false, RULES_MAX - 1, ""));
+    assert_true(rules_apply(rules, false, 1, "C:\\x.exe", ""));
+    assert_true(rules_apply(rules, false, RULES_MAX - 1, "", ""));
 }
 
 static void freeing_nothing_is_allowed(void **state)
 {
     (void)state;
     rules_free(NULL);
+}
+
+static void a_rule_is_narrowed_to_listeners(void **state)
+{
+    (void)state;
+    assert_true(rules_add(rules, false, NULL, 0));
+    assert_false(rules_narrow(rules, ""));
+    assert_true(rules_narrow(rules, "guard.exe")); /* of any process */
+    assert_true(rules_add(rules, true, "curl.exe", 0) && rules_narrow(rules, "C:\\b\\*"));
+    assert_true(rules_want_path(rules) && rules_want_listener(rules));
+    assert_true(rules_know_listener(rules, "C:\\a\\GUARD.exe") && rules_know_listener(rules, "c:/b/x"));
+    assert_false(rules_know_listener(rules, "C:\\a\\x") || rules_know_listener(rules, ""));
+    assert_true(rules_apply(rules, true, 1, "C:\\x.exe", ""));
+    assert_true(rules_apply(rules, true, 1, "C:\\x.exe", "C:\\a\\x"));
+    assert_false(rules_apply(rules, true, 1, "C:\\x.exe", "C:\\a\\guard.exe"));
+    assert_false(rules_apply(rules, true, 1, "C:\\x.exe", "C:\\b\\guard.exe"));
+    assert_true(rules_apply(rules, false, 1, "C:\\curl.exe", "C:\\b\\guard.exe"));
 }
 
 int main(void)
@@ -275,6 +292,7 @@ int main(void)
         WITH_RULES(the_pattern_is_copied),
         WITH_RULES(limits_are_kept_and_what_is_beyond_them_changes_nothing),
         WITH_RULES(freeing_nothing_is_allowed),
+        WITH_RULES(a_rule_is_narrowed_to_listeners),
     };
     return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
 }

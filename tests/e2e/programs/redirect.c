@@ -107,18 +107,19 @@ static void describe_last_error(struct json *answer)
 }
 
 /*
- * Rules stand in one word, with commas between them: '+' (include) or '-', then '#' and a pid, or a pattern. The text is cut
- * up. Returns how many there are.
+ * Rules stand in one word, with commas between them: '+' (include) or '-', then '#' and a pid, or '>' and a pattern of a
+ * listener, or a pattern. The text is cut up. Returns how many there are.
  */
 static uint32_t rules_parse(char *text, redirector_rule out[RULES])
 {
     uint32_t count = 0;
     for (char *word = strtok_s(text, ",", &text); word && count < RULES; word = strtok_s(NULL, ",", &text)) {
-        bool by_pid = word[1] == '#';
+        bool by_pid = word[1] == '#', by_listener = word[1] == '>';
         out[count++] = (redirector_rule){
             .include = word[0] == '+',
             .pid = by_pid ? (uint32_t)strtoul(word + 2, NULL, 10) : 0,
-            .pattern = by_pid ? NULL : word + 1,
+            .pattern = by_pid || by_listener ? NULL : word + 1,
+            .listener = by_listener ? word + 2 : NULL,
         };
     }
     return count;

@@ -153,6 +153,19 @@ def loopback_as_a_whole_left_alone(t):
         expect_equal(session.stats()["flows_total"], 2, "redirected connections of other machines")
 
 
+@scenario("I4", session="own")
+def what_a_program_listens_on_left_alone(t, family):
+    """A rule by who listens at the other end: as for a product that redirects connections to a proxy of its own."""
+    with balanced(t) as session:
+        guard, other = t.echo(t.bystander, t.loopback), t.echo(t.native, t.loopback)
+        visit(t, session, guard, t.bystander)
+        expect_equal(t.agent.call("set_rules", rules="->PROBE.exe")["status"], 0, "rules")
+        untouched(t.root, guard, t.bystander)
+        visit(t, session, other, t.native)
+        visit(t, session, t.echo(), t.server)
+        expect_equal(session.stats()["flows_total"], 3, "redirected connections")
+
+
 def places(t):
     """Servers on the other machine, on loopback and on this machine's own address."""
     return [(t.echo(), t.server), (t.echo(t.native, t.loopback), t.native),
