@@ -6,7 +6,8 @@
 # The package of build/dist, and the same built here from the sources by MSYS2's mingw-w64, each do their main job with
 # the real driver: redirector.exe with its relay, and the example agent over the public API, redirect a program that
 # fetches a page from a local server over IPv4 and IPv6, on loopback and by the machine's own address. The checks are
-# those of packaging/e2e.py, which the lab has proven; what a run leaves behind is in build/windows-e2e.
+# those of packaging/e2e.py, which the lab has proven. Then the package's first_run.cmd does what it does for a user. What
+# a run leaves behind is in build/windows-e2e.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -57,4 +58,7 @@ for folder in "$package" "$own"; do
         "http://127.0.0.1:$port/page" "http://[::1]:$port/page" "http://$address:$port/page" || status=1
     sc stop WinDivert || true # so that the next folder's own driver file is loaded
 done
+
+echo "--- the first run" # by Windows' own shell, with MSYS2's programs in the path
+(cd "$work" && cmd //c "$(cygpath -w "$package/first_run.cmd")") || status=1
 exit $status

@@ -2,6 +2,7 @@
 """redirector.exe: a program run under it reaches its destinations through the built-in relay."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -433,6 +434,39 @@ def doctor_reports_the_steps_of_its_proof(t):
                  {"WinDivert.dll": True, "WinDivert64.sys": True}, "files")
     for ending in (".json", ".txt"):
         os.remove(path + ending)
+
+
+@scenario("O1", families=None, session="own")
+def first_run_script_does_what_it_can_here(t):
+    """The script of the package for the first real machine: what needs nothing of Windows but cmd, with a fetcher of ours
+    in place of curl. It leaves out what is not there, and a step that goes wrong is told."""
+    fetcher = os.path.join(t.lab.stage, "winsock_fetch.exe")
+    subprocess.run(["x86_64-w64-mingw32-gcc", "-std=c11", "-O2", "-D_WIN32_WINNT=0x0A00", "-static", "-o", fetcher,
+                    os.path.join(ROOT, "demo", "winsock_fetch.c"), "-lws2_32", "-lbcrypt"], check=True, timeout=120)
+    shutil.copy(os.path.join(ROOT, "packaging", "first_run.cmd"), t.lab.stage)
+    page = os.path.join(t.lab.folder, "page")
+    with open(page, "wb") as file:
+        file.write(b"page" * 1000)
+
+    def run(url, steps=""):
+        """Exit status, and the words that each step's line begins with."""
+        out = os.path.join(t.lab.folder, "first_run.out")
+        command = f"set FETCH=winsock_fetch.exe first first.records 1& set URL={url}& first_run.cmd {steps}"
+        status = wine("cmd", "/c", command, out=out, err=out, limit=240)
+        with open(out, encoding="utf-8", errors="replace") as text:
+            lines = text.read().split("\n")
+        words = [line.replace(":", "").split()[:2] for line in lines if line.split(" ")[0] in ("ok", "FAIL", "skip")]
+        return status, {name: what for what, name in words}, lines
+    skipped = dict.fromkeys(("bash", "node", "browser", "iis"), "skip")
+    with Daemon(t, "server", 80, "python3", os.path.join(ROOT, "packaging", "e2e.py"), "serve", "80", page):
+        status, steps, lines = run("http://10.77.0.2/page")
+    expect_equal((status, steps), (0, {**skipped, **dict.fromkeys(
+        ("version", "doctor", "direct", "run", "tree", "two", "beside", "report"), "ok")}), f"steps; {lines}")
+    with open(os.path.join(t.lab.stage, "first-run", "report.json"), encoding="utf-8") as file:
+        schema.parse_report(file.read())
+    status, steps, lines = run("http://10.77.0.2:81/nothing", "direct run")
+    expect_equal((status, steps), (1, {"direct": "FAIL", "run": "FAIL"}), lines)
+    shutil.rmtree(os.path.join(t.lab.stage, "first-run"))
 
 
 @scenario("S1", families=None, session="own")
