@@ -124,6 +124,9 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"members_forgotten", s.members_forgotten},
         {"members_outside", s.members_outside},
         {"tree_listeners", s.tree_listeners},
+        {"proofs", s.proofs},
+        {"steering_replaced", s.steering_replaced},
+        {"handle_renewals", s.handle_renewals},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

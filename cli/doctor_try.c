@@ -250,7 +250,7 @@ static bool start_redirecting(struct attempt *a)
     redirector_config config = {.size = sizeof config,
                                 .client_pid = a->other.dwProcessId,
                                 .proxy_port = a->port,
-                                .flags = a->flags,
+                                .flags = a->flags | REDIRECTOR_NO_PROOF, /* this way, or none */
                                 .windivert_dir = a->options->windivert_dir,
                                 .log_level = a->log ? REDIRECTOR_LOG_DEBUG : REDIRECTOR_LOG_DEFAULT,
                                 .log_fn = a->log ? keep_line : NULL,

@@ -38,6 +38,7 @@ const char options_help[] =
     "  --relay-port N       port of the relay (default: one that is free)\n"
     "  --connect-timeout S  seconds for the relay to connect, through an upstream included (default: 30)\n"
     "  --reflect            redirect by swapped addresses instead of over loopback\n"
+    "  --no-proof           do not begin with a connection of one's own, to prove that this machine can redirect\n"
     "  --fail-closed        refuse connections while the proxy does not listen (default: let them pass)\n"
     "  --block-quic         no UDP to port 443, so that programs with HTTP/3 fall back to TCP\n"
     "  --no-firewall-permit put nothing into the firewall (default: a permit for packets that are sent on)\n"

@@ -159,6 +159,25 @@ static uint32_t decision_ms(const struct session *s)
     return !s->relay || !relay_port(s->relay) ? 0 : min(connect_ms(s->options) + MARGIN_MS, (uint32_t)DECISION_MS_MAX);
 }
 
+/* Whether the library has found that this machine cannot redirect over loopback. */
+static bool reflects_instead(const struct session *s)
+{
+    redirector_stats stats = {.size = sizeof stats};
+    return !s->options->reflect && redirector_get_stats(s->redirecting, &stats) == REDIRECTOR_OK &&
+           stats.steering_replaced;
+}
+
+/* From the start, as with --reflect: the relay has to listen on all addresses. */
+static bool reflect_from_the_start(struct session *s)
+{
+    s->options->reflect = true;
+    redirector_free(s->redirecting);
+    s->redirecting = NULL;
+    relay_close(s->relay);
+    s->relay = NULL;
+    return open_relay(s);
+}
+
 static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_t count)
 {
     const struct options *o = s->options;
@@ -174,7 +193,8 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
         .incoming_port = o->incoming ? relay_incoming_port(s->relay) : o->incoming_proxy,
         .flags = (o->fail_closed ? REDIRECTOR_FAIL_CLOSED : 0u) | (o->reflect ? REDIRECTOR_REFLECT : 0u) |
                  (o->no_loopback ? REDIRECTOR_NO_LOOPBACK : 0u) |
-                 (o->no_firewall_permit ? REDIRECTOR_NO_FIREWALL_PERMIT : 0u) | REDIRECTOR_DEBUG_PRIVILEGE,
+                 (o->no_firewall_permit ? REDIRECTOR_NO_FIREWALL_PERMIT : 0u) |
+                 (o->no_proof ? REDIRECTOR_NO_PROOF : 0u) | REDIRECTOR_DEBUG_PRIVILEGE,
         .decision_timeout_ms = decision_ms(s),
         .log_level = o->log_level,
         .rule_count = o->rule_count,
@@ -194,6 +214,14 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
     }
     if (error.os_error) {
         output_message("%s", error.text);
+    }
+    if (reflects_instead(s)) {
+        output_message("redirecting over loopback does not work on this machine (the log says more); it is done by "
+                       "reflection, as with --reflect%s",
+                       o->proxy_port ? ": your proxy has to listen on all addresses" : "");
+        if (!o->proxy_port && s->relay) {
+            return reflect_from_the_start(s) ? start_redirecting(s, roots, count) : EXIT_NOT_REDIRECTING;
+        }
     }
     if (s->relay && !relay_start(s->relay, s->redirecting, &relay_error)) {
         output_message("the relay could not be started (error %u)", relay_error);

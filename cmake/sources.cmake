@@ -11,6 +11,7 @@ set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/sta
     src/engine/checksum.c
     src/engine/rewrite.c
     src/engine/flow.c
+    src/engine/proof_plan.c
     src/engine/capture_plan.c
     src/engine/rules.c
     src/engine/process_tree.c
@@ -19,6 +20,7 @@ set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/sta
     src/engine/decisions.c
     src/engine/pending.c
     src/engine/reset.c
+    src/engine/proofs.c
     src/engine/flow_list.c
     src/engine/policy.c
     src/engine/translate.c
@@ -53,6 +55,7 @@ set(WINDOWS_SOURCES
     src/windows/address_watch.c
     src/windows/firewall_profiles.c
     src/windows/firewall_permit.c
+    src/windows/own_connection.c
     src/windows/path.c
     src/windows/text.c
     src/windows/stack_guard.c
@@ -71,6 +74,8 @@ set(WINDOWS_SOURCES
     src/packet_handles.c
     src/watchdog.c
     src/firewall.c
+    src/proof.c
+    src/proof_task.c
     src/config.c
     src/ffi.c
     src/classic.c

@@ -76,7 +76,8 @@ typedef struct WinDest {
  *                        0: incoming connections are not redirected
  * @return 1: redirecting; 0: nothing was started and nothing stays open, see redirector_last_error()
  *
- * Returns when the driver, its filter and the tables are ready. Blocks while Windows loads the driver. Since: 0.1
+ * Returns when the driver, its filter and the tables are ready, and a connection of its own was redirected
+ * (REDIRECTOR_NO_PROOF). Blocks while Windows loads the driver, and for half a second at most beyond that. Since: 0.1
  */
 REDIRECTOR_API uint32_t start_redirector(uint32_t client_pid, uint32_t agent_pid, uint32_t proxy_port,
                                          uint32_t incoming_proxy);
@@ -160,7 +161,9 @@ REDIRECTOR_API void free_windest(WinDest dest);
     X(STOPPED_BY_FORCE,   22, "the engine did not stop in time; its driver handles were closed by force")              \
     X(INTERNAL,           23, "internal error; please report it with the log")                                         \
     X(ENGINE_STALLED,     24, "the engine made no progress for 2 s, so its driver handles were closed and traffic "    \
-                              "flows directly; stop it and start it again")
+                              "flows directly; stop it and start it again")                                            \
+    X(PROOF_FAILED,       25, "a connection of the library's own was not redirected, so none would be; look for other "\
+                              "packet filters (VPN, antivirus, firewall), and see 'redirector doctor'")
 
 typedef enum redirector_status {
 #define REDIRECTOR_STATUS_ENUM(name, number, text) REDIRECTOR_##name = (number),
@@ -268,6 +271,8 @@ enum redirector_flags {
      *  with stop or the process; if it cannot be had, start goes on and the log has a warning. */
     REDIRECTOR_NO_FIREWALL_PERMIT = 1u << 7,
 
+    /** Start, and what follows, make no connections of their own to prove that this machine can redirect. */
+    REDIRECTOR_NO_PROOF           = 1u << 8,
     /** The library uses the right of Administrators to open any process (SeDebugPrivilege), so that the roots may be
      *  services and other users' programs. Only the thread that calls redirector_start(), until that returns, and the
      *  engine's have it, and no process that is started meanwhile. Without the right the flag has no effect. */
@@ -356,7 +361,9 @@ typedef struct redirector_config {
  *                was given could not be written to the current folder, and the text says where it is
  * @return REDIRECTOR_OK, or the error (also in *error); then *out is NULL and nothing stays open
  *
- * Returns when the driver, its filter and the tables are ready. Blocks while Windows loads the driver. Since: 0.1
+ * Returns when the driver, its filter and the tables are ready, and in each IP family that has a way out of the machine a
+ * connection of its own was redirected (unless REDIRECTOR_NO_PROOF). Blocks while Windows loads the driver, and for half
+ * a second at most beyond that. Since: 0.1
  */
 REDIRECTOR_API uint32_t redirector_start(const redirector_config *config, redirector **out, redirector_error *error);
 
@@ -619,6 +626,11 @@ typedef struct redirector_stats {
                                        is started by a process that lives only between two looks */
     uint64_t tree_listeners;      /**< sockets whose connections count as incoming, now (as of a second ago at most);
                                        0 while incoming connections are not redirected */
+    uint64_t proofs;              /**< connections of the library's own that were redirected, by which it has proven that
+                                       this machine can. No other counter has them */
+    uint64_t steering_replaced;   /**< IP families (0 to 2) in which connections are redirected the other way than was
+                                       configured (REDIRECTOR_REFLECT or not), because that one does not work here */
+    uint64_t handle_renewals;     /**< times that the driver's handle was opened anew because a proof had failed */
 } redirector_stats;
 
 /**

@@ -214,6 +214,7 @@ void host_take_addresses(redirector *r)
                      "several interfaces have the same link-local address: connections to "
                      "and from link-local addresses are left alone");
         }
+        proof_task_note_addresses(r, all);
         engine_set_own_addresses(r->engine, all);
     }
 }

@@ -211,6 +211,9 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
         follow_capture(r);
         host_flush(r);
         decide_wake(r);
+        if (!proof_task_poll(r)) {
+            break;
+        }
     }
     if (!dry) {
         wind_down(r, &packet_errors, &event_errors);

@@ -214,6 +214,7 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     }
     host_take_addresses(r);
     host_take_process_events(r);
+    proof_before_start(r);
     engine_scan_listeners(r->engine, host_now_ms());
     firewall_ready(r);
     return open_packets(r, config, roots, error);
@@ -253,6 +254,15 @@ static bool start_thread(redirector *r, redirector_error *error)
     return true;
 }
 
+/* After a failure, whatever has been begun. What a thread that hangs may still use is left. */
+static void give_up(redirector *r)
+{
+    if (!r->thread || end_thread(r)) {
+        proof_close(r);
+        destroy(r);
+    }
+}
+
 static redirector *start_with_roots(const redirector_config *config, const struct roots *roots, struct rules *rules,
                                     redirector_error *error)
 {
@@ -267,15 +277,16 @@ static redirector *start_with_roots(const redirector_config *config, const struc
     InitializeSRWLock(&r->failure_lock);
     r->failure.size = sizeof r->failure;
     r->flags = config->flags;
+    r->proof.asked_to_reflect = r->proof.reflects[0] = r->proof.reflects[1] = config->flags & REDIRECTOR_REFLECT;
     r->log = log_open(config->log_path, config->log_level, config->log_fn, config->log_context, error);
     bool ok = r->log && build_engine(r, config, roots, &rules, error) && open_driver(r, config, roots, error) &&
-              start_thread(r, error);
+              start_thread(r, error) && proof_at_start(r, error);
     rules_free(rules);
     if (!ok) {
         if (r->log) {
             log_line(r->log, REDIRECTOR_LOG_ERROR, "start failed: %s", error->text);
         }
-        destroy(r);
+        give_up(r);
         return NULL;
     }
     char who[40];
@@ -355,7 +366,8 @@ bool service_stop(redirector *r)
     AcquireSRWLockExclusive(&r->stop_lock);
     if (!r->stopped) {
         r->stopped = true;
-        bool ended = end_thread(r);
+        proof_task_ask_to_end(r);
+        bool ended = end_thread(r) && proof_task_end(r);
         decide_end(r);
         if (ended) {
             log_summary(r);
@@ -373,7 +385,7 @@ bool service_stop(redirector *r)
 void service_free(redirector *r)
 {
     service_stop(r);
-    if (WaitForSingleObject(r->thread, 0) == WAIT_OBJECT_0) {
+    if (WaitForSingleObject(r->thread, 0) == WAIT_OBJECT_0 && proof_task_end(r)) {
         destroy(r);
     } /* else its thread still runs, and its memory is leaked */
 }

@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "log.h"
 #include "packet_handles.h"
+#include "proof.h"
 #include "queue_delay.h"
 #include "service.h"
 #include "windows/address_watch.h"
@@ -40,7 +41,10 @@ struct request;
     X(lookups_missed)                                                                                                  \
     X(watchdog_trips)                                                                                                  \
     X(priority_shared)                                                                                                 \
-    X(members_outside)
+    X(members_outside)                                                                                                 \
+    X(proofs)                                                                                                          \
+    X(steering_replaced)                                                                                               \
+    X(handle_renewals)
 
 struct redirector {
     /* Set by service_start(), constant afterwards. */
@@ -71,6 +75,7 @@ struct redirector {
 #undef COUNTER
 
     struct queue_delay queue_delay;
+    struct proof proof;
 
     SRWLOCK request_lock; /* one request_make() at a time */
 

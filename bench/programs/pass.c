@@ -95,6 +95,7 @@ static void command_time_start(const struct command *c, struct json *answer)
     redirector *r;
     config.client_pid = (uint32_t)command_number(c, "client", 0);
     config.proxy_port = (uint32_t)command_number(c, "proxy", 0);
+    config.flags = (uint32_t)command_number(c, "flags", 0);
     uint64_t began = bench_now_us();
     if (redirector_start(&config, &r, &error) != REDIRECTOR_OK) {
         json_error(answer, error.text, error.os_error);

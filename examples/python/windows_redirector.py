@@ -18,8 +18,8 @@ from ctypes import POINTER, byref, c_char, c_char_p, c_uint8, c_uint32, c_uint64
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-KEEP_FLOWS_ON_STOP, REFLECT, FAIL_CLOSED, DESCENDANTS_ONLY, UNLOAD_DRIVER, NO_LOOPBACK, CAPTURE_ALL, NO_FIREWALL_PERMIT = (
-    1, 2, 4, 8, 16, 32, 64, 128)
+(KEEP_FLOWS_ON_STOP, REFLECT, FAIL_CLOSED, DESCENDANTS_ONLY, UNLOAD_DRIVER, NO_LOOPBACK, CAPTURE_ALL, NO_FIREWALL_PERMIT,
+ NO_PROOF) = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 DEBUG_PRIVILEGE = 512
 KINDS = {0: "outgoing", 1: "incoming"}
 STATES = {1: "opening", 2: "open", 3: "closing"}
@@ -86,7 +86,7 @@ class redirector_stats(Structure):
             "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed capture_timeouts "
             "self_connections proxy_connections decision_waits decision_timeouts decision_overflows "
             "priority_shared led_by_others firewall_permit members_forgotten members_outside "
-            "tree_listeners").split()]
+            "tree_listeners proofs steering_replaced handle_renewals").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,

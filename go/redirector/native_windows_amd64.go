@@ -109,6 +109,7 @@ func flagsToNative(config Config) (flags uint32) {
 		{config.NoLoopback, flagNoLoopback},
 		{config.CaptureAll, flagCaptureAll},
 		{config.NoFirewallPermit, flagNoFirewallPermit},
+		{config.NoProof, flagNoProof},
 		{config.DebugPrivilege, flagDebugPrivilege},
 	} {
 		if f.set {
@@ -249,6 +250,9 @@ func statsFromNative(s *nativeStats) Stats {
 		MembersForgotten:   s.Members_forgotten,
 		MembersOutside:     s.Members_outside,
 		TreeListeners:      s.Tree_listeners,
+		Proofs:             s.Proofs,
+		SteeringReplaced:   s.Steering_replaced,
+		HandleRenewals:     s.Handle_renewals,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

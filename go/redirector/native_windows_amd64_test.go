@@ -106,9 +106,10 @@ func TestFlagTranslation(t *testing.T) {
 		32:  {NoLoopback: true},
 		64:  {CaptureAll: true},
 		128: {NoFirewallPermit: true},
+		256: {NoProof: true},
 		512: {DebugPrivilege: true},
-		255: {KeepFlowsOnStop: true, Reflect: true, FailClosed: true, DescendantsOnly: true, UnloadDriver: true,
-			NoLoopback: true, CaptureAll: true, NoFirewallPermit: true},
+		511: {KeepFlowsOnStop: true, Reflect: true, FailClosed: true, DescendantsOnly: true, UnloadDriver: true,
+			NoLoopback: true, CaptureAll: true, NoFirewallPermit: true, NoProof: true},
 	} {
 		if got := flagsToNative(config); got != want {
 			t.Errorf("%+v gave flags %d, want %d", config, got, want)

@@ -96,6 +96,9 @@ type Stats struct {
 	MembersForgotten   uint64 // processes of the tree that had ended and were forgotten, because there were too many
 	MembersOutside     uint64 // processes of the tree that Windows did not let into the library's job
 	TreeListeners      uint64 // sockets whose connections count as incoming, now
+	Proofs             uint64 // connections of the library's own that were redirected, which no other counter has
+	SteeringReplaced   uint64 // IP families in which connections are redirected the other way than configured
+	HandleRenewals     uint64 // times that the driver's handle was opened anew because a proof had failed
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

@@ -31,6 +31,7 @@ const (
 	flagNoLoopback       = C.REDIRECTOR_NO_LOOPBACK
 	flagCaptureAll       = C.REDIRECTOR_CAPTURE_ALL
 	flagNoFirewallPermit = C.REDIRECTOR_NO_FIREWALL_PERMIT
+	flagNoProof          = C.REDIRECTOR_NO_PROOF
 	flagDebugPrivilege   = C.REDIRECTOR_DEBUG_PRIVILEGE
 
 	flowIncoming = C.REDIRECTOR_FLOW_INCOMING

@@ -30,6 +30,7 @@ const (
 	ErrStoppedByForce  Status = 22 // the engine did not stop in time
 	ErrInternal        Status = 23 // internal error
 	ErrEngineStalled   Status = 24 // the engine made no progress for 2 s, so its driver handles were closed and traffic flows directly
+	ErrProofFailed     Status = 25 // a connection of the library's own was not redirected, so none would be
 )
 
 var statusNames = [...]string{
@@ -58,4 +59,5 @@ var statusNames = [...]string{
 	ErrStoppedByForce:  "STOPPED_BY_FORCE",
 	ErrInternal:        "INTERNAL",
 	ErrEngineStalled:   "ENGINE_STALLED",
+	ErrProofFailed:     "PROOF_FAILED",
 }

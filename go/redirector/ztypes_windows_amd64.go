@@ -119,6 +119,9 @@ type (
 		Members_forgotten   uint64
 		Members_outside     uint64
 		Tree_listeners      uint64
+		Proofs              uint64
+		Steering_replaced   uint64
+		Handle_renewals     uint64
 	}
 )
 
@@ -133,6 +136,7 @@ const (
 	flagNoLoopback       = 0x20
 	flagCaptureAll       = 0x40
 	flagNoFirewallPermit = 0x80
+	flagNoProof          = 0x100
 	flagDebugPrivilege   = 0x200
 
 	flowIncoming = 0x1

@@ -39,6 +39,7 @@
 #include "link.h"
 #include "loop.h"
 #include "netif.h"
+#include "obstacle.h"
 
 enum {
     MESSAGE_MAX = 68 << 10, /* of netlink: a packet and its description */
@@ -171,7 +172,7 @@ static int packet_queued(struct nfq_q_handle *from, struct nfgenmsg *message, st
     if (length > 0 && packet_parse(&packet, payload, (size_t)length)) {
         counters_add_packet(NULL, COUNT_captured, &packet);
         describe(&record, data, &packet);
-        if (hold(from, data, &record, &packet)) {
+        if (!obstacle_hides(&packet) && hold(from, data, &record, &packet)) {
             return 0;
         }
         counters_add_packet(NULL, COUNT_passed, &packet);

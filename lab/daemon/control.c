@@ -13,6 +13,7 @@
  *   offload on|off|ip|transport, merge on|off
  *                 the network card, see capture.h
  *   outbound ...  a firewall that blocks outbound connections, see outbound.h
+ *   obstacle ...  another filter in the way, see obstacle.h
  *   reset         counters, audit and strikes from zero
  *   events ...    faults of socket events, see fault.h
  *   fault ...     faults of the driver, see drvfault.h; faults: how often each struck
@@ -45,6 +46,7 @@
 #include "loop.h"
 #include "netem.h"
 #include "outbound.h"
+#include "obstacle.h"
 #include "owners.h"
 #include "packet.h"
 #include "settings.h"
@@ -80,6 +82,8 @@ static void print_settings(FILE *out)
     outbound_print(out);
     fputs(",\"event_faults\":", out);
     fault_print(out);
+    fputs(",\"obstacles\":", out);
+    obstacle_print(out);
     fputs(",\"wire\":", out);
     netem_print(out);
 }
@@ -201,6 +205,7 @@ static answer_fn *perform(const char *command)
         (!strncmp(command, "syn ", 4) && syn_command(command + 4)) ||
         (!strncmp(command, "outbound ", 9) && outbound_command(command + 9)) ||
         (!strncmp(command, "events ", 7) && fault_command(command + 7)) ||
+        (!strncmp(command, "obstacle ", 9) && obstacle_command(command + 9)) ||
         (!strncmp(command, "wire ", 5) && netem_command(command + 5))) {
         return print_settings;
     }

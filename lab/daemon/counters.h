@@ -34,6 +34,7 @@
     X(firewall)          /* lost: injected outbound, and blocked by the firewall */                                    \
     X(too_big)           /* lost: injected and larger than the path's MTU */                                           \
     X(unsent)            /* lost: Linux had no room or route for it */                                                 \
+    X(hindered)          /* lost: taken by another filter (obstacle.h) */                                              \
     X(refused)           /* injection failed with an error code */                                                     \
     X(wire_lost)         /* on the way between the hosts; these three are of the total only */                         \
     X(wire_reordered)    /* the same */                                                                                \

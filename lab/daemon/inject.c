@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "netif.h"
+#include "obstacle.h"
 
 enum { SEND_BUFFER = 64 << 20 };
 
@@ -82,6 +83,9 @@ enum counter inject_send(const struct packet *packet, const struct lab_injected 
 {
     uint32_t destination[4], if_idx = injected->if_idx;
 
+    if (obstacle_takes(packet, injected->outbound)) {
+        return COUNT_hindered;
+    }
     packet_address(packet, false, destination);
     if (!injected->outbound && !netif_is_local(destination)) {
         return COUNT_inbound_not_local;

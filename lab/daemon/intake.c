@@ -17,6 +17,7 @@
 #include "drvfault.h"
 #include "handles.h"
 #include "inject.h"
+#include "obstacle.h"
 #include "packet.h"
 #include "records.h"
 
@@ -198,6 +199,9 @@ static void take_opened(const void *record, const uint8_t *data, uint32_t length
     (void)data;
     (void)length;
     handles_opened(record);
+    if (((const struct lab_opened *)record)->layer == WD_NETWORK) {
+        obstacle_opened();
+    }
     ale_handles_changed(((const struct lab_opened *)record)->layer == WD_SOCKET);
 }
 

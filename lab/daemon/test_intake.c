@@ -98,6 +98,11 @@ void ale_answered(uint64_t ask, bool prevented)
     touched += ask + prevented;
 }
 
+void obstacle_opened(void)
+{
+    touched++;
+}
+
 void ale_handles_changed(bool socket_opened)
 {
     touched += socket_opened;

@@ -9,7 +9,8 @@
 /* Where the packets of its program, or of its peer, are captured. */
 static bool captured_outbound(const struct flow *f)
 {
-    return f->kind == FLOW_OUTGOING || f->outbound[LEG_FORWARD]; /* reflected ones leave inbound */
+    return f->kind == FLOW_OUTGOING || f->kind == FLOW_PROOF ||
+           f->outbound[LEG_FORWARD]; /* reflected ones leave inbound */
 }
 
 static void add(struct capture_set *set, bool outbound, const struct tuple *packets)
@@ -37,6 +38,17 @@ static void add_all(struct engine *e, struct capture_set *set)
     for (uint32_t i = 0; e->config.incoming_port && i < e->listeners.count; i++) {
         if (e->listeners.all[i].in_tree) {
             port_set_add(&set->inbound, e->listeners.all[i].port);
+        }
+    }
+}
+
+/* Both ends are on this machine, and what they send leaves it. */
+static void add_proofs(const struct proofs *p, struct capture_set *set)
+{
+    for (uint32_t i = 0; p->count && i < PROOFS_MAX; i++) {
+        if (p->announced[i]) {
+            add(set, true, &p->routes[i].original);
+            port_set_add(&set->outbound, p->routes[i].listener_port);
         }
     }
 }
@@ -77,6 +89,7 @@ const struct capture_set *capture_needs_next(struct engine *e, uint64_t now_ms)
     }
     capture_plan_begin(&e->capture, now_ms);
     add_all(e, &e->capture.next);
+    add_proofs(&e->proofs, &e->capture.next);
     e->capture.next.without_link_local = left;
     return capture_plan_end(&e->capture, now_ms) ? &e->capture.next : NULL;
 }

@@ -45,9 +45,15 @@ void capture_plan_want(struct capture_plan *c, uint64_t now_ms)
     c->quiet_ms = !too_soon ? QUIET_MS : c->quiet_ms < QUIET_MAX_MS ? c->quiet_ms * 2 : QUIET_MAX_MS;
 }
 
+void capture_plan_again(struct capture_plan *c, bool renew)
+{
+    c->wanted = true;
+    c->renewed = c->renewed || renew;
+}
+
 bool capture_plan_is_due(const struct capture_plan *c, uint64_t now_ms)
 {
-    if (c->replacing || (c->all && c->in_place)) {
+    if (c->replacing || (c->all && c->in_place && !c->renewed)) {
         return false;
     }
     bool worth_it = c->needless >= WORTH && c->helped;
@@ -95,8 +101,10 @@ bool capture_plan_end(struct capture_plan *c, uint64_t now_ms)
 {
     port_set_coarsen(&c->next.outbound, CAPTURE_RANGES);
     port_set_coarsen(&c->next.inbound, CAPTURE_INBOUND_RANGES);
-    c->replacing = !c->in_place || memcmp(&c->next, &c->active, sizeof c->next) != 0 || RESTLESS;
-    c->helped = c->replacing;
+    bool changed = !c->in_place || memcmp(&c->next, &c->active, sizeof c->next) != 0;
+    c->replacing = changed || c->renewed || RESTLESS;
+    c->helped = changed || RESTLESS;
+    c->renewed = false;
     c->wanted = false;
     c->needless = 0;
     /* One plan now and then is quick; plan upon plan becomes rarer and rarer. */

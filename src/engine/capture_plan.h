@@ -42,6 +42,7 @@ struct capture_plan {
     bool in_place; /* there is a filter */
     bool replacing;
     bool helped;            /* the last plan changed something */
+    bool renewed;           /* the next plan replaces the filter, though it may be the same */
     bool wanted;            /* a port that has to be captured is not */
     uint64_t needless;      /* packets of no flow that were captured since the last plan */
     uint64_t planned_ms;    /* when the last plan was made */
@@ -92,6 +93,9 @@ static inline void capture_plan_flow(struct capture_plan *c, uint64_t now_ms)
 
 /** Something is not captured that has to be. */
 void capture_plan_want(struct capture_plan *c, uint64_t now_ms);
+
+/** A plan is due, and this is no sign of the tree's pace. `renew`: the filter is replaced in any case. */
+void capture_plan_again(struct capture_plan *c, bool renew);
 
 /** Whether it is time to plan. */
 bool capture_plan_is_due(const struct capture_plan *c, uint64_t now_ms);

@@ -2,6 +2,7 @@
 /*
  * Theory of operation: what happens to a new connection.
  *
+ *   the library's own                       is led to where it said, unseen by all that follows            (S8)
  *   neither from nor to this machine        passes: it is only forwarded
  *   from another machine                    the port it goes to decides: a listener of the tree, or not    (N1, N2)
  *   to the proxy itself, or to the agent    passes                                                         (I3)
@@ -156,6 +157,13 @@ static enum verdict decide_by_listener(struct engine *e, struct attempt *a, uint
 enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
 {
     struct attempt a = {.packet = p, .meta = meta, .now_ms = now_ms};
+    bool led;
+    uint32_t proof = proofs_of_syn(&e->proofs, &p->tuple, &led);
+    if (led) {
+        proofs_mark(&e->proofs, proof, PROOF_LED);
+    } else if (proof != PROOF_NONE) {
+        return redirect_proof(e, &a, proof);
+    }
     uint32_t id = pending_find(&e->pending, &p->tuple);
     if (id != PENDING_NONE && pending_is_held(&e->pending.entries[id])) {
         if (e->pending.entries[id].isn == p->seq) {

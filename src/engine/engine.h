@@ -26,6 +26,7 @@
 #include "engine_types.h"
 #include "flow_list.h"
 #include "own_addresses.h"
+#include "proofs.h"
 #include "rules.h"
 
 struct engine;
@@ -92,6 +93,21 @@ void engine_set_own_addresses(struct engine *e, struct own_addresses *all);
  */
 const struct capture_set *engine_capture_wanted(struct engine *e, uint64_t now_ms);
 void engine_capture_replaced(struct engine *e, bool ok, uint64_t now_ms);
+
+/**
+ * Announces a connection of the library's own, as number `which` of PROOFS_MAX. It may connect once it is marked
+ * PROOF_CAPTURABLE; engine_prove_no_more() ends it, after its sockets were closed. false: its source port belongs to
+ * another flow; take another one.
+ */
+bool engine_prove(struct engine *e, uint32_t which, const struct proof_route *route);
+void engine_prove_no_more(struct engine *e);
+uint32_t engine_proof_marks(const struct engine *e, uint32_t which); /* enum proof_mark, or'ed. Any thread */
+
+/** How connections of a family that are not loopback are redirected from now on: by reflection or over loopback. */
+void engine_set_steering(struct engine *e, uint32_t family, bool reflect);
+
+/** Has the filter replaced, though it may be the same: a new handle, where the old one may have gone bad. */
+void engine_renew_filter(struct engine *e);
 
 /** Lets time pass: held packets reach their deadline, flows their linger time. */
 void engine_tick(struct engine *e, uint64_t now_ms);

@@ -94,7 +94,7 @@ struct engine_config {
     uint32_t agent_pid;
     uint16_t proxy_port;    /* 0: outgoing off */
     uint16_t incoming_port; /* 0: incoming off */
-    bool reflect;           /* redirect by swapped addresses, injected inbound, instead of over loopback (O3) */
+    bool reflect;     /* at first: redirect by swapped addresses, injected inbound, instead of over loopback (O3) */
     bool fail_closed; /* refuse connections that have no proxy to go to, or wait for the filter in vain, instead of
                          letting them pass (O4) */
     bool no_loopback; /* connections within the machine are left alone */
@@ -140,7 +140,7 @@ struct engine_config {
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {
-    _Atomic uint32_t flows_live; /* without FLOW_DIRECT */
+    _Atomic uint32_t flows_live; /* of which others are told */
 #define ENGINE_COUNTER_FIELD(name) _Atomic uint64_t name;
     ENGINE_COUNTERS(ENGINE_COUNTER_FIELD)
 #undef ENGINE_COUNTER_FIELD

@@ -35,7 +35,14 @@ enum flow_kind {
     FLOW_OUTGOING, /* opened by the tree */
     FLOW_INCOMING, /* opened to a listener of the tree */
     FLOW_DIRECT,   /* somebody's own connection to the proxy's port: here only because it takes a source port there */
+    FLOW_PROOF,    /* the library's own (proofs.h); its pid is the proof's number */
 };
+
+/** Whether flows of this kind are redirected ones, of which others are told. */
+static inline bool flow_is_told(uint8_t kind)
+{
+    return kind <= FLOW_INCOMING;
+}
 
 /** Flows that wait for the same time-out stand in one queue, oldest first. */
 enum flow_queue { FLOW_QUEUE_NONE, FLOW_QUEUE_OPENING, FLOW_QUEUE_FIN, FLOW_QUEUE_RST, FLOW_QUEUES };

@@ -13,7 +13,7 @@ uint32_t flow_list_copy(const struct flow_table *t, uint32_t from, struct flow_v
     *count = 0;
     for (uint32_t id = from; id < until; id++) {
         const struct flow *f = flow_at(t, id);
-        if (f->state == FLOW_FREE || f->kind == FLOW_DIRECT) {
+        if (f->state == FLOW_FREE || !flow_is_told(f->kind)) {
             continue;
         }
         struct tuple steered = flow_steered(t, id);

@@ -13,7 +13,7 @@ struct flow_view {
     struct tuple original; /* as the end that opened it sees it */
     ip_addr peer;          /* as the proxy sees it */
     uint16_t peer_port;    /* host order */
-    uint8_t kind;          /* enum flow_kind, never FLOW_DIRECT */
+    uint8_t kind;          /* enum flow_kind, one of which others are told */
     uint8_t state;         /* enum flow_state, never FLOW_FREE */
     uint32_t pid;
     uint32_t scope;                /* of the addresses that are link-local, the peer's too; 0: not known, or none is */

@@ -89,6 +89,28 @@ bool own_addresses_has(const struct own_addresses *l, const ip_addr *address, ui
     return owners(l, address, family, &if_index) != 0;
 }
 
+/* 127.0.0.0/8 and 169.254.0.0/16; ::1 and fe80::/10. */
+static bool is_global(const struct own_address *a)
+{
+    const uint8_t *b = a->address.bytes;
+    if (a->family == FAMILY_IP4) {
+        return b[12] != 127 && !(b[12] == 169 && b[13] == 254);
+    }
+    ip_addr loopback = ip_addr_loopback(FAMILY_IP6);
+    return !ip_addr_equal(&a->address, &loopback) && !ip_addr_is_link_local(&a->address);
+}
+
+uint32_t own_addresses_global(const struct own_addresses *l, uint32_t family, ip_addr *out, uint32_t room)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; l && i < l->count && count < room; i++) {
+        if (l->all[i].family == family && is_global(&l->all[i])) {
+            out[count++] = l->all[i].address;
+        }
+    }
+    return count;
+}
+
 uint32_t own_addresses_interface(const struct own_addresses *l, const ip_addr *address)
 {
     uint32_t if_index = 0;

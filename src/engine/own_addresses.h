@@ -25,6 +25,9 @@ bool own_addresses_equal(const struct own_addresses *a, const struct own_address
 
 bool own_addresses_has(const struct own_addresses *l, const ip_addr *address, uint32_t family);
 
+/** Addresses of a family that other machines may know: not loopback, not link-local. At most `room`; how many. */
+uint32_t own_addresses_global(const struct own_addresses *l, uint32_t family, ip_addr *out, uint32_t room);
+
 /** The interface that has this IPv6 address. 0: none has it, or several have. */
 uint32_t own_addresses_interface(const struct own_addresses *l, const ip_addr *address);
 

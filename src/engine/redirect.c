@@ -12,18 +12,24 @@
 
 enum { RESCAN_MS = 1000, WARN_MS = 60000 };
 
-static struct tuple steer(const struct engine *e, const struct tuple *original, enum flow_kind kind, bool reflect,
-                          uint16_t port)
+/* To a port of this machine, over loopback or by reflection. */
+static struct tuple steer_outgoing(const struct tuple *original, bool reflect, uint16_t port)
 {
     struct tuple t = *original;
-    t.src_port = be16_from_host(port);
+    t.dst_port = be16_from_host(port);
+    t.scope = reflect ? original->scope : 0;
+    t.src = reflect ? original->dst : ip_addr_loopback(t.family);
+    t.dst = reflect ? original->src : ip_addr_loopback(t.family);
+    return t;
+}
+
+static struct tuple steer(const struct engine *e, const struct tuple *original, enum flow_kind kind, bool reflect)
+{
+    struct tuple t = *original;
     if (kind == FLOW_INCOMING) {
         t.dst_port = be16_from_host(e->config.incoming_port); /* the proxy sees the real peer (N2) */
     } else if (kind == FLOW_OUTGOING) {
-        t.dst_port = be16_from_host(e->config.proxy_port);
-        t.scope = reflect ? original->scope : 0;
-        t.src = reflect ? original->dst : ip_addr_loopback(t.family);
-        t.dst = reflect ? original->src : ip_addr_loopback(t.family);
+        t = steer_outgoing(original, reflect, e->config.proxy_port);
     }
     return t;
 }
@@ -130,11 +136,30 @@ static bool is_captured(struct engine *e, const struct attempt *a)
                             be16_to_host(a->meta->outbound ? t->src_port : t->dst_port));
 }
 
+static uint32_t open_flow(struct engine *e, const struct attempt *a, enum flow_kind kind, const struct tuple *steered,
+                          bool reflect, uint32_t pid)
+{
+    const struct tuple *original = &a->packet->tuple;
+    uint32_t id = flow_open(&e->flows, original, steered, a->now_ms);
+    struct flow *f = flow_at(&e->flows, id);
+    f->kind = (uint8_t)kind;
+    f->isn = a->packet->seq;
+    f->pid = pid;
+    f->if_index = a->meta->if_index;
+    f->sub_if_index = a->meta->sub_if_index;
+    f->scope = scope_of(e, original);
+    /* Loopback packets exist only outbound. Others go on as they came (unless reflected), and their replies the other
+     * way: back in where the program's packets went out, or out to the peer that they came from. */
+    f->outbound[LEG_FORWARD] = a->meta->outbound && !reflect;
+    f->outbound[LEG_REPLY] = a->meta->loopback || !a->meta->outbound;
+    return id;
+}
+
 enum verdict redirect_syn(struct engine *e, struct attempt *a, enum flow_kind kind, uint32_t pid)
 {
-    bool reflect = kind == FLOW_OUTGOING && e->config.reflect && !a->meta->loopback;
     struct tuple original = a->packet->tuple;
-    struct tuple steered = steer(e, &original, kind, reflect, be16_to_host(original.src_port));
+    bool reflect = kind == FLOW_OUTGOING && *state_reflects(e, original.family) && !a->meta->loopback;
+    struct tuple steered = steer(e, &original, kind, reflect);
     if (kind != FLOW_DIRECT && !proxy_listens(e, &steered, a->now_ms)) {
         return without_proxy(e, a, &steered);
     }
@@ -163,20 +188,32 @@ enum verdict redirect_syn(struct engine *e, struct attempt *a, enum flow_kind ki
     if (translated && a->meta->outbound) {
         capture_plan_flow(&e->capture, a->now_ms);
     }
-    uint32_t id = flow_open(&e->flows, &original, &steered, a->now_ms);
-    struct flow *f = flow_at(&e->flows, id);
-    f->kind = (uint8_t)kind;
-    f->isn = a->packet->seq;
-    f->pid = pid;
-    f->if_index = a->meta->if_index;
-    f->sub_if_index = a->meta->sub_if_index;
-    f->scope = scope_of(e, &original);
-    /* Loopback packets exist only outbound. Others go on as they came (unless reflected), and their replies the other
-     * way: back in where the program's packets went out, or out to the peer that they came from. */
-    f->outbound[LEG_FORWARD] = a->meta->outbound && !reflect;
-    f->outbound[LEG_REPLY] = a->meta->loopback || !a->meta->outbound;
-    if (kind != FLOW_DIRECT) {
+    uint32_t id = open_flow(e, a, kind, &steered, reflect, pid);
+    if (flow_is_told((uint8_t)kind)) {
         announce(e, id, &steered, a->decision_id);
     }
+    return translate_packet(e, id, LEG_FORWARD, a->packet, a->meta, a->now_ms);
+}
+
+bool redirect_captures_proof(const struct engine *e, const struct proof_route *route)
+{
+    return capture_plan_has(&e->capture, true, be16_to_host(route->original.src_port)) &&
+           capture_plan_has(&e->capture, true, route->listener_port);
+}
+
+enum verdict redirect_proof(struct engine *e, struct attempt *a, uint32_t which)
+{
+    const struct proof_route *route = &e->proofs.routes[which];
+    const struct tuple *original = &route->original;
+    struct tuple steered = steer_outgoing(original, route->reflect, route->listener_port);
+    struct tuple reply = tuple_reversed(&steered);
+    enum leg leg;
+    bool free = make_room(e, be16_to_host(original->src_port)) == be16_to_host(original->src_port) &&
+                flow_find(&e->flows, &reply, &leg) == FLOW_NONE;
+    if (!free || !redirect_captures_proof(e, route)) {
+        COUNT_BY(e, packets_seen, -1);
+        return VERDICT_DROP; /* not for the world outside */
+    }
+    uint32_t id = open_flow(e, a, FLOW_PROOF, &steered, route->reflect, which);
     return translate_packet(e, id, LEG_FORWARD, a->packet, a->meta, a->now_ms);
 }

@@ -23,6 +23,12 @@ struct attempt {
  */
 enum verdict redirect_syn(struct engine *e, struct attempt *a, enum flow_kind kind, uint32_t pid);
 
+/** The same for the SYN of a proof, which never passes: VERDICT_REWRITE or VERDICT_DROP. */
+enum verdict redirect_proof(struct engine *e, struct attempt *a, uint32_t which);
+
+/** Whether the driver will hand over all packets of a proof. */
+bool redirect_captures_proof(const struct engine *e, const struct proof_route *route);
+
 /** Answers a SYN with RST, as a closed port would. VERDICT_DROP, counted. */
 enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *meta);
 

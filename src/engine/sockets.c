@@ -99,6 +99,9 @@ void sockets_listener_closed(struct engine *e, const struct socket_event *event,
 
 void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t pid)
 {
+    if (proofs_have_listener(&e->proofs, local)) {
+        return;
+    }
     listeners_add(&e->listeners, local, pid, counts(e, pid, be16_to_host(local->src_port)), true,
                   e->listeners_scanned_ms);
     e->listeners_judged = true;

@@ -16,6 +16,7 @@
  *   state          struct engine, counting
  *   engine_types   configuration, host, counters, verdicts
  *   flow_list      flows as others may see them
+ *   proofs         connections of the library's own
  *   reset          builds RST segments
  *   pending        the table in which a SYN and its event meet
  *   decisions      connections that others decide
@@ -24,6 +25,7 @@
  *   process_tree   the members of the tree
  *   rules          include and exclude rules
  *   capture_plan   when the filter is replaced, and by what
+ *   proof_plan     when redirection is proven again
  *   flow           the flow table
  *   rewrite        new addresses and ports for a packet
  *   checksum       sums in full and by difference
@@ -35,7 +37,7 @@
  *   types          addresses, ports, tuples, events, processes
  *
  * Other rooms include engine.h and, of what is below, only what they exchange with it or use by itself: types, packet,
- * rules, destinations, decisions, flow_list, capture_set, own_addresses, port_set.
+ * rules, destinations, decisions, flow_list, proofs, capture_set, proof_plan, own_addresses, port_set.
  */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
@@ -47,6 +49,7 @@
 #include "own_addresses.h"
 #include "pending.h"
 #include "process_tree.h"
+#include "proofs.h"
 #include "rules.h"
 
 /** Held SYNs whose owners the TCP table is asked for, all that are due at one time. */
@@ -71,7 +74,9 @@ struct engine {
     struct rules *rules;       /* NULL: none */
     struct own_addresses *own; /* NULL: not known yet */
     struct engine_counters counters;
+    struct proofs proofs;
     struct questions questions;
+    bool reflects[2];              /* by family: redirect by swapped addresses, injected inbound */
     bool listeners_judged;         /* a listener of the tree came, or may have: is its port captured? */
     bool listeners_doubtful;       /* events left a doubt that only the TCP table resolves */
     uint64_t listeners_doubted_ms; /* since when, at first; 0: not, or it has been asked once more since */
@@ -86,7 +91,7 @@ struct engine {
     uint64_t listeners_none_ms;              /* since when there have been none; UINT64_MAX: nothing is left to say */
     uint64_t warned_ms;                      /* when proxy_not_listening() was last called; 0: never */
     uint64_t filter_warned_ms;               /* when filter_too_late() was; 0: never */
-    uint32_t redirected_live;                /* flows without FLOW_DIRECT */
+    uint32_t redirected_live;                /* flows of which others are told */
     uint32_t inner_agents[INNER_AGENTS_MAX]; /* others.h; 0: none */
     uint32_t next_inner_agent;
     bool led_by_other_told; /* led_by_other() was called */
@@ -96,6 +101,13 @@ struct engine {
 
 /* One writer: a plain load and store, no locked instruction. */
 #define COUNT_SET(e, name, value) atomic_store_explicit(&(e)->counters.name, (value), memory_order_relaxed)
-#define COUNT(e, name) COUNT_SET(e, name, atomic_load_explicit(&(e)->counters.name, memory_order_relaxed) + 1)
+#define COUNT_BY(e, name, by)                                                                                          \
+    COUNT_SET(e, name, atomic_load_explicit(&(e)->counters.name, memory_order_relaxed) + (uint64_t)(by))
+#define COUNT(e, name) COUNT_BY(e, name, 1)
+
+static inline bool *state_reflects(struct engine *e, uint32_t family)
+{
+    return &e->reflects[family == FAMILY_IP6];
+}
 
 #endif

@@ -11,7 +11,7 @@
 static void announce_end(struct engine *e, uint32_t id)
 {
     const struct flow *f = flow_at(&e->flows, id);
-    if (f->kind == FLOW_DIRECT) {
+    if (!flow_is_told(f->kind)) {
         return;
     }
     if (e->host.flow_event) {
@@ -128,7 +128,12 @@ enum verdict translate_packet(struct engine *e, uint32_t id, enum leg leg, struc
     struct rewrite_delta delta = leg == LEG_FORWARD ? f->delta : rewrite_delta_reversed(f->delta);
     *meta = leg_meta(f, leg, meta);
     rewrite_apply(p, meta, &target, delta);
-    COUNT(e, packets_rewritten);
+    if (f->kind != FLOW_PROOF) {
+        COUNT(e, packets_rewritten);
+        return VERDICT_REWRITE;
+    }
+    COUNT_BY(e, packets_seen, -1); /* it is none of the user's packets */
+    proofs_mark(&e->proofs, f->pid, leg == LEG_REPLY ? PROOF_ANSWERED : PROOF_CAPTURED);
     return VERDICT_REWRITE;
 }
 

@@ -24,7 +24,7 @@
     X(redirector_destination,  56)   \
     X(redirector_connection,   72)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       304)
+    X(redirector_stats,       328)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
@@ -136,7 +136,10 @@
     X(redirector_stats,       firewall_permit,      272,   8)  \
     X(redirector_stats,       members_forgotten,    280,   8)  \
     X(redirector_stats,       members_outside,      288,   8)  \
-    X(redirector_stats,       tree_listeners,       296,   8)
+    X(redirector_stats,       tree_listeners,       296,   8)  \
+    X(redirector_stats,       proofs,               304,   8)  \
+    X(redirector_stats,       steering_replaced,    312,   8)  \
+    X(redirector_stats,       handle_renewals,      320,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \
@@ -147,7 +150,8 @@
     X(UNLOAD_DRIVER,   16)   \
     X(NO_LOOPBACK,     32)   \
     X(CAPTURE_ALL,     64)   \
-    X(NO_FIREWALL_PERMIT, 128)   \
+    X(NO_FIREWALL_PERMIT, 128)  \
+    X(NO_PROOF,       256)  \
     X(DEBUG_PRIVILEGE, 512)
 
 /* States of a redirector, kinds and states of connections, decisions about them, levels of the log. */
@@ -197,7 +201,8 @@
     X(UNSUPPORTED,        21)  \
     X(STOPPED_BY_FORCE,   22)  \
     X(INTERNAL,           23)  \
-    X(ENGINE_STALLED,     24)
+    X(ENGINE_STALLED,     24) \
+    X(PROOF_FAILED,       25)
 /* clang-format on */
 
 #ifdef __cplusplus

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from harness import LINGER_S
+from harness import LINGER_S, NO_PROOF
 from lab import PYTHON, Actor, expect, expect_equal, host_of, on_host, port_of, wait_until
 from lab.stage import NATIVE
 
@@ -76,6 +76,7 @@ def balanced(t, made=0, **config):
     """A redirector of the scenario's own; when the connections have ended it has no flow any more, and each packet
     that the driver took was sent once or dropped by a rule. `made`: packets that the library made itself. It is over
     sooner if the scenario's connections do not end by FIN, for those linger."""
+    config["flags"] = config.get("flags", 0) | NO_PROOF
     with t.redirected(**config) as session:
         yield session
         for actor in t.extra:

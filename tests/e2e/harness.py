@@ -19,6 +19,7 @@ from lab import ANY, CLIENT, LOOPBACK, ROOT, SERVER, Failure, Lab, expect, expec
 
 OK = 0
 REFLECT = 2
+NO_PROOF = 256  # the library's own connection is in the driver's counters, though not in its own
 LINGER_S = 13  # a flow's longest linger time, and a little
 STOP_MS = 1000  # S2
 AGAIN = 2  # times that a scenario which failed has to pass
@@ -62,12 +63,12 @@ class Session:
         self.world, self.agent, self.root = world, agent, root
         self.api = config.pop("api", "extended")
         self.instance = config.get("instance", 0)
-        reflect = config.get("flags", 0) & REFLECT
+        everywhere = config.pop("everywhere", config.get("flags", 0) & REFLECT)
         mode = config.pop("mode", "relay")
         self.proxy_port = world.free_port()
         self.seen = 0
         for family in config.pop("proxy_families", (4, 6)):
-            host = (ANY if reflect else LOOPBACK)[family]
+            host = (ANY if everywhere else LOOPBACK)[family]
             agent.call("proxy", at=f"{host}/{self.proxy_port}", mode=mode, instance=self.instance)
         # The proxy of incoming connections is where their peers think they go: on all addresses, if not told otherwise.
         # A scenario that gives a port has a proxy of its own there.

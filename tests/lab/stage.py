@@ -195,6 +195,7 @@ class Lab:
     def restore(self):
         """No faults of driver and events any more, and no firewall."""
         self.ctl("fault", "clear")
+        self.ctl("obstacle", "off")
         self.ctl("events", "reset")
         self.ctl("outbound", "allow")
         self.ctl("outbound", "stall", "off")

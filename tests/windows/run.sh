@@ -4,7 +4,7 @@
 # Builds the tests of the Windows layer and runs them under Wine, in a network namespace of their own and with the Wine
 # prefix of WINEPREFIX, or else one of their own, so that nothing leaves the machine and nobody's Wine is touched.
 #
-#   tests/windows/run.sh [test...]     all tests, or those named (error log log_file divert ring meta filter process job tcptable firewall owner addresses security)
+#   tests/windows/run.sh [test...]     all tests, or those named (error log log_file divert ring meta filter process job tcptable firewall owner addresses own_connection security)
 #
 # OUT: where everything is put (default: build/windows-tests). WINDIVERT_DIR: folder of the genuine WinDivert.dll;
 # without it (and without build/windivert) the tests that load it are skipped.
@@ -20,12 +20,13 @@ guarded=(-municode -fstack-protector-strong -include "$root/src/windows/stack_gu
 libraries="-lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32"
 genuine=${WINDIVERT_DIR:-$root/build/windivert}
 tests=("$@")
-[ $# -gt 0 ] || tests=(error log log_file divert ring meta filter process job tcptable firewall owner addresses security)
+[ $# -gt 0 ] || tests=(error log log_file divert ring meta filter process job tcptable firewall owner addresses own_connection security)
 
 if [ -z "${INSIDE_NAMESPACE:-}" ]; then
     INSIDE_NAMESPACE=1 exec unshare --net -- "$0" "$@"
 fi
 ip link set lo up
+ip addr add 10.99.0.1/24 dev lo # one that is not loopback
 
 build()
 {

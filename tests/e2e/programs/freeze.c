@@ -2,7 +2,7 @@
 /*
  * The engine's thread, stopped wherever it is: as by a debugger, or by a driver that does not answer.
  *
- *   freeze                 suspends it; `frozen` says how many threads that was
+ *   freeze [all=1]         suspends it; `frozen` says how many threads that was. With the watchdog: the machine sleeps
  *   thaw                   lets it go on
  *
  * It is known by its priority, which is the highest there is below time-critical.
@@ -18,7 +18,7 @@ static int frozen_count;
 
 void command_freeze(const struct command *c, struct json *answer)
 {
-    (void)c;
+    int highest = command_number(c, "all", 0) ? THREAD_PRIORITY_TIME_CRITICAL : THREAD_PRIORITY_HIGHEST;
     THREADENTRY32 entry = {.dwSize = sizeof entry};
     HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPTHREAD, 0);
     int before = frozen_count;
@@ -27,7 +27,8 @@ void command_freeze(const struct command *c, struct json *answer)
         if (entry.th32OwnerProcessID == GetCurrentProcessId() && frozen_count < FROZEN_MAX) {
             thread = OpenThread(THREAD_SUSPEND_RESUME | THREAD_QUERY_INFORMATION, FALSE, entry.th32ThreadID);
         }
-        if (thread && GetThreadPriority(thread) == THREAD_PRIORITY_HIGHEST && SuspendThread(thread) != (DWORD)-1) {
+        int priority = thread ? GetThreadPriority(thread) : THREAD_PRIORITY_IDLE;
+        if (priority >= THREAD_PRIORITY_HIGHEST && priority <= highest && SuspendThread(thread) != (DWORD)-1) {
             frozen[frozen_count++] = thread;
         } else if (thread) {
             CloseHandle(thread);

@@ -255,6 +255,9 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(members_forgotten);
     STAT(members_outside);
     STAT(tree_listeners);
+    STAT(proofs);
+    STAT(steering_replaced);
+    STAT(handle_renewals);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(events_seen);
