@@ -19,8 +19,7 @@ from ctypes import POINTER, byref, c_char, c_char_p, c_uint8, c_uint32, c_uint64
 HERE = pathlib.Path(__file__).resolve().parent
 
 (KEEP_FLOWS_ON_STOP, REFLECT, FAIL_CLOSED, DESCENDANTS_ONLY, UNLOAD_DRIVER, NO_LOOPBACK, CAPTURE_ALL, NO_FIREWALL_PERMIT,
- NO_PROOF) = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-DEBUG_PRIVILEGE = 512
+ NO_PROOF, DEBUG_PRIVILEGE) = (1 << bit for bit in range(10))
 KINDS = {0: "outgoing", 1: "incoming"}
 STATES = {1: "opening", 2: "open", 3: "closing"}
 ACCEPT, REFUSE, PASS, DROP = 1, 2, 3, 4  # decisions

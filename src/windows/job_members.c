@@ -51,6 +51,12 @@ void job_members_set_outside(struct job_members *m, struct job_member *member, u
     m->outside++;
 }
 
+void job_members_set_inside(struct job_members *m, struct job_member *member)
+{
+    member->outside = false;
+    m->outside--;
+}
+
 void job_members_look_at(struct job_members *m, struct job_member *member)
 {
     if (!member->ended && process_has_exited(member->process)) {

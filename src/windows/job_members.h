@@ -33,6 +33,8 @@ struct job_member *job_members_add(struct job_members *m, uint32_t root, uint32_
 /** It is outside of its job. */
 void job_members_set_outside(struct job_members *m, struct job_member *member, uint32_t os_error);
 
+void job_members_set_inside(struct job_members *m, struct job_member *member);
+
 /** If the member's process has ended, that is to be announced from now on. */
 void job_members_look_at(struct job_members *m, struct job_member *member);
 

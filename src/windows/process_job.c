@@ -117,7 +117,7 @@ static bool adopt(struct process_job *job, uint32_t root, uint32_t pid, HANDLE p
     uint32_t code = GetLastError();
     struct job_member *m = job_members_add(&job->members, root, pid, process);
     if (m) {
-        m->settled = !was_there;
+        m->settled = !was_there && is_there;
         if (!is_there) {
             job_members_set_outside(&job->members, m, code);
         }
@@ -146,7 +146,7 @@ bool process_job_adopt(struct process_job *job, const struct process_facts *fact
         job->unopened |= denied; /* nobody tells of its end, nor of its children */
         return denied;
     }
-    if (process_created(process) != facts->self.created || process_has_exited(process)) {
+    if (process_created(process) != facts->self.created) {
         CloseHandle(process);
         return false;
     }
@@ -308,13 +308,21 @@ static bool read_message(struct process_job *job, uint32_t root, DWORD message, 
     }
 }
 
-/* Has it ended? Has it broken away, so that it and its children cannot do so again? */
+/*
+ * Has it ended? Has it broken away, so that it and its children cannot do so again? If it is outside: may it into the
+ * job, now that it is no longer about to begin?
+ */
 static void look_at_member(struct process_job *job, struct job_member *m, ULONGLONG now)
 {
     job_members_look_at(&job->members, m);
-    if (!m->ended && !m->settled && now - m->since >= RETURN_MS) {
-        m->settled = true;
+    if (m->ended || m->settled || now - m->since < RETURN_MS) {
+        return;
+    }
+    m->settled = true;
+    if (!m->outside) {
         job_object_return(&job->jobs[m->root], m->id.pid, m->process);
+    } else if (job_object_put(&job->jobs[m->root], m->id.pid)) {
+        job_members_set_inside(&job->members, m);
     }
 }
 

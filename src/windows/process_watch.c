@@ -2,8 +2,9 @@
 /*
  * Theory of operation: a snapshot costs a millisecond or more, so the engine's thread takes none. This thread takes
  * them as often as may be: it rests COST_SHARE times as long as the last one took, PAUSE_MS at least; so it needs a
- * twentieth of a processor at most, and sees each process that lives for longer than a pause. What lived for a shorter
- * time, and left children behind, it misses.
+ * twentieth of a processor, and sees each process that lives for longer than a pause. What lived for a shorter time, and
+ * left children behind, it misses. PAUSE_MAX_MS at most: on a machine that is overloaded a look takes long because it
+ * has to wait, and says nothing of its cost.
  *
  * Events of Windows' kernel (ETW) would tell of each, but not in time: they come in buffers, up to a second later, when
  * the connection has long passed; and a session that nobody ended, because its program was killed, stays.
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <windows.h>
 
-enum { PAUSE_MS = 20, COST_SHARE = 20, STOP_WAIT_MS = 100 };
+enum { PAUSE_MS = 20, PAUSE_MAX_MS = 200, COST_SHARE = 20, STOP_WAIT_MS = 100 };
 
 struct process_watch {
     HANDLE thread, wake, end, changed; /* changed: `running` has */
@@ -88,7 +89,7 @@ static DWORD WINAPI watch_thread(void *watch)
         look(w);
         QueryPerformanceCounter(&to);
         LONGLONG cost_ms = (to.QuadPart - from.QuadPart) * 1000 / frequency.QuadPart;
-        pause = cost_ms * COST_SHARE > PAUSE_MS ? (DWORD)cost_ms * COST_SHARE : PAUSE_MS;
+        pause = cost_ms > PAUSE_MAX_MS / COST_SHARE ? PAUSE_MAX_MS : max(PAUSE_MS, (DWORD)cost_ms * COST_SHARE);
     }
     release(w);
     return 0;
