@@ -7,6 +7,7 @@
  *   handles       open handles, their settings and counters
  *   audit         was each packet that was received injected once, and in order? see audit.h
  *   owners on|off does the TCP table tell owners?
+ *   table N       the TCP table has N connections more than there are
  *   syn MS        after that time a SYN is sent again; 0: after a second
  *   strict on|off, lists N, fragments on|off
  *                 Windows' stack, see settings.h
@@ -77,7 +78,8 @@ static void print_settings(FILE *out)
     settings_print(out);
     fprintf(out, ",\"offload\":%s,\"merge\":%s", capture_offload() ? "true" : "false",
             capture_merge() ? "true" : "false");
-    fprintf(out, ",\"owners\":%s,\"syn_timeout_ms\":%u", owners_are_known() ? "true" : "false", events_syn_timeout());
+    fprintf(out, ",\"owners\":%s,\"syn_timeout_ms\":%u,\"table\":%u", owners_are_known() ? "true" : "false",
+            events_syn_timeout(), owners_strangers());
     fputc(',', out);
     outbound_print(out);
     fputs(",\"event_faults\":", out);
@@ -173,6 +175,19 @@ static bool capture_command(const char *command)
     return false;
 }
 
+static bool table_command(const char *word)
+{
+    enum { STRANGERS_MAX = 1000000 };
+    unsigned count;
+    char rest;
+
+    if (sscanf(word, "%7u%c", &count, &rest) != 1 || count > STRANGERS_MAX) {
+        return false;
+    }
+    owners_set_strangers(count);
+    return true;
+}
+
 static bool owners_command(const char *command)
 {
     if (strcmp(command, "owners on") != 0 && strcmp(command, "owners off") != 0) {
@@ -204,6 +219,7 @@ static answer_fn *perform(const char *command)
     if (settings_command(command) || capture_command(command) || owners_command(command) ||
         (!strncmp(command, "syn ", 4) && syn_command(command + 4)) ||
         (!strncmp(command, "outbound ", 9) && outbound_command(command + 9)) ||
+        (!strncmp(command, "table ", 6) && table_command(command + 6)) ||
         (!strncmp(command, "events ", 7) && fault_command(command + 7)) ||
         (!strncmp(command, "obstacle ", 9) && obstacle_command(command + 9)) ||
         (!strncmp(command, "wire ", 5) && netem_command(command + 5))) {

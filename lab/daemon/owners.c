@@ -44,6 +44,7 @@ struct table {
 
 static int listener = -1;
 static bool known = true;
+static uint32_t strangers;
 
 void owners_note(const struct sock_event *event)
 {
@@ -159,9 +160,10 @@ static bool table_fill(struct table *table, uint32_t which)
 }
 
 /* Never waits: an asker that does not read gets a part of the answer, and knows by its count. */
-static void table_send(const struct table *table, int fd)
+static void table_send(const struct table *table, uint32_t which, int fd)
 {
-    struct owners_reply reply = {table->count};
+    bool all = !table->ipv6 && which & OWNERS_CONNECTIONS;
+    struct owners_reply reply = {table->count, all ? strangers : 0};
 
     if (send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
         return;
@@ -189,7 +191,7 @@ static void asker_readable(void *context, int fd)
 
         events_drain(); /* no socket in the list without its owner */
         if (table_fill(&table, request.which)) {
-            table_send(&table, fd);
+            table_send(&table, request.which, fd);
         }
         free(table.rows);
     }
@@ -233,6 +235,16 @@ void owners_close(void)
 void owners_set_known(bool are_known)
 {
     known = are_known;
+}
+
+void owners_set_strangers(uint32_t count)
+{
+    strangers = count;
+}
+
+uint32_t owners_strangers(void)
+{
+    return strangers;
 }
 
 bool owners_are_known(void)

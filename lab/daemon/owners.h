@@ -16,6 +16,10 @@ void owners_close(void);
 void owners_set_known(bool known);
 bool owners_are_known(void);
 
+/* So many connections of strangers are listed besides: a busy machine, without its sockets. */
+void owners_set_strangers(uint32_t count);
+uint32_t owners_strangers(void);
+
 /*
  * Remembers the socket's process. To be called for every event that happens, also for those that a
  * test has scripted to be lost.

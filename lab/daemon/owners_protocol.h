@@ -24,6 +24,7 @@ struct owners_request {
 
 struct owners_reply {
     uint32_t count; /* of rows that follow */
+    uint32_t more;  /* strangers' connections that the table is to have besides, IPv4: the asker makes them */
 };
 
 struct owners_row {
