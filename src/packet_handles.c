@@ -117,7 +117,7 @@ static void close_retired(struct packet_handles *h)
     AcquireSRWLockExclusive(&h->lock);
     h->retired = NULL;
     ReleaseSRWLockExclusive(&h->lock);
-    set_task(h, &h->closing, divert_task_close(ring));
+    set_task(h, &h->closing, divert_task_close(h->api, ring));
 }
 
 enum divert_result packet_handles_next(struct packet_handles *h, struct divert_batch *batch, uint32_t *os_error)

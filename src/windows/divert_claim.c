@@ -9,6 +9,7 @@
  * `false`. Each number is MAGIC, what it says, and 32 bits of that.
  */
 #include "windows/divert_claim.h"
+#include "windows/divert_task.h"
 #include "windows/divert_internal.h"
 
 #include <limits.h>
@@ -108,9 +109,12 @@ static bool open_users(struct users *users, struct divert_api *api)
     return users->ring;
 }
 
-static void close_users(struct users *users)
+/* On another thread: it takes a while, and nobody needs to wait for it. */
+static void close_users(struct users *users, struct divert_api *api)
 {
-    divert_close(users->ring);
+    if (users->ring) {
+        divert_task_leave(divert_task_close(api, users->ring));
+    }
     users->ring = NULL;
 }
 
@@ -379,7 +383,7 @@ enum divert_claim_result divert_claim_open(struct divert_api *api, const struct 
     } else if (told) {
         result = settle(api, users, &asker.tag, out, error);
     }
-    close_users(users);
+    close_users(users, api);
     free(users);
     return result;
 }

@@ -12,8 +12,8 @@
 #include <string.h>
 
 struct divert_task {
-    struct divert_api *api; /* open */
-    char *filter;           /* open */
+    struct divert_api *api; /* which must not be unloaded before the task is done */
+    char *filter;           /* open; NULL: close */
     int16_t priority;
     struct divert_ring *ring; /* open: the result; close: the ring to close */
     redirector_error error;
@@ -38,7 +38,7 @@ static void release(struct divert_task *t)
 static DWORD WINAPI task_thread(void *task)
 {
     struct divert_task *t = task;
-    if (t->api) {
+    if (t->filter) {
         t->ring = divert_open(t->api, t->filter, DIVERT_LAYER_NETWORK, t->priority, &t->error);
     } else {
         divert_close(t->ring);
@@ -80,13 +80,14 @@ struct divert_task *divert_task_open(struct divert_api *api, const char *filter,
     return begin(t);
 }
 
-struct divert_task *divert_task_close(struct divert_ring *ring)
+struct divert_task *divert_task_close(struct divert_api *api, struct divert_ring *ring)
 {
     struct divert_task *t = calloc(1, sizeof *t);
     if (!t) {
         divert_close(ring);
         return NULL;
     }
+    t->api = divert_retain(api);
     t->ring = ring;
     return begin(t);
 }

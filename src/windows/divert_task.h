@@ -19,7 +19,7 @@ struct divert_task *divert_task_open(struct divert_api *api, const char *filter,
 /**
  * Begins to close a ring, which is the task's from now on. Without memory for a task the ring is closed at once: NULL.
  */
-struct divert_task *divert_task_close(struct divert_ring *ring);
+struct divert_task *divert_task_close(struct divert_api *api, struct divert_ring *ring);
 
 /** HANDLE that is set when the task is done. */
 void *divert_task_wait_handle(const struct divert_task *t);
