@@ -74,6 +74,28 @@ def memory(scene, quick):
                    "the agent's resident memory, the same")], None
 
 
+def table_stall(scene, quick):
+    """How long a packet of a running flow waits for the engine's thread, at most, while the TCP table with 50 000
+    rows is read time and again; and, by turns, with those rows that there are."""
+    rows, turns = 50_000, 5 if quick else 15
+    say(f"table: {rows} rows")
+    port, target, proxy = scene.free_port(), f"{SERVER}/{scene.free_port()}", scene.native("client")
+    proxy.call("echo", at=f"{LOOPBACK}/{port}")
+    longest = {0: [], rows: []}
+    for more in [0, rows] * turns:
+        scene.lab.order("table", str(more))
+        with scene.redirected(port, scan_interval_ms=100):
+            held = scene.tree.call("hold", to=target, count=1)["count"]
+            right = sum(scene.tree.call("held_exchange", n=2000)["right"] for _ in range(100))
+            expect_equal((held, right), (1, 100), "exchanges")
+            longest[more].append(scene.agent.call("stats")["queue_delay_max_us"] / 1000)
+            scene.tree.call("held_reset", limit=120)
+    scene.lab.order("table", "0")
+    return [median("scale.table_stall_ms", longest[rows], "ms", "<=", 2,
+                   f"the longest wait of a packet while the TCP table has {rows} rows"),
+            median("scale.table_none_ms", longest[0], "ms", note="the same, with the lab's own few rows")], longest
+
+
 def scale(scene, quick):
     """Connections to 30 destinations, opened by several programs of the tree, all open at a time. The proxy is a native
     program; its peers' ports, what the programs say of theirs, and what the library tells of each must agree."""

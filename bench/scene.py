@@ -56,9 +56,9 @@ class Scene:
         return port
 
     @contextlib.contextmanager
-    def redirected(self, proxy, incoming=0):
+    def redirected(self, proxy, incoming=0, **more):
         """The tree's connections go to this port of the agent."""
-        started = self.agent.call("start", limit=60, client=self.tree.pid, proxy=proxy, incoming=incoming)
+        started = self.agent.call("start", limit=60, client=self.tree.pid, proxy=proxy, incoming=incoming, **more)
         expect_equal(started["result"], 1, f"start ({started['text']})")
         try:
             yield

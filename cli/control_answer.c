@@ -127,6 +127,13 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"proofs", s.proofs},
         {"steering_replaced", s.steering_replaced},
         {"handle_renewals", s.handle_renewals},
+        {"table_waits", s.table_waits},
+        {"table_timeouts", s.table_timeouts},
+        {"table_failures", s.table_failures},
+        {"agent_connections", s.agent_connections},
+        {"loopback_passed", s.loopback_passed},
+        {"listener_overflows", s.listener_overflows},
+        {"processes_unknown", s.processes_unknown},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

@@ -22,14 +22,17 @@ set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/sta
     src/engine/reset.c
     src/engine/proofs.c
     src/engine/flow_list.c
+    src/engine/table_talk.c
     src/engine/policy.c
     src/engine/translate.c
+    src/engine/tcp_table.c
     src/engine/sockets.c
     src/engine/redirect.c
     src/engine/held.c
     src/engine/others.c
     src/engine/capture_needs.c
     src/engine/connection.c
+    src/engine/bypasses.c
     src/engine/engine.c
 )
 
@@ -52,6 +55,7 @@ set(WINDOWS_SOURCES
     src/windows/debug_privilege.c
     src/windows/job_object.c
     src/windows/tcptable.c
+    src/windows/table_reader.c
     src/windows/address_watch.c
     src/windows/firewall_profiles.c
     src/windows/firewall_permit.c
@@ -70,6 +74,7 @@ set(WINDOWS_SOURCES
     src/flows.c
     src/queue_delay.c
     src/host.c
+    src/table_feed.c
     src/loop.c
     src/packet_handles.c
     src/watchdog.c

@@ -258,6 +258,7 @@ static void step_time(void)
     world.now += anyone_waits() && ms > TICK_MS ? TICK_MS : ms;
     model.ticking = true;
     engine_tick(world.engine, world.now);
+    world_settle(&world);
     for (struct waiting *dropped; (dropped = released(true)) != NULL;) {
         dropped->used = false;
         dropped->answer = DECISION_NONE;
@@ -268,9 +269,9 @@ static void step_time(void)
     forget_direct_ones();
     model.ticking = false;
     for (int i = 0; i < WAITING_MAX; i++) { /* O2: nothing is held for ever */
-        MUST(!model.waiting[i].used || world.now - model.waiting[i].since < model.config.hold_timeout_ms +
-                                                                                FILTER_WAIT_MS + TICK_MS +
-                                                                                model.config.decision_timeout_ms);
+        MUST(!model.waiting[i].used ||
+             world.now - model.waiting[i].since < model.config.hold_timeout_ms + TABLE_WAIT_MS + FILTER_WAIT_MS +
+                                                      TICK_MS + model.config.decision_timeout_ms);
     }
     MUST(model.stopped || engine_next_tick_ms(world.engine, world.now) <= TICK_MS);
     if (!model.stopped) {
@@ -316,9 +317,15 @@ static void step_tables(void)
     } else if (t->count) {
         t->rows[how >> 4 & 7] = t->rows[--t->count];
     }
+    world.slow = (how & 0xa0) == 0xa0; /* then a reading ends some steps later, or never */
+    model.ticking = true;
     if (how & 16) {
-        engine_scan_listeners(world.engine, world.now);
+        world_scan_listeners(&world);
+    } else if (how & 64) {
+        world_table_answers(&world);
     }
+    model.ticking = false;
+    forget_direct_ones();
 }
 
 static void step_rules(void)

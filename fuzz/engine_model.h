@@ -16,6 +16,7 @@
 #include "../tests/unit/engine_fixture.h"
 
 enum { BYTES_MAX = 256, KNOWN_MAX = 64, WAITING_MAX = 64, SOCKETS_MAX = 12, FILTER_WAIT_MS = 5000, LOST_SCANS = 2 };
+enum { TABLE_WAIT_MS = 2 * 250 }; /* for its owner, and because of a doubt */
 
 static const char *const addresses[2][4] = {
     {"10.0.0.1", "127.0.0.1", "93.184.216.34", "0.0.0.0"},
@@ -308,7 +309,7 @@ static inline void begin(const uint8_t *data, size_t size)
         struct tuple local = tuple_of(addresses[i & 1][3], ports[3 + i / 2], addresses[i & 1][3], 0);
         world_row_add(&world.listening, &local, AGENT);
     }
-    engine_scan_listeners(world.engine, world.now);
+    world_scan_listeners(&world);
     replace_filter();
 }
 

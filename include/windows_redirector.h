@@ -631,6 +631,15 @@ typedef struct redirector_stats {
     uint64_t steering_replaced;   /**< IP families (0 to 2) in which connections are redirected the other way than was
                                        configured (REDIRECTOR_REFLECT or not), because that one does not work here */
     uint64_t handle_renewals;     /**< times that the driver's handle was opened anew because a proof had failed */
+    uint64_t table_waits;         /**< SYNs that waited for the TCP table, to know their owner or who listens */
+    uint64_t table_timeouts;      /**< of these, SYNs that it did not answer in time: what was known counted */
+    uint64_t table_failures;      /**< times that Windows did not give the TCP table, or half of it */
+    uint64_t agent_connections;   /**< connections within the machine that passed because the agent listens there */
+    uint64_t loopback_passed;     /**< connections within the machine that passed because of REDIRECTOR_NO_LOOPBACK */
+    uint64_t listener_overflows;  /**< listening sockets that found no room in the list of them: what goes to them is
+                                       not redirected as incoming */
+    uint64_t processes_unknown;   /**< connections whose process had ended before it could be asked for its parents, and
+                                       which were taken for strangers' */
 } redirector_stats;
 
 /**

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Theory of operation: the engine's questions are answered at once, on its thread. Before that, pending process events
+ * Theory of operation: the engine's questions are answered at once, on its thread; all but those to the TCP table
+ * (table_feed.h). Before that, pending process events
  * are passed to the engine, because a process that has ended is known by them only. Injected packets are collected, so
  * that they are sent in batches.
  */
 #include "host.h"
+#include "table_feed.h"
 
 #include "engine/packet.h"
 
@@ -63,13 +65,6 @@ static void host_process_path(void *context, uint32_t pid, char *out, uint32_t s
     process_path(pid, out, size);
 }
 
-static void host_socket_owners(void *context, const struct tuple *tuples, uint32_t count, uint32_t *pids)
-{
-    redirector *r = context;
-    host_take_process_events(r);
-    tcptable_owners(r->tcptable, tuples, count, pids);
-}
-
 static void address_text(const ip_addr *a, uint32_t family, uint32_t scope, char out[64])
 {
     if (family == FAMILY_IP4) {
@@ -107,28 +102,9 @@ static void host_flow_event(void *context, const struct flow *f, const struct tu
     }
 }
 
-static void give_listener(void *context, const struct tuple *row, uint32_t pid)
+static void host_read_table(void *context, const struct table_wanted *wanted)
 {
-    engine_listener(context, row, pid);
-}
-
-static bool host_list_listeners(void *context)
-{
-    redirector *r = context;
-    host_take_process_events(r);
-    return tcptable_listeners(r->tcptable, give_listener, r->engine);
-}
-
-static void give_socket(void *context, const struct tuple *row, uint32_t pid)
-{
-    (void)pid;
-    engine_socket(context, row);
-}
-
-static bool host_list_sockets(void *context)
-{
-    redirector *r = context;
-    return tcptable_sockets(r->tcptable, give_socket, r->engine);
+    table_feed_begin(context, wanted);
 }
 
 static void host_proxy_not_listening(void *context, const struct tuple *redirected)
@@ -185,16 +161,29 @@ static void host_no_listener(void *context)
              "Express, HttpListener, WCF) listens as PID 4: name its port in listen_ports");
 }
 
+static void host_bypassed(void *context, enum bypass way, uint64_t connections)
+{
+    static const char *const why[] = {
+        [BYPASS_OWNER_UNKNOWN] = "it was not known in time whose they are",
+        [BYPASS_PROCESS_UNKNOWN] = "their process had ended before it could be asked for its parents",
+        [BYPASS_TABLE_LATE] = "Windows did not give the TCP table in time; what was known counted",
+        [BYPASS_HELD_FULL] = "too many waited at a time",
+        [BYPASS_FLOWS_FULL] = "the flow table is full, or their source port is taken",
+        [BYPASS_LISTENERS_FULL] = "more sockets listen on this machine than there is room for",
+    };
+    redirector *r = context;
+    log_line(r->log, REDIRECTOR_LOG_WARN, "connections may have passed directly (%llu): %s",
+             (unsigned long long)connections, why[way]);
+}
+
 struct engine_host host_of(redirector *r)
 {
     return (struct engine_host){
         .context = r,
         .process_facts = host_process_facts,
         .process_path = host_process_path,
-        .socket_owners = host_socket_owners,
+        .read_table = host_read_table,
         .inject = host_inject,
-        .list_listeners = host_list_listeners,
-        .list_sockets = host_list_sockets,
         .flow_event = host_flow_event,
         .proxy_not_listening = host_proxy_not_listening,
         .filter_too_late = host_filter_too_late,
@@ -202,6 +191,7 @@ struct engine_host host_of(redirector *r)
         .decision_wanted = host_decision_wanted,
         .led_by_other = host_led_by_other,
         .no_listener = host_no_listener,
+        .bypassed = host_bypassed,
     };
 }
 

@@ -9,6 +9,7 @@
  */
 #include "decide.h"
 #include "host.h"
+#include "table_feed.h"
 
 #include "engine/packet.h"
 #include "windows/debug_privilege.h"
@@ -174,11 +175,12 @@ static void follow_capture(redirector *r)
 }
 
 /* Sleeps until there is something to do. */
-static void await_work(redirector *r)
+static void await_work(redirector *r, bool busy)
 {
     HANDLE handles[4] = {r->wake, divert_wait_handle(r->events)};
     DWORD count = 2 + packet_handles_to_wait_for(&r->packets, handles + 2);
-    uint32_t patience_ms = packet_handles_may_sleep(&r->packets) ? engine_next_tick_ms(r->engine, host_now_ms()) : 0;
+    bool may_sleep = !busy && packet_handles_may_sleep(&r->packets);
+    uint32_t patience_ms = may_sleep ? engine_next_tick_ms(r->engine, host_now_ms()) : 0;
     WaitForMultipleObjects(count, handles, FALSE, patience_ms);
 }
 
@@ -187,12 +189,12 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
     redirector *r = redirector_pointer;
     uint32_t packet_errors = 0, event_errors = 0;
     struct debug_privilege privilege;
-    bool dry = false;
+    bool dry = false, feeding = false;
     if (r->flags & REDIRECTOR_DEBUG_PRIVILEGE) {
         debug_privilege_take(&privilege); /* to the thread's end; it opens the process of each connection */
     }
     while (!atomic_load(&r->stop_requested)) {
-        await_work(r);
+        await_work(r, feeding);
         atomic_fetch_add_explicit(&r->progress, 1, memory_order_relaxed);
         if (host_now_ms() - r->process_events_ms >= PROCESS_EVENTS_MS) {
             host_take_process_events(r);
@@ -207,7 +209,9 @@ DWORD WINAPI loop_thread(void *redirector_pointer)
             }
             break;
         }
+        feeding = table_feed_slice(r);
         engine_tick(r->engine, host_now_ms());
+        engine_read_table(r->engine, host_now_ms());
         follow_capture(r);
         host_flush(r);
         decide_wake(r);

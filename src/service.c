@@ -11,6 +11,7 @@
 #include "roots.h"
 #include "statistics.h"
 #include "windows/debug_privilege.h"
+#include "table_feed.h"
 
 #include <stdio.h>
 
@@ -48,7 +49,7 @@ static void unwind(redirector *r)
     firewall_end(r);
     process_watch_stop(r->watch);
     process_job_close(r->job);
-    tcptable_close(r->tcptable);
+    table_reader_stop(r->table_reader);
     if (r->api && r->flags & REDIRECTOR_UNLOAD_DRIVER) {
         log_line(r->log, REDIRECTOR_LOG_INFO, "the driver %s",
                  divert_stop_driver(r->api) ? "is being unloaded" : "stays loaded: others use it, or Windows keeps it");
@@ -58,7 +59,7 @@ static void unwind(redirector *r)
     r->addresses = NULL;
     r->watch = NULL;
     r->job = NULL;
-    r->tcptable = NULL;
+    r->table_reader = NULL;
     r->api = NULL;
 }
 
@@ -116,10 +117,10 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
     }
     struct engine_host host = host_of(r);
     r->engine = engine_new(&engine, &host);
-    r->tcptable = tcptable_open();
     r->wake = CreateEventW(NULL, FALSE, FALSE, NULL);
+    r->table_reader = r->wake ? table_reader_start(r->wake) : NULL;
     r->decision_wanted = config->decision_timeout_ms ? CreateEventW(NULL, FALSE, FALSE, NULL) : NULL;
-    if (!r->engine || !r->tcptable || !r->wake || (config->decision_timeout_ms && !r->decision_wanted)) {
+    if (!r->engine || !r->table_reader || (config->decision_timeout_ms && !r->decision_wanted)) {
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
         return false;
     }
@@ -203,6 +204,8 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     if (!r->events) {
         return false;
     }
+    engine_want_listeners(r->engine); /* which are read beside what follows */
+    engine_read_table(r->engine, host_now_ms());
     if (!open_job(r, roots, error)) {
         return false;
     }
@@ -215,7 +218,7 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     host_take_addresses(r);
     host_take_process_events(r);
     proof_before_start(r);
-    engine_scan_listeners(r->engine, host_now_ms());
+    table_feed_at_start(r);
     firewall_ready(r);
     return open_packets(r, config, roots, error);
 }

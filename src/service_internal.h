@@ -16,7 +16,7 @@
 #include "windows/divert.h"
 #include "windows/process.h"
 #include "windows/process_watch.h"
-#include "windows/tcptable.h"
+#include "windows/table_reader.h"
 
 #include <stdatomic.h>
 #include <windows.h>
@@ -44,7 +44,8 @@ struct request;
     X(members_outside)                                                                                                 \
     X(proofs)                                                                                                          \
     X(steering_replaced)                                                                                               \
-    X(handle_renewals)
+    X(handle_renewals)                                                                                                 \
+    X(table_failures)
 
 struct redirector {
     /* Set by service_start(), constant afterwards. */
@@ -55,7 +56,7 @@ struct redirector {
     struct divert_ring *events;    /* SOCKET: sniffs */
     struct process_job *job;
     struct process_watch *watch; /* NULL: all members are in the job, so far */
-    struct tcptable *tcptable;
+    struct table_reader *table_reader;
     struct address_watch *addresses; /* NULL: Windows does not tell them */
     struct firewall_permit *permit;  /* NULL: off, or no memory */
     struct engine *engine;
@@ -86,6 +87,8 @@ struct redirector {
 
     /* The engine's thread only. */
     uint64_t process_events_ms; /* when process events were taken */
+    bool table_feeding;         /* a reading of the TCP table is being handed in */
+    uint64_t table_warned_ms;   /* when it was said that it cannot be had; 0: never */
     bool decision_asked;        /* about a connection, since decision_wanted was set */
     bool outside_told;          /* a member outside of the job was logged as a warning */
     bool limited;               /* service_state() says so */

@@ -85,7 +85,8 @@ class redirector_stats(Structure):
             "capture_waits filter_replacements watchdog_trips syns_forwarded link_local_passed capture_timeouts "
             "self_connections proxy_connections decision_waits decision_timeouts decision_overflows "
             "priority_shared led_by_others firewall_permit members_forgotten members_outside "
-            "tree_listeners proofs steering_replaced handle_renewals").split()]
+            "tree_listeners proofs steering_replaced handle_renewals table_waits table_timeouts table_failures "
+            "agent_connections loopback_passed listener_overflows processes_unknown").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,

@@ -99,6 +99,13 @@ type Stats struct {
 	Proofs             uint64 // connections of the library's own that were redirected, which no other counter has
 	SteeringReplaced   uint64 // IP families in which connections are redirected the other way than configured
 	HandleRenewals     uint64 // times that the driver's handle was opened anew because a proof had failed
+	TableWaits         uint64 // SYNs that waited for the TCP table, to know their owner or who listens
+	TableTimeouts      uint64 // of these, SYNs that it did not answer in time: what was known counted
+	TableFailures      uint64 // times that Windows did not give the TCP table, or half of it
+	AgentConnections   uint64 // connections within the machine that passed because the agent listens there
+	LoopbackPassed     uint64 // connections within the machine that passed because of NoLoopback
+	ListenerOverflows  uint64 // listening sockets that found no room in the list of them
+	ProcessesUnknown   uint64 // connections whose process had ended before it could be asked for its parents
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.
 	QueueDelayLast time.Duration

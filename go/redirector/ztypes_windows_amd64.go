@@ -122,6 +122,13 @@ type (
 		Proofs              uint64
 		Steering_replaced   uint64
 		Handle_renewals     uint64
+		Table_waits         uint64
+		Table_timeouts      uint64
+		Table_failures      uint64
+		Agent_connections   uint64
+		Loopback_passed     uint64
+		Listener_overflows  uint64
+		Processes_unknown   uint64
 	}
 )
 

@@ -12,6 +12,9 @@
  * The owner is known from the CONNECT event, which mostly comes first; a SYN that overtakes its event is held (held.h).
  * So identity is decided exactly once per connection, and never for any other packet.
  *
+ * Where it matters who listens, and events have left that in doubt, the SYN is held until the TCP table has been read;
+ * once at most, so that no doubt keeps it for long.
+ *
  * Where others decide about connections (decisions.h), a SYN that is to be redirected is held until they have. Then it
  * is redirected, or passes, or is answered with RST, or not at all; its retransmissions fare as it did.
  *
@@ -24,6 +27,7 @@
 #include "others.h"
 #include "redirect.h"
 #include "sockets.h"
+#include "tcp_table.h"
 
 /*
  * Neither end that it should have is an address of this machine, which routes for others: no socket here has it. An
@@ -40,14 +44,35 @@ static bool is_forwarded(const struct engine *e, const struct attempt *a, uint32
 
 static bool agent_listens(struct engine *e, const struct attempt *a)
 {
-    const struct listener *l = sockets_listener_of(e, &a->packet->tuple, a->now_ms);
-    return l && sockets_is_agent(e, l->pid, a->now_ms);
+    const struct listener *l = listeners_find(&e->listeners, &a->packet->tuple);
+    return l && sockets_is_agent(e, l->pid);
 }
 
 static const struct listener *tree_listener(struct engine *e, const struct attempt *a)
 {
-    const struct listener *l = e->config.incoming_port ? sockets_listener_of(e, &a->packet->tuple, a->now_ms) : NULL;
-    return l && l->in_tree && !sockets_is_agent(e, l->pid, a->now_ms) ? l : NULL;
+    const struct listener *l = e->config.incoming_port ? listeners_find(&e->listeners, &a->packet->tuple) : NULL;
+    return l && l->in_tree && !sockets_is_agent(e, l->pid) ? l : NULL;
+}
+
+/* Whether whose listener it goes to decides, and that is in doubt: then it waits. */
+static bool waits_for_listener(struct engine *e, struct attempt *a)
+{
+    bool matters = a->meta->loopback ? !e->config.no_loopback : !a->meta->outbound && e->config.incoming_port;
+    return matters && sockets_in_doubt(e) && redirect_waits_for_table(e, a);
+}
+
+/* An outbound SYN that is left alone because of where it goes, whoever opened it. */
+static bool is_left_alone(struct engine *e, const struct attempt *a)
+{
+    if (a->meta->loopback && e->config.no_loopback) {
+        COUNT(e, loopback_passed);
+        return true;
+    }
+    if (a->meta->loopback && agent_listens(e, a)) {
+        COUNT(e, agent_connections);
+        return true;
+    }
+    return !e->config.proxy_port && !(a->meta->loopback && tree_listener(e, a)); /* only incoming is on */
 }
 
 /* Straight to a port of the proxy: not redirected (I3), but its source port must not be mistaken for a flow's. */
@@ -66,6 +91,9 @@ static bool is_direct(struct engine *e, const struct attempt *a)
 /* Whose listener it goes to decides. */
 static enum verdict carry_out_incoming(struct engine *e, struct attempt *a)
 {
+    if (waits_for_listener(e, a)) {
+        return VERDICT_HOLD;
+    }
     const struct listener *l = tree_listener(e, a);
     return l ? redirect_syn(e, a, FLOW_INCOMING, l->pid) : VERDICT_PASS;
 }
@@ -74,17 +102,22 @@ static enum verdict carry_out_incoming(struct engine *e, struct attempt *a)
 static enum verdict carry_out(struct engine *e, struct attempt *a)
 {
     bool within = a->meta->loopback && a->pid && a->pid != e->config.agent_pid;
+    bool unsure = false;
     if (within && e->config.proxy_port) {
-        a->redirected = sockets_redirects_to(e, &a->packet->tuple, a->pid, a->redirected, a->now_ms);
+        a->redirected = sockets_redirects_to(e, &a->packet->tuple, a->pid, a->redirected, a->now_ms, &unsure);
     }
     bool outgoing = a->redirected && e->config.proxy_port;
-    bool incoming = within && tree_listener(e, a);
-    if (within && (incoming || outgoing) && sockets_is_own_listener(e, &a->packet->tuple, a->pid, a->now_ms)) {
+    const struct listener *l = within ? tree_listener(e, a) : NULL;
+    enum own own = within && (l || outgoing) ? sockets_own_listener(e, &a->packet->tuple, a->pid, a->now_ms) : OWN_NO;
+    bool doubtful = unsure || own == OWN_UNSURE || (a->unsure && sockets_in_doubt(e));
+    if (doubtful && redirect_waits_for_table(e, a)) {
+        return VERDICT_HOLD;
+    }
+    if (own == OWN_YES) {
         COUNT(e, self_connections);
         return VERDICT_PASS;
     }
-    const struct listener *l = within ? tree_listener(e, a) : NULL; /* anew: the TCP table may have been read */
-    if (l && !sockets_is_agent(e, a->pid, a->now_ms)) {
+    if (l && !sockets_is_agent(e, a->pid)) {
         if (others_agent(e, a->pid)) {
             return VERDICT_PASS; /* the program is to get it (O7) */
         }
@@ -108,30 +141,41 @@ static enum verdict turn_away(struct engine *e, enum decision decision, const st
     }
 }
 
+/* What is pending under its tuple tells of its owner, unless that is about an older connection. */
+static void know_owner(struct engine *e, struct attempt *a, uint32_t id)
+{
+    const struct pending_entry *known = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
+    if (!known || (known->state == PENDING_USED && known->isn != a->packet->seq)) {
+        return;
+    }
+    a->owned = true;
+    a->pid = known->pid;
+    a->redirected = known->redirect;
+    a->unsure = known->unsure;
+    a->decision_id = known->decision_id;
+    a->decided = known->decision == DECISION_ACCEPT;
+    if (a->unsure && !sockets_in_doubt(e)) {
+        a->redirected = sockets_redirects(e, a->pid, &a->unsure); /* the doubt was resolved meanwhile */
+    }
+}
+
 /* A SYN whose owner decides: the verdict is there already, or it has to wait. `id`: what is pending under its tuple. */
 static enum verdict decide_by_owner(struct engine *e, struct attempt *a, uint32_t id)
 {
-    if (id == PENDING_NONE) {
+    if (!a->owned) {
         return held_for_owner(e, a);
     }
     struct pending_entry *known = &e->pending.entries[id];
-    uint32_t isn = a->packet->seq;
-    if (known->state == PENDING_USED && known->isn != isn) {
-        return held_for_owner(e, a); /* a new connection on an old tuple: its own event is yet to come */
-    }
-    pending_use(&e->pending, id, isn, a->meta->timestamp, a->now_ms);
+    pending_use(&e->pending, id, a->packet->seq, a->meta->timestamp, a->now_ms);
     if (known->decision > DECISION_ACCEPT) {
         return turn_away(e, known->decision, a->packet, a->meta);
     }
-    a->pid = known->pid;
-    a->redirected = known->redirect;
-    a->decision_id = known->decision_id;
-    a->decided = known->decision == DECISION_ACCEPT;
     enum verdict verdict = carry_out(e, a);
     if (verdict == VERDICT_HOLD) {
         return held_for_redirection(e, a);
     }
     known->redirect = verdict != VERDICT_PASS; /* once it has left as it came, its handshake is under way */
+    known->unsure = false;
     return verdict;
 }
 
@@ -165,6 +209,8 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
         return redirect_proof(e, &a, proof);
     }
     uint32_t id = pending_find(&e->pending, &p->tuple);
+    a.asked =
+        id != PENDING_NONE && e->pending.entries[id].state == PENDING_USED && e->pending.entries[id].isn == p->seq;
     if (id != PENDING_NONE && pending_is_held(&e->pending.entries[id])) {
         if (e->pending.entries[id].isn == p->seq) {
             COUNT(e, packets_dropped); /* a retransmission of what is held */
@@ -192,40 +238,95 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
     if (!meta->outbound) {
         return decide_by_listener(e, &a, id);
     }
-    if (meta->loopback && e->config.no_loopback) {
-        return VERDICT_PASS;
+    know_owner(e, &a, id);
+    if (waits_for_listener(e, &a)) {
+        return held_for_redirection(e, &a);
     }
-    if (meta->loopback && agent_listens(e, &a)) {
-        return VERDICT_PASS;
-    }
-    if (!e->config.proxy_port && !(meta->loopback && tree_listener(e, &a))) {
-        return VERDICT_PASS; /* only incoming is on, and this is none */
-    }
-    return decide_by_owner(e, &a, id);
+    return is_left_alone(e, &a) ? VERDICT_PASS : decide_by_owner(e, &a, id);
 }
 
 /* ---- held SYNs */
 
-/* All is known about a held SYN now: it leaves, unless the driver's filter has to be replaced first. */
-static void decide_held(struct engine *e, uint32_t id, bool redirected, uint32_t pid, uint64_t now_ms)
+/* What is known of the owner of a held SYN. */
+struct owner {
+    bool known;
+    uint32_t pid;
+    bool redirected, unsure;
+};
+
+static struct owner owner_by_event(struct engine *e, uint32_t pid)
+{
+    struct owner owner = {.known = true, .pid = pid};
+    e->process_unknown = false;
+    owner.redirected = sockets_redirects(e, pid, &owner.unsure);
+    if (e->process_unknown) {
+        COUNT(e, processes_unknown);
+    }
+    return owner;
+}
+
+static struct owner owner_of_held(const struct pending_entry *held)
+{
+    return (struct owner){held->owned, held->pid, held->redirect, held->unsure};
+}
+
+/* With all that is known of it by now. *a->owned: if not, VERDICT_HOLD may also mean that this is missing. */
+static enum verdict judge_held(struct engine *e, struct attempt *a)
+{
+    if (is_direct(e, a)) {
+        return redirect_syn(e, a, FLOW_DIRECT, 0);
+    }
+    if (!a->meta->outbound) {
+        return carry_out_incoming(e, a);
+    }
+    if (waits_for_listener(e, a)) {
+        return VERDICT_HOLD;
+    }
+    if (is_left_alone(e, a)) {
+        return VERDICT_PASS;
+    }
+    a->waits_for = HELD_FOR_EVENT;
+    return a->owned ? carry_out(e, a) : VERDICT_HOLD;
+}
+
+/* A held SYN leaves, unless it has to wait for something (else) first. */
+static void decide_held(struct engine *e, uint32_t id, struct owner owner, uint64_t now_ms)
 {
     const struct pending_entry *held = &e->pending.entries[id];
     struct packet_meta meta = held->meta;
     struct packet p;
     enum verdict verdict = VERDICT_PASS;
-    struct attempt a = {&p, &meta, pid, redirected, now_ms, .decision_id = held->decision_id};
+    struct attempt a = {.packet = &p,
+                        .meta = &meta,
+                        .now_ms = now_ms,
+                        .pid = owner.pid,
+                        .redirected = owner.redirected,
+                        .unsure = owner.unsure,
+                        .owned = owner.known,
+                        .held = true,
+                        .asked = held->asked,
+                        .decided = held->decision == DECISION_ACCEPT,
+                        .decision_id = held->decision_id};
     if (packet_parse(pending_bytes(&e->pending, id), held->length, &p) == PACKET_TCP) {
         packet_set_scope(&p, &meta);
-        a.decided = held->decision == DECISION_ACCEPT;
-        verdict = is_direct(e, &a) ? redirect_syn(e, &a, FLOW_DIRECT, 0)
-                  : !meta.outbound ? carry_out_incoming(e, &a)
-                                   : carry_out(e, &a);
+        verdict = judge_held(e, &a);
     }
-    if (verdict == VERDICT_HOLD) {
-        held_wait_for_redirection(e, id, &a);
+    if (verdict != VERDICT_HOLD) {
+        held_leave(e, id, verdict, &meta, a.pid, now_ms);
+    } else if (a.waits_for == HELD_FOR_EVENT) {
+        held_wait_for_event(e, id, now_ms);
     } else {
-        held_leave(e, id, verdict, &meta, pid, now_ms);
+        held_wait_for_redirection(e, id, &a);
     }
+}
+
+/* The TCP table has answered, or does not; `pid`: whom it names as the owner. */
+static void decide_answered(struct engine *e, uint32_t id, uint32_t pid, uint64_t now_ms)
+{
+    struct pending_entry *held = &e->pending.entries[id];
+    held->asked = true;
+    pid = held->owned ? held->pid : pid;
+    decide_held(e, id, pid ? owner_by_event(e, pid) : owner_of_held(held), now_ms);
 }
 
 /*
@@ -256,7 +357,7 @@ static void carry_out_decision(struct engine *e, uint32_t id, enum decision deci
     struct packet_meta meta = held->meta;
     struct packet p;
     if (decision == DECISION_ACCEPT) {
-        decide_held(e, id, held->redirect, held->pid, now_ms); /* the proxy may have gone meanwhile */
+        decide_held(e, id, owner_of_held(held), now_ms); /* the proxy may have gone meanwhile */
         return;
     }
     bool whole = packet_parse(pending_bytes(&e->pending, id), held->length, &p) == PACKET_TCP;
@@ -287,13 +388,17 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
     if (known && known->state == HELD_FOR_DECISION) {
         return; /* its owner is known */
     }
-    bool redirected = sockets_redirects(e, event->pid, now_ms);
+    struct owner owner = owner_by_event(e, event->pid);
     if (known && pending_is_held(known)) {
-        decide_held(e, id, redirected, event->pid, now_ms);
+        decide_held(e, id, owner, now_ms);
         return;
     }
-    others_event(e, event, &tuple, redirected, now_ms);
-    if (redirected && e->config.proxy_port && is_left(e, &tuple)) {
+    others_event(e, event, &tuple, owner.redirected, now_ms);
+    id = pending_find(&e->pending, &tuple);
+    if (id != PENDING_NONE) {
+        e->pending.entries[id].unsure = owner.unsure;
+    }
+    if (owner.redirected && e->config.proxy_port && is_left(e, &tuple)) {
         COUNT(e, link_local_passed);
     }
 }
@@ -304,27 +409,19 @@ void connection_tick(struct engine *e, uint64_t now_ms)
     for (uint32_t id; (decision = held_next_decision(e, &id, now_ms)) != DECISION_NONE;) {
         carry_out_decision(e, id, decision, now_ms);
     }
-    bool doubted = false;
-    struct questions *q = &e->questions;
-    uint32_t count = held_to_ask(e, q->ids, now_ms);
-    for (uint32_t i = 0; i < count; i++) {
-        q->tuples[i] = e->pending.map.keys[q->ids[i]];
-        q->pids[i] = 0;
-    }
-    if (count) {
-        e->host.socket_owners(e->host.context, q->tuples, count, q->pids);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (q->pids[i]) {
-            /* Its CONNECT is late: so may be a LISTEN before it. Once is enough for all that are asked for now. */
-            e->listeners_doubtful = e->listeners_doubtful || !doubted;
-            doubted = true;
-            decide_held(e, q->ids[i], sockets_redirects(e, q->pids[i], now_ms), q->pids[i], now_ms);
-        } else {
-            held_wait_for_event(e, q->ids[i], now_ms);
-        }
+    held_ask_table(e, now_ms);
+    for (uint32_t id; held_next_unanswered(e, &id, now_ms);) {
+        decide_answered(e, id, 0, now_ms);
     }
     held_expire(e, now_ms);
+}
+
+void connection_table_read(struct engine *e, const uint32_t *owners, uint64_t now_ms)
+{
+    for (uint32_t id; held_next_answered(e, e->readings.number, &id);) {
+        uint32_t question = e->pending.entries[id].question;
+        decide_answered(e, id, owners && question ? owners[question - 1] : 0, now_ms);
+    }
 }
 
 void connection_filter_replaced(struct engine *e, bool ok, uint64_t now_ms)
@@ -334,7 +431,7 @@ void connection_filter_replaced(struct engine *e, bool ok, uint64_t now_ms)
         const struct pending_entry *held = &e->pending.entries[id];
         next = held->next;
         if (ok) {
-            decide_held(e, id, held->redirect, held->pid, now_ms); /* the listener it is for may be gone meanwhile */
+            decide_held(e, id, owner_of_held(held), now_ms); /* the listener it is for may be gone meanwhile */
         } else {
             held_give_up(e, id, now_ms);
         }

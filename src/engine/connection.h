@@ -17,6 +17,9 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
 /** Asks for owners, does what was decided, and ends what has waited too long. */
 void connection_tick(struct engine *e, uint64_t now_ms);
 
+/** A reading of the TCP table has ended: what has waited for it is decided. `owners`: see engine_table_end(). */
+void connection_table_read(struct engine *e, const uint32_t *owners, uint64_t now_ms);
+
 /** The filter was replaced, or could not be: what has waited for that leaves. */
 void connection_filter_replaced(struct engine *e, bool ok, uint64_t now_ms);
 

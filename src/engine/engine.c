@@ -9,6 +9,7 @@
  */
 #include "engine.h"
 
+#include "bypasses.h"
 #include "capture_needs.h"
 #include "connection.h"
 #include "held.h"
@@ -16,6 +17,7 @@
 #include "redirect.h"
 #include "sockets.h"
 #include "state.h"
+#include "tcp_table.h"
 #include "translate.h"
 
 #include <stdlib.h>
@@ -181,9 +183,25 @@ void engine_socket(struct engine *e, const struct tuple *row)
     sockets_row(e, row);
 }
 
-void engine_scan_listeners(struct engine *e, uint64_t now_ms)
+void engine_table_end(struct engine *e, const uint32_t *owners, bool whole, uint64_t now_ms)
 {
-    sockets_scan_listeners(e, now_ms);
+    tcp_table_end(e);
+    if (!e->stopping) {
+        sockets_table_read(e, whole);
+        connection_table_read(e, owners, now_ms);
+    }
+}
+
+void engine_want_listeners(struct engine *e)
+{
+    tcp_table_want(e, false);
+}
+
+void engine_read_table(struct engine *e, uint64_t now_ms)
+{
+    if (!e->stopping) {
+        tcp_table_begin(e, now_ms);
+    }
 }
 
 void engine_set_rules(struct engine *e, struct rules *rules)
@@ -304,6 +322,7 @@ void engine_tick(struct engine *e, uint64_t now_ms)
     process_tree_tick(e->tree, now_ms);
     COUNT_SET(e, members_forgotten, process_tree_forgotten(e->tree));
     sockets_tick(e, now_ms);
+    bypasses_tick(e, now_ms);
 }
 
 uint32_t engine_next_tick_ms(const struct engine *e, uint64_t now_ms)

@@ -14,8 +14,8 @@
  * the destination map and the counters.
  *
  * From inside a call of the host only these may be called, and only where engine_types.h says so: engine_process(),
- * engine_process_exited(), engine_process_gone(), engine_process_seen(), engine_listener(), engine_socket(). Any other
- * call there would change what the engine is working on.
+ * engine_process_exited(), engine_process_gone(), engine_process_seen(). Any other call there would change what the engine
+ * is working on.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -67,14 +67,23 @@ bool engine_has_process(struct engine *e, uint32_t pid);
  */
 void engine_exclude_root(struct engine *e, struct process_id id);
 
-/** One listening socket (src), from within list_listeners(). */
+/** One listening socket (src), while read_table() is being answered. */
 void engine_listener(struct engine *e, const struct tuple *local, uint32_t pid);
 
-/** One TCP socket (src is its local end), from within list_sockets(). */
+/** One other TCP socket (src is its local end), likewise. */
 void engine_socket(struct engine *e, const struct tuple *row);
 
-/** Scans the listeners: once after the driver was opened and the tree's processes are known; later by itself. */
-void engine_scan_listeners(struct engine *e, uint64_t now_ms);
+/**
+ * The answer to read_table() ends: owners[] are those of the connections that were asked for, 0 for unknown (NULL: all
+ * are); `whole`: all listeners, and if so wanted all sockets, have been handed in.
+ */
+void engine_table_end(struct engine *e, const uint32_t *owners, bool whole, uint64_t now_ms);
+
+/** Wants to know all listeners: once after the driver was opened and the tree's processes are known; later by itself. */
+void engine_want_listeners(struct engine *e);
+
+/** Has the TCP table read, if that is wanted: after the packets, events and ticks of a wake-up. */
+void engine_read_table(struct engine *e, uint64_t now_ms);
 
 /** Replaces the rules (I4), and takes them over; NULL: none. They apply to new connections and to all listeners. */
 void engine_set_rules(struct engine *e, struct rules *rules);

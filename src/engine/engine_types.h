@@ -16,6 +16,24 @@ enum { ENGINE_UPSTREAMS_MAX = 64, ENGINE_PROXIES_MAX = ENGINE_UPSTREAMS_MAX + 4 
 enum { ENGINE_LISTEN_PORTS_MAX = 64 };
 enum { ENGINE_FLOWS_DEFAULT = 65536, ENGINE_HOLD_TIMEOUT_MS_DEFAULT = 50, ENGINE_SCAN_INTERVAL_MS_DEFAULT = 30000 };
 
+/** Ways around the proxy that somebody should know of (bypasses.h); from BYPASS_HELD_FULL on, limits. */
+enum bypass {
+    BYPASS_OWNER_UNKNOWN,
+    BYPASS_PROCESS_UNKNOWN,
+    BYPASS_TABLE_LATE,
+    BYPASS_HELD_FULL,
+    BYPASS_FLOWS_FULL,
+    BYPASS_LISTENERS_FULL,
+    BYPASSES,
+};
+
+/** What a reading of the TCP table is to find, besides the listeners. */
+struct table_wanted {
+    const struct tuple *owners_of; /* connections, at most PENDING_HELD_MAX; without scope: any. During the call only */
+    uint32_t count;
+    bool sockets; /* all that do not listen */
+};
+
 /**
  * What the engine asks of its host. All are called on the engine's thread, from within an engine call. Which engine
  * calls they may make in turn is said with each; no others are allowed there.
@@ -33,28 +51,17 @@ struct engine_host {
     /** Path of a process' image, UTF-8; "" when unknown. Called only while rules ask for it. No calls. */
     void (*process_path)(void *context, uint32_t pid, char *out, uint32_t size);
 
-    /**
-     * Owners of connections by the TCP table: sets the pid of each that it knows; all are 0 before. A tuple without
-     * scope stands for any. Called for held SYNs whose events have not come, once for all that are due. May call
-     * what process_facts() may.
-     */
-    void (*socket_owners)(void *context, const struct tuple *tuples, uint32_t count, uint32_t *pids);
-
     /** Sends a packet that is not the one in hand: a SYN that was held, a reset. No calls. */
     void (*inject)(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length);
 
     /**
-     * Hands in every listening socket there is by engine_listener(); false: not all could be had. Before that it may
-     * call what process_facts() may. NULL: listeners are not scanned, and the proxy is taken to
-     * listen.
+     * Begins to read the TCP table, beside the engine's thread. What it finds is handed in later, in as many slices as
+     * the host likes: every listening socket by engine_listener(), if so wanted every other by engine_socket(), and at
+     * the end, which has to come in any case, engine_table_end(). Not called again before that. No calls. NULL: there
+     * is no table.
      */
-    bool (*list_listeners)(void *context);
-
-    /**
-     * Hands in every TCP socket there is by engine_socket(); false: not all could be had. NULL: flows end by their
-     * packets only.
-     */
-    bool (*list_sockets)(void *context);
+    void (*read_table)(void *context, const struct table_wanted *wanted);
+    bool owners_only; /* the table tells owners alone: the proxy is taken to listen, flows end by their packets only */
 
     /** A flow begins or has ended; for the log. No calls. NULL: nobody wants to know. */
     void (*flow_event)(void *context, const struct flow *flow, const struct tuple *original, bool ended);
@@ -88,6 +95,11 @@ struct engine_host {
 
     /** Incoming is on, and for some time nothing has listened that counts as the tree's. Once. No calls. NULL: as above. */
     void (*no_listener)(void *context);
+    /**
+     * So many connections have taken this way since it was last told of. At most once a minute for each way. No calls.
+     * NULL: nobody wants to know.
+     */
+    void (*bypassed)(void *context, enum bypass way, uint64_t connections);
 };
 
 struct engine_config {
@@ -136,7 +148,13 @@ struct engine_config {
     X(decision_overflows)                                                                                              \
     X(led_by_others)                                                                                                   \
     X(members_forgotten)                                                                                               \
-    X(tree_listeners)
+    X(tree_listeners)                                                                                                  \
+    X(table_waits)                                                                                                     \
+    X(table_timeouts)                                                                                                  \
+    X(agent_connections)                                                                                               \
+    X(loopback_passed)                                                                                                 \
+    X(listener_overflows)                                                                                              \
+    X(processes_unknown)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

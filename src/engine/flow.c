@@ -213,11 +213,12 @@ void flow_scan_row(struct flow_table *t, const struct tuple *row)
     }
 }
 
-void flow_scan_end(struct flow_table *t)
+void flow_scan_end(struct flow_table *t, uint64_t begun_ms)
 {
     for (uint32_t id = 0; id < t->never_used; id++) {
         struct flow *f = flow_at(t, id);
-        f->missed = f->seen || f->state != FLOW_OPEN ? 0 : (uint8_t)(f->missed + 1);
+        bool was_there = f->seen || f->state != FLOW_OPEN || f->opened_ms > begun_ms;
+        f->missed = was_there ? 0 : (uint8_t)(f->missed + 1);
         f->seen = false;
     }
 }

@@ -110,10 +110,10 @@ uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms);
 /**
  * A scan of the TCP table: every row of it (either end of a connection; src is the local one), then the end, then
  * flow_lost(), which gives the lost flows from `from` on one by one, then FLOW_NONE. A flow is lost when two scans in a
- * row found neither of its ends.
+ * row found neither of its ends; one that was opened after `begun_ms`, when the scan began, is not yet to be found.
  */
 void flow_scan_row(struct flow_table *t, const struct tuple *row); /* with its scope */
-void flow_scan_end(struct flow_table *t);
+void flow_scan_end(struct flow_table *t, uint64_t begun_ms);
 uint32_t flow_lost(const struct flow_table *t, uint32_t from);
 
 /** The oldest closing flow, to make room; FLOW_NONE: none. */

@@ -5,6 +5,8 @@
  */
 #include "held.h"
 
+#include "tcp_table.h"
+
 enum { WARN_MS = 60000 };
 
 static const struct pending_entry *head_of(const struct engine *e, enum pending_state state)
@@ -19,6 +21,8 @@ static enum verdict hold(struct engine *e, const struct attempt *a, enum pending
         COUNT(e, hold_overflows);
         return VERDICT_PASS;
     }
+    struct pending_entry *held = &e->pending.entries[pending_find(&e->pending, &a->packet->tuple)];
+    held->owner_deadline_ms = a->now_ms + e->config.hold_timeout_ms;
     return VERDICT_HOLD;
 }
 
@@ -33,7 +37,14 @@ enum verdict held_for_owner(struct engine *e, const struct attempt *a)
 
 static uint64_t deadline_of(const struct engine *e, const struct attempt *a)
 {
-    return a->now_ms + (a->waits_for == HELD_FOR_FILTER ? HELD_FOR_FILTER_MS : e->config.decision_timeout_ms);
+    switch (a->waits_for) {
+    case HELD_FOR_TABLE:
+        return a->now_ms + TCP_TABLE_PATIENCE_MS;
+    case HELD_FOR_FILTER:
+        return a->now_ms + HELD_FOR_FILTER_MS;
+    default:
+        return a->now_ms + e->config.decision_timeout_ms;
+    }
 }
 
 /* A SYN that is not asked about any more. Returns what was decided meanwhile. */
@@ -44,10 +55,21 @@ static enum decision end_question(struct engine *e, uint32_t id)
     return asked ? decisions_withdraw(e->decisions, held->decision_id) : DECISION_NONE;
 }
 
+static void wait_for_table(struct engine *e, uint32_t id)
+{
+    COUNT(e, table_waits);
+    e->pending.entries[id].reading = tcp_table_next(e);
+    tcp_table_want(e, false);
+}
+
 /* It begins to wait for that. */
 static void begin_wait(struct engine *e, uint32_t id, const struct attempt *a)
 {
     struct pending_entry *held = &e->pending.entries[id];
+    if (a->waits_for == HELD_FOR_TABLE) {
+        wait_for_table(e, id);
+        return;
+    }
     if (a->waits_for == HELD_FOR_FILTER) {
         COUNT(e, capture_waits);
         return;
@@ -67,6 +89,11 @@ static void note_wait(struct engine *e, uint32_t id, const struct attempt *a)
     bool outbound = held->meta.outbound;
     held->redirect = a->redirected;
     held->pid = a->pid;
+    held->owned = a->owned;
+    held->unsure = a->unsure;
+    if (a->waits_for == HELD_FOR_TABLE) {
+        return; /* whether it is to be redirected is yet to be known */
+    }
     if (outbound) {
         capture_plan_flow(&e->capture, a->now_ms);
     }
@@ -133,21 +160,41 @@ static uint64_t ask_ms(const struct engine *e, const struct pending_entry *held)
     return held->deadline_ms - e->config.hold_timeout_ms / 2;
 }
 
-uint32_t held_to_ask(const struct engine *e, uint32_t ids[PENDING_HELD_MAX], uint64_t now_ms)
+void held_ask_table(struct engine *e, uint64_t now_ms)
 {
-    uint32_t count = 0;
-    for (uint32_t id = e->pending.queues[HELD_FOR_OWNER].head; id != PENDING_NONE; id = e->pending.entries[id].next) {
-        if (ask_ms(e, &e->pending.entries[id]) > now_ms) {
-            break;
+    for (const struct pending_entry *held; (held = head_of(e, HELD_FOR_OWNER)) && ask_ms(e, held) <= now_ms;) {
+        uint32_t id = e->pending.queues[HELD_FOR_OWNER].head;
+        if (!e->host.read_table || tcp_table_hangs(e, now_ms)) {
+            COUNT(e, table_timeouts);
+            held_wait_for_event(e, id, now_ms);
+        } else {
+            pending_hold_on(&e->pending, id, HELD_FOR_TABLE, now_ms + TCP_TABLE_PATIENCE_MS);
+            wait_for_table(e, id);
         }
-        ids[count++] = id;
     }
-    return count;
+}
+
+bool held_next_answered(const struct engine *e, uint32_t reading, uint32_t *id)
+{
+    const struct pending_entry *held = head_of(e, HELD_FOR_TABLE);
+    *id = e->pending.queues[HELD_FOR_TABLE].head;
+    return held && held->reading <= reading;
+}
+
+bool held_next_unanswered(struct engine *e, uint32_t *id, uint64_t now_ms)
+{
+    const struct pending_entry *held = head_of(e, HELD_FOR_TABLE);
+    if (!held || held->deadline_ms > now_ms) {
+        return false;
+    }
+    *id = e->pending.queues[HELD_FOR_TABLE].head;
+    COUNT(e, table_timeouts);
+    return true;
 }
 
 void held_wait_for_event(struct engine *e, uint32_t id, uint64_t now_ms)
 {
-    uint64_t deadline_ms = e->pending.entries[id].deadline_ms;
+    uint64_t deadline_ms = e->pending.entries[id].owner_deadline_ms;
     if (deadline_ms <= now_ms) {
         held_give_up(e, id, now_ms);
     } else {
@@ -192,7 +239,7 @@ void held_give_up(struct engine *e, uint32_t id, uint64_t now_ms)
     enum verdict verdict = VERDICT_PASS;
     if (e->pending.entries[id].state == HELD_FOR_FILTER) {
         verdict = without_filter(e, id, now_ms);
-    } else if (e->pending.entries[id].state != HELD_FOR_DECISION) { /* what waits for that is given up by stop alone */
+    } else if (meta.outbound && !e->pending.entries[id].owned) { /* else stop alone gives it up */
         COUNT(e, hold_timeouts);
     }
     held_leave(e, id, verdict, &meta, 0, now_ms);
@@ -221,7 +268,7 @@ uint64_t held_next_due_ms(const struct engine *e)
 {
     const struct pending_entry *for_owner = head_of(e, HELD_FOR_OWNER);
     uint64_t due = for_owner ? ask_ms(e, for_owner) : UINT64_MAX;
-    for (enum pending_state state = HELD_FOR_EVENT; state <= HELD_FOR_FILTER; state++) {
+    for (enum pending_state state = HELD_FOR_TABLE; state <= HELD_FOR_FILTER; state++) {
         const struct pending_entry *held = head_of(e, state);
         due = held && held->deadline_ms < due ? held->deadline_ms : due;
     }

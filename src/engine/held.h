@@ -5,6 +5,9 @@
  *
  *   HELD_FOR_OWNER   for whose connection it is. Ends with its CONNECT event, or when half of the hold time-out is over:
  *                    then the TCP table is asked.
+ *   HELD_FOR_TABLE   for the TCP table, which is being read: for its owner, or because it is in doubt who listens. Ends
+ *                    with the answer of a reading that has begun after it came, or with the CONNECT event; or after
+ *                    TCP_TABLE_PATIENCE_MS: then it is decided by what is known.
  *   HELD_FOR_EVENT   for the same, of which the TCP table knows nothing. Ends with its CONNECT event, or with the hold
  *                    time-out: then it passes.
  *   HELD_FOR_        for somebody's decision whether it is redirected (decisions.h). Ends with that, or with the CLOSE
@@ -31,8 +34,14 @@ enum verdict held_for_redirection(struct engine *e, const struct attempt *a);
 /** A held SYN waits for that from now on; one that did so already keeps its deadline. */
 void held_wait_for_redirection(struct engine *e, uint32_t id, const struct attempt *a);
 
-/** The held SYNs of which the TCP table is to be asked now, oldest first. Gives their number. */
-uint32_t held_to_ask(const struct engine *e, uint32_t ids[PENDING_HELD_MAX], uint64_t now_ms);
+/** Those of which the TCP table is to be asked now wait for it. */
+void held_ask_table(struct engine *e, uint64_t now_ms);
+
+/** The next one that the reading of this number answers. false: none. */
+bool held_next_answered(const struct engine *e, uint32_t reading, uint32_t *id);
+
+/** The next one that has waited for the TCP table in vain; counted. false: none. */
+bool held_next_unanswered(struct engine *e, uint32_t *id, uint64_t now_ms);
 
 /** The TCP table does not know its owner. */
 void held_wait_for_event(struct engine *e, uint32_t id, uint64_t now_ms);

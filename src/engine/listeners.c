@@ -63,7 +63,7 @@ bool listeners_outlive(const struct listeners *l, const struct socket_event *eve
 }
 
 struct listener *listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree,
-                               bool from_snapshot, uint64_t now_ms)
+                               struct listener_source source)
 {
     struct listener *x = find(l, local, pid);
     if (!x && l->count < LISTENERS_MAX) {
@@ -71,9 +71,9 @@ struct listener *listeners_add(struct listeners *l, const struct tuple *local, u
         *x = (struct listener){.address = local->src, .family = local->family, .port = be16_to_host(local->src_port)};
     }
     if (x) {
-        x->stale = false;
-        x->seen_ms = now_ms;
-        x->confirmed = x->confirmed || from_snapshot;
+        x->told_in = source.reading;
+        x->seen_ms = source.at_ms > x->seen_ms ? source.at_ms : x->seen_ms;
+        x->confirmed = x->confirmed || source.snapshot;
         if (pid) {
             x->pid = pid;
         }
@@ -98,17 +98,10 @@ bool listeners_remove(struct listeners *l, const struct tuple *local, uint32_t p
     return x != NULL;
 }
 
-void listeners_snapshot_begin(struct listeners *l)
-{
-    for (uint32_t i = 0; i < l->count; i++) {
-        l->all[i].stale = true;
-    }
-}
-
-void listeners_snapshot_end(struct listeners *l, bool whole)
+void listeners_snapshot_end(struct listeners *l, uint32_t reading)
 {
     for (uint32_t i = l->count; i-- > 0;) {
-        if (whole && l->all[i].stale) {
+        if (l->all[i].told_in < reading) {
             drop(l, &l->all[i]);
         }
     }

@@ -4,6 +4,8 @@
  * Which sockets listen on this machine, and who owns them: from snapshots of the TCP table, and from LISTEN and CLOSE
  * events in between.
  *
+ * A snapshot is handed in while events go on: what an event tells counts more than a snapshot that began before it.
+ *
  * Both sources may tell of the same socket, and a snapshot may not know the owner; then the two become one entry. A
  * snapshot also drops what it does not contain any more, so that a lost CLOSE event does not matter for long. An event
  * counts only as far as nothing newer is known of its address: events can be late, and come twice.
@@ -22,8 +24,8 @@ struct listener {
     uint16_t port;    /* host order */
     bool in_tree;     /* its owner is one whose connections are redirected */
     bool confirmed;   /* a snapshot had it: then it has IPv4's table to show whether it is dual-stack */
-    bool stale;       /* not yet seen in the snapshot that is being taken */
-    uint64_t seen_ms; /* when an event or a snapshot told of it last */
+    uint32_t told_in; /* the last reading of the table (tcp_table.h) that had it, or had begun before its event */
+    uint64_t seen_ms; /* when an event told of it last, or the last snapshot that had it began */
 
     /* What its LISTEN event said, so that a CLOSE that is late is not taken for its own; 0: a snapshot found it. */
     int64_t since;
@@ -38,9 +40,16 @@ struct listeners {
 bool listeners_init(struct listeners *l); /* false: no memory */
 void listeners_free(struct listeners *l);
 
+/** Where it is told of a listening socket. */
+struct listener_source {
+    bool snapshot;
+    uint32_t reading; /* the snapshot's number; of an event, the number of the one that began last */
+    uint64_t at_ms;   /* when the snapshot began; of an event, now */
+};
+
 /** Takes note of a listening socket; the same socket twice is one. Beyond LISTENERS_MAX it is ignored: NULL. */
 struct listener *listeners_add(struct listeners *l, const struct tuple *local, uint32_t pid, bool in_tree,
-                               bool from_snapshot, uint64_t now_ms);
+                               struct listener_source source);
 
 /** Whether there was such a socket. */
 bool listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid);
@@ -54,9 +63,8 @@ bool listeners_remove_others(struct listeners *l, const struct tuple *local, uin
  */
 bool listeners_outlive(const struct listeners *l, const struct socket_event *event);
 
-/** Between these two, every socket of the snapshot is added; what is missing from it goes, if it is whole. */
-void listeners_snapshot_begin(struct listeners *l);
-void listeners_snapshot_end(struct listeners *l, bool whole);
+/** A whole snapshot of this number has been handed in: what it does not have, and no event has told of since, goes. */
+void listeners_snapshot_end(struct listeners *l, uint32_t reading);
 
 /**
  * The listener that a connection to connection->dst reaches, the one bound to that very address first; NULL: none. A

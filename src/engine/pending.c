@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* The entry enters the queue of a state, as the youngest. */
+/* The entry enters the queue of a state, behind those that are due before it. */
 static void enter(struct pending *p, uint32_t id, enum pending_state state, uint64_t deadline_ms)
 {
     struct pending_entry *e = &p->entries[id];
@@ -12,8 +12,12 @@ static void enter(struct pending *p, uint32_t id, enum pending_state state, uint
     e->deadline_ms = deadline_ms;
     e->next = PENDING_NONE;
     e->prev = q->tail;
+    while (e->prev != PENDING_NONE && p->entries[e->prev].deadline_ms > deadline_ms) {
+        e->next = e->prev;
+        e->prev = p->entries[e->prev].prev;
+    }
     *(e->prev == PENDING_NONE ? &q->head : &p->entries[e->prev].next) = id;
-    q->tail = id;
+    *(e->next == PENDING_NONE ? &q->tail : &p->entries[e->next].prev) = id;
 }
 
 static void leave(struct pending *p, uint32_t id)
@@ -132,6 +136,7 @@ uint32_t pending_decide(struct pending *p, const struct tuple *tuple, bool redir
     e->pid = pid;
     e->decision_id = 0;
     e->decision = DECISION_NONE;
+    e->unsure = false;
     enter(p, id, PENDING_DECIDED, now_ms + PENDING_KEEP_MS);
     return id;
 }

@@ -15,16 +15,18 @@
  *                    that left                        other ISN: held -> HELD_...      younger: -> DECIDED
  *   HELD_FOR_OWNER   SYN without event                same ISN: a retransmission       decides: the SYN leaves -> USED,
  *                                                     other ISN: replaces the old one  or -> HELD_FOR_FILTER
- *   HELD_FOR_EVENT   half the hold time-out is over,  as HELD_FOR_OWNER                as HELD_FOR_OWNER
- *                    and the TCP table does not know
- *                    the owner
+ *   HELD_FOR_TABLE   half the hold time-out is over,  as HELD_FOR_OWNER                as HELD_FOR_OWNER, unless who
+ *                    or who listens is in doubt: the                                   listens is still in doubt
+ *                    TCP table is read
+ *   HELD_FOR_EVENT   the TCP table does not know the  as HELD_FOR_OWNER                as HELD_FOR_OWNER
+ *                    owner
  *   HELD_FOR_        the SYN is to be redirected, if  as HELD_FOR_OWNER                nothing: its owner is known
  *   DECISION         whoever is asked says so
  *   HELD_FOR_FILTER  the SYN is to be redirected, its as HELD_FOR_OWNER                decides anew
  *                    port is not captured yet
  *
- * Each state is a queue, which entries enter in order of their deadlines: each is now plus a constant (held.h has those
- * of the HELD states), and from HELD_FOR_OWNER to HELD_FOR_EVENT they go in turn. So the head of a queue is due first.
+ * Each state is a queue in order of deadlines, so that its head is due first. Nearly always that is the order in which
+ * entries come: each deadline is now plus a constant (held.h has those of the HELD states).
  *
  * Where another redirector stands above this one and leads a connection (O7), event and SYN come under different
  * tuples: all that they share is the source port. So the newest entry of each port can be found, too.
@@ -53,6 +55,7 @@ enum pending_state {
     PENDING_DECIDED,
     PENDING_USED,
     HELD_FOR_OWNER,
+    HELD_FOR_TABLE,
     HELD_FOR_EVENT,
     HELD_FOR_DECISION,
     HELD_FOR_FILTER,
@@ -64,14 +67,20 @@ struct pending_entry {
     int64_t syn_time;     /* when the driver saw the newest SYN that has left, or was given up: older events are its */
     uint64_t decision_id; /* that it was asked about with; 0: it was not */
     uint32_t isn;         /* USED, HELD: of the SYN */
-    uint32_t pid;         /* owner, if redirect, HELD_FOR_DECISION or _FILTER; 0: not known, and need not be */
+    uint32_t pid;         /* owner, if redirect or owned; 0: not known, and need not be */
     uint32_t slot;        /* HELD: where the bytes are */
     uint32_t length;      /* HELD */
     uint32_t prev, next;  /* in the queue of the state */
-    struct packet_meta meta; /* HELD */
-    uint8_t state;           /* enum pending_state */
-    uint8_t decision;        /* enum decision: the answer, also to retransmissions; NONE: there is none yet */
-    bool redirect;           /* DECIDED, USED: the verdict. HELD_FOR_DECISION, _FILTER: of its owner's */
+    struct packet_meta meta;    /* HELD */
+    uint8_t state;              /* enum pending_state */
+    uint8_t decision;           /* enum decision: the answer, also to retransmissions; NONE: there is none yet */
+    bool redirect;              /* DECIDED, USED: the verdict. HELD, owned: of its owner's */
+    bool unsure;                /* `redirect` was found while it was in doubt who listens (sockets.h) */
+    bool owned;                 /* HELD: its owner is known, in `pid` */
+    bool asked;                 /* HELD: it has waited for the TCP table, and does not do so again */
+    uint32_t reading;           /* HELD_FOR_TABLE: the number of the reading that answers (tcp_table.h) */
+    uint32_t question;          /* of its questions, the one that is about this; 0: none is */
+    uint64_t owner_deadline_ms; /* HELD: until when it waits for its owner */
 };
 
 struct pending_queue {

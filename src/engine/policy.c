@@ -24,13 +24,15 @@ static bool is_member(struct engine *e, const struct process_facts *facts, int g
 bool policy_is_member(struct engine *e, uint32_t pid)
 {
     struct process_facts facts;
+    e->process_unknown = false;
     if (process_tree_is_pinned(e->tree, pid)) {
         return true; /* no need to ask */
     }
     if (e->host.process_facts(e->host.context, pid, &facts)) {
         return is_member(e, &facts, GENERATIONS_MAX);
     }
-    return process_tree_knows(e->tree, pid); /* it is gone already: what we knew of it counts */
+    e->process_unknown = !process_tree_knows(e->tree, pid); /* it is gone already: what we knew of it counts */
+    return !e->process_unknown;
 }
 
 bool policy_may_redirect(const struct engine *e, uint32_t pid)

@@ -8,6 +8,7 @@
 
 #include "reset.h"
 #include "sockets.h"
+#include "tcp_table.h"
 #include "translate.h"
 
 enum { RESCAN_MS = 1000, WARN_MS = 60000 };
@@ -34,16 +35,29 @@ static struct tuple steer(const struct engine *e, const struct tuple *original, 
     return t;
 }
 
-/* Whether something listens where the connection would be redirected to (O4, N4). */
-static bool proxy_listens(struct engine *e, const struct tuple *steered, uint64_t now_ms)
+bool redirect_waits_for_table(struct engine *e, struct attempt *a)
 {
-    if (!e->host.list_listeners || sockets_listener_of(e, steered, now_ms)) {
-        return true;
+    if (a->asked || !tcp_table_lists(e) || !(a->held || pending_has_room(&e->pending, a->packet->length))) {
+        return false;
     }
-    if (now_ms - e->listeners_scanned_ms >= RESCAN_MS) { /* a LISTEN event may have been lost */
-        sockets_scan_listeners(e, now_ms);
+    if (tcp_table_hangs(e, a->now_ms)) {
+        COUNT(e, table_timeouts);
+        return false;
     }
-    return listeners_find(&e->listeners, steered) != NULL;
+    a->waits_for = HELD_FOR_TABLE;
+    return true;
+}
+
+/* Whether something listens where the connection would be redirected to (O4, N4). */
+static bool proxy_listens(struct engine *e, const struct tuple *steered)
+{
+    return !tcp_table_lists(e) || listeners_find(&e->listeners, steered);
+}
+
+/* Whether it may listen all the same: a LISTEN event may have been lost. */
+static bool proxy_may_listen(struct engine *e, uint64_t now_ms)
+{
+    return sockets_in_doubt(e) || now_ms - e->readings.answered_ms >= RESCAN_MS;
 }
 
 enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *captured)
@@ -160,8 +174,9 @@ enum verdict redirect_syn(struct engine *e, struct attempt *a, enum flow_kind ki
     struct tuple original = a->packet->tuple;
     bool reflect = kind == FLOW_OUTGOING && *state_reflects(e, original.family) && !a->meta->loopback;
     struct tuple steered = steer(e, &original, kind, reflect);
-    if (kind != FLOW_DIRECT && !proxy_listens(e, &steered, a->now_ms)) {
-        return without_proxy(e, a, &steered);
+    if (kind != FLOW_DIRECT && !proxy_listens(e, &steered)) {
+        bool waits = proxy_may_listen(e, a->now_ms) && redirect_waits_for_table(e, a);
+        return waits ? VERDICT_HOLD : without_proxy(e, a, &steered);
     }
     if (kind == FLOW_OUTGOING && wants_decision(e, a)) {
         a->waits_for = HELD_FOR_DECISION;

@@ -14,12 +14,16 @@ struct attempt {
     uint64_t now_ms;
     uint64_t decision_id;         /* somebody was asked to decide it; 0: nobody was */
     bool decided;                 /* it is to be redirected without asking */
-    enum pending_state waits_for; /* out, with VERDICT_HOLD: HELD_FOR_DECISION or HELD_FOR_FILTER */
+    bool owned;                   /* `pid` and `redirected` are known; else nothing is known of its owner */
+    bool unsure;                  /* `redirected` was found while it was in doubt who listens (sockets.h) */
+    bool held;                    /* the SYN is held already */
+    bool asked;                   /* it does not wait for the TCP table (any more) */
+    enum pending_state waits_for; /* out, with VERDICT_HOLD: HELD_FOR_TABLE, _DECISION or _FILTER */
 };
 
 /**
  * Opens a flow for this SYN and translates it. `pid` is the one that a lookup is to tell. VERDICT_HOLD: nothing was
- * done, because somebody has to decide first, or the driver's filter has to be replaced.
+ * done, because somebody has to decide first, or the TCP table or the driver's filter has to be there.
  */
 enum verdict redirect_syn(struct engine *e, struct attempt *a, enum flow_kind kind, uint32_t pid);
 
@@ -28,6 +32,8 @@ enum verdict redirect_proof(struct engine *e, struct attempt *a, uint32_t which)
 
 /** Whether the driver will hand over all packets of a proof. */
 bool redirect_captures_proof(const struct engine *e, const struct proof_route *route);
+/** Whether the SYN, about which there is a doubt that the TCP table can resolve, waits for it: once at most. */
+bool redirect_waits_for_table(struct engine *e, struct attempt *a);
 
 /** Answers a SYN with RST, as a closed port would. VERDICT_DROP, counted. */
 enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *meta);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: events tell of listeners as they open and close, but events can be lost, and they do not say
- * whether a wildcard IPv6 socket is dual-stack. So the TCP table is scanned now and then, and when there is a doubt. A
- * CLOSE is a hint: it says nothing of a socket that began to listen after it, and leaves a doubt in any case. A doubt
- * is resolved before the next question; and once more DOUBT_MS later, because the table may have been late, too, and
- * because nobody asks for a port whose packets are not captured.
+ * whether a wildcard IPv6 socket is dual-stack. So the TCP table is read now and then, and when there is a doubt. A
+ * CLOSE is a hint: it says nothing of a socket that began to listen after it, and leaves a doubt in any case. A SYN that
+ * depends on who listens waits until a doubt is resolved, by a reading that began after the doubt arose; and another
+ * one begins DOUBT_MS later, because the table may have been late, too, and because nobody asks for a port whose packets
+ * are not captured.
  * All other sockets are scanned only while there are flows, to find those whose ends are both gone.
  */
 #include "sockets.h"
 
 #include "policy.h"
+#include "tcp_table.h"
 #include "translate.h"
 
 /* How long what is known of a listener is believed where that decides whether a connection passes unredirected. */
@@ -47,9 +49,20 @@ static bool may_be_dual_stack(const struct tuple *local)
     return local->family == FAMILY_IP6 && ip_addr_is_any(&local->src, local->family);
 }
 
-void sockets_doubt_listeners(struct engine *e, uint64_t now_ms)
+static void doubt(struct engine *e)
 {
     e->listeners_doubtful = true;
+    e->doubted_in = e->readings.number;
+}
+
+bool sockets_in_doubt(const struct engine *e)
+{
+    return e->listeners_doubtful && tcp_table_lists(e);
+}
+
+void sockets_doubt_listeners(struct engine *e, uint64_t now_ms)
+{
+    doubt(e);
     e->listeners_doubted_ms = e->listeners_doubted_ms ? e->listeners_doubted_ms : now_ms;
 }
 
@@ -72,19 +85,27 @@ void sockets_listener_opened(struct engine *e, const struct socket_event *event,
     if (listeners_remove_others(&e->listeners, &event->tuple, event->pid)) {
         sockets_doubt_listeners(e, now_ms); /* closed without an event, or both live */
     }
-    struct listener *l = listeners_add(&e->listeners, &event->tuple, event->pid,
-                                       counts(e, event->pid, be16_to_host(event->tuple.src_port)), false, now_ms);
+    struct listener_source source = {.reading = e->readings.number, .at_ms = now_ms};
+    bool counted = counts(e, event->pid, be16_to_host(event->tuple.src_port));
+    struct listener *l = listeners_add(&e->listeners, &event->tuple, event->pid, counted, source);
     if (l) {
         l->since = event->timestamp;
         l->endpoint = event->endpoint;
+    } else {
+        COUNT(e, listener_overflows);
     }
     e->listeners_judged = true;
-    e->listeners_doubtful = e->listeners_doubtful || may_be_dual_stack(&event->tuple);
+    if (may_be_dual_stack(&event->tuple)) {
+        doubt(e);
+    }
 }
 
 void sockets_listener_closed(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
     is_late(e, event);
+    if (e->readings.under_way) {
+        sockets_doubt_listeners(e, now_ms); /* it may have the socket, and be handed in later */
+    }
     if (listeners_outlive(&e->listeners, event) || !listeners_remove(&e->listeners, &event->tuple, event->pid)) {
         return;
     }
@@ -102,63 +123,39 @@ void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t 
     if (proofs_have_listener(&e->proofs, local)) {
         return;
     }
-    listeners_add(&e->listeners, local, pid, counts(e, pid, be16_to_host(local->src_port)), true,
-                  e->listeners_scanned_ms);
+    struct listener_source source = {.snapshot = true, .reading = e->readings.number, .at_ms = e->readings.begun_ms};
+    if (!listeners_add(&e->listeners, local, pid, counts(e, pid, be16_to_host(local->src_port)), source)) {
+        COUNT(e, listener_overflows);
+    }
     e->listeners_judged = true;
-}
-
-void sockets_scan_listeners(struct engine *e, uint64_t now_ms)
-{
-    e->listeners_scanned_ms = now_ms;
-    if (e->host.list_listeners) {
-        listeners_snapshot_begin(&e->listeners);
-        bool whole = e->host.list_listeners(e->host.context);
-        listeners_snapshot_end(&e->listeners, whole);
-        e->listeners_doubtful = e->listeners_doubtful && !whole;
-    }
-}
-
-static void resolve_doubt(struct engine *e, uint64_t now_ms)
-{
-    if (e->listeners_doubtful && e->host.list_listeners) {
-        sockets_scan_listeners(e, now_ms);
-    }
-}
-
-const struct listener *sockets_listener_of(struct engine *e, const struct tuple *connection, uint64_t now_ms)
-{
-    resolve_doubt(e, now_ms);
-    return listeners_find(&e->listeners, connection);
 }
 
 /*
  * The listener that a connection reaches, if it is sure that it is there and alone. A listener that has closed may not
  * be known to have (its CLOSE was lost, or not asked for), and one that has opened may not be known either, if its
- * LISTEN was lost. What seems to be of another process than `only_of` needs not be fresh; 0: of any.
+ * LISTEN was lost. What seems to be of another process than `only_of` needs not be fresh; 0: of any. *unsure: that is to be
+ * asked of the TCP table, which was not read for a second.
  */
-static const struct listener *sure_listener(struct engine *e, const struct tuple *connection, uint32_t only_of,
-                                            uint64_t now_ms)
+static const struct listener *sure_listener(const struct engine *e, const struct tuple *connection, uint32_t only_of,
+                                            uint64_t now_ms, bool *unsure)
 {
-    const struct listener *l = sockets_listener_of(e, connection, now_ms);
-    bool doubtful = !l || ((!only_of || l->pid == only_of) && now_ms - l->seen_ms >= FRESH_MS);
-    if (doubtful && e->host.list_listeners && now_ms - e->listeners_scanned_ms >= FRESH_MS) {
-        sockets_scan_listeners(e, now_ms);
-        l = listeners_find(&e->listeners, connection);
-    }
-    bool sure = l && (!e->host.list_listeners || now_ms - l->seen_ms < FRESH_MS);
-    return sure && !listeners_is_shared(&e->listeners, l) ? l : NULL;
+    const struct listener *l = listeners_find(&e->listeners, connection);
+    bool fresh = l && (!tcp_table_lists(e) || now_ms - l->seen_ms < FRESH_MS);
+    bool doubtful = !l || ((!only_of || l->pid == only_of) && !fresh);
+    *unsure = doubtful && tcp_table_lists(e) && now_ms - e->readings.answered_ms >= FRESH_MS;
+    return fresh && !listeners_is_shared(&e->listeners, l) ? l : NULL;
 }
 
-bool sockets_is_own_listener(struct engine *e, const struct tuple *connection, uint32_t pid, uint64_t now_ms)
+enum own sockets_own_listener(const struct engine *e, const struct tuple *connection, uint32_t pid, uint64_t now_ms)
 {
-    const struct listener *l = sure_listener(e, connection, pid, now_ms);
-    return l && l->pid == pid;
+    bool unsure;
+    const struct listener *l = sure_listener(e, connection, pid, now_ms, &unsure);
+    return unsure ? OWN_UNSURE : l && l->pid == pid ? OWN_YES : OWN_NO;
 }
 
 /* Where the process serves as a proxy, among the first `count` places; NULL: nowhere. */
-static const struct tuple *proxy_of(struct engine *e, uint32_t pid, uint32_t count, uint64_t now_ms)
+static const struct tuple *proxy_of(const struct engine *e, uint32_t pid, uint32_t count)
 {
-    resolve_doubt(e, now_ms);
     for (uint32_t i = 0; i < count; i++) {
         /* While the agent listens on its port, in any family, a program that happens to do so, too, is no proxy. */
         bool agents = i < e->agent_proxies && (listeners_serve(&e->listeners, &e->proxies[i], e->config.agent_pid) ||
@@ -170,15 +167,16 @@ static const struct tuple *proxy_of(struct engine *e, uint32_t pid, uint32_t cou
     return NULL;
 }
 
-bool sockets_is_agent(struct engine *e, uint32_t pid, uint64_t now_ms)
+bool sockets_is_agent(struct engine *e, uint32_t pid)
 {
-    return pid == e->config.agent_pid || (policy_may_redirect(e, pid) && proxy_of(e, pid, e->agent_proxies, now_ms));
+    return pid == e->config.agent_pid || (policy_may_redirect(e, pid) && proxy_of(e, pid, e->agent_proxies));
 }
 
-bool sockets_redirects(struct engine *e, uint32_t pid, uint64_t now_ms)
+bool sockets_redirects(struct engine *e, uint32_t pid, bool *unsure)
 {
     bool redirected = policy_redirects(e, pid);
-    const struct tuple *proxy = redirected && e->config.proxy_port ? proxy_of(e, pid, e->proxy_count, now_ms) : NULL;
+    const struct tuple *proxy = redirected && e->config.proxy_port ? proxy_of(e, pid, e->proxy_count) : NULL;
+    *unsure = redirected && e->config.proxy_port && sockets_in_doubt(e);
     if (!proxy) {
         return redirected;
     }
@@ -191,14 +189,15 @@ bool sockets_redirects(struct engine *e, uint32_t pid, uint64_t now_ms)
 }
 
 bool sockets_redirects_to(struct engine *e, const struct tuple *connection, uint32_t pid, bool otherwise,
-                          uint64_t now_ms)
+                          uint64_t now_ms, bool *unsure)
 {
+    *unsure = false;
     if (!policy_minds_listeners(e)) {
         return otherwise;
     }
-    const struct listener *l = sure_listener(e, connection, 0, now_ms);
+    const struct listener *l = sure_listener(e, connection, 0, now_ms, unsure);
     bool redirected = l && l->pid ? policy_redirects_to(e, pid, l->pid, otherwise) : otherwise;
-    return redirected && (otherwise || !proxy_of(e, pid, e->proxy_count, now_ms)); /* O9 counts more than a rule */
+    return redirected && (otherwise || !proxy_of(e, pid, e->proxy_count)); /* O9 counts more than a rule */
 }
 
 void sockets_row(struct engine *e, const struct tuple *row)
@@ -207,16 +206,9 @@ void sockets_row(struct engine *e, const struct tuple *row)
 }
 
 /* Ends the flows whose sockets are gone without a packet that said so: a program was killed, or the packet was lost. */
-static void scan_sockets(struct engine *e, uint64_t now_ms)
+static void end_lost_flows(struct engine *e)
 {
-    e->sockets_scanned_ms = now_ms;
-    if (!e->host.list_sockets || !e->flows.live) {
-        return;
-    }
-    if (!e->host.list_sockets(e->host.context)) {
-        return; /* half a table proves nothing; what was seen stays seen */
-    }
-    flow_scan_end(&e->flows);
+    flow_scan_end(&e->flows, e->readings.begun_ms);
     for (uint32_t id = flow_lost(&e->flows, 0); id != FLOW_NONE; id = flow_lost(&e->flows, id + 1)) {
         translate_end_flow(e, id);
     }
@@ -243,17 +235,35 @@ static void count_listeners(struct engine *e, uint64_t now_ms)
     }
 }
 
+void sockets_table_read(struct engine *e, bool whole)
+{
+    if (!whole) {
+        return; /* half a table proves nothing; what was seen stays seen */
+    }
+    listeners_snapshot_end(&e->listeners, e->readings.number);
+    e->listeners_doubtful = e->listeners_doubtful && e->doubted_in >= e->readings.number;
+    if (e->readings.sockets) {
+        end_lost_flows(e);
+    }
+}
+
 void sockets_tick(struct engine *e, uint64_t now_ms)
 {
     if (e->config.incoming_port && now_ms - e->listeners_counted_ms >= COUNT_MS) {
         count_listeners(e, now_ms);
     }
+    if (!tcp_table_lists(e)) {
+        return;
+    }
     bool settled = e->listeners_doubted_ms && now_ms - e->listeners_doubted_ms >= DOUBT_MS;
-    if (settled || now_ms - e->listeners_scanned_ms >= e->config.scan_interval_ms) {
+    if (settled || now_ms - e->readings.begun_ms >= e->config.scan_interval_ms) {
         e->listeners_doubted_ms = settled ? 0 : e->listeners_doubted_ms;
-        sockets_scan_listeners(e, now_ms); /* events can be lost */
+        tcp_table_want(e, false); /* events can be lost */
     }
     if (now_ms - e->sockets_scanned_ms >= e->config.scan_interval_ms) {
-        scan_sockets(e, now_ms);
+        e->sockets_scanned_ms = now_ms;
+        if (e->flows.live) {
+            tcp_table_want(e, true);
+        }
     }
 }

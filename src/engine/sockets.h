@@ -19,39 +19,42 @@ void sockets_doubt_listeners(struct engine *e, uint64_t now_ms);
 /** Judges the listeners of one process anew, or of all (pid 0), by the policy. */
 void sockets_judge_listeners(struct engine *e, uint32_t pid);
 
-/** Which listener a connection reaches; NULL: none. After events that leave a doubt, the TCP table is asked first. */
-const struct listener *sockets_listener_of(struct engine *e, const struct tuple *connection, uint64_t now_ms);
+/** Whether events left a doubt about who listens that the TCP table is yet to resolve. */
+bool sockets_in_doubt(const struct engine *e);
 
 /**
  * Whether a connection within the machine, opened by `pid`, reaches a listener of that same process and of no other
- * (O8). What is known of the listener must be fresh; if it is not, the TCP table is asked, once a second at most.
+ * (O8). What is known of the listener must be fresh; where it is not, and the TCP table was not read for a second,
+ * OWN_UNSURE.
  */
-bool sockets_is_own_listener(struct engine *e, const struct tuple *connection, uint32_t pid, uint64_t now_ms);
+enum own { OWN_NO, OWN_YES, OWN_UNSURE };
+enum own sockets_own_listener(const struct engine *e, const struct tuple *connection, uint32_t pid, uint64_t now_ms);
 
 /**
  * Whether a process serves as a proxy (O9): the agent (I3); or whoever listens at this moment where connections are
  * redirected to. Its connections, also those to a listener of the tree, are left alone.
  */
-bool sockets_is_agent(struct engine *e, uint32_t pid, uint64_t now_ms);
+bool sockets_is_agent(struct engine *e, uint32_t pid);
 
-/** Whether connections of this process are redirected: by the policy; never those of a proxy or an upstream (O9). */
-bool sockets_redirects(struct engine *e, uint32_t pid, uint64_t now_ms);
+/**
+ * Whether connections of this process are redirected: by the policy; never those of a proxy or an upstream (O9).
+ * *unsure: it is a matter of who listens, which is in doubt.
+ */
+bool sockets_redirects(struct engine *e, uint32_t pid, bool *unsure);
 
 /**
  * The same of one connection within the machine, by rules about who listens at its other end. `otherwise`: what
  * sockets_redirects() has said, which stays where no such rule is about that listener, or where whose it is is not sure.
  */
 bool sockets_redirects_to(struct engine *e, const struct tuple *connection, uint32_t pid, bool otherwise,
-                          uint64_t now_ms);
+                          uint64_t now_ms, bool *unsure);
 
-/** Asks the TCP table for all listeners; and what it answers with, row by row. */
-void sockets_scan_listeners(struct engine *e, uint64_t now_ms);
+/** What a reading of the TCP table has: a listener; another socket; its end. */
 void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t pid);
-
-/** One row of a scan of all sockets. */
 void sockets_row(struct engine *e, const struct tuple *row);
+void sockets_table_read(struct engine *e, bool whole);
 
-/** Scans what is due to be scanned. */
+/** Wants readings that are due. */
 void sockets_tick(struct engine *e, uint64_t now_ms);
 
 #endif

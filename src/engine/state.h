@@ -5,15 +5,18 @@
  * below it, so that it can be read without those above. scripts/check_engine_order.py holds the engine to this list.
  *
  *   engine         the door: packets, events, time and configuration in; verdicts out
+ *   bypasses       ways around the proxy, and since when
  *   connection     a first SYN is decided
  *   capture_needs  what of flows, held SYNs and listeners the filter has to capture
  *   others         connections that another redirector leads
  *   held           SYNs that wait: for their owner, for a decision, for the filter
  *   redirect       opens a flow
  *   sockets        listeners and the TCP table
+ *   tcp_table      when the TCP table is read, and what that can answer
  *   translate      packets of a flow, resets, the end of a flow
  *   policy         whose connections are redirected
  *   state          struct engine, counting
+ *   table_talk     question and answer between engine and who reads the TCP table
  *   engine_types   configuration, host, counters, verdicts
  *   flow_list      flows as others may see them
  *   proofs         connections of the library's own
@@ -37,7 +40,7 @@
  *   types          addresses, ports, tuples, events, processes
  *
  * Other rooms include engine.h and, of what is below, only what they exchange with it or use by itself: types, packet,
- * rules, destinations, decisions, flow_list, proofs, capture_set, proof_plan, own_addresses, port_set.
+ * rules, destinations, decisions, flow_list, proofs, capture_set, proof_plan, own_addresses, port_set, table_talk.
  */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
@@ -52,11 +55,20 @@
 #include "proofs.h"
 #include "rules.h"
 
-/** Held SYNs whose owners the TCP table is asked for, all that are due at one time. */
-struct questions {
-    uint32_t ids[PENDING_HELD_MAX]; /* in `pending` */
-    struct tuple tuples[PENDING_HELD_MAX];
-    uint32_t pids[PENDING_HELD_MAX];
+/** tcp_table.h */
+struct table_readings {
+    uint32_t number;             /* of the one that began last */
+    uint64_t begun_ms;           /* when that was */
+    uint64_t answered_ms;        /* when the last one that has ended began */
+    bool under_way, sockets;     /* the one of all sockets */
+    bool wanted, wanted_sockets; /* one that is yet to begin */
+};
+
+/** bypasses.h */
+struct bypass_watch {
+    uint64_t seen, told; /* what the counter was when it was last looked at, and told of */
+    uint64_t told_ms;    /* 0: never */
+    uint32_t checks;     /* in a row that it had gone up in */
 };
 
 enum { INNER_AGENTS_MAX = 16 };
@@ -75,18 +87,22 @@ struct engine {
     struct own_addresses *own; /* NULL: not known yet */
     struct engine_counters counters;
     struct proofs proofs;
-    struct questions questions;
-    bool reflects[2];              /* by family: redirect by swapped addresses, injected inbound */
-    bool listeners_judged;         /* a listener of the tree came, or may have: is its port captured? */
-    bool listeners_doubtful;       /* events left a doubt that only the TCP table resolves */
-    uint64_t listeners_doubted_ms; /* since when, at first; 0: not, or it has been asked once more since */
-    int64_t newest_listener_event; /* the latest time stamp of LISTEN and CLOSE so far */
-    uint32_t spared_pid;           /* the one of which proxy_spared() was last called */
+    bool reflects[2]; /* by family: redirect by swapped addresses, injected inbound */
+    struct bypass_watch bypasses[BYPASSES];
+    uint64_t bypasses_checked_ms;
+    bool process_unknown; /* the process that was judged last is gone, and nothing was known of it */
+    struct table_readings readings;
+    struct tuple questions[PENDING_HELD_MAX]; /* whose owners the reading that is under way is to find */
+    bool listeners_judged;                    /* a listener of the tree came, or may have: is its port captured? */
+    bool listeners_doubtful;                  /* events left a doubt that only the TCP table resolves, */
+    uint32_t doubted_in;                      /* and this reading had begun before the last of it */
+    uint64_t listeners_doubted_ms;            /* since when, at first; 0: not, or it has been asked once more since */
+    int64_t newest_listener_event;            /* the latest time stamp of LISTEN and CLOSE so far */
+    uint32_t spared_pid;                      /* the one of which proxy_spared() was last called */
     struct tuple
         proxies[ENGINE_PROXIES_MAX]; /* (dst) where proxies listen, and behind agent_proxies of them upstreams */
     uint32_t agent_proxies, proxy_count;
-    uint64_t listeners_scanned_ms;           /* when the listeners were last asked for */
-    uint64_t sockets_scanned_ms;             /* when all sockets were */
+    uint64_t sockets_scanned_ms;             /* when all sockets were last asked for */
     uint64_t listeners_counted_ms;           /* when those of the tree were counted */
     uint64_t listeners_none_ms;              /* since when there have been none; UINT64_MAX: nothing is left to say */
     uint64_t warned_ms;                      /* when proxy_not_listening() was last called; 0: never */

@@ -15,20 +15,28 @@
 
 #include <stdlib.h>
 
-enum { ATTEMPTS = 8, EXTRA_BYTES = 4096 };
+enum { ATTEMPTS = 8, EXTRA_BYTES = 4096, BYTES_MAX = 64 << 20 }; /* more than a million sockets */
 
 enum { QUESTIONS = 1024 }; /* owners that are looked for at a time */
 
-static const uint32_t families[] = {FAMILY_IP4, FAMILY_IP6};
+static const uint32_t families[] = {FAMILY_IP4, FAMILY_IP6}; /* IPv4 first: it has the twins of dual-stack sockets */
 
 typedef DWORD WINAPI get_table_fn(void *table, DWORD *size, BOOL order, ULONG family, TCP_TABLE_CLASS class,
                                   ULONG reserved);
 
+enum { FAMILIES = 2 };
+
+struct snapshot {
+    void *table; /* NULL: none yet */
+    DWORD size;
+    bool taken; /* false: it could not be */
+};
+
 struct tcptable {
     HMODULE module;
     get_table_fn *get_table;
-    void *snapshot;
-    DWORD size;
+    struct snapshot snapshots[FAMILIES];
+    uint32_t family, row;         /* in `families`; the next row that is told of */
     uint16_t by_port[PORT_COUNT]; /* source port -> the last question about it, plus 1; 0: none */
     uint16_t next[QUESTIONS];     /* question -> the one before it about the same port, plus 1 */
 };
@@ -59,29 +67,45 @@ void tcptable_close(struct tcptable *t)
     if (t->module) {
         FreeLibrary(t->module);
     }
-    free(t->snapshot);
+    for (int f = 0; f < FAMILIES; f++) {
+        free(t->snapshots[f].table);
+    }
     free(t);
 }
 
-static bool take_snapshot(struct tcptable *t, uint32_t family, TCP_TABLE_CLASS class)
+static bool take_snapshot(const struct tcptable *t, struct snapshot *s, uint32_t family, TCP_TABLE_CLASS class)
 {
     for (int i = 0; i < ATTEMPTS; i++) {
-        DWORD size = t->size;
-        DWORD status = t->get_table(t->snapshot, &size, FALSE, family == FAMILY_IP4 ? AF_INET : AF_INET6, class, 0);
-        if (status == NO_ERROR && t->snapshot) {
+        DWORD size = s->size;
+        DWORD status = t->get_table(s->table, &size, FALSE, family == FAMILY_IP4 ? AF_INET : AF_INET6, class, 0);
+        if (status == NO_ERROR && s->table) {
             return true;
         }
         if (status != ERROR_INSUFFICIENT_BUFFER) {
             return false;
         }
-        void *larger = realloc(t->snapshot, size + EXTRA_BYTES);
+        DWORD roomy = size + size / 8 + EXTRA_BYTES;
+        void *larger = size <= BYTES_MAX ? realloc(s->table, roomy) : NULL;
         if (!larger) {
             return false;
         }
-        t->snapshot = larger;
-        t->size = size + EXTRA_BYTES;
+        s->table = larger;
+        s->size = roomy;
     }
     return false;
+}
+
+bool tcptable_read(struct tcptable *t, bool all)
+{
+    bool whole = true;
+    t->family = t->row = 0;
+    for (int f = 0; f < FAMILIES; f++) {
+        /* All sockets, not just connections: the socket may have sent no more than its SYN. */
+        TCP_TABLE_CLASS class = all ? TCP_TABLE_OWNER_PID_ALL : TCP_TABLE_OWNER_PID_LISTENER;
+        t->snapshots[f].taken = take_snapshot(t, &t->snapshots[f], families[f], class);
+        whole = whole && t->snapshots[f].taken;
+    }
+    return whole;
 }
 
 struct socket_row {
@@ -135,17 +159,17 @@ static struct socket_row row6(const MIB_TCP6ROW_OWNER_PID *r)
     return row;
 }
 
-static uint32_t row_count(const struct tcptable *t)
+static uint32_t row_count(const struct snapshot *s)
 {
-    return *(const DWORD *)t->snapshot; /* both tables start with it */
+    return s->taken ? *(const DWORD *)s->table : 0; /* both tables start with it */
 }
 
-static struct socket_row row_at(const struct tcptable *t, uint32_t family, uint32_t i)
+static struct socket_row row_at(const struct snapshot *s, uint32_t family, uint32_t i)
 {
     if (family == FAMILY_IP4) {
-        return row4(&((const MIB_TCPTABLE_OWNER_PID *)t->snapshot)->table[i]);
+        return row4(&((const MIB_TCPTABLE_OWNER_PID *)s->table)->table[i]);
     }
-    return row6(&((const MIB_TCP6TABLE_OWNER_PID *)t->snapshot)->table[i]);
+    return row6(&((const MIB_TCP6TABLE_OWNER_PID *)s->table)->table[i]);
 }
 
 /* ---- owners */
@@ -181,10 +205,11 @@ static bool fits(const struct socket_row *row, const struct tuple *wanted)
     return tuple_equal(&t, wanted);
 }
 
-static void answer_questions(const struct tcptable *t, uint32_t family, const struct tuple *tuples, uint32_t *pids)
+static void answer_questions(const struct tcptable *t, int f, const struct tuple *tuples, uint32_t *pids)
 {
-    for (uint32_t i = 0, rows = row_count(t); i < rows; i++) {
-        struct socket_row row = row_at(t, family, i);
+    const struct snapshot *s = &t->snapshots[f];
+    for (uint32_t i = 0, rows = row_count(s); i < rows; i++) {
+        struct socket_row row = row_at(s, families[f], i);
         if (!row.pid || row.state == MIB_TCP_STATE_LISTEN) {
             continue; /* a connection in TIME_WAIT has no owner and may share its tuple with a new one */
         }
@@ -200,49 +225,32 @@ void tcptable_owners(struct tcptable *t, const struct tuple *tuples, uint32_t co
 {
     for (uint32_t from = 0; from < count; from += QUESTIONS) {
         uint32_t some = count - from < QUESTIONS ? count - from : QUESTIONS;
-        for (int f = 0; f < 2; f++) {
-            /* All sockets, not just connections: the socket may have sent no more than its SYN. */
-            if (index_questions(t, families[f], tuples + from, some) &&
-                take_snapshot(t, families[f], TCP_TABLE_OWNER_PID_ALL)) {
-                answer_questions(t, families[f], tuples + from, pids + from);
+        for (int f = 0; f < FAMILIES; f++) {
+            if (index_questions(t, families[f], tuples + from, some)) {
+                answer_questions(t, f, tuples + from, pids + from);
             }
             forget_questions(t, tuples + from, some);
         }
     }
 }
 
-/* ---- lists */
+/* ---- rows */
 
-/* Calls fn for the rows of both families that are, or are not, listening. */
-static bool for_each(struct tcptable *t, TCP_TABLE_CLASS class, bool listening, tcptable_row_fn *fn, void *context)
+bool tcptable_next(struct tcptable *t, struct tcptable_row *out)
 {
-    bool whole = true;
-    for (int f = 0; f < 2; f++) {
-        if (!take_snapshot(t, families[f], class)) {
-            whole = false;
-            continue;
-        }
-        for (uint32_t i = 0, count = row_count(t); i < count; i++) {
-            struct socket_row row = row_at(t, families[f], i);
-            if ((row.state == MIB_TCP_STATE_LISTEN) != listening) {
-                continue;
-            }
-            if (listening) { /* a listener's remote port is not initialized by Windows */
-                row.tuple.dst = ip_addr_any(families[f]);
-                row.tuple.dst_port = be16_from_host(0);
-            }
-            fn(context, &row.tuple, row.pid);
-        }
+    while (t->family < FAMILIES && t->row >= row_count(&t->snapshots[t->family])) {
+        t->family++;
+        t->row = 0;
     }
-    return whole;
-}
-
-bool tcptable_listeners(struct tcptable *t, tcptable_row_fn *fn, void *context)
-{
-    return for_each(t, TCP_TABLE_OWNER_PID_LISTENER, true, fn, context);
-}
-
-bool tcptable_sockets(struct tcptable *t, tcptable_row_fn *fn, void *context)
-{
-    return for_each(t, TCP_TABLE_OWNER_PID_ALL, false, fn, context);
+    if (t->family == FAMILIES) {
+        return false;
+    }
+    uint32_t family = families[t->family];
+    struct socket_row row = row_at(&t->snapshots[t->family], family, t->row++);
+    *out = (struct tcptable_row){row.tuple, row.pid, row.state == MIB_TCP_STATE_LISTEN};
+    if (out->listens) { /* a listener's remote port is not initialized by Windows */
+        out->tuple.dst = ip_addr_any(family);
+        out->tuple.dst_port = be16_from_host(0);
+    }
+    return true;
 }

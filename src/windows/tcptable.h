@@ -11,28 +11,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct tcptable; /* keeps the snapshot's memory between calls */
+struct tcptable; /* keeps the snapshot's memory between readings; for one thread at a time */
 
 struct tcptable *tcptable_open(void); /* NULL: no memory, or no such function */
 void tcptable_close(struct tcptable *t);
 
 /**
- * Owners of the connections whose local ends are tuples[].src and remote ends tuples[].dst; a tuple without scope fits
- * any. Sets the pid of each that is known, and leaves the others. Takes one snapshot of each family that is asked for
- * (milliseconds on a busy machine), however many they are.
+ * Takes a snapshot of both families: of the listeners, or of all sockets. Milliseconds on a busy machine. false: that of
+ * a family could not be had, and is empty.
+ */
+bool tcptable_read(struct tcptable *t, bool all);
+
+/**
+ * In the snapshot of all: owners of the connections whose local ends are tuples[].src and remote ends tuples[].dst; a
+ * tuple without scope fits any. Sets the pid of each that is known, and leaves the others.
  */
 void tcptable_owners(struct tcptable *t, const struct tuple *tuples, uint32_t count, uint32_t *pids);
 
-/**
- * One socket, with the scope of its link-local addresses: row->src is its local end, row->dst the remote one (zero for a listener); pid 0 where Windows does not
- * say.
- */
-typedef void tcptable_row_fn(void *context, const struct tuple *row, uint32_t pid);
+/** One socket. */
+struct tcptable_row {
+    struct tuple tuple; /* src: its local end; dst: the remote one, zero for a listener; the scope if link-local */
+    uint32_t pid;       /* 0: Windows does not say */
+    bool listens;
+};
 
-/** Calls fn for every listening socket of both families; false: the table of a family could not be read. */
-bool tcptable_listeners(struct tcptable *t, tcptable_row_fn *fn, void *context);
-
-/** Likewise for every socket that is not listening. */
-bool tcptable_sockets(struct tcptable *t, tcptable_row_fn *fn, void *context);
+/** The next row of the snapshot; false: there is none. */
+bool tcptable_next(struct tcptable *t, struct tcptable_row *row);
 
 #endif

@@ -24,7 +24,7 @@
     X(redirector_destination,  56)   \
     X(redirector_connection,   72)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       328)
+    X(redirector_stats,       384)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
@@ -139,7 +139,14 @@
     X(redirector_stats,       tree_listeners,       296,   8)  \
     X(redirector_stats,       proofs,               304,   8)  \
     X(redirector_stats,       steering_replaced,    312,   8)  \
-    X(redirector_stats,       handle_renewals,      320,   8)
+    X(redirector_stats,       handle_renewals,      320,   8)  \
+    X(redirector_stats,       table_waits,          328,   8)  \
+    X(redirector_stats,       table_timeouts,       336,   8)  \
+    X(redirector_stats,       table_failures,       344,   8)  \
+    X(redirector_stats,       agent_connections,    352,   8)  \
+    X(redirector_stats,       loopback_passed,      360,   8)  \
+    X(redirector_stats,       listener_overflows,   368,   8)  \
+    X(redirector_stats,       processes_unknown,    376,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \

@@ -75,7 +75,7 @@ static inline struct engine_config machine_config(void)
 static inline struct fixture *machine_without_filter(const struct engine_config *config)
 {
     struct fixture *f = fixture_open(config, WORLD_WITH_TABLES);
-    engine_scan_listeners(engine_of(f), f->world.now);
+    world_scan_listeners(&f->world);
     return f;
 }
 
@@ -94,7 +94,7 @@ static inline struct fixture *machine_with_proxies(struct fixture *f)
     listens_unheard(f, AGENT, "::1", PROXY_PORT);
     listens_unheard(f, AGENT, "0.0.0.0", INCOMING_PORT);
     listens_unheard(f, AGENT, "::", INCOMING_PORT);
-    engine_scan_listeners(engine_of(f), f->world.now);
+    world_scan_listeners(&f->world);
     return f;
 }
 
@@ -201,7 +201,9 @@ static inline bool injected_is(const struct fixture *f, uint32_t n, struct segme
 /* Has the filter replaced, at once, if another one is wanted. */
 static inline const struct capture_set *replaced(struct fixture *f)
 {
-    return world_replace_filter(&f->world, true);
+    const struct capture_set *set = world_replace_filter(&f->world, true);
+    world_settle(&f->world); /* what has waited for the filter may wait for the TCP table now */
+    return set;
 }
 
 static inline uint32_t ports_in(const struct port_set *s)

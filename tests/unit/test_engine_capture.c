@@ -245,6 +245,7 @@ static void o2_ticks_when_asked_for_keep_the_deadlines_of_all_waits(void **state
     for (uint64_t next = began; out < OWNERS + 1; f->world.now++) {
         if (f->world.now >= next) {
             engine_tick(engine_of(f), f->world.now);
+            world_settle(&f->world);
         }
         if (in < OWNERS && f->world.now == began + EVERY_MS * in) {
             struct tuple unknown = from_port(&t, (uint16_t)(1000 + in));

@@ -310,6 +310,7 @@ static void o2_ticks_when_asked_for_are_enough_to_keep_the_deadline(void **state
     while (out < 200) {
         if (f->world.now >= next_tick) {
             engine_tick(f->world.engine, f->world.now);
+            world_settle(&f->world);
         }
         if (in < 200 && rng_below(&r, 5) == 0) {
             struct tuple t = tuple4();

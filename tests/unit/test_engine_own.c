@@ -173,7 +173,7 @@ static void o1_a_shared_listener_is_not_its_own(void **state)
     struct fixture *f = without_incoming(state);
     listens_unheard(f, ROOT, "127.0.0.1", SERVICE);
     listens_unheard(f, CHILD, "127.0.0.1", SERVICE);
-    engine_scan_listeners(engine_of(f), f->world.now);
+    world_scan_listeners(&f->world);
     assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_REWRITE);
     assert_int_equal(connecting(f, CHILD, "127.0.0.1"), VERDICT_REWRITE);
 }

@@ -52,7 +52,7 @@ static void n1_ports_that_exist_at_start_are_found(void **state)
     listens_unheard(f, ROOT, "0.0.0.0", 80);
     listens_unheard(f, CHILD, "10.0.0.1", 81);
     listens_unheard(f, STRANGER, "0.0.0.0", 82);
-    engine_scan_listeners(f->world.engine, f->world.now);
+    world_scan_listeners(&f->world);
     assert_true(catches(f, "10.0.0.1", 80, ROOT));
     assert_true(catches(f, "10.0.0.1", 81, CHILD));
     assert_false(catches(f, "10.0.0.1", 82, STRANGER));
@@ -67,7 +67,7 @@ static void n1_a_port_that_is_named_is_the_trees_whoever_listens_there(void **st
     struct fixture *f = machine_renew_bare(state, &config);
     machine_with_proxies(f);
     listens_unheard(f, 4, "0.0.0.0", 80); /* there from the start */
-    engine_scan_listeners(f->world.engine, f->world.now);
+    world_scan_listeners(&f->world);
     opens(f, 4, "::", 90);      /* later */
     opens(f, 4, "0.0.0.0", 81); /* not named */
     opens(f, AGENT, "10.0.0.2", 80);
@@ -81,7 +81,7 @@ static void n1_a_port_that_is_named_is_the_trees_whoever_listens_there(void **st
     closes(f, 4, "0.0.0.0", 80);
     assert_false(catches(f, "10.0.0.1", 80, 4));
     listens_unheard(f, 0, "0.0.0.0", 80); /* a row without an owner */
-    engine_scan_listeners(f->world.engine, f->world.now);
+    world_scan_listeners(&f->world);
     assert_true(catches(f, "10.0.0.1", 80, 0));
 }
 
@@ -121,7 +121,7 @@ static void n1_a_socket_told_of_twice_is_one(void **state)
 {
     struct fixture *f = *state;
     opens(f, ROOT, "0.0.0.0", 80);
-    engine_scan_listeners(f->world.engine, f->world.now);
+    world_scan_listeners(&f->world);
     listen_event(f, ROOT, "0.0.0.0", 80);
     assert_true(catches(f, "10.0.0.1", 80, ROOT));
     closes(f, ROOT, "0.0.0.0", 80);
@@ -136,12 +136,12 @@ static void n1_a_row_without_an_owner_takes_nothing_from_what_is_known(void **st
     opens(f, ROOT, "0.0.0.0", 80);
     world_row_remove(&f->world.listening, &local);
     world_row_add(&f->world.listening, &local, 0);
-    engine_scan_listeners(f->world.engine, f->world.now);
+    world_scan_listeners(&f->world);
     assert_true(catches(f, "10.0.0.1", 80, ROOT));
 
     local = local_end("0.0.0.0", 81);
     world_row_add(&f->world.listening, &local, 0);
-    engine_scan_listeners(f->world.engine, f->world.now);
+    world_scan_listeners(&f->world);
     assert_false(catches(f, "10.0.0.1", 81, 0)); /* whose it is, nobody knows */
     listen_event(f, CHILD, "0.0.0.0", 81);
     assert_true(catches(f, "10.0.0.1", 81, CHILD));

@@ -244,14 +244,14 @@ static void o4_a_look_that_fails_drops_nothing(void **state)
     f->world.listening.fails = true;
     for (int i = 0; i < 5; i++) {
         pass_time(f, SECOND_MS);
-        engine_scan_listeners(f->world.engine, f->world.now);
+        world_scan_listeners(&f->world);
         assert_int_equal(connecting(f, FAMILY_IP4), VERDICT_REWRITE);
         assert_int_equal(connecting(f, FAMILY_IP6), VERDICT_REWRITE);
         struct tuple in = tuple_of("203.0.113.9", fresh_port(f), "10.0.0.1", 80);
         taken_in(f, &in, 100);
     }
     f->world.listening.fails = false; /* the first whole one tells the truth */
-    engine_scan_listeners(f->world.engine, f->world.now);
+    world_scan_listeners(&f->world);
     assert_int_equal(connecting(f, FAMILY_IP4), VERDICT_PASS);
     assert_int_equal(connecting(f, FAMILY_IP6), VERDICT_PASS);
     struct tuple in = tuple_of("203.0.113.9", fresh_port(f), "10.0.0.1", 80);
@@ -278,7 +278,7 @@ static void o3_o4_steered_by_reflection_the_proxy_must_listen_on_that_address_or
     for (int i = 0; i < 4; i++) {
         struct fixture *f = machine_renew_bare(state, &config);
         listens_unheard(f, AGENT, listening[i], PROXY_PORT);
-        engine_scan_listeners(f->world.engine, f->world.now);
+        world_scan_listeners(&f->world);
         assert_int_equal(connecting(f, FAMILY_IP4), i >= 2 ? VERDICT_REWRITE : VERDICT_PASS);
         assert_int_equal(connecting(f, FAMILY_IP6), VERDICT_PASS);
     }

@@ -163,7 +163,7 @@ static void i4_n1_listeners_follow_the_rules_from_the_start_and_when_they_change
         assert_true(leads(f, 82));
         assert_true(leads(f, 83));
         assert_false(leads(f, 84));
-        engine_scan_listeners(f->world.engine, f->world.now); /* a look changes nothing of it */
+        world_scan_listeners(&f->world); /* a look changes nothing of it */
     }
     engine_set_rules(f->world.engine, NULL);
     assert_true(leads(f, 80));

@@ -31,7 +31,7 @@ static struct tuple local(const char *address, uint16_t port)
 static void add(const char *address, uint16_t port, uint32_t pid)
 {
     struct tuple t = local(address, port);
-    listeners_add(&all, &t, pid, false, false, 0);
+    listeners_add(&all, &t, pid, false, (struct listener_source){0});
 }
 
 static bool reaches(const char *address, uint16_t port, uint32_t pid)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /* Owners of sockets, from the fixed table of fake_iphlpapi.c. */
 #include "check.h"
-#include "windows/tcptable.h"
+#include "windows/table_reader.h"
+
+#include <windows.h>
 
 static struct tcptable *table;
 
@@ -18,6 +20,7 @@ static struct tuple tuple4(ip_addr src, uint16_t src_port, uint16_t dst_port)
 static uint32_t owner_of(const struct tuple *t)
 {
     uint32_t pid = 0;
+    CHECK(tcptable_read(table, true));
     tcptable_owners(table, t, 1, &pid);
     return pid;
 }
@@ -74,6 +77,7 @@ static void answers_many_questions_at_once(void)
                                           0};
         }
     }
+    CHECK(tcptable_read(table, true));
     tcptable_owners(table, questions, MANY, pids);
     for (int i = 0; i < MANY; i++) {
         CHECK(pids[i] == (i % 5 == 0 ? 600u : i % 3 ? 300u : 0u));
@@ -96,9 +100,8 @@ struct seen {
     bool wrong;
 };
 
-static void note(void *context, const struct tuple *t, uint32_t pid)
+static void note_listener(struct seen *seen, const struct tuple *t, uint32_t pid)
 {
-    struct seen *seen = context;
     uint16_t port = be16_to_host(t->src_port);
     bool any = ip_addr_is_any(&t->src, t->family);
     if (t->dst_port.wire || !ip_addr_is_any(&t->dst, t->family)) {
@@ -114,26 +117,54 @@ static void note(void *context, const struct tuple *t, uint32_t pid)
     seen->count++;
 }
 
-static void lists_listeners_of_both_families(void)
+static void note_other(struct seen *seen, const struct tuple *t, uint32_t pid)
 {
-    struct seen seen = {0};
-    CHECK(tcptable_listeners(table, note, &seen));
-    CHECK(seen.count == 3 && !seen.wrong && seen.pid[0] == 100 && seen.pid[1] == 500 && seen.pid[2] == 700);
-}
-
-static void add_up(void *context, const struct tuple *t, uint32_t pid)
-{
-    struct seen *seen = context;
     seen->count++;
     seen->pid[0] += pid;
     seen->wrong |= t->family == FAMILY_IP6 && (pid < 600 || t->scope != (pid == 600 ? 0 : pid - 597));
 }
 
-static void lists_all_others(void)
+static void lists_all_sockets_of_both_families(void)
 {
-    struct seen seen = {0};
-    CHECK(tcptable_sockets(table, add_up, &seen));
-    CHECK(seen.count == 7 && seen.pid[0] == 0 + 200 + 300 + 400 + 600 + 601 + 602 && !seen.wrong);
+    struct seen listeners = {0}, others = {0};
+    struct tcptable_row row;
+    CHECK(tcptable_read(table, true));
+    while (tcptable_next(table, &row)) {
+        (row.listens ? note_listener : note_other)(row.listens ? &listeners : &others, &row.tuple, row.pid);
+    }
+    CHECK(listeners.count == 3 && !listeners.wrong);
+    CHECK(listeners.pid[0] == 100 && listeners.pid[1] == 500 && listeners.pid[2] == 700);
+    CHECK(others.count == 7 && others.pid[0] == 0 + 200 + 300 + 400 + 600 + 601 + 602 && !others.wrong);
+    CHECK(!tcptable_next(table, &row));
+}
+
+/* A reader's answers, and its end while it reads. */
+static void reads_on_a_thread_of_its_own(void)
+{
+    HANDLE wake = CreateEventW(NULL, FALSE, FALSE, NULL);
+    struct table_reader *reader = table_reader_start(wake);
+    CHECK(reader);
+    CHECK(!table_reader_has_answer(reader, 0));
+    for (int round = 0; round < 100; round++) {
+        struct tuple t = round % 2 ? tuple4(ip4(127, 1), 5000, 80) : tuple4(ip4(127, 1), 5001, 80);
+        struct table_wanted wanted = {&t, 1, round % 2};
+        struct tcptable_row row;
+        int rows = 0;
+        table_reader_ask(reader, &wanted);
+        CHECK(WaitForSingleObject(wake, 10000) == WAIT_OBJECT_0);
+        CHECK(table_reader_has_answer(reader, 10000) && table_reader_is_whole(reader));
+        CHECK(table_reader_has_sockets(reader) == round % 2);
+        CHECK(table_reader_owners(reader)[0] == (round % 2 ? 300u : 0u));
+        for (; table_reader_next(reader, &row); rows++) {
+        }
+        CHECK(rows == 10);
+        table_reader_done(reader);
+        CHECK(!table_reader_has_answer(reader, 0));
+    }
+    table_reader_ask(reader, &(struct table_wanted){.sockets = true});
+    table_reader_stop(reader);
+    table_reader_stop(NULL);
+    CloseHandle(wake);
 }
 
 int main(void)
@@ -147,8 +178,8 @@ int main(void)
     RUN(tells_interfaces_apart);
     RUN(answers_many_questions_at_once);
     RUN(does_not_know_strangers);
-    RUN(lists_listeners_of_both_families);
-    RUN(lists_all_others);
+    RUN(lists_all_sockets_of_both_families);
+    RUN(reads_on_a_thread_of_its_own);
     tcptable_close(table);
     return checks_done();
 }

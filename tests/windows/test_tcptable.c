@@ -71,6 +71,7 @@ static bool owners_are_known(uint32_t pid)
 static uint32_t owner_of(const struct tuple *t)
 {
     uint32_t pid = 0;
+    CHECK(tcptable_read(table, true));
     tcptable_owners(table, t, 1, &pid);
     return pid;
 }
@@ -107,9 +108,8 @@ struct search {
     int found, others_connected;
 };
 
-static void look(void *context, const struct tuple *listener, uint32_t pid)
+static void look(struct search *s, const struct tuple *listener, uint32_t pid)
 {
-    struct search *s = context;
     if (listener->family == s->wanted.family && listener->src_port.wire == s->wanted.src_port.wire &&
         ip_addr_equal(&listener->src, &s->wanted.src)) {
         s->found++;
@@ -120,24 +120,38 @@ static void look(void *context, const struct tuple *listener, uint32_t pid)
     }
 }
 
+/* Reads the table and looks at the rows that listen, or at all. */
+static void look_at(struct search *s, bool all)
+{
+    struct tcptable_row row;
+    CHECK(tcptable_read(table, all));
+    while (tcptable_next(table, &row)) {
+        CHECK(all || row.listens);
+        if (all != row.listens) {
+            look(s, &row.tuple, row.pid);
+        }
+    }
+}
+
 static void check_listeners(uint32_t family)
 {
     struct pair p;
     CHECK(connect_pair(family, &p));
     struct search s = {.wanted.family = family};
     get_name(p.listener, &s.wanted.src, &s.wanted.src_port);
-    tcptable_listeners(table, look, &s);
+    look_at(&s, false);
     CHECK(s.found == 1 && s.others_connected == 0);
     CHECK(s.pid == 0 || s.pid == GetCurrentProcessId());
     get_name(p.client, &s.wanted.src, &s.wanted.src_port); /* a connection is no listener */
     s.found = 0;
-    tcptable_listeners(table, look, &s);
+    look_at(&s, false);
     CHECK(s.found == 0);
-    CHECK(tcptable_sockets(table, look, &s) && s.found == 1); /* but it is a socket */
+    look_at(&s, true);
+    CHECK(s.found == 1); /* but it is a socket */
     get_name(p.listener, &s.wanted.src, &s.wanted.src_port);
     s.found = 0;
     close_pair(&p);
-    tcptable_listeners(table, look, &s);
+    look_at(&s, false);
     CHECK(s.found == 0);
 }
 
@@ -151,10 +165,15 @@ static void listeners_of_ip6(void)
     check_listeners(FAMILY_IP6);
 }
 
-static void count_all(void *context, const struct tuple *listener, uint32_t pid)
+static int count_all(void)
 {
-    (void)listener, (void)pid;
-    ++*(int *)context;
+    struct tcptable_row row;
+    int count = 0;
+    CHECK(tcptable_read(table, false));
+    while (tcptable_next(table, &row)) {
+        count++;
+    }
+    return count;
 }
 
 /* More sockets than the first snapshot had room for. */
@@ -162,15 +181,13 @@ static void grows_with_the_table(void)
 {
     enum { MANY = 400 };
     static SOCKET sockets[MANY];
-    int before = 0, after = 0;
-    tcptable_listeners(table, count_all, &before);
+    int before = count_all();
     for (int i = 0; i < MANY; i++) {
         struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         sockets[i] = socket(AF_INET, SOCK_STREAM, 0);
         CHECK(!bind(sockets[i], (struct sockaddr *)&a, sizeof a) && !listen(sockets[i], 1));
     }
-    tcptable_listeners(table, count_all, &after);
-    CHECK(after == before + MANY);
+    CHECK(count_all() == before + MANY);
     for (int i = 0; i < MANY; i++) {
         closesocket(sockets[i]);
     }

@@ -46,17 +46,6 @@ static void host_process_path(void *context, uint32_t pid, char *out, uint32_t s
     }
 }
 
-static void host_socket_owners(void *context, const struct tuple *tuples, uint32_t count, uint32_t *pids)
-{
-    struct world *w = context;
-    w->table_looks++;
-    for (uint32_t i = 0; i < count; i++) {
-        w->owner_asked++;
-        w->owner_tuple = tuples[i];
-        pids[i] = w->hooks.owner_of ? w->hooks.owner_of(w, &tuples[i]) : w->owner;
-    }
-}
-
 static void host_inject(void *context, const struct packet_meta *meta, const uint8_t *data, uint32_t length)
 {
     struct world *w = context;
@@ -65,10 +54,31 @@ static void host_inject(void *context, const struct packet_meta *meta, const uin
     }
 }
 
+static void host_read_table(void *context, const struct table_wanted *wanted)
+{
+    struct world *w = context;
+    if (w->reading.under_way) {
+        misused("a second reading of the TCP table");
+    }
+    w->reading.under_way = true;
+    w->reading.sockets = wanted->sockets;
+    w->reading.count = wanted->count;
+    w->listening.asked++;
+    w->connected.asked += wanted->sockets;
+    w->table_looks += wanted->count != 0;
+    w->reading.listening = w->listening;
+    w->reading.connected = w->connected;
+    for (uint32_t i = 0; i < wanted->count; i++) {
+        w->owner_asked++;
+        w->owner_tuple = w->reading.owners_of[i] = wanted->owners_of[i];
+        w->reading.owners[i] = w->hooks.owner_of ? w->hooks.owner_of(w, &wanted->owners_of[i]) : w->owner;
+    }
+}
+
 /* A socket on "::" with none beside it on "0.0.0.0" is dual-stack, and Windows lists it in both tables. */
 static void hand_in_twins(struct world *w)
 {
-    const struct world_table *t = &w->listening;
+    const struct world_table *t = &w->reading.listening;
     for (uint32_t i = 0; i < t->count; i++) {
         const struct tuple *row = &t->rows[i].tuple;
         struct tuple twin = {.src_port = row->src_port, .family = FAMILY_IP4};
@@ -85,34 +95,59 @@ static void hand_in_twins(struct world *w)
     }
 }
 
-static uint32_t rows_to_hand_in(struct world_table *t)
+static uint32_t rows_to_hand_in(const struct world_table *t)
 {
-    t->asked++;
     return t->fails ? t->count / 2 : t->count;
 }
 
-static bool host_list_listeners(void *context)
+static void hand_in_listeners(struct world *w)
 {
-    struct world *w = context;
-    uint32_t rows = rows_to_hand_in(&w->listening);
+    const struct world_table *t = &w->reading.listening;
     hand_in_twins(w);
-    for (uint32_t i = 0; i < rows; i++) {
-        engine_listener(w->engine, &w->listening.rows[i].tuple, w->listening.rows[i].pid);
+    for (uint32_t i = 0; i < rows_to_hand_in(t); i++) {
+        engine_listener(w->engine, &t->rows[i].tuple, t->rows[i].pid);
     }
-    return !w->listening.fails;
 }
 
-static bool host_list_sockets(void *context)
+static void hand_in_sockets(struct world *w)
 {
-    struct world *w = context;
-    uint32_t rows = rows_to_hand_in(&w->connected);
-    for (uint32_t i = 0; i < rows; i++) {
-        engine_socket(w->engine, &w->connected.rows[i].tuple);
+    const struct world_table *t = &w->reading.connected;
+    for (uint32_t i = 0; i < rows_to_hand_in(t); i++) {
+        engine_socket(w->engine, &t->rows[i].tuple);
     }
     if (w->hooks.sockets_scanned) {
-        w->hooks.sockets_scanned(w, !w->connected.fails);
+        w->hooks.sockets_scanned(w, !t->fails && !w->reading.listening.fails);
     }
-    return !w->connected.fails;
+}
+
+bool world_table_answers(struct world *w)
+{
+    if (!w->reading.under_way) {
+        return false;
+    }
+    bool whole = !w->reading.listening.fails && !(w->reading.sockets && w->reading.connected.fails);
+    if (!w->without_lists) {
+        hand_in_listeners(w);
+        if (w->reading.sockets) {
+            hand_in_sockets(w);
+        }
+    }
+    w->reading.under_way = false;
+    engine_table_end(w->engine, w->reading.owners, whole, w->now);
+    return true;
+}
+
+void world_settle(struct world *w)
+{
+    do {
+        engine_read_table(w->engine, w->now);
+    } while (!w->slow && world_table_answers(w));
+}
+
+void world_scan_listeners(struct world *w)
+{
+    engine_want_listeners(w->engine);
+    world_settle(w);
 }
 
 static void host_flow_event(void *context, const struct flow *flow, const struct tuple *original, bool ended)
@@ -159,22 +194,29 @@ static void host_no_listener(void *context)
     w->no_listener++;
 }
 
+static void host_bypassed(void *context, enum bypass way, uint64_t connections)
+{
+    struct world *w = context;
+    w->bypassed[way]++;
+    w->bypassed_connections[way] += connections;
+}
+
 struct engine_host world_host(struct world *w, enum world_kind kind)
 {
     return (struct engine_host){
         .context = w,
         .process_facts = host_process_facts,
         .process_path = host_process_path,
-        .socket_owners = host_socket_owners,
+        .read_table = host_read_table,
+        .owners_only = kind == WORLD_WITHOUT_TABLES,
         .inject = host_inject,
-        .list_listeners = kind == WORLD_WITH_TABLES ? host_list_listeners : NULL,
-        .list_sockets = kind == WORLD_WITH_TABLES ? host_list_sockets : NULL,
         .flow_event = host_flow_event,
         .proxy_not_listening = host_proxy_not_listening,
         .filter_too_late = host_filter_too_late,
         .proxy_spared = host_proxy_spared,
         .led_by_other = host_led_by_other,
         .no_listener = host_no_listener,
+        .bypassed = host_bypassed,
     };
 }
 
@@ -197,6 +239,7 @@ bool world_open(struct world *w, const struct engine_config *config, enum world_
 {
     struct engine_host host = world_host(w, kind);
     w->now = 1000000;
+    w->without_lists = kind == WORLD_WITHOUT_TABLES;
     w->engine = engine_new(config, &host);
     return w->engine != NULL;
 }

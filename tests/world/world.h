@@ -11,6 +11,7 @@
 #define TESTS_WORLD_H
 
 #include "engine/engine.h"
+#include "engine/pending.h"
 
 enum { WORLD_PROCESSES_MAX = 32, WORLD_ROWS_MAX = 64, WORLD_ADDRESSES_MAX = 16 };
 
@@ -48,6 +49,16 @@ struct world {
     uint32_t own_count;
     uint32_t owner; /* of any connection, as the TCP table says it; 0: unknown */
 
+    /* The reading of the TCP table that is under way. What it finds is what there is when it began. */
+    bool without_lists;
+    bool slow; /* it ends by world_table_answers() alone, else at the next settling */
+    struct {
+        bool under_way, sockets;
+        struct world_table listening, connected;
+        struct tuple owners_of[PENDING_HELD_MAX];
+        uint32_t owners[PENDING_HELD_MAX], count;
+    } reading;
+
     /* What the engine has asked and said. */
     uint32_t table_looks;     /* how often the TCP table was asked, */
     uint32_t owner_asked;     /* of how many connections, */
@@ -62,6 +73,8 @@ struct world {
     uint32_t led, led_pid;        /* how often a connection was said to be led by another redirector, whose, */
     struct tuple led_of;          /* and which, last */
     uint32_t no_listener;         /* how often it was said that the tree has none */
+    uint32_t bypassed[BYPASSES];  /* how often each way around the proxy was told of, */
+    uint64_t bypassed_connections[BYPASSES]; /* and with how many connections */
 };
 
 /** What the engine may ask this machine for. */
@@ -79,6 +92,15 @@ struct engine_host world_host(struct world *w, enum world_kind kind);
 
 /** Without filters: every packet is captured from the start, and engine_capture_wanted() is not to be asked. */
 void world_capture_all(struct engine *e);
+
+/** What the host does at the end of a wake-up: the TCP table is read, and answers at once unless it is slow. */
+void world_settle(struct world *w);
+
+/** The reading that is under way ends, and what it has found is handed in. false: none is under way. */
+bool world_table_answers(struct world *w);
+
+/** Every listener is read anew. */
+void world_scan_listeners(struct world *w);
 
 /** Replaces the filter at once, or fails to, if the engine wants another one. NULL: it does not. */
 const struct capture_set *world_replace_filter(struct world *w, bool ok);

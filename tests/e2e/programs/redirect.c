@@ -258,8 +258,16 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(proofs);
     STAT(steering_replaced);
     STAT(handle_renewals);
+    STAT(table_waits);
+    STAT(table_timeouts);
+    STAT(table_failures);
+    STAT(agent_connections);
+    STAT(loopback_passed);
+    STAT(listener_overflows);
+    STAT(processes_unknown);
     STAT(send_errors);
     STAT(receive_errors);
+    STAT(queue_delay_max_us);
     STAT(events_seen);
     STAT(lookups_hit);
     STAT(lookups_missed);

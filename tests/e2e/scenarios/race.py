@@ -70,14 +70,16 @@ def event_after_syn(t, family):
 
 @scenario("O2", session="own")
 def event_lost(t, family):
-    """The owner is looked up in the TCP table."""
+    """The owner is looked up in the TCP table, which is that of a busy machine."""
     child = t.child(t.root)
     with balanced(t) as session:
-        with events(t, "lose all connect"):
+        with events(t, "lose all connect"), setting(t, "table", "50000", "0"):
             expect_led_right(t, session, (t.root, child), (t.bystander, t.native, t.agent))
         stats = session.stats()
         expect(stats["packets_held"] >= 10, "SYNs were not held", stats)
-        expect_equal(stats["hold_timeouts"], 0, "owners that stayed unknown")
+        expect(stats["table_waits"] >= 10, "SYNs did not wait for the TCP table", stats)
+        expect_equal((stats["hold_timeouts"], stats["table_timeouts"], stats["table_failures"]), (0, 0, 0),
+                     "owners that stayed unknown, readings that came too late or failed")
 
 
 @scenario("O2", session="own")
