@@ -14,7 +14,7 @@ need_lab
 mkdir -p "$out"
 ${CC_WINDOWS:-x86_64-w64-mingw32-gcc} -std=c11 -O1 -g -Wall -Wextra -Werror -DUNICODE -D_UNICODE \
     -D_WIN32_WINNT=0x0A00 -I"$root/src" -I"$root/include" -I"$root/tests/windows" \
-    "$root/tests/windows/test_driver.c" "$root"/src/{error,log,log_file,engine/{port_set,own_addresses}}.c "$root"/src/windows/*.c \
+    "$root/tests/windows/test_driver.c" "$root"/src/{error,log,log_file,engine/{port_set,own_addresses,table_talk}}.c "$root"/src/windows/*.c \
     -o "$out/test_driver.exe" -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32
 
 raise_lab

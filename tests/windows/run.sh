@@ -34,7 +34,7 @@ build()
     local -a first options
     mkdir -p "$out"/{objects,scratch,dlls/{fake,old,empty,text,genuine}}
     mapfile -t first < <("$root/scripts/windows_headers.sh" "$out" "$compiler" "${flags[@]}")
-    for source in "$root"/src/{error,log,log_file,engine/port_set,engine/own_addresses}.c "$root"/src/windows/*.c; do
+    for source in "$root"/src/{error,log,log_file,engine/port_set,engine/own_addresses,engine/table_talk}.c "$root"/src/windows/*.c; do
         object=$out/objects/$(basename "$source" .c).o
         $compiler "${flags[@]}" "${first[@]}" -c "$source" -o "$object"
     done
