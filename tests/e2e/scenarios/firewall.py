@@ -46,6 +46,7 @@ def permitted_programs_connect_where_outbound_is_blocked(t, family):
     """A bystander's SYN is captured and sent on, and so is the proxy's own: they have passed the firewall already. Who
     has no permit gets none by that."""
     server = t.echo()
+    expect_nothing_left(t)  # of redirectors before
     with outbound_blocked(t):
         exchange(t.bystander.connect(server.local))
         prevented(t, server)
@@ -116,6 +117,7 @@ def nothing_is_left_of_a_killed_agent(t):
     """The session ends with its process. Two at a time have a permit each, and one is enough."""
     other = t.child(t.lab.launcher, "agent.exe")
     server = t.echo()
+    expect_nothing_left(t)  # of redirectors before
     with outbound_blocked(t), t.redirected():
         answer = other.call("start", client=t.bystander.pid, proxy=1)
         expect_equal(answer["result"], 1, f"start ({answer['text']})")
