@@ -5,12 +5,20 @@
  */
 #include "windows/process_table.h"
 
+#include "windows/process.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
 #include <winternl.h>
 
 enum { FIRST_BYTES = 256 * 1024, BYTES_MAX = 64 * 1024 * 1024 };
+
+/*
+ * A process that is only about to begin can have no creation time yet, but anything (Wine: a day in the far future). It
+ * is left to the next look. 100 ns units.
+ */
+static const uint64_t day = 24ull * 3600 * 10000000;
 
 static const NTSTATUS too_small = (NTSTATUS)0xC0000004; /* STATUS_INFO_LENGTH_MISMATCH */
 
@@ -74,7 +82,11 @@ bool process_table_read(struct process_table *t)
         free(list);
         return false;
     }
+    const uint64_t latest = process_clock() + day;
     for (entry = (const void *)list; entry; entry = next_of(entry)) {
+        if ((uint64_t)entry->CreateTime.QuadPart > latest) {
+            continue;
+        }
         struct process_facts *p = &fresh.all[fresh.count++];
         p->self = (struct process_id){pid_of(entry->UniqueProcessId), (uint64_t)entry->CreateTime.QuadPart};
         p->parent.pid = pid_of(entry->InheritedFromUniqueProcessId);

@@ -278,6 +278,28 @@ static void who_lives_only_between_two_looks_is_missed(void **state)
     follower_close(&f);
 }
 
+/* Windows lists it before it knows when it was created; what it starts then is its child all the same. */
+static void i1_who_is_about_to_begin_is_left_to_the_next_look(void **state)
+{
+    (void)state;
+    struct follower f;
+    uint32_t root = kernel_spawn(0, 0);
+    kernel_refuse(root);
+    follower_open(&f, &root, 1);
+    follower_looks(&f);
+    uint32_t middle = kernel_spawn(root, 0);
+    kernel_hesitate(middle);
+    follower_looks(&f);
+    assert_int_equal(f.outside, 1);
+    kernel_pass_ms(1);
+    follower_looks(&f);
+    assert_int_equal(f.outside, 2);
+    uint32_t child = kernel_spawn(middle, 0);
+    kernel_exit(middle);
+    assert_true(follower_judges(&f, child));
+    follower_close(&f);
+}
+
 /* Children of Node.js that ran before the start: in a job that does not nest. What they start is in ours again. */
 static void i1_s9_descendants_in_jobs_of_their_own_are_outside(void **state)
 {
@@ -337,6 +359,7 @@ int main(void)
         ON_KERNEL(i1_messages_that_are_lost_lose_nobody),
         ON_KERNEL(i1_s9_a_root_that_gets_into_no_job_keeps_its_tree),
         ON_KERNEL(who_lives_only_between_two_looks_is_missed),
+        ON_KERNEL(i1_who_is_about_to_begin_is_left_to_the_next_look),
         ON_KERNEL(i1_s9_descendants_in_jobs_of_their_own_are_outside),
         ON_KERNEL(i2_an_old_look_takes_nothing_away),
     };

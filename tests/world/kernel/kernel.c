@@ -147,6 +147,9 @@ bool kernel_lives(uint32_t pid)
 
 void kernel_pass_ms(uint32_t ms)
 {
+    for (int i = 0; i < KERNEL_PIDS; i++) {
+        kernel.processes[i].begins = false;
+    }
     kernel.now += (uint64_t)ms * KERNEL_MS;
 }
 
@@ -168,6 +171,11 @@ bool kernel_tells(uint32_t pid, const void *port)
 uint32_t kernel_parent_of(uint32_t pid)
 {
     return process_at(pid)->parent;
+}
+
+void kernel_hesitate(uint32_t pid)
+{
+    process_at(pid)->begins = true;
 }
 
 void kernel_refuse(uint32_t pid)
@@ -252,7 +260,7 @@ NTSTATUS NtQuerySystemInformation(int what, void *out, ULONG size, ULONG *needed
         const struct process *p = &kernel.processes[i];
         if (p->alive) {
             *entry = (SYSTEM_PROCESS_INFORMATION){.NextEntryOffset = sizeof *entry};
-            entry->CreateTime.QuadPart = (int64_t)p->created;
+            entry->CreateTime.QuadPart = p->begins ? 0x5555555555555555 : (int64_t)p->created;
             entry->UniqueProcessId = (HANDLE)(uintptr_t)p->pid;
             entry->InheritedFromUniqueProcessId = (HANDLE)(uintptr_t)p->parent;
             last = entry++;

@@ -63,6 +63,9 @@ bool kernel_tells(uint32_t pid, const void *port);
 /** The pid of its parent, or of the one that had it then. */
 uint32_t kernel_parent_of(uint32_t pid);
 
+/** Until time passes, this process is only about to begin: lists of processes have it with a senseless creation time. */
+void kernel_hesitate(uint32_t pid);
+
 /** Whether a process descends from another, through whichever generations. */
 bool kernel_descends(uint32_t pid, uint32_t from);
 

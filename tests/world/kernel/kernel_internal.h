@@ -36,7 +36,7 @@ struct process {
     uint32_t pid, parent, serial, handles;
     uint64_t created, ended, free_at;
     struct job *job; /* the immediate one */
-    bool alive, refuses;
+    bool alive, refuses, begins;
 };
 
 struct event {
