@@ -10,8 +10,8 @@
 #include "host.h"
 #include "roots.h"
 #include "statistics.h"
-#include "windows/debug_privilege.h"
 #include "table_feed.h"
+#include "windows/debug_privilege.h"
 
 #include <stdio.h>
 

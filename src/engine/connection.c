@@ -102,17 +102,18 @@ static enum verdict carry_out_incoming(struct engine *e, struct attempt *a)
 static enum verdict carry_out(struct engine *e, struct attempt *a)
 {
     bool within = a->meta->loopback && a->pid && a->pid != e->config.agent_pid;
-    bool unsure = false;
+    bool redirected = a->redirected, unsure = false;
     if (within && e->config.proxy_port) {
-        a->redirected = sockets_redirects_to(e, &a->packet->tuple, a->pid, a->redirected, a->now_ms, &unsure);
+        redirected = sockets_redirects_to(e, &a->packet->tuple, a->pid, redirected, a->now_ms, &unsure);
     }
-    bool outgoing = a->redirected && e->config.proxy_port;
+    bool outgoing = redirected && e->config.proxy_port;
     const struct listener *l = within ? tree_listener(e, a) : NULL;
     enum own own = within && (l || outgoing) ? sockets_own_listener(e, &a->packet->tuple, a->pid, a->now_ms) : OWN_NO;
     bool doubtful = unsure || own == OWN_UNSURE || (a->unsure && sockets_in_doubt(e));
     if (doubtful && redirect_waits_for_table(e, a)) {
         return VERDICT_HOLD;
     }
+    a->redirected = redirected;
     if (own == OWN_YES) {
         COUNT(e, self_connections);
         return VERDICT_PASS;

@@ -14,8 +14,8 @@
  * the destination map and the counters.
  *
  * From inside a call of the host only these may be called, and only where engine_types.h says so: engine_process(),
- * engine_process_exited(), engine_process_gone(), engine_process_seen(). Any other call there would change what the engine
- * is working on.
+ * engine_process_exited(), engine_process_gone(), engine_process_seen(). Any other call there would change what the
+ * engine is working on.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H

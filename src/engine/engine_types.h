@@ -95,6 +95,7 @@ struct engine_host {
 
     /** Incoming is on, and for some time nothing has listened that counts as the tree's. Once. No calls. NULL: as above. */
     void (*no_listener)(void *context);
+
     /**
      * So many connections have taken this way since it was last told of. At most once a minute for each way. No calls.
      * NULL: nobody wants to know.

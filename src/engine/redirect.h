@@ -32,6 +32,7 @@ enum verdict redirect_proof(struct engine *e, struct attempt *a, uint32_t which)
 
 /** Whether the driver will hand over all packets of a proof. */
 bool redirect_captures_proof(const struct engine *e, const struct proof_route *route);
+
 /** Whether the SYN, about which there is a doubt that the TCP table can resolve, waits for it: once at most. */
 bool redirect_waits_for_table(struct engine *e, struct attempt *a);
 

@@ -86,8 +86,8 @@ void sockets_listener_opened(struct engine *e, const struct socket_event *event,
         sockets_doubt_listeners(e, now_ms); /* closed without an event, or both live */
     }
     struct listener_source source = {.reading = e->readings.number, .at_ms = now_ms};
-    bool counted = counts(e, event->pid, be16_to_host(event->tuple.src_port));
-    struct listener *l = listeners_add(&e->listeners, &event->tuple, event->pid, counted, source);
+    struct listener *l = listeners_add(&e->listeners, &event->tuple, event->pid,
+                                       counts(e, event->pid, be16_to_host(event->tuple.src_port)), source);
     if (l) {
         l->since = event->timestamp;
         l->endpoint = event->endpoint;
@@ -133,8 +133,7 @@ void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t 
 /*
  * The listener that a connection reaches, if it is sure that it is there and alone. A listener that has closed may not
  * be known to have (its CLOSE was lost, or not asked for), and one that has opened may not be known either, if its
- * LISTEN was lost. What seems to be of another process than `only_of` needs not be fresh; 0: of any. *unsure: that is to be
- * asked of the TCP table, which was not read for a second.
+ * LISTEN was lost. What seems to be of another process than `only_of` needs not be fresh; 0: of any.
  */
 static const struct listener *sure_listener(const struct engine *e, const struct tuple *connection, uint32_t only_of,
                                             uint64_t now_ms, bool *unsure)

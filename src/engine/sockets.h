@@ -45,6 +45,7 @@ bool sockets_redirects(struct engine *e, uint32_t pid, bool *unsure);
 /**
  * The same of one connection within the machine, by rules about who listens at its other end. `otherwise`: what
  * sockets_redirects() has said, which stays where no such rule is about that listener, or where whose it is is not sure.
+ * *unsure: that it is not is a matter of a reading of the TCP table.
  */
 bool sockets_redirects_to(struct engine *e, const struct tuple *connection, uint32_t pid, bool otherwise,
                           uint64_t now_ms, bool *unsure);

@@ -86,19 +86,19 @@ struct engine {
     struct rules *rules;       /* NULL: none */
     struct own_addresses *own; /* NULL: not known yet */
     struct engine_counters counters;
-    struct proofs proofs;
-    bool reflects[2]; /* by family: redirect by swapped addresses, injected inbound */
     struct bypass_watch bypasses[BYPASSES];
     uint64_t bypasses_checked_ms;
     bool process_unknown; /* the process that was judged last is gone, and nothing was known of it */
     struct table_readings readings;
     struct tuple questions[PENDING_HELD_MAX]; /* whose owners the reading that is under way is to find */
-    bool listeners_judged;                    /* a listener of the tree came, or may have: is its port captured? */
-    bool listeners_doubtful;                  /* events left a doubt that only the TCP table resolves, */
-    uint32_t doubted_in;                      /* and this reading had begun before the last of it */
-    uint64_t listeners_doubted_ms;            /* since when, at first; 0: not, or it has been asked once more since */
-    int64_t newest_listener_event;            /* the latest time stamp of LISTEN and CLOSE so far */
-    uint32_t spared_pid;                      /* the one of which proxy_spared() was last called */
+    struct proofs proofs;
+    bool reflects[2];              /* by family: redirect by swapped addresses, injected inbound */
+    bool listeners_judged;         /* a listener of the tree came, or may have: is its port captured? */
+    bool listeners_doubtful;       /* events left a doubt that only the TCP table resolves, */
+    uint32_t doubted_in;           /* and this reading had begun before the last of it */
+    uint64_t listeners_doubted_ms; /* since when, at first; 0: not, or it has been asked once more since */
+    int64_t newest_listener_event; /* the latest time stamp of LISTEN and CLOSE so far */
+    uint32_t spared_pid;           /* the one of which proxy_spared() was last called */
     struct tuple
         proxies[ENGINE_PROXIES_MAX]; /* (dst) where proxies listen, and behind agent_proxies of them upstreams */
     uint32_t agent_proxies, proxy_count;
