@@ -189,13 +189,13 @@ func TestNothingIsForgotten(t *testing.T) {
 	var m memory
 	defer m.free()
 	config := reflect.ValueOf(configToNative(Config{
-		ClientPID: 1, Roots: []uint32{1}, AgentPID: 1, ProxyPort: 1, IncomingPort: 1, Rules: []Rule{{PID: 1}}, ListenPorts: []int{1}, FailClosed: true,
+		ClientPID: 1, Roots: []uint32{1}, AgentPID: 1, ProxyPort: 1, IncomingPort: 1, Rules: []Rule{{PID: 1}}, FailClosed: true,
 		HoldTimeout: 1, ScanInterval: shortestScanInterval, WinDivertDir: "d", LogLevel: LogError, LogPath: "l",
-		DecisionTimeout: 1, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")},
+		DecisionTimeout: 1, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, ListenPorts: []int{1},
 	}, &m))
 	for i := 0; i < config.NumField(); i++ {
 		switch name := config.Type().Field(i).Name; name {
-		case "Log_fn", "Log_context", "Reserved": // startEngine sets the first two
+		case "Log_fn", "Log_context": // startEngine sets them
 		default:
 			if config.Field(i).IsZero() {
 				t.Errorf("configToNative does not set %s", name)
