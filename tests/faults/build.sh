@@ -38,8 +38,13 @@ if [ ! -e "$out/done" ] ||
     "$cc" "${flags[@]}" -DSCARCE "${agent[@]}" "$own/scarce.c" "${common[@]}" -o "$out/agent_scarce.exe" \
         build/faults/scarce.a -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32
     mkdir -p "$out/dlls"
-    for name in Open RecvEx SendEx Shutdown Close SetParam GetParam HelperNtohIPv6Address; do
-        "$cc" "${flags[@]}" -shared "-DLACKS_$name" "$own/lacking_dll.c" -o "$out/dlls/WinDivert$name.dll"
+    mapfile -t needed < <(sed -n 's/^ *{"\(WinDivert[[:alnum:]]*\)", .*/\1/p' src/windows/divert_load.c)
+    for name in "${needed[@]}"; do
+        {
+            echo EXPORTS
+            printf '%s=answer_nothing\n' "${needed[@]}" | grep -v "^$name="
+        } >"build/faults/lacking.def"
+        "$cc" "${flags[@]}" -shared "$own/lacking_dll.c" build/faults/lacking.def -o "$out/dlls/$name.dll"
     done
     touch "$out/done"
 fi

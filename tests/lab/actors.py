@@ -7,6 +7,7 @@ scenario can put either at any end of a connection.
 import contextlib
 import json
 import os
+import signal
 import time
 
 from lab.waiting import Failure
@@ -180,6 +181,26 @@ def linux_pid(actor):
                 if any(word.endswith(needle) for word in file.read().split(b"\0")[1:]):
                     return int(entry)
     raise Failure(f"no process has the commands of {actor.name}")
+
+
+def has_ended(pid):
+    """Whether the process' first thread has; Wine may have left others."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def end_leftover(pid):
+    """Ends what Wine 8 leaves of a process that has exited: a thread that waits for the lock of Wine's memory
+    (virtual_mutex in its ntdll.so) whose owner was ended with the process. Windows leaves nothing. Whether there was
+    something."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def resident_kb(pid):
