@@ -163,7 +163,7 @@ def while_filters_are_replaced(t, family):
             for session in sessions:
                 exchange(session.root.connect(server.local))
             return all(s.stats()["filter_replacements"] >= 3 for s in sessions)
-        wait_until(both_have_replaced, "both have replaced their filters three times", 30)
+        wait_until(both_have_replaced, "both have replaced their filters three times", 90)
         for session in sessions:
             stats = session.stats()
             expect_equal(stats["flows_total"], len(session.proxied()), f"redirected connections of {session.root.name}")
