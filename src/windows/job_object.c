@@ -107,8 +107,11 @@ static bool create_jobs(struct job_object *o, const wchar_t *name, uint32_t root
         swprintf(inner_name, sizeof inner_name / sizeof *inner_name, L"%ls-inner", name);
     }
     o->job = create_job(name, &existed);
+    if (!o->job) {
+        return false; /* at once: the caller tells what Windows has said */
+    }
     o->inner = create_job(name ? inner_name : NULL, &inner_existed);
-    if (!o->job || !o->inner || existed != inner_existed) {
+    if (!o->inner || existed != inner_existed) {
         return false;
     }
     if (existed) {
