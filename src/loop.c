@@ -44,6 +44,9 @@ static bool note_receive(redirector *r, enum divert_result result, uint32_t os_e
 static bool drain_events(redirector *r, uint32_t *errors)
 {
     struct divert_batch batch;
+    if (*errors > RECEIVE_ERRORS_IN_A_ROW) {
+        return false; /* seen between two batches of packets, where nobody asks */
+    }
     for (int i = 0; i < BATCHES_PER_WAKE_UP; i++) {
         uint32_t os_error = 0;
         enum divert_result result = divert_next(r->events, &batch, &os_error);
