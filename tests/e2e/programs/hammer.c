@@ -112,6 +112,7 @@ void command_hammer(const struct command *c, struct json *answer)
         }
     }
     WaitForMultipleObjects(count, threads, TRUE, INFINITE);
+    hits_so_far = 0; /* of this run: who asks before the next has begun must not get them */
     for (DWORD i = 0; i < count; i++) {
         CloseHandle(threads[i]);
     }
