@@ -62,6 +62,7 @@ set(WINDOWS_SOURCES
     src/windows/own_connection.c
     src/windows/path.c
     src/windows/text.c
+    src/windows/shared_thread.c
     src/windows/stack_guard.c
     src/log.c
     src/log_file.c

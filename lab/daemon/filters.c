@@ -7,12 +7,10 @@
 #include "filters.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "arbitration.h"
@@ -198,17 +196,9 @@ static void listener_readable(void *context, int fd)
 
 void filters_open(void (*when_changed)(void))
 {
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    socklen_t size = offsetof(struct sockaddr_un, sun_path) + sizeof(FILTERS_SOCKET_NAME);
-
     changed = when_changed;
-    memcpy(name.sun_path + 1, FILTERS_SOCKET_NAME, sizeof(FILTERS_SOCKET_NAME) - 1);
-    listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&name, size) < 0 || listen(listener, 64) < 0) {
-        fprintf(stderr, "windivert-labd: cannot serve the filtering platform: %s\n", strerror(errno));
-        exit(1);
-    }
-    loop_add(listener, listener_readable, NULL);
+    listener = loop_listen(FILTERS_SOCKET_NAME, sizeof(FILTERS_SOCKET_NAME) - 1, listener_readable,
+                           "serve the filtering platform");
 }
 
 void filters_close(void)

@@ -15,12 +15,9 @@
 #include "link.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "calls.h"
@@ -207,20 +204,11 @@ static void listener_readable(void *context, int fd)
 
 void link_listen(const struct link_user *of)
 {
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    socklen_t size = offsetof(struct sockaddr_un, sun_path) + sizeof(LAB_SOCKET_NAME);
-
     user = of;
     outbox_init(&outbox, OUTBOX_MAX);
     loop_at_round_end(link_flush);
-    memcpy(name.sun_path + 1, LAB_SOCKET_NAME, sizeof(LAB_SOCKET_NAME) - 1);
-    listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&name, size) < 0 || listen(listener, 16) < 0) {
-        fprintf(stderr, "windivert-labd: cannot serve this network namespace: %s\n",
-                errno == EADDRINUSE ? "another daemon does" : strerror(errno));
-        exit(1);
-    }
-    loop_add(listener, listener_readable, NULL);
+    listener =
+        loop_listen(LAB_SOCKET_NAME, sizeof(LAB_SOCKET_NAME) - 1, listener_readable, "serve this network namespace");
 }
 
 void link_close(void)

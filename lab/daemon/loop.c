@@ -10,10 +10,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
-enum { MAX_FDS = 1024, MAX_READY = 32 };
+enum { MAX_FDS = 1024, MAX_READY = 32, BACKLOG = 64 };
 
 static struct {
     loop_fn *fn, *writable;
@@ -46,6 +49,22 @@ void loop_remove(int fd)
 {
     epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
     watchers[fd].fn = NULL;
+}
+
+int loop_listen(const char *name, size_t length, loop_fn *fn, const char *what)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    memcpy(at.sun_path + 1, name, length);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, size) < 0 || listen(fd, BACKLOG) < 0) {
+        fprintf(stderr, "windivert-labd: cannot %s: %s\n", what,
+                errno == EADDRINUSE ? "another daemon does" : strerror(errno));
+        exit(1);
+    }
+    loop_add(fd, fn, NULL);
+    return fd;
 }
 
 static void update(int fd)

@@ -6,6 +6,7 @@
 #define LAB_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef void loop_fn(void *context, int fd);
@@ -13,6 +14,12 @@ typedef void loop_fn(void *context, int fd);
 /* Calls fn whenever fd is readable or at its end. Exits the program if that cannot be arranged. */
 void loop_add(int fd, loop_fn *fn, void *context);
 void loop_remove(int fd);
+
+/*
+ * A listening socket under an abstract name (bytes, without the leading 0), of which fn is told. Exits the program if it
+ * cannot be had; `what` says what is lacking then.
+ */
+int loop_listen(const char *name, size_t length, loop_fn *fn, const char *what);
 
 /* Stops and resumes the calls of fn. */
 void loop_pause(int fd, bool paused);

@@ -14,12 +14,9 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "loop.h"
@@ -213,17 +210,9 @@ static void listener_readable(void *context, int fd)
 
 void owners_open(void)
 {
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    socklen_t size = offsetof(struct sockaddr_un, sun_path) + sizeof(OWNERS_SOCKET_NAME);
-
     tcpdiag_open();
-    memcpy(name.sun_path + 1, OWNERS_SOCKET_NAME, sizeof(OWNERS_SOCKET_NAME) - 1);
-    listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&name, size) < 0 || listen(listener, 64) < 0) {
-        fprintf(stderr, "windivert-labd: cannot answer for socket owners: %s\n", strerror(errno));
-        exit(1);
-    }
-    loop_add(listener, listener_readable, NULL);
+    listener =
+        loop_listen(OWNERS_SOCKET_NAME, sizeof(OWNERS_SOCKET_NAME) - 1, listener_readable, "answer for socket owners");
 }
 
 void owners_close(void)

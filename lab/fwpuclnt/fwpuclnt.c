@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../iphlpapi/linux.h"
+#include "../windows/runtime/linux.h"
 #include "filters_protocol.h"
 
 /* Missing in mingw's headers. */
@@ -63,26 +63,6 @@ static void key_or_new(uint8_t to[16], const GUID *given)
     }
 }
 
-static int daemon_connect(void)
-{
-    struct linux_sockaddr_un name = {.family = LINUX_AF_UNIX};
-    int64_t size = sizeof(name.family) + sizeof(FILTERS_SOCKET_NAME), result;
-    int fd = (int)linux_call(LINUX_SOCKET, LINUX_AF_UNIX, LINUX_SOCK_SEQPACKET | LINUX_SOCK_CLOEXEC, 0, 0);
-
-    if (fd < 0) {
-        return -1;
-    }
-    memcpy(name.path + 1, FILTERS_SOCKET_NAME, sizeof(FILTERS_SOCKET_NAME) - 1);
-    do {
-        result = linux_call(LINUX_CONNECT, fd, (int64_t)&name, size, 0);
-    } while (result == -LINUX_EINTR);
-    if (result < 0) {
-        linux_close(fd);
-        return -1;
-    }
-    return fd;
-}
-
 static DWORD ask(const struct session *session, const struct filters_request *request)
 {
     struct filters_reply reply;
@@ -124,7 +104,7 @@ DWORD WINAPI FwpmEngineOpen0(const wchar_t *server, UINT32 authentication, SEC_W
     }
     session->magic = MAGIC;
     session->dynamic = given && given->flags & SESSION_DYNAMIC;
-    session->fd = daemon_connect();
+    session->fd = linux_connect(FILTERS_SOCKET_NAME, sizeof(FILTERS_SOCKET_NAME) - 1);
     if (session->fd < 0) {
         free(session);
         return EPT_S_NOT_REGISTERED; /* as if the Base Filtering Engine did not run */

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "linux.h"
+#include "../windows/runtime/linux.h"
 #include "owners_protocol.h"
 
 /* Wine's, by the name under which it is imported here. */
@@ -32,26 +32,6 @@ struct answer {
     struct owners_row *rows;
     uint32_t count;
 };
-
-static int daemon_connect(void)
-{
-    struct linux_sockaddr_un name = {.family = LINUX_AF_UNIX};
-    int64_t size = sizeof(name.family) + sizeof(OWNERS_SOCKET_NAME), result;
-    int fd = (int)linux_call(LINUX_SOCKET, LINUX_AF_UNIX, LINUX_SOCK_SEQPACKET | LINUX_SOCK_CLOEXEC, 0, 0);
-
-    if (fd < 0) {
-        return -1;
-    }
-    memcpy(name.path + 1, OWNERS_SOCKET_NAME, sizeof(OWNERS_SOCKET_NAME) - 1);
-    do {
-        result = linux_call(LINUX_CONNECT, fd, (int64_t)&name, size, 0);
-    } while (result == -LINUX_EINTR);
-    if (result < 0) {
-        linux_close(fd);
-        return -1;
-    }
-    return fd;
-}
 
 static bool daemon_read_rows(int fd, struct answer *answer)
 {
@@ -85,7 +65,7 @@ static void add_strangers(struct answer *answer, uint32_t count)
 
 static DWORD daemon_ask(const struct owners_request *request, struct answer *answer)
 {
-    int fd = daemon_connect();
+    int fd = linux_connect(OWNERS_SOCKET_NAME, sizeof(OWNERS_SOCKET_NAME) - 1);
     DWORD error = ERROR_GEN_FAILURE;
     struct owners_reply reply;
 

@@ -12,12 +12,9 @@ static bool may_be_made_of(const struct engine *e, const struct tuple *seen, con
         tuple_equal(seen, original)) {
         return false;
     }
-    ip_addr loopback = ip_addr_loopback(seen->family);
-    bool over_loopback = ip_addr_equal(&seen->src, &loopback) && ip_addr_equal(&seen->dst, &loopback);
-    bool swapped = ip_addr_equal(&seen->src, &original->dst) && ip_addr_equal(&seen->dst, &original->src);
     bool same = ip_addr_equal(&seen->src, &original->src) && ip_addr_equal(&seen->dst, &original->dst) &&
                 seen->dst_port.wire != original->dst_port.wire;
-    return over_loopback || swapped || same;
+    return same || tuple_is_steered(seen, original);
 }
 
 static void remember_agent(struct engine *e, const struct tuple *original, const struct tuple *seen)

@@ -27,10 +27,7 @@ uint32_t proofs_of_syn(const struct proofs *p, const struct tuple *syn, bool *le
         if (tuple_equal(syn, t)) {
             return i;
         }
-        ip_addr loopback = ip_addr_loopback(t->family);
-        bool over_loopback = ip_addr_equal(&syn->src, &loopback) && ip_addr_equal(&syn->dst, &loopback);
-        bool reflected = ip_addr_equal(&syn->src, &t->dst) && ip_addr_equal(&syn->dst, &t->src);
-        same_port = over_loopback || reflected ? i : same_port;
+        same_port = tuple_is_steered(syn, t) ? i : same_port;
     }
     *led = same_port != PROOF_NONE;
     return same_port;

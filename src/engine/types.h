@@ -127,6 +127,14 @@ static inline struct tuple tuple_reversed(const struct tuple *t)
     return (struct tuple){t->dst, t->src, t->dst_port, t->src_port, t->family, t->scope};
 }
 
+/** Whether `seen` has the addresses that redirection gives the packets of `original`: both loopback, or swapped. */
+static inline bool tuple_is_steered(const struct tuple *seen, const struct tuple *original)
+{
+    ip_addr loopback = ip_addr_loopback(seen->family);
+    return (ip_addr_equal(&seen->src, &loopback) && ip_addr_equal(&seen->dst, &loopback)) ||
+           (ip_addr_equal(&seen->src, &original->dst) && ip_addr_equal(&seen->dst, &original->src));
+}
+
 /**
  * What the driver says of a packet beside its bytes, as far as the engine reads or changes it. Fields that the engine
  * does not know stay in the driver's own address structure and travel with the packet.

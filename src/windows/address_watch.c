@@ -3,9 +3,7 @@
  * Theory of operation: Windows calls back when an address comes, goes or changes; the thread then reads the whole table.
  * It does so every few seconds anyway, in case that a call was missed or is not to be had. The set that nobody has
  * taken yet is replaced by the newer one.
- *
- * The watch has two owners, its thread and its creator; the last to release it frees it. So a thread that hangs in
- * Windows finds everything it uses when it comes back.
+ * Windows may hang there, so the thread is a shared one (shared_thread.h).
  */
 #include <winsock2.h>
 #include <ws2tcpip.h>
@@ -14,6 +12,7 @@
 #include <netioapi.h>
 
 #include "windows/address_watch.h"
+#include "windows/shared_thread.h"
 #include "windows/text.h"
 
 #include <stdatomic.h>
@@ -34,10 +33,10 @@ struct address_watch {
     notify_fn *notify; /* NULL, as the next: there is no such function */
     cancel_fn *cancel;
     HANDLE notification;
-    HANDLE wake, changed, end, thread;
+    struct shared_thread thread;
+    HANDLE wake, changed, end;
     struct own_addresses *known;            /* as they were read last; the thread's, once it runs */
     _Atomic(struct own_addresses *) newest; /* a copy that was not taken yet */
-    atomic_int owners;
 };
 
 static void *function_of(const struct address_watch *w, const char *name)
@@ -45,24 +44,14 @@ static void *function_of(const struct address_watch *w, const char *name)
     return (void *)GetProcAddress(w->module, name);
 }
 
-static void close_handle(HANDLE handle)
+static void watch_free(void *watch)
 {
-    if (handle) {
-        CloseHandle(handle);
-    }
-}
-
-static void release(struct address_watch *w)
-{
-    if (atomic_fetch_sub(&w->owners, 1) != 1) {
-        return;
-    }
+    struct address_watch *w = watch;
     own_addresses_free(w->known);
     own_addresses_free(atomic_load(&w->newest));
-    close_handle(w->wake);
-    close_handle(w->changed);
-    close_handle(w->end);
-    close_handle(w->thread);
+    shared_thread_close_event(w->wake);
+    shared_thread_close_event(w->changed);
+    shared_thread_close_event(w->end);
     if (w->module) {
         FreeLibrary(w->module);
     }
@@ -136,7 +125,7 @@ static VOID WINAPI on_change(void *context, MIB_UNICASTIPADDRESS_ROW *row, MIB_N
     SetEvent(w->changed);
 }
 
-static DWORD WINAPI watch_thread(void *watch)
+static void watch_run(void *watch)
 {
     struct address_watch *w = watch;
     HANDLE handles[] = {w->end, w->changed};
@@ -151,8 +140,6 @@ static DWORD WINAPI watch_thread(void *watch)
     if (w->notification) {
         w->cancel(w->notification); /* waits for a call that is under way */
     }
-    release(w);
-    return 0;
 }
 
 static bool load(struct address_watch *w)
@@ -176,20 +163,10 @@ struct address_watch *address_watch_start(void *wake)
     if (!w) {
         return NULL;
     }
-    atomic_store(&w->owners, 2);
     w->changed = CreateEventW(NULL, FALSE, FALSE, NULL);
     w->end = CreateEventW(NULL, TRUE, FALSE, NULL);
-    bool ok = w->changed && w->end && load(w) && read_addresses(w) &&
-              DuplicateHandle(GetCurrentProcess(), wake, GetCurrentProcess(), &w->wake, EVENT_MODIFY_STATE, FALSE, 0);
-    /* Suspended: it may release the watch, and with it `thread`, at once. */
-    w->thread = ok ? CreateThread(NULL, 0, watch_thread, w, CREATE_SUSPENDED, NULL) : NULL;
-    if (w->thread) {
-        ResumeThread(w->thread);
-        return w;
-    }
-    atomic_store(&w->owners, 1);
-    release(w);
-    return NULL;
+    bool ready = w->changed && w->end && load(w) && read_addresses(w) && shared_thread_keep_event(wake, &w->wake);
+    return shared_thread_start(&w->thread, ready, THREAD_PRIORITY_NORMAL, w, watch_run, watch_free) ? w : NULL;
 }
 
 struct own_addresses *address_watch_take(struct address_watch *w)
@@ -201,7 +178,6 @@ void address_watch_stop(struct address_watch *w)
 {
     if (w) {
         SetEvent(w->end);
-        WaitForSingleObject(w->thread, STOP_WAIT_MS);
-        release(w);
+        shared_thread_leave(&w->thread, STOP_WAIT_MS);
     }
 }

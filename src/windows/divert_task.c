@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Theory of operation: tasks are rare, so each has a thread of its own, and one that hangs in the driver affects
- * nothing else. The task has two owners, its thread and its creator; the last to release it frees it. The thread also
- * holds a reference to the DLL.
+ * Theory of operation: tasks are rare, so each has a thread of its own (shared_thread.h), and one that hangs in the
+ * driver affects nothing else. The task also holds a reference to the DLL.
  */
 #include "windows/divert_task.h"
 #include "windows/divert_internal.h"
+#include "windows/shared_thread.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,25 +16,19 @@ struct divert_task {
     int16_t priority;
     struct divert_ring *ring; /* open: the result; close: the ring to close */
     redirector_error error;
-    HANDLE thread;
-    atomic_int owners;
+    struct shared_thread thread;
 };
 
-static void release(struct divert_task *t)
+static void task_free(void *task)
 {
-    if (atomic_fetch_sub(&t->owners, 1) != 1) {
-        return;
-    }
+    struct divert_task *t = task;
     divert_close(t->ring);
     divert_unload(t->api);
-    if (t->thread) {
-        CloseHandle(t->thread);
-    }
     free(t->filter);
     free(t);
 }
 
-static DWORD WINAPI task_thread(void *task)
+static void task_run(void *task)
 {
     struct divert_task *t = task;
     if (t->filter) {
@@ -44,24 +37,14 @@ static DWORD WINAPI task_thread(void *task)
         divert_close(t->ring);
         t->ring = NULL;
     }
-    release(t);
-    return 0;
 }
 
 /* Starts the task's thread. NULL: it failed, and the task is freed. */
 static struct divert_task *begin(struct divert_task *t)
 {
     t->error.size = sizeof t->error;
-    atomic_store(&t->owners, 2);
-    t->thread = CreateThread(NULL, 0, task_thread, t, CREATE_SUSPENDED, NULL); /* it must not read `thread` too early */
-    if (t->thread) {
-        SetThreadPriority(t->thread, THREAD_PRIORITY_HIGHEST); /* SYNs may wait for it */
-        ResumeThread(t->thread);
-        return t;
-    }
-    atomic_store(&t->owners, 1);
-    release(t);
-    return NULL;
+    /* SYNs may wait for it: the highest priority. */
+    return shared_thread_start(&t->thread, true, THREAD_PRIORITY_HIGHEST, t, task_run, task_free) ? t : NULL;
 }
 
 struct divert_task *divert_task_open(struct divert_api *api, const char *filter, int16_t priority)
@@ -94,7 +77,7 @@ struct divert_task *divert_task_close(struct divert_api *api, struct divert_ring
 
 void *divert_task_wait_handle(const struct divert_task *t)
 {
-    return t->thread;
+    return t->thread.handle;
 }
 
 struct divert_ring *divert_task_end(struct divert_task *t, redirector_error *error)
@@ -104,13 +87,13 @@ struct divert_ring *divert_task_end(struct divert_task *t, redirector_error *err
     if (!ring && error) {
         *error = t->error;
     }
-    release(t);
+    shared_thread_leave(&t->thread, 0);
     return ring;
 }
 
 void divert_task_leave(struct divert_task *t)
 {
     if (t) {
-        release(t);
+        shared_thread_leave(&t->thread, 0);
     }
 }

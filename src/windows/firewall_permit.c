@@ -13,13 +13,12 @@
  * overridden (CLEAR_ACTION_RIGHT, a "hard" permit). So ours has the greatest weight and gives such a permit; only a
  * callout can still veto it. A block in another sublayer of that weight may come first, and then stands.
  *
- * The permit has two owners, its thread and its user; the last to release it frees it. fwpuclnt.dll is resolved at run
- * time, by its full path, as iphlpapi.dll is.
+ * fwpuclnt.dll is resolved at run time, by its full path, as iphlpapi.dll is.
  */
 #include "windows/firewall_permit_internal.h"
+#include "windows/shared_thread.h"
 #include "windows/text.h"
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,10 +47,10 @@ static const struct seen_as {
 struct firewall_permit {
     struct firewall_api api;
     HMODULE module;
-    HANDLE thread, settled, end; /* settled: set by the thread; end: set by the user */
-    const char *failed_call;     /* NULL: none. Written before `settled` is set */
+    struct shared_thread thread;
+    HANDLE settled, end;     /* settled: set by the thread; end: set by the user */
+    const char *failed_call; /* NULL: none. Written before `settled` is set */
     DWORD code;
-    atomic_int owners;
 };
 
 static const struct {
@@ -178,24 +177,18 @@ static HANDLE open_session(struct firewall_permit *p)
     return engine;
 }
 
-static void release(struct firewall_permit *p)
+static void permit_free(void *permit)
 {
-    if (atomic_fetch_sub(&p->owners, 1) != 1) {
-        return;
-    }
-    HANDLE handles[] = {p->thread, p->settled, p->end};
-    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) {
-        if (handles[i]) {
-            CloseHandle(handles[i]);
-        }
-    }
+    struct firewall_permit *p = permit;
+    shared_thread_close_event(p->settled);
+    shared_thread_close_event(p->end);
     if (p->module) {
         FreeLibrary(p->module);
     }
     free(p);
 }
 
-static DWORD WINAPI permit_thread(void *permit)
+static void permit_run(void *permit)
 {
     struct firewall_permit *p = permit;
     HANDLE engine = p->api.open || resolve(p) ? open_session(p) : NULL;
@@ -204,8 +197,6 @@ static DWORD WINAPI permit_thread(void *permit)
         WaitForSingleObject(p->end, INFINITE);
         p->api.close(engine);
     }
-    release(p);
-    return 0;
 }
 
 struct firewall_permit *firewall_permit_begin_with(const struct firewall_api *api)
@@ -217,20 +208,10 @@ struct firewall_permit *firewall_permit_begin_with(const struct firewall_api *ap
     if (api) {
         p->api = *api;
     }
-    atomic_store(&p->owners, 2);
     p->settled = CreateEventW(NULL, TRUE, FALSE, NULL);
     p->end = CreateEventW(NULL, TRUE, FALSE, NULL);
-    if (p->settled && p->end) {
-        p->thread =
-            CreateThread(NULL, 0, permit_thread, p, CREATE_SUSPENDED, NULL); /* `thread` is set before it ends */
-    }
-    if (!p->thread) {
-        atomic_store(&p->owners, 1);
-        release(p);
-        return NULL;
-    }
-    ResumeThread(p->thread);
-    return p;
+    bool ready = p->settled && p->end;
+    return shared_thread_start(&p->thread, ready, THREAD_PRIORITY_NORMAL, p, permit_run, permit_free) ? p : NULL;
 }
 
 struct firewall_permit *firewall_permit_begin(void)
@@ -258,6 +239,5 @@ void firewall_permit_end(struct firewall_permit *p, uint32_t wait_ms)
         return;
     }
     SetEvent(p->end);
-    WaitForSingleObject(p->thread, wait_ms);
-    release(p);
+    shared_thread_leave(&p->thread, wait_ms);
 }

@@ -10,6 +10,7 @@
  * the connection has long passed; and a session that nobody ended, because its program was killed, stays.
  */
 #include "windows/process_watch.h"
+#include "windows/shared_thread.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -18,33 +19,23 @@
 enum { PAUSE_MS = 20, PAUSE_MAX_MS = 200, COST_SHARE = 20, STOP_WAIT_MS = 100 };
 
 struct process_watch {
-    HANDLE thread, wake, end, changed; /* changed: `running` has */
+    struct shared_thread thread;
+    HANDLE wake, end, changed; /* changed: `running` has */
     atomic_bool running;
-    atomic_bool anew;  /* all processes are to be told of, not only those that have come */
-    atomic_int owners; /* the caller and the thread: the last one frees it */
+    atomic_bool anew; /* all processes are to be told of, not only those that have come */
     SRWLOCK lock;
     struct process_table fresh;  /* under the lock: not taken yet */
     struct process_table before; /* the thread's */
 };
 
-static void close_handle(HANDLE handle)
+static void watch_free(void *watch)
 {
-    if (handle) {
-        CloseHandle(handle);
-    }
-}
-
-static void release(struct process_watch *w)
-{
-    if (atomic_fetch_sub(&w->owners, 1) != 1) {
-        return;
-    }
+    struct process_watch *w = watch;
     process_table_free(&w->fresh);
     process_table_free(&w->before);
-    close_handle(w->thread);
-    close_handle(w->wake);
-    close_handle(w->end);
-    close_handle(w->changed);
+    shared_thread_close_event(w->wake);
+    shared_thread_close_event(w->end);
+    shared_thread_close_event(w->changed);
     free(w);
 }
 
@@ -70,7 +61,7 @@ static void look(struct process_watch *w)
     }
 }
 
-static DWORD WINAPI watch_thread(void *watch)
+static void watch_run(void *watch)
 {
     struct process_watch *w = watch;
     HANDLE handles[] = {w->end, w->changed};
@@ -91,8 +82,6 @@ static DWORD WINAPI watch_thread(void *watch)
         LONGLONG cost_ms = (to.QuadPart - from.QuadPart) * 1000 / frequency.QuadPart;
         pause = cost_ms > PAUSE_MAX_MS / COST_SHARE ? PAUSE_MAX_MS : max(PAUSE_MS, (DWORD)cost_ms * COST_SHARE);
     }
-    release(w);
-    return 0;
 }
 
 struct process_watch *process_watch_start(void *wake)
@@ -101,21 +90,11 @@ struct process_watch *process_watch_start(void *wake)
     if (!w) {
         return NULL;
     }
-    atomic_store(&w->owners, 2);
     InitializeSRWLock(&w->lock);
     w->changed = CreateEventW(NULL, FALSE, FALSE, NULL);
     w->end = CreateEventW(NULL, TRUE, FALSE, NULL);
-    bool ok = w->changed && w->end &&
-              DuplicateHandle(GetCurrentProcess(), wake, GetCurrentProcess(), &w->wake, EVENT_MODIFY_STATE, FALSE, 0);
-    /* Suspended: it may release the watch, and with it `thread`, at once. */
-    w->thread = ok ? CreateThread(NULL, 0, watch_thread, w, CREATE_SUSPENDED, NULL) : NULL;
-    if (w->thread) {
-        ResumeThread(w->thread);
-        return w;
-    }
-    atomic_store(&w->owners, 1);
-    release(w);
-    return NULL;
+    bool ready = w->changed && w->end && shared_thread_keep_event(wake, &w->wake);
+    return shared_thread_start(&w->thread, ready, THREAD_PRIORITY_NORMAL, w, watch_run, watch_free) ? w : NULL;
 }
 
 void process_watch_run(struct process_watch *w, bool run)
@@ -144,7 +123,6 @@ void process_watch_stop(struct process_watch *w)
 {
     if (w) {
         SetEvent(w->end);
-        WaitForSingleObject(w->thread, STOP_WAIT_MS);
-        release(w);
+        shared_thread_leave(&w->thread, STOP_WAIT_MS);
     }
 }

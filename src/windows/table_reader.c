@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: question and answer change hands by table_talk.h, so that the table and its snapshot are
- * always of one thread. GetExtendedTcpTable cannot be cancelled; so the reader has two owners, its thread and its
- * creator, and the last to release it frees it: a thread that hangs in Windows finds everything it uses when it comes
- * back, and there is never more than one.
+ * always of one thread. GetExtendedTcpTable cannot be cancelled, so the thread is a shared one (shared_thread.h); there
+ * is never more than one.
  */
 #include "windows/table_reader.h"
+#include "windows/shared_thread.h"
 
 #include "engine/table_talk.h"
 
@@ -17,32 +17,22 @@ enum { STOP_WAIT_MS = 100 };
 struct table_reader {
     struct tcptable *table;
     struct table_talk talk;
-    HANDLE wake, asked, answered, thread;
+    struct shared_thread thread;
+    HANDLE wake, asked, answered;
     atomic_bool end;
-    atomic_int owners;
 };
 
-static void close_handle(HANDLE handle)
+static void reader_free(void *reader)
 {
-    if (handle) {
-        CloseHandle(handle);
-    }
-}
-
-static void release(struct table_reader *r)
-{
-    if (atomic_fetch_sub(&r->owners, 1) != 1) {
-        return;
-    }
+    struct table_reader *r = reader;
     tcptable_close(r->table);
-    close_handle(r->wake);
-    close_handle(r->asked);
-    close_handle(r->answered);
-    close_handle(r->thread);
+    shared_thread_close_event(r->wake);
+    shared_thread_close_event(r->asked);
+    shared_thread_close_event(r->answered);
     free(r);
 }
 
-static DWORD WINAPI reader_thread(void *reader)
+static void reader_run(void *reader)
 {
     struct table_reader *r = reader;
     while (WaitForSingleObject(r->asked, INFINITE) == WAIT_OBJECT_0 && !atomic_load(&r->end)) {
@@ -56,8 +46,6 @@ static DWORD WINAPI reader_thread(void *reader)
         SetEvent(r->answered);
         SetEvent(r->wake);
     }
-    release(r);
-    return 0;
 }
 
 struct table_reader *table_reader_start(void *wake)
@@ -66,23 +54,12 @@ struct table_reader *table_reader_start(void *wake)
     if (!r) {
         return NULL;
     }
-    atomic_store(&r->owners, 2);
     r->table = tcptable_open();
     r->asked = CreateEventW(NULL, FALSE, FALSE, NULL);
     r->answered = CreateEventW(NULL, FALSE, FALSE, NULL);
-    HANDLE self = GetCurrentProcess();
-    bool ok = r->table && r->asked && r->answered &&
-              DuplicateHandle(self, wake, self, &r->wake, 0, FALSE, DUPLICATE_SAME_ACCESS);
-    /* Suspended: it may release the reader, and with it `thread`, at once. */
-    r->thread = ok ? CreateThread(NULL, 0, reader_thread, r, CREATE_SUSPENDED, NULL) : NULL;
-    if (r->thread) {
-        SetThreadPriority(r->thread, THREAD_PRIORITY_HIGHEST); /* SYNs may wait for it */
-        ResumeThread(r->thread);
-        return r;
-    }
-    atomic_store(&r->owners, 1);
-    release(r);
-    return NULL;
+    bool ready = r->table && r->asked && r->answered && shared_thread_keep_event(wake, &r->wake);
+    /* SYNs may wait for it: the highest priority. */
+    return shared_thread_start(&r->thread, ready, THREAD_PRIORITY_HIGHEST, r, reader_run, reader_free) ? r : NULL;
 }
 
 void table_reader_ask(struct table_reader *r, const struct table_wanted *wanted)
@@ -129,7 +106,6 @@ void table_reader_stop(struct table_reader *r)
     if (r) {
         atomic_store(&r->end, true);
         SetEvent(r->asked);
-        WaitForSingleObject(r->thread, STOP_WAIT_MS);
-        release(r);
+        shared_thread_leave(&r->thread, STOP_WAIT_MS);
     }
 }

@@ -126,23 +126,19 @@ static void read_traffic(void *context)
 
 static int connect_as(uint32_t type)
 {
-    struct linux_sockaddr_un name = {.family = LINUX_AF_UNIX};
     struct lab_head hello = {type, sizeof(hello)};
-    int64_t fd, size = sizeof(name.family) + sizeof(LAB_SOCKET_NAME);
+    int fd = linux_connect(LAB_SOCKET_NAME, sizeof(LAB_SOCKET_NAME) - 1);
     int32_t buffer = SEND_BUFFER;
 
-    memcpy(name.path + 1, LAB_SOCKET_NAME, sizeof(LAB_SOCKET_NAME) - 1);
-    fd = linux_call(LINUX_SOCKET, LINUX_AF_UNIX, LINUX_SOCK_SEQPACKET | LINUX_SOCK_CLOEXEC, 0, 0);
     if (fd < 0) {
         return -1;
     }
     linux_call6(LINUX_SETSOCKOPT, fd, LINUX_SOL_SOCKET, LINUX_SO_SNDBUFFORCE, (int64_t)&buffer, sizeof(buffer), 0);
-    if (linux_call(LINUX_CONNECT, fd, (int64_t)&name, size, 0) < 0 ||
-        linux_write((int)fd, &hello, sizeof(hello)) != sizeof(hello)) {
-        linux_close((int)fd);
+    if (linux_write(fd, &hello, sizeof(hello)) != sizeof(hello)) {
+        linux_close(fd);
         return -1;
     }
-    return (int)fd;
+    return fd;
 }
 
 /* Waits until the reader of the last connection has ended, then frees what that held. */

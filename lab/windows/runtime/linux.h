@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Linux system calls from PE code. A driver under Wine is a thread of a Linux process; the `syscall`
+ * Linux system calls from PE code. A thread under Wine, of a driver or a program, is one of a Linux process; the `syscall`
  * instruction works there as anywhere. Numbers and constants are those of x86-64 Linux and are spelled
  * out because no Linux header can be included by the mingw compiler. `long` has 32 bits here, so
  * everything is int64_t.
@@ -91,6 +91,29 @@ static inline int64_t linux_write(int fd, const void *data, uint64_t size)
 static inline void linux_close(int fd)
 {
     linux_call(LINUX_CLOSE, fd, 0, 0, 0);
+}
+
+/* A connection to whom has this abstract name (bytes, without the leading 0); below 0: there is none. */
+static inline int linux_connect(const char *name, uint64_t length)
+{
+    struct linux_sockaddr_un at = {.family = LINUX_AF_UNIX};
+    int64_t size = (int64_t)(sizeof(at.family) + 1 + length), result;
+    int fd = (int)linux_call(LINUX_SOCKET, LINUX_AF_UNIX, LINUX_SOCK_SEQPACKET | LINUX_SOCK_CLOEXEC, 0, 0);
+
+    if (fd < 0) {
+        return -1;
+    }
+    for (uint64_t i = 0; i < length; i++) {
+        at.path[1 + i] = name[i];
+    }
+    do {
+        result = linux_call(LINUX_CONNECT, fd, (int64_t)&at, size, 0);
+    } while (result == -LINUX_EINTR);
+    if (result < 0) {
+        linux_close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 /* Waits while *at is `value`; also returns early. timeout_ms < 0: for ever. */
