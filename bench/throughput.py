@@ -65,6 +65,35 @@ def outgoing_bulk(scene, n, count, upload):
     return pairs(count, bare, redirected)
 
 
+def large_bulk(scene, n, count, upload):
+    """The bare loop with a card's packets, against redirection with those that loopback carries."""
+    port = scene.free_port()
+    listener = scene.agent.listen(f"{LOOPBACK}/{port}")
+
+    def bare():
+        with scene.small_loopback(), scene.bare(port):
+            return transfer(scene, scene.tree, f"{LOOPBACK}/{port}", listener, n, upload)
+
+    def redirected():
+        with scene.redirected(port):
+            return transfer(scene, scene.tree, NOWHERE, listener, n, upload)
+    return pairs(count, bare, redirected)
+
+
+def large_figures(scene, n, rounds, details):
+    """O6: segments as loopback carries them."""
+    figures = []
+    for upload, target in ((False, 8), (True, 1.5)):
+        way = "up" if upload else "down"
+        say(f"lab: bulk {way} in large segments, {rounds} pairs of {n // MEGABYTE} MiB")
+        results = details[f"large_{way}"] = large_bulk(scene, n, rounds, upload)
+        figures.append(median(f"lab.bulk_{way}_over_bare", [r[0] / b[0] for b, r in results], "times", ">=", target,
+                              f"bulk {way}, redirected, against the bare loop at 1500 bytes a packet"))
+        figures.append(median(f"lab.packets_per_mb_{way}", [r[1] / n * 1e6 for _, r in results], "packets",
+                              *(() if upload else ("<=", 40)), note=f"bulk {way}, redirected, acknowledgements included"))
+    return figures
+
+
 def incoming_bulk(scene, n, count, upload):
     """From another machine, over the wire: there loss can be had. upload: towards the client host."""
     far_away = scene.native("server")
@@ -133,6 +162,7 @@ def measure(scene, quick):
         say(f"lab: {rounds} pairs of {count} connections")
         many = connects(scene, count, rounds, 8)
         one = connects(scene, count // 2, rounds, 1)
+    figures += large_figures(scene, n, rounds, details)
     for upload in (True, False):
         way = "in" if upload else "out"
         many_rounds = 3 * rounds  # what is lost when decides a transfer's speed more than anything else

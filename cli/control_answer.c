@@ -134,6 +134,8 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"loopback_passed", s.loopback_passed},
         {"listener_overflows", s.listener_overflows},
         {"processes_unknown", s.processes_unknown},
+        {"segments_cut", s.segments_cut},
+        {"large_segments", s.large_segments},
     };
     char line[OUTPUT_LINE_MAX];
     size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");

@@ -41,6 +41,7 @@ const char options_help[] =
     "  --no-proof           do not begin with a connection of one's own, to prove that this machine can redirect\n"
     "  --fail-closed        refuse connections while the proxy does not listen (default: let them pass)\n"
     "  --block-quic         no UDP to port 443, so that programs with HTTP/3 fall back to TCP\n"
+    "  --small-segments     let connections keep the size of segments that programs ask for\n"
     "  --no-firewall-permit put nothing into the firewall (default: a permit for packets that are sent on)\n"
     "what one sees:\n"
     "  --json               a JSON object on a line for each connection that opens or ends; see docs/json.md\n"

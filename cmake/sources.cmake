@@ -24,6 +24,7 @@ set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/sta
     src/engine/flow_list.c
     src/engine/table_talk.c
     src/engine/policy.c
+    src/engine/segment_size.c
     src/engine/translate.c
     src/engine/tcp_table.c
     src/engine/sockets.c

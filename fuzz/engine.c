@@ -92,7 +92,7 @@ static bool is_turned_away(const struct packet *p)
 
 /* What must have become of a first SYN that is no known connection's. */
 static void check_first_syn(enum verdict verdict, const struct packet *p, const struct made *before,
-                            const struct made *after, uint32_t rsts)
+                            const struct made *after, uint32_t rsts, uint32_t segment)
 {
     struct waiting *held = waiting_for(&p->tuple);
     bool again = held && held->isn == p->seq;
@@ -106,7 +106,7 @@ static void check_first_syn(enum verdict verdict, const struct packet *p, const 
         hold(p, before);
         break;
     case VERDICT_REWRITE:
-        learn(&p->tuple, &steered, p->seq);
+        learn(&p->tuple, &steered, p->seq)->segment = segment;
         break;
     case VERDICT_DROP:
         MUST(again || (model.config.fail_closed && model.rsts == rsts + 1) || is_turned_away(p));
@@ -117,12 +117,15 @@ static void check_first_syn(enum verdict verdict, const struct packet *p, const 
 }
 
 static void check_packet(enum verdict verdict, const struct packet *p, const struct made *before,
-                         const struct made *after, uint32_t rsts)
+                         const struct made *after, uint32_t rsts, uint32_t segment)
 {
     enum leg leg;
     struct known *k = known_by(&p->tuple, &leg);
     bool first = (p->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
-    if (k && !model.reset) {
+    if (k && model.cut_bytes) { /* sent in pieces, all of it */
+        MUST(verdict == VERDICT_DROP && model.cut_bytes == p->payload);
+        live_on(k, leg, p->flags);
+    } else if (k && !model.reset) {
         struct tuple want = leg == LEG_FORWARD ? k->steered : tuple_reversed(&k->original), is = tuple_in(after);
         MUST(!(first && leg == LEG_FORWARD && p->seq != k->isn) || model.stopped);
         MUST(verdict == VERDICT_REWRITE && tuple_equal(&is, &want));
@@ -130,7 +133,7 @@ static void check_packet(enum verdict verdict, const struct packet *p, const str
     } else if (k) { /* stop has reset it: what still comes of it is dropped */
         MUST(verdict == VERDICT_DROP);
     } else if (first && !model.stopped) {
-        check_first_syn(verdict, p, before, after, rsts);
+        check_first_syn(verdict, p, before, after, rsts, segment);
     } else {
         MUST(verdict == VERDICT_PASS);
     }
@@ -154,21 +157,27 @@ static void sends(const uint8_t *bytes, uint32_t length, struct packet_meta meta
         model.syn = p.tuple; /* a new connection on an old tuple (L1) */
         k->used = k->announced && !model.reset;
     }
-    uint32_t rsts = model.rsts;
+    bool may_be_cut = k && k->used && leg == LEG_REPLY && k->segment && p.payload > k->segment;
+    model.whole = may_be_cut ? &before : NULL;
+    model.cut = k;
+    model.cut_bytes = 0;
+    uint32_t rsts = model.rsts, segment = 0;
     model.sent++;
     enum verdict verdict = engine_packet(world.engine, &meta, data, length, world.now);
+    model.whole = NULL;
     forget_direct_ones();
     memcpy(after.bytes, data, length);
     after.meta = meta;
     if (verdict == VERDICT_REWRITE) {
+        segment = restore_mss(&before, &after);
         MUST(tcp && same_but_for_tuple_and_checksums(&before, &after));
         MUST(meta.ip_checksum_valid && meta.tcp_checksum_valid == before.meta.tcp_checksum_valid);
-    } else {
+    } else if (!model.cut_bytes) {
         MUST(!memcmp(data, bytes, length) && meta_equal(&meta, &before.meta)); /* O5 */
     }
     if (tcp) {
         packet_parse(before.bytes, length, &p);
-        check_packet(verdict, &p, &before, &after, rsts);
+        check_packet(verdict, &p, &before, &after, rsts, segment);
     } else {
         MUST(verdict == VERDICT_PASS);
     }
@@ -204,7 +213,14 @@ static void step_segment(void)
         .payload = how >> 7 ? 33 : 0,
         .ip_options = how == 255 ? 8 : 0,
     };
+    bool states_mss = (how & 7) == 1;
+    s.tcp_options = states_mss ? 4 : 0;
     make(&m, &s);
+    if (states_mss) {
+        memcpy(m.bytes + m.tcp_offset + 20, "\2\4\0\20", 4); /* 16 bytes, so that a payload can be larger */
+        m.bytes[m.tcp_offset + 22] = s.flags & TCP_ACK ? 1 : 0; /* a SYN-ACK that may be lowered */
+        seal(&m);
+    }
     sends(m.bytes, m.length, any_meta());
 }
 

@@ -41,6 +41,7 @@ struct known {
     bool used, announced, closing, open, by_reset, seen, deleted;
     struct tuple original, steered;
     uint32_t isn, pid, missed;
+    uint32_t segment; /* what its SYN said, before it was raised (segment_size.h); 0: it was not */
     uint8_t fins;
     uint64_t over; /* when it is over at the latest */
 };
@@ -57,6 +58,9 @@ static struct {
     struct tuple syn;   /* of the packet in hand, if it is a first SYN on a known connection's tuple */
     struct tuple begun; /* original tuple of the connection that was announced last, if `announced` */
     uint32_t begun_pid;
+    const struct made *whole; /* the packet in hand, if it is a reply that may be cut: */
+    struct known *cut;        /* its connection, */
+    uint32_t cut_bytes;       /* and what of its payload was sent in pieces */
     struct known known[KNOWN_MAX];
     struct waiting waiting[WAITING_MAX];
 } model;
@@ -95,7 +99,7 @@ static inline void forget_direct_ones(void)
 }
 
 /* The engine has translated a first SYN. */
-static inline void learn(const struct tuple *original, const struct tuple *steered, uint32_t isn)
+static inline struct known *learn(const struct tuple *original, const struct tuple *steered, uint32_t isn)
 {
     struct known *k = NULL;
     enum leg leg;
@@ -119,6 +123,7 @@ static inline void learn(const struct tuple *original, const struct tuple *steer
         MUST(tuple_equal(&same, original));
     }
     model.announced = false;
+    return k;
 }
 
 /* The life of a flow, as flow.h tells it. */
@@ -182,6 +187,32 @@ static inline struct waiting *released(bool dropped)
     return NULL;
 }
 
+/* A piece of the reply in hand. */
+static inline void check_piece(struct made *piece, const struct packet *p)
+{
+    static struct made alike;
+    const struct made *whole = model.whole;
+    uint32_t headers = piece->length - p->payload, last = headers + model.cut_bytes + p->payload;
+    struct tuple to = tuple_reversed(&model.cut->original);
+    uint8_t *tcp = piece->bytes + piece->tcp_offset;
+    MUST(tuple_equal(&p->tuple, &to) && piece->tcp_offset == whole->tcp_offset && last <= whole->length);
+    MUST(p->payload && p->payload <= model.cut->segment);
+    MUST(p->seq == wire32(whole->bytes + whole->tcp_offset + 4) + model.cut_bytes);
+    MUST(!memcmp(piece->bytes + headers, whole->bytes + headers + model.cut_bytes, p->payload));
+    MUST(piece->meta.ip_checksum_valid && piece->meta.tcp_checksum_valid);
+    MUST(ip_checksum_right(piece) && tcp_checksum_right(piece));
+    MUST(last == whole->length || !(p->flags & (TCP_FIN | TCP_PSH)));
+    /* All else of the headers is the whole's. */
+    alike = *whole;
+    alike.length = piece->length = headers;
+    memcpy(alike.bytes + (to.family == FAMILY_IP4 ? 2 : 4), piece->bytes + (to.family == FAMILY_IP4 ? 2 : 4), 2);
+    memcpy(alike.bytes + alike.tcp_offset + 4, tcp + 4, 4);
+    alike.bytes[alike.tcp_offset + 13] = tcp[13];
+    memcpy(alike.bytes + alike.tcp_offset + 18, tcp + 18, 2);
+    MUST(same_but_for_tuple_and_checksums(&alike, piece));
+    model.cut_bytes += p->payload;
+}
+
 static inline void model_injected(struct world *w, const struct packet_meta *meta, const uint8_t *data, uint32_t length)
 {
     static struct made out;
@@ -193,6 +224,10 @@ static inline void model_injected(struct world *w, const struct packet_meta *met
     out.length = length;
     out.meta = *meta;
     out.tcp_offset = (uint32_t)(p.tcp - p.ip);
+    if (model.whole) {
+        check_piece(&out, &p);
+        return;
+    }
     if (p.flags & TCP_RST && length == out.tcp_offset + 20) { /* made by the engine: a reset or a refusal */
         struct tuple to = tuple_reversed(&p.tuple);
         struct waiting *refused = waiting_for(&to);
@@ -216,8 +251,9 @@ static inline void model_injected(struct world *w, const struct packet_meta *met
         was.length = held->length;
         was.tcp_offset = out.tcp_offset;
         memcpy(was.bytes, held->bytes, held->length);
+        uint32_t segment = restore_mss(&was, &out);
         MUST(!model.stopped && same_but_for_tuple_and_checksums(&was, &out));
-        learn(&held->tuple, &p.tuple, p.seq);
+        learn(&held->tuple, &p.tuple, p.seq)->segment = segment;
     }
 }
 

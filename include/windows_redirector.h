@@ -277,6 +277,10 @@ enum redirector_flags {
      *  services and other users' programs. Only the thread that calls redirector_start(), until that returns, and the
      *  engine's have it, and no process that is started meanwhile. Without the right the flag has no effect. */
     REDIRECTOR_DEBUG_PRIVILEGE    = 1u << 9,
+    /** Connections keep the size of segments (the MSS option of TCP) that programs ask for. Without this flag a
+     *  connection that is redirected over loopback may have segments as large as loopback carries, so that what the
+     *  proxy answers crosses the driver in few packets. */
+    REDIRECTOR_SMALL_SEGMENTS     = 1u << 10,
 };
 
 /**
@@ -640,6 +644,10 @@ typedef struct redirector_stats {
                                        not redirected as incoming */
     uint64_t processes_unknown;   /**< connections whose process had ended before it could be asked for its parents, and
                                        which were taken for strangers' */
+    uint64_t segments_cut;        /**< pieces in which answers of the proxy were sent to programs that did not get them
+                                       whole */
+    uint64_t large_segments;      /**< 1: connections are redirected with segments as large as loopback carries; 0: they
+                                       are not (REDIRECTOR_SMALL_SEGMENTS, or they do not arrive on this machine) */
 } redirector_stats;
 
 /**

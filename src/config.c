@@ -67,7 +67,7 @@ static redirector_status check_numbers(const redirector_config *c, char detail[C
     const uint32_t known_flags = REDIRECTOR_KEEP_FLOWS_ON_STOP | REDIRECTOR_REFLECT | REDIRECTOR_FAIL_CLOSED |
                                  REDIRECTOR_DESCENDANTS_ONLY | REDIRECTOR_UNLOAD_DRIVER | REDIRECTOR_NO_LOOPBACK |
                                  REDIRECTOR_CAPTURE_ALL | REDIRECTOR_NO_FIREWALL_PERMIT | REDIRECTOR_NO_PROOF |
-                                 REDIRECTOR_DEBUG_PRIVILEGE;
+                                 REDIRECTOR_DEBUG_PRIVILEGE | REDIRECTOR_SMALL_SEGMENTS;
     if (c->proxy_port > PORT_MAX || c->incoming_port > PORT_MAX) {
         return REDIRECTOR_PORT_INVALID;
     }

@@ -176,6 +176,14 @@ static void host_bypassed(void *context, enum bypass way, uint64_t connections)
              (unsigned long long)connections, why[way]);
 }
 
+static void host_segments_lost(void *context)
+{
+    redirector *r = context;
+    log_line(r->log, REDIRECTOR_LOG_WARN,
+             "packets larger than a network card's do not reach programs on this machine: new connections do without, "
+             "which costs speed and nothing else");
+}
+
 struct engine_host host_of(redirector *r)
 {
     return (struct engine_host){
@@ -192,6 +200,7 @@ struct engine_host host_of(redirector *r)
         .led_by_other = host_led_by_other,
         .no_listener = host_no_listener,
         .bypassed = host_bypassed,
+        .segments_lost = host_segments_lost,
     };
 }
 

@@ -46,6 +46,11 @@ static void withdraw(redirector *r, void *context)
     for (int i = 0; i < PROOF_FAMILIES; i++) {
         engine_set_steering(r->engine, families[i], p->reflects[i]);
     }
+    for (int i = 0; i < PROOF_FAMILIES; i++) {
+        if (p->worded[i] && !p->reflects[i]) {
+            engine_set_large_segments(r->engine, families[i], p->whole[i]);
+        }
+    }
     engine_prove_no_more(r->engine);
 }
 
@@ -125,7 +130,18 @@ static bool is_established(const struct own_connection *c)
     return c->bound && c->connected && c->arrived && !c->error;
 }
 
-static enum proof_result judge(redirector *r, int family, bool other_way_too)
+/* Their words have arrived; now for what is larger than a network card's packets, which has not got all day. */
+static bool is_settled(struct proof *p, int family, const struct own_connection *c, uint64_t elapsed_ms)
+{
+    if (!p->worded[family]) {
+        p->worded[family] = true;
+        p->worded_ms[family] = elapsed_ms;
+    }
+    p->whole[family] = c->whole;
+    return c->whole || c->error || elapsed_ms - p->worded_ms[family] >= PROOF_LARGE_MS;
+}
+
+static enum proof_result judge(redirector *r, int family, uint64_t elapsed_ms, bool other_way_too)
 {
     struct proof *p = &r->proof;
     uint32_t first = number_of(family, p->reflects[family]), second = number_of(family, !p->reflects[family]);
@@ -140,11 +156,11 @@ static enum proof_result judge(redirector *r, int family, bool other_way_too)
     if ((other_way_too && !is_established(a)) || a->error) {
         begin_if_captured(r, second);
     }
-    if (b->done && !a->done) {
+    if (b->done && !a->done && !p->worded[family]) {
         p->reflects[family] = !p->reflects[family];
     }
     if (a->done || b->done) {
-        return PROOF_RESULT_ARRIVED;
+        return is_settled(p, family, a->done ? a : b, elapsed_ms) ? PROOF_RESULT_ARRIVED : PROOF_RESULT_OPEN;
     }
     return a->error && (b->error || !b->bound) ? PROOF_RESULT_FAILED : PROOF_RESULT_OPEN;
 }
@@ -157,6 +173,9 @@ static enum proof_result judge_in_the_end(struct proof *p, int family, bool star
 {
     const struct own_connection *first = &p->all[number_of(family, p->reflects[family])];
     const struct own_connection *second = &p->all[number_of(family, !p->reflects[family])];
+    if (p->worded[family]) {
+        return PROOF_RESULT_ARRIVED;
+    }
     if (!first->begun || atomic_load(&p->end)) {
         return PROOF_RESULT_UNTRIED;
     }
@@ -207,7 +226,7 @@ static void prove(redirector *r, uint32_t one_way_ms, uint32_t limit_ms)
         open = false;
         for (int i = 0; i < PROOF_FAMILIES; i++) {
             if (p->results[i] == PROOF_RESULT_OPEN) {
-                p->results[i] = judge(r, i, elapsed >= one_way_ms);
+                p->results[i] = judge(r, i, elapsed, elapsed >= one_way_ms);
                 open = open || p->results[i] == PROOF_RESULT_OPEN;
             }
         }
@@ -271,6 +290,12 @@ static void report(redirector *r, int family, bool reflected_before, uint64_t ms
     } else {
         describe_failure(r, family);
     }
+    if (p->results[family] == PROOF_RESULT_ARRIVED && p->worded[family] && !p->reflects[family] && !p->whole[family]) {
+        log_line(r->log, first_level == REDIRECTOR_LOG_INFO ? REDIRECTOR_LOG_WARN : first_level,
+                 "%s: segments larger than a network card's do not arrive on this machine: connections do without, "
+                 "which costs speed and nothing else",
+                 name);
+    }
     if (p->reflects[family] != reflected_before && r->packets.proxy_port) { /* incoming ones know but one way */
         log_line(
             r->log, REDIRECTOR_LOG_WARN,
@@ -300,6 +325,7 @@ enum proof_outcome proof_make(redirector *r, uint32_t one_way_ms, uint32_t limit
     uint64_t began = host_now_ms(), replaced = 0;
     *p->detail = 0;
     memset(p->results, 0, sizeof p->results);
+    memset(p->worded, 0, sizeof p->worded);
     memcpy(before, p->reflects, sizeof before);
     if (!p->winsock) {
         return p->outcome = PROOF_UNTRIED;

@@ -49,6 +49,9 @@ struct proof {
     enum proof_result results[PROOF_FAMILIES];
     bool reflects[PROOF_FAMILIES]; /* the way that is used */
     bool proven[PROOF_FAMILIES];   /* once at least */
+    bool worded[PROOF_FAMILIES];   /* this time both ends have heard the other's word */
+    uint64_t worded_ms[PROOF_FAMILIES]; /* so long after the beginning */
+    bool whole[PROOF_FAMILIES];         /* and the large piece */
     bool hasty;                    /* at the start there was no time for the words */
     bool asked_to_reflect;         /* by the configuration */
     enum proof_outcome outcome;
@@ -74,6 +77,7 @@ bool proof_at_start(redirector *r, redirector_error *error);
 void proof_prepare(redirector *r);
 enum proof_outcome proof_make(redirector *r, uint32_t one_way_ms, uint32_t limit_ms);
 enum { PROOF_START_WAY_MS = 300, PROOF_START_MS = 480, PROOF_LATER_WAY_MS = 2000, PROOF_LATER_MS = 3000 };
+enum { PROOF_LARGE_MS = 100 };                          /* for the large pieces, after the words */
 enum { PROOF_BUSY_WAY_MS = 900, PROOF_BUSY_MS = 1500 }; /* of a start, where the processors are never idle */
 
 /** Closes what proof_prepare() has opened, if proof_make() was not reached. */

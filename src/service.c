@@ -103,6 +103,7 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
         .reflect = config->flags & REDIRECTOR_REFLECT,
         .fail_closed = config->flags & REDIRECTOR_FAIL_CLOSED,
         .no_loopback = config->flags & REDIRECTOR_NO_LOOPBACK,
+        .small_segments = config->flags & REDIRECTOR_SMALL_SEGMENTS,
         .capture_all = config->flags & REDIRECTOR_CAPTURE_ALL,
         .scan_interval_ms = config->scan_interval_ms ? config->scan_interval_ms : ENGINE_SCAN_INTERVAL_MS_DEFAULT,
         .hold_timeout_ms = config->hold_timeout_ms ? config->hold_timeout_ms : ENGINE_HOLD_TIMEOUT_MS_DEFAULT,

@@ -19,7 +19,7 @@ from ctypes import POINTER, byref, c_char, c_char_p, c_uint8, c_uint32, c_uint64
 HERE = pathlib.Path(__file__).resolve().parent
 
 (KEEP_FLOWS_ON_STOP, REFLECT, FAIL_CLOSED, DESCENDANTS_ONLY, UNLOAD_DRIVER, NO_LOOPBACK, CAPTURE_ALL, NO_FIREWALL_PERMIT,
- NO_PROOF, DEBUG_PRIVILEGE) = (1 << bit for bit in range(10))
+ NO_PROOF, DEBUG_PRIVILEGE, SMALL_SEGMENTS) = (1 << bit for bit in range(11))
 KINDS = {0: "outgoing", 1: "incoming"}
 STATES = {1: "opening", 2: "open", 3: "closing"}
 ACCEPT, REFUSE, PASS, DROP = 1, 2, 3, 4  # decisions
@@ -86,7 +86,8 @@ class redirector_stats(Structure):
             "self_connections proxy_connections decision_waits decision_timeouts decision_overflows "
             "priority_shared led_by_others firewall_permit members_forgotten members_outside "
             "tree_listeners proofs steering_replaced handle_renewals table_waits table_timeouts table_failures "
-            "agent_connections loopback_passed listener_overflows processes_unknown").split()]
+            "agent_connections loopback_passed listener_overflows processes_unknown segments_cut "
+            "large_segments").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,

@@ -35,6 +35,7 @@ type Config struct {
 	CaptureAll       bool // have the driver hand over all TCP packets at all times: no connection waits for its filter
 	DebugPrivilege   bool // open processes by the right of Administrators to open any: services, other users' programs
 	NoFirewallPermit bool // put no permit for packets that are sent on into the Windows filtering platform
+	SmallSegments    bool // connections keep the size of TCP segments that programs ask for
 	NoProof          bool // make no connections of the library's own to prove that this machine can redirect
 
 	// DecisionTimeout, if not 0, makes each outgoing connection wait for a [Redirector.Decide], for so long at most: up to

@@ -111,6 +111,7 @@ func flagsToNative(config Config) (flags uint32) {
 		{config.NoFirewallPermit, flagNoFirewallPermit},
 		{config.NoProof, flagNoProof},
 		{config.DebugPrivilege, flagDebugPrivilege},
+		{config.SmallSegments, flagSmallSegments},
 	} {
 		if f.set {
 			flags |= f.bit
@@ -260,6 +261,8 @@ func statsFromNative(s *nativeStats) Stats {
 		LoopbackPassed:     s.Loopback_passed,
 		ListenerOverflows:  s.Listener_overflows,
 		ProcessesUnknown:   s.Processes_unknown,
+		SegmentsCut:        s.Segments_cut,
+		LargeSegments:      s.Large_segments,
 		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
 		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
 		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,

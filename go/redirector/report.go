@@ -105,6 +105,8 @@ type Stats struct {
 	AgentConnections   uint64 // connections within the machine that passed because the agent listens there
 	LoopbackPassed     uint64 // connections within the machine that passed because of NoLoopback
 	ListenerOverflows  uint64 // listening sockets that found no room in the list of them
+	SegmentsCut        uint64 // pieces of answers that programs did not get whole
+	LargeSegments      uint64 // 1: connections may have segments as large as loopback carries
 	ProcessesUnknown   uint64 // connections whose process had ended before it could be asked for its parents
 
 	// How long packets waited in the driver's queue: the oldest of the latest batch, the longest, the mean of all.

@@ -32,6 +32,7 @@ const (
 	flagCaptureAll       = C.REDIRECTOR_CAPTURE_ALL
 	flagNoFirewallPermit = C.REDIRECTOR_NO_FIREWALL_PERMIT
 	flagNoProof          = C.REDIRECTOR_NO_PROOF
+	flagSmallSegments    = C.REDIRECTOR_SMALL_SEGMENTS
 	flagDebugPrivilege   = C.REDIRECTOR_DEBUG_PRIVILEGE
 
 	flowIncoming = C.REDIRECTOR_FLOW_INCOMING

@@ -129,6 +129,8 @@ type (
 		Loopback_passed     uint64
 		Listener_overflows  uint64
 		Processes_unknown   uint64
+		Segments_cut        uint64
+		Large_segments      uint64
 	}
 )
 
@@ -144,6 +146,7 @@ const (
 	flagCaptureAll       = 0x40
 	flagNoFirewallPermit = 0x80
 	flagNoProof          = 0x100
+	flagSmallSegments    = 0x400
 	flagDebugPrivilege   = 0x200
 
 	flowIncoming = 0x1

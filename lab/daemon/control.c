@@ -9,7 +9,7 @@
  *   owners on|off does the TCP table tell owners?
  *   table N       the TCP table has N connections more than there are
  *   syn MS        after that time a SYN is sent again; 0: after a second
- *   strict on|off, lists N, fragments on|off
+ *   strict on|off, lists N, fragments on|off, largest N
  *                 Windows' stack, see settings.h
  *   offload on|off|ip|transport, merge on|off
  *                 the network card, see capture.h

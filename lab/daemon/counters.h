@@ -29,6 +29,7 @@
     X(bad_checksum)      /* lost: flag says valid, sum is wrong */                                                     \
     X(inbound_loopback)  /* lost: injected inbound to or within this host */                                           \
     X(inbound_not_local) /* lost: injected inbound to an address this host has not */                                  \
+    X(inbound_too_large) /* lost: injected inbound and longer than `largest` */                                        \
     X(loopback_source)   /* lost: injected outbound from a loopback address to elsewhere */                            \
     X(outbound_loopback) /* lost: injected outbound to ::1 from another address */                                     \
     X(firewall)          /* lost: injected outbound, and blocked by the firewall */                                    \

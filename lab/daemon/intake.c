@@ -129,6 +129,8 @@ static enum counter counter_of_outcome(const struct lab_injected *injected, cons
         return COUNT_inbound_loopback;
     case LAB_INBOUND_NOT_LOCAL:
         return COUNT_inbound_not_local;
+    case LAB_INBOUND_TOO_LARGE:
+        return COUNT_inbound_too_large;
     case LAB_LOOPBACK_SOURCE:
         return COUNT_loopback_source;
     case LAB_OUTBOUND_LOOPBACK:

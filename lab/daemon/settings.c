@@ -35,11 +35,24 @@ static bool parse_lists(const char *word)
     return true;
 }
 
+static bool parse_largest(const char *word)
+{
+    unsigned largest;
+    char rest;
+
+    if (sscanf(word, "%5u%c", &largest, &rest) != 1) {
+        return false;
+    }
+    settings.largest_in = largest;
+    return true;
+}
+
 bool settings_command(const char *command)
 {
     bool understood = (!strncmp(command, "strict ", 7) && parse_switch(command + 7, &settings.strict)) ||
                       (!strncmp(command, "fragments ", 10) && parse_switch(command + 10, &settings.fragments)) ||
-                      (!strncmp(command, "lists ", 6) && parse_lists(command + 6));
+                      (!strncmp(command, "lists ", 6) && parse_lists(command + 6)) ||
+                      (!strncmp(command, "largest ", 8) && parse_largest(command + 8));
 
     if (understood) {
         settings_push();
@@ -55,6 +68,6 @@ void settings_push(void)
 
 void settings_print(FILE *out)
 {
-    fprintf(out, "\"strict\":%s,\"lists\":%u,\"fragments\":%s", settings.strict ? "true" : "false", settings.lists,
-            settings.fragments ? "true" : "false");
+    fprintf(out, "\"strict\":%s,\"lists\":%u,\"fragments\":%s,\"largest\":%u", settings.strict ? "true" : "false",
+            settings.lists, settings.fragments ? "true" : "false", settings.largest_in);
 }

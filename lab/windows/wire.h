@@ -128,6 +128,8 @@ struct lab_settings {
         lists; /* up to so many packets of a message, one direction and interface, make one NET_BUFFER_LIST; 0: 1 */
     uint32_t fragments; /* 1: datagrams larger than lab_packet.mtu go through the layers as Windows' fragments do */
     uint32_t firewall;  /* packets injected outbound, not loopback, are blocked: bit 0 those of IPv4, bit 1 of IPv6 */
+    uint32_t largest_in; /* longer packets that are injected inbound are lost; 0: none is too long */
+    uint32_t reserved;
 };
 
 /* The host's interfaces and addresses, anew and whole at each change. */
@@ -180,6 +182,7 @@ enum lab_outcome {
     LAB_LOOPBACK_SOURCE,
     LAB_OUTBOUND_LOOPBACK,
     LAB_FIREWALL,
+    LAB_INBOUND_TOO_LARGE,
 };
 
 /* A handle has injected a packet, or the driver has for it. */
@@ -261,7 +264,7 @@ struct lab_opening {
 LAB_SIZED(struct lab_packet, 32);
 LAB_SIZED(struct lab_ale, 104);
 LAB_SIZED(struct lab_fault, 32);
-LAB_SIZED(struct lab_settings, 24);
+LAB_SIZED(struct lab_settings, 32);
 LAB_SIZED(struct lab_addresses, 16);
 LAB_SIZED(struct lab_taken, 32);
 LAB_SIZED(struct lab_received, 96);

@@ -15,6 +15,7 @@
 #include "held.h"
 #include "policy.h"
 #include "redirect.h"
+#include "segment_size.h"
 #include "sockets.h"
 #include "state.h"
 #include "tcp_table.h"
@@ -53,6 +54,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
     e->config = *config;
     e->host = *host;
     e->reflects[0] = e->reflects[1] = config->reflect;
+    segment_size_init(e);
     note_proxies(e, config);
     capture_plan_init(&e->capture, config->capture_all);
     e->destinations = destinations_new();
@@ -304,6 +306,11 @@ void engine_set_steering(struct engine *e, uint32_t family, bool reflect)
             e->proxies[i].dst = reflect ? ip_addr_any(family) : ip_addr_loopback(family);
         }
     }
+}
+
+void engine_set_large_segments(struct engine *e, uint32_t family, bool arrive)
+{
+    segment_size_proven(e, family, arrive);
 }
 
 void engine_renew_filter(struct engine *e)

@@ -115,6 +115,12 @@ uint32_t engine_proof_marks(const struct engine *e, uint32_t which); /* enum pro
 /** How connections of a family that are not loopback are redirected from now on: by reflection or over loopback. */
 void engine_set_steering(struct engine *e, uint32_t family, bool reflect);
 
+/**
+ * Whether replies that are larger than the program's interface takes arrive, as a proof has seen: from now on the
+ * connections of this family are offered them or not (O6). Where real connections have lost them they are not.
+ */
+void engine_set_large_segments(struct engine *e, uint32_t family, bool arrive);
+
 /** Has the filter replaced, though it may be the same: a new handle, where the old one may have gone bad. */
 void engine_renew_filter(struct engine *e);
 

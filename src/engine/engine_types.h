@@ -101,6 +101,12 @@ struct engine_host {
      * NULL: nobody wants to know.
      */
     void (*bypassed)(void *context, enum bypass way, uint64_t connections);
+
+    /**
+     * Replies larger than the program's interface takes do not reach it on this machine: connections have lost them.
+     * Once. No calls. NULL: nobody wants to know.
+     */
+    void (*segments_lost)(void *context);
 };
 
 struct engine_config {
@@ -111,6 +117,7 @@ struct engine_config {
     bool fail_closed; /* refuse connections that have no proxy to go to, or wait for the filter in vain, instead of
                          letting them pass (O4) */
     bool no_loopback; /* connections within the machine are left alone */
+    bool small_segments; /* connections keep the MSS that they ask for */
     bool capture_all; /* the filter captures every packet at all times: no SYN waits for it */
     uint32_t hold_timeout_ms;
     uint32_t scan_interval_ms; /* between two scans of the TCP table (L1) */
@@ -155,7 +162,9 @@ struct engine_config {
     X(agent_connections)                                                                                               \
     X(loopback_passed)                                                                                                 \
     X(listener_overflows)                                                                                              \
-    X(processes_unknown)
+    X(processes_unknown)                                                                                               \
+    X(segments_cut)                                                                                                    \
+    X(large_segments)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

@@ -69,6 +69,12 @@ struct flow {
     bool begun[2];              /* by leg: next_seq is meaningful */
     bool seen;                  /* in the TCP table, in the scan that is under way */
     uint8_t missed;             /* scans, in a row, that found neither end */
+    uint8_t segment_sent;       /* how often the watched reply was sent; 0: none is watched (segment_size.c) */
+    bool segments_arrive;       /* a large reply was acknowledged */
+    bool segments_cut;          /* large replies are cut */
+    bool segments_offered;      /* the program's SYN was raised */
+    uint16_t segment_size;      /* what it said before; 0: it said nothing, or the flow has none of this */
+    uint32_t segment_watched;   /* sequence number of that reply */
 };
 
 struct flow_table {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file rewrite.h
- * Giving a packet another 4-tuple. Nothing but addresses, ports and checksums changes (O6).
+ * Giving a packet another 4-tuple. Nothing but addresses, ports and checksums changes (O6; segment_size.h
+ * has the exception).
  */
 #ifndef ENGINE_REWRITE_H
 #define ENGINE_REWRITE_H

@@ -14,6 +14,7 @@
  *   sockets        listeners and the TCP table
  *   tcp_table      when the TCP table is read, and what that can answer
  *   translate      packets of a flow, resets, the end of a flow
+ *   segment_size   larger segments from the proxy to the program
  *   policy         whose connections are redirected
  *   state          struct engine, counting
  *   table_talk     question and answer between engine and who reads the TCP table
@@ -73,6 +74,12 @@ struct bypass_watch {
 
 enum { INNER_AGENTS_MAX = 16 };
 
+struct segment_state {
+    uint32_t flows_lost; /* in a row, that got no large reply through */
+    bool lost;           /* that were SEGMENT_FLOWS_LOST: no flow is offered large segments */
+    bool refused[2];     /* by family: a proof has seen that they do not arrive */
+};
+
 struct engine {
     struct engine_config config;
     struct engine_host host;
@@ -110,6 +117,7 @@ struct engine {
     uint32_t redirected_live;                /* flows of which others are told */
     uint32_t inner_agents[INNER_AGENTS_MAX]; /* others.h; 0: none */
     uint32_t next_inner_agent;
+    struct segment_state segments;
     bool led_by_other_told; /* led_by_other() was called */
     bool stopping;          /* no new flow begins */
     bool reset;             /* flows were reset: what still comes of them is dropped */

@@ -7,6 +7,7 @@
 #include "translate.h"
 
 #include "reset.h"
+#include "segment_size.h"
 
 static void announce_end(struct engine *e, uint32_t id)
 {
@@ -128,12 +129,18 @@ enum verdict translate_packet(struct engine *e, uint32_t id, enum leg leg, struc
     struct rewrite_delta delta = leg == LEG_FORWARD ? f->delta : rewrite_delta_reversed(f->delta);
     *meta = leg_meta(f, leg, meta);
     rewrite_apply(p, meta, &target, delta);
-    if (f->kind != FLOW_PROOF) {
-        COUNT(e, packets_rewritten);
+    if (p->flags & TCP_SYN) {
+        segment_size_offer(e, id, leg, p, meta);
+    }
+    if (f->kind == FLOW_PROOF) {
+        COUNT_BY(e, packets_seen, -1); /* it is none of the user's packets */
+        proofs_mark(&e->proofs, f->pid, leg == LEG_REPLY ? PROOF_ANSWERED : PROOF_CAPTURED);
         return VERDICT_REWRITE;
     }
-    COUNT_BY(e, packets_seen, -1); /* it is none of the user's packets */
-    proofs_mark(&e->proofs, f->pid, leg == LEG_REPLY ? PROOF_ANSWERED : PROOF_CAPTURED);
+    COUNT(e, packets_rewritten);
+    if (leg == LEG_REPLY && f->segment_size && p->payload > f->segment_size && segment_size_cut(e, id, p, meta)) {
+        return VERDICT_DROP;
+    }
     return VERDICT_REWRITE;
 }
 

@@ -189,7 +189,7 @@ bool own_connection_bind(struct winsock *w, struct own_connection *c, const stru
 {
     uint32_t family = route->family;
     be16 wanted = c->tuple.src_port;
-    c->begun = c->connected = c->arrived = c->done = c->kept_in = false;
+    c->begun = c->connected = c->arrived = c->done = c->whole = c->kept_in = false;
     c->heard[0] = c->heard[1] = c->error = 0;
     c->accepted = INVALID_SOCKET;
     c->tuple = *route;
@@ -241,27 +241,33 @@ void own_connection_close(struct winsock *w, struct own_connection *c)
 
 static void say(struct winsock *w, struct own_connection *c, uintptr_t s, const uint8_t *word)
 {
+    const int at_once = 1;
+    uint8_t again[OWN_SPEECH_SIZE - OWN_WORD_SIZE];
+    for (size_t i = 0; i < sizeof again; i++) {
+        again[i] = word[i % OWN_WORD_SIZE];
+    }
+    w->setsockopt(s, IPPROTO_TCP, TCP_NODELAY, (const char *)&at_once, sizeof at_once);
     if (w->send(s, (const char *)word, OWN_WORD_SIZE, 0) != OWN_WORD_SIZE) {
         c->error = (uint32_t)w->WSAGetLastError();
     }
+    w->send(s, (const char *)again, sizeof again, 0); /* if not, the other end hears that it does not come */
 }
 
-/* Reads what has come of a word. true: that was the rest of it. */
-static bool hear(struct winsock *w, struct own_connection *c, uintptr_t s, int end)
+/* Reads what has come. */
+static void hear(struct winsock *w, struct own_connection *c, uintptr_t s, int end)
 {
-    uint8_t got[OWN_WORD_SIZE];
-    int room = OWN_WORD_SIZE - (int)c->heard[end], count = w->recv(s, (char *)got, room, 0);
+    uint8_t got[OWN_SPEECH_SIZE];
+    int count = w->recv(s, (char *)got, OWN_SPEECH_SIZE - (int)c->heard[end], 0);
     if (count <= 0) {
         uint32_t error = count ? (uint32_t)w->WSAGetLastError() : WSAECONNRESET;
         c->error = error == WSAEWOULDBLOCK ? 0 : error;
-        return false;
     }
-    if (memcmp(got, c->words[end] + c->heard[end], (size_t)count) != 0) {
-        c->error = WSAECONNABORTED; /* that is not what was said */
-        return false;
+    for (int i = 0; i < count; i++) {
+        if (got[i] != c->words[end][c->heard[end]++ % OWN_WORD_SIZE]) {
+            c->error = WSAECONNABORTED; /* that is not what was said */
+            return;
+        }
     }
-    c->heard[end] += (uint32_t)count;
-    return c->heard[end] == OWN_WORD_SIZE;
 }
 
 static void let_in(struct winsock *w, struct own_connection *c)
@@ -317,12 +323,12 @@ static void add(fd_set *set, uintptr_t s)
 /* What is to be read at the listener's end; INVALID_SOCKET: all has been. */
 static uintptr_t awaited_there(const struct own_connection *c)
 {
-    return !c->arrived ? c->listener : c->heard[0] < OWN_WORD_SIZE ? c->accepted : INVALID_SOCKET;
+    return !c->arrived ? c->listener : c->heard[0] < OWN_SPEECH_SIZE ? c->accepted : INVALID_SOCKET;
 }
 
 static bool is_under_way(const struct own_connection *c)
 {
-    return c->bound && c->begun && !c->done && !c->error;
+    return c->bound && c->begun && !c->whole && !c->error;
 }
 
 static void go_on(struct winsock *w, struct own_connection *c, const fd_set *readable, const fd_set *writable,
@@ -334,13 +340,19 @@ static void go_on(struct winsock *w, struct own_connection *c, const fd_set *rea
     if (!c->error && has(readable, awaited_there(c))) {
         if (!c->arrived) {
             let_in(w, c);
-        } else if (hear(w, c, c->accepted, 0)) {
-            say(w, c, c->accepted, c->words[1]);
+        } else {
+            bool answered = c->heard[0] >= OWN_WORD_SIZE;
+            hear(w, c, c->accepted, 0);
+            if (!answered && !c->error && c->heard[0] >= OWN_WORD_SIZE) {
+                say(w, c, c->accepted, c->words[1]);
+            }
         }
     }
     if (!c->error && c->connected && has(readable, c->client)) {
-        c->done = hear(w, c, c->client, 1);
+        hear(w, c, c->client, 1);
     }
+    c->done = c->done || (!c->error && c->heard[0] >= OWN_WORD_SIZE && c->heard[1] >= OWN_WORD_SIZE);
+    c->whole = !c->error && c->heard[0] == OWN_SPEECH_SIZE && c->heard[1] == OWN_SPEECH_SIZE;
 }
 
 void own_connections_await(struct winsock *w, struct own_connection *all, uint32_t count, uint32_t ms)

@@ -19,7 +19,11 @@ struct winsock;
 struct winsock *winsock_open(void); /* NULL: it cannot be had */
 void winsock_close(struct winsock *w);
 
-enum { OWN_WORD_SIZE = 8 };
+/**
+ * What an end says: its word, and then the word again and again, in one piece of its own that is larger than what a
+ * network card carries, and smaller than what loopback does.
+ */
+enum { OWN_WORD_SIZE = 8, OWN_SPEECH_SIZE = 1024 * OWN_WORD_SIZE };
 
 /** Zeroed at first. What is not said to be the caller's is this module's. */
 struct own_connection {
@@ -32,6 +36,7 @@ struct own_connection {
     bool connected; /* its own end was answered */
     bool arrived;   /* at the listener */
     bool done;      /* both ends have heard the other's word */
+    bool whole;     /* and the large piece, too */
     uint32_t error; /* Winsock's: it came to nothing */
     bool kept_in;   /* because Windows itself does not let it out: no route, no address, a policy */
     uintptr_t client, listener, accepted;

@@ -24,7 +24,7 @@
     X(redirector_destination,  56)   \
     X(redirector_connection,   72)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       384)
+    X(redirector_stats,       400)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
@@ -146,7 +146,9 @@
     X(redirector_stats,       agent_connections,    352,   8)  \
     X(redirector_stats,       loopback_passed,      360,   8)  \
     X(redirector_stats,       listener_overflows,   368,   8)  \
-    X(redirector_stats,       processes_unknown,    376,   8)
+    X(redirector_stats,       processes_unknown,    376,   8)  \
+    X(redirector_stats,       segments_cut,         384,   8)  \
+    X(redirector_stats,       large_segments,       392,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \
@@ -159,7 +161,8 @@
     X(CAPTURE_ALL,     64)   \
     X(NO_FIREWALL_PERMIT, 128)  \
     X(NO_PROOF,       256)  \
-    X(DEBUG_PRIVILEGE, 512)
+    X(DEBUG_PRIVILEGE, 512)  \
+    X(SMALL_SEGMENTS, 1024)
 
 /* States of a redirector, kinds and states of connections, decisions about them, levels of the log. */
 #define LAYOUT_NUMBERS(X)    \

@@ -19,6 +19,7 @@ from lab import ANY, CLIENT, LOOPBACK, ROOT, SERVER, Failure, Lab, expect, expec
 
 OK = 0
 REFLECT = 2
+SMALL_SEGMENTS = 1024
 NO_PROOF = 256  # the library's own connection is in the driver's counters, though not in its own
 LINGER_S = 13  # a flow's longest linger time, and a little
 STOP_MS = 1000  # S2

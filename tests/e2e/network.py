@@ -183,6 +183,9 @@ class Packet:
         self.ports = struct.unpack_from("!HH", data, self.at)
         self.source, self.destination = (f"{host}/{port}" for host, port in zip(self.hosts, self.ports))
 
+    def is_first_syn(self):
+        return self.data[self.at + 13] & 0x12 == 0x02  # SYN, ACK
+
     def unchanging(self):
         """All that redirection must leave alone: every byte but addresses, ports and checksums."""
         data = bytearray(self.data)
@@ -218,11 +221,11 @@ def checksum(data):
 
 
 def options_of(data):
-    """Kinds of the TCP options of a packet."""
+    """The TCP options of a packet: kind, and where it begins."""
     packet = Packet(data)
     end = packet.at + (data[packet.at + 12] >> 4) * 4
-    at, kinds = packet.at + 20, []
+    at, found = packet.at + 20, {}
     while at < end and data[at]:
-        kinds.append(data[at])
+        found[data[at]] = at
         at += 1 if data[at] == 1 else data[at + 1]
-    return kinds
+    return found

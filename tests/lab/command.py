@@ -22,7 +22,8 @@ ANY = {4: "0.0.0.0", 6: "::"}
 
 # Counters of packets that Windows would have refused or lost. A test names those it expects.
 LOSSES = ("lost_in_queue", "truncated", "bad_checksum", "inbound_loopback", "inbound_not_local",
-          "loopback_source", "outbound_loopback", "firewall", "too_big", "unsent", "hindered", "refused", "capture_lost")
+          "inbound_too_large", "loopback_source", "outbound_loopback", "firewall", "too_big", "unsent", "hindered",
+          "refused", "capture_lost")
 
 
 class LabError(Exception):

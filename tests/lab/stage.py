@@ -193,7 +193,8 @@ class Lab:
         return [handle for handle in self.ctl("handles")["handles"] if handle["open"]]
 
     def restore(self):
-        """No faults of driver and events any more, and no firewall."""
+        """No faults of driver and events, no limit and no firewall any more."""
+        self.ctl("largest", "0")
         self.ctl("fault", "clear")
         self.ctl("obstacle", "off")
         self.ctl("events", "reset")

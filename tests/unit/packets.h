@@ -350,6 +350,42 @@ static inline struct tuple tuple_in(const struct made *m)
     return t;
 }
 
+/** The value of the MSS option, found by reading option after option; NULL: there is none. */
+static inline uint8_t *mss_in(struct made *m)
+{
+    uint8_t *tcp = m->bytes + m->tcp_offset;
+    uint32_t end = (uint32_t)(tcp[12] >> 4) * 4;
+    for (uint32_t i = 20, size; i < end && tcp[i]; i += size) {
+        size = tcp[i] == 1 ? 1 : i + 1 < end ? tcp[i + 1] : 0;
+        if (size == 0 || (size == 1 && tcp[i] != 1) || i + size > end) {
+            return NULL;
+        }
+        if (tcp[i] == 2) {
+            return size == 4 ? tcp + i + 2 : NULL;
+        }
+    }
+    return NULL;
+}
+
+/**
+ * Undoes the one other change that is allowed: a first SYN may state the largest segments of loopback, a SYN-ACK smaller
+ * ones than the proxy did. Returns what it stated before; 0: it was not changed.
+ */
+static inline uint32_t restore_mss(const struct made *before, struct made *after)
+{
+    uint8_t flags = after->bytes[after->tcp_offset + 13];
+    uint8_t *mss = flags & TCP_SYN ? mss_in(after) : NULL;
+    const uint8_t *was = mss ? before->bytes + (mss - after->bytes) : NULL;
+    uint32_t largest = after->bytes[0] >> 4 == 4 ? 65495 : 65475;
+    bool raised = mss && wire16(mss) == largest && wire16(was) < largest;
+    bool lowered = mss && flags & TCP_ACK && wire16(mss) && wire16(mss) < wire16(was);
+    if (raised || lowered) {
+        memcpy(mss, was, 2);
+        return wire16(mss);
+    }
+    return 0;
+}
+
 /** Whether the packets differ in nothing but addresses, ports and checksums (O6). */
 static inline bool same_but_for_tuple_and_checksums(const struct made *a, const struct made *b)
 {

@@ -180,6 +180,12 @@ static void host_proxy_spared(void *context, uint32_t pid, const struct tuple *p
     w->spared_at = *proxy;
 }
 
+static void host_segments_lost(void *context)
+{
+    struct world *w = context;
+    w->segments_lost++;
+}
+
 static void host_led_by_other(void *context, const struct tuple *original, uint32_t pid)
 {
     struct world *w = context;
@@ -217,6 +223,7 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
         .led_by_other = host_led_by_other,
         .no_listener = host_no_listener,
         .bypassed = host_bypassed,
+        .segments_lost = host_segments_lost,
     };
 }
 

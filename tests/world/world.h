@@ -71,6 +71,7 @@ struct world {
     uint32_t spared_pid;          /* the process that was last said to be a proxy, */
     struct tuple spared_at;       /* and where */
     uint32_t led, led_pid;        /* how often a connection was said to be led by another redirector, whose, */
+    uint32_t segments_lost;       /* how often large replies were said not to arrive */
     struct tuple led_of;          /* and which, last */
     uint32_t no_listener;         /* how often it was said that the tree has none */
     uint32_t bypassed[BYPASSES];  /* how often each way around the proxy was told of, */

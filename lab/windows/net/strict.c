@@ -70,5 +70,8 @@ NTSTATUS strict_check(const struct packet *packet, enum way way, uint32_t if_idx
     if (*outcome == LAB_SENT && way == WAY_IN && !address_is_local(destination)) {
         *outcome = LAB_INBOUND_NOT_LOCAL;
     }
+    if (*outcome == LAB_SENT && way == WAY_IN && net_settings.largest_in && packet->length > net_settings.largest_in) {
+        *outcome = LAB_INBOUND_TOO_LARGE;
+    }
     return status;
 }

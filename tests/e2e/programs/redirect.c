@@ -265,6 +265,8 @@ static void command_stats(const struct command *c, struct json *answer)
     STAT(loopback_passed);
     STAT(listener_overflows);
     STAT(processes_unknown);
+    STAT(segments_cut);
+    STAT(large_segments);
     STAT(send_errors);
     STAT(receive_errors);
     STAT(queue_delay_max_us);

@@ -16,7 +16,7 @@ ENOUGH_S = 40  # for two proofs that fail
 OWN = {"proofs", "steering_replaced", "handle_renewals"}  # what a proof counts; all else is the user's
 # What is no count, or none of the tree's: other programs listen.
 MEASURED = {"status", "result", "re", "queue_delay_last_us", "queue_delay_max_us", "queue_delay_mean_us", "events_seen",
-            "firewall_permit"}
+            "firewall_permit", "large_segments"}
 
 
 @contextlib.contextmanager
