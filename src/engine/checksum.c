@@ -23,9 +23,11 @@ uint16_t checksum_difference(const void *old_bytes, const void *new_bytes, uint3
 {
     const uint8_t *from = old_bytes, *to = new_bytes;
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < size; i += 2) {
-        sum += (uint16_t)~load_be16(from + i);
-        sum += load_be16(to + i);
+    for (; size >= 4; from += 4, to += 4, size -= 4) {
+        sum += (uint64_t)~load_raw32(from) + load_raw32(to);
+    }
+    if (size) {
+        sum += (uint64_t)(uint16_t)~load_raw16(from) + load_raw16(to);
     }
     return checksum_fold(sum);
 }

@@ -33,8 +33,9 @@ static inline uint16_t checksum_add(uint16_t a, uint16_t b)
 /** Applies a difference to a checksum field. */
 static inline void checksum_adjust(uint8_t *field, uint16_t difference)
 {
-    uint16_t sum = (uint16_t)~load_be16(field);
-    store_be16(field, (uint16_t)~checksum_fold((uint64_t)sum + difference));
+    uint32_t sum = 0xffffu - load_raw16(field) + difference;
+    sum += sum >> 16; /* two words: one carry at most, and it does not carry again */
+    store_raw16(field, (uint16_t)~sum);
 }
 
 /** Writes the IPv4 header checksum (nothing to do for IPv6). */

@@ -308,8 +308,11 @@ static void decide_held(struct engine *e, uint32_t id, struct owner owner, uint6
                         .asked = held->asked,
                         .decided = held->decision == DECISION_ACCEPT,
                         .decision_id = held->decision_id};
-    if (packet_parse(pending_bytes(&e->pending, id), held->length, &p) == PACKET_TCP) {
-        packet_set_scope(&p, &meta);
+    struct packet_place at;
+    uint8_t *bytes = pending_bytes(&e->pending, id);
+    if (packet_locate(bytes, held->length, &at) == PACKET_TCP) {
+        packet_read(bytes, held->length, &at, &p);
+        packet_read_tuple(&at, packet_scope(&at, &meta), &p);
         verdict = judge_held(e, &a);
     }
     if (verdict != VERDICT_HOLD) {

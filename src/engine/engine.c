@@ -87,59 +87,82 @@ void engine_free(struct engine *e)
     free(e);
 }
 
-static bool is_first_syn(const struct packet *p)
+/* A segment that may have to do with a flow. */
+struct candidate {
+    struct packet_place at;
+    uint64_t hash;
+};
+
+static bool is_first_syn(uint8_t flags)
 {
-    return (p->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+    return (flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 }
 
-/* A packet of a flow, or a first SYN. */
-__attribute__((noinline, flatten)) static enum verdict
-decide(struct engine *e, uint32_t id, enum leg leg, struct packet *p, struct packet_meta *meta, uint64_t now_ms)
+/* No packet of a flow, or one that ends it by beginning another. */
+__attribute__((noinline)) static enum verdict judge(struct engine *e, uint32_t id, struct packet *p,
+                                                    struct packet_meta *meta, uint64_t now_ms)
 {
-    bool syn = is_first_syn(p);
-    if (id != FLOW_NONE) {
-        bool old = syn && leg == LEG_FORWARD && p->seq != flow_at(&e->flows, id)->isn;
-        if (!old) {
-            return translate_packet(e, id, leg, p, meta, now_ms);
-        }
-        /* A new SYN on an old tuple is a new connection (L1). */
+    if (id != FLOW_NONE) { /* a new SYN on an old tuple is a new connection (L1) */
         if (e->reset) {
             flow_close(&e->flows, id); /* its end was announced when it was reset */
         } else {
             translate_end_flow(e, id);
         }
     }
-    return syn && !e->stopping ? connection_syn(e, p, meta, now_ms) : VERDICT_PASS;
+    if (!is_first_syn(p->flags)) {
+        capture_plan_needless(&e->capture, meta->outbound, be16_to_host(p->tuple.src_port));
+        return VERDICT_PASS;
+    }
+    return e->stopping ? VERDICT_PASS : connection_syn(e, p, meta, now_ms);
+}
+
+static bool begins_anew(const struct engine *e, uint32_t id, enum leg leg, const struct packet *p)
+{
+    return flow_is_control(p->flags) && is_first_syn(p->flags) && leg == LEG_FORWARD &&
+           p->seq != flow_at(&e->flows, id)->isn;
+}
+
+/* A first SYN, or what is probably a packet of a flow. */
+__attribute__((noinline, flatten)) static enum verdict read_packet(struct engine *e, struct packet_meta *meta,
+                                                                   uint8_t *data, uint32_t length,
+                                                                   const struct candidate *c, uint64_t now_ms)
+{
+    struct packet p;
+    enum leg leg;
+    packet_read(data, length, &c->at, &p);
+    uint32_t scope = packet_scope(&c->at, meta), id = flow_find_packet(&e->flows, c->hash, &c->at, scope, &leg);
+    if (id != FLOW_NONE && !begins_anew(e, id, leg, &p)) {
+        return translate_packet(e, id, leg, &p, meta, now_ms);
+    }
+    packet_read_tuple(&c->at, scope, &p);
+    return judge(e, id, &p, meta, now_ms);
 }
 
 /*
  * Once per packet that the driver hands over. What it calls in its unit (cmake/sources.cmake) is compiled into it, and
- * a packet of no flow leaves by the shortest way.
+ * a packet of no flow leaves by the shortest way: nothing of it is copied.
  */
 __attribute__((flatten)) enum verdict engine_packet(struct engine *e, struct packet_meta *meta, uint8_t *data,
                                                     uint32_t length, uint64_t now_ms)
 {
-    struct packet p;
-    enum leg leg = LEG_FORWARD;
-    enum verdict verdict = VERDICT_PASS;
+    struct candidate c;
     COUNT(e, packets_seen);
-    enum packet_kind kind = packet_locate(data, length, &p);
+    enum packet_kind kind = packet_locate(data, length, &c.at);
     if (kind == PACKET_TCP) {
-        packet_set_scope(&p, meta);
-        uint32_t id = flow_find(&e->flows, &p.tuple, &leg);
-        if (id != FLOW_NONE || is_first_syn(&p)) {
-            packet_read(data, length, &p);
-            verdict = decide(e, id, leg, &p, meta, now_ms);
+        c.hash = flow_hash(&e->flows, &c.at);
+        if (flow_may_be(&e->flows, c.hash) || is_first_syn(c.at.tcp[13])) {
+            enum verdict verdict = read_packet(e, meta, data, length, &c, now_ms);
+            if (verdict != VERDICT_PASS) {
+                return verdict;
+            }
         } else {
-            capture_plan_needless(&e->capture, meta->outbound, be16_to_host(p.tuple.src_port));
+            capture_plan_needless(&e->capture, meta->outbound, load_be16(c.at.tcp));
         }
     } else if (kind == PACKET_MALFORMED) {
         COUNT(e, packets_malformed);
     }
-    if (verdict == VERDICT_PASS) {
-        COUNT(e, packets_passed);
-    }
-    return verdict;
+    COUNT(e, packets_passed);
+    return VERDICT_PASS;
 }
 
 void engine_process(struct engine *e, struct process_id id)

@@ -40,14 +40,21 @@ void flow_table_free(struct flow_table *t)
     tuple_map_free(&t->map);
 }
 
+static uint32_t flow_of_number(uint32_t number, enum leg *leg)
+{
+    *leg = number & 1;
+    return number == TUPLE_MAP_NONE ? FLOW_NONE : number / 2;
+}
+
+uint32_t flow_find_packet(const struct flow_table *t, uint64_t hash, const struct packet_place *at, uint32_t scope,
+                          enum leg *leg)
+{
+    return flow_of_number(tuple_map_find_raw(&t->map, hash, at->family, at->addresses, at->tcp, scope), leg);
+}
+
 uint32_t flow_find(const struct flow_table *t, const struct tuple *tuple, enum leg *leg)
 {
-    uint32_t number = tuple_map_find(&t->map, tuple);
-    if (number == TUPLE_MAP_NONE) {
-        return FLOW_NONE;
-    }
-    *leg = number & 1;
-    return number / 2;
+    return flow_of_number(tuple_map_find(&t->map, tuple), leg);
 }
 
 static void queue_leave(struct flow_table *t, uint32_t id)
@@ -107,6 +114,7 @@ uint32_t flow_open(struct flow_table *t, const struct tuple *original, const str
         return FLOW_NONE;
     }
     struct tuple reply = tuple_reversed(steered);
+    struct rewrite_delta delta = rewrite_delta_between(original, steered);
     tuple_map_insert(&t->map, 2 * id + LEG_FORWARD, original);
     tuple_map_insert(&t->map, 2 * id + LEG_REPLY, &reply);
     t->port_owner[be16_to_host(steered->src_port)] = id + 1;
@@ -114,23 +122,19 @@ uint32_t flow_open(struct flow_table *t, const struct tuple *original, const str
     t->flows[id] = (struct flow){
         .state = FLOW_OPENING,
         .opened_ms = now_ms,
-        .delta = rewrite_delta_between(original, steered),
+        .delta = {delta, rewrite_delta_reversed(delta)},
     };
     queue_enter(t, id, FLOW_QUEUE_OPENING, now_ms);
     return id;
 }
 
-/* Bytes of the stream: what is sent again counts once. */
-static void count_stream(struct flow *f, enum leg leg, const struct packet *p)
+/* Bytes of the stream: what is sent again counts once. `control`: SYN and FIN, which take a number each. */
+static void count_stream(struct flow *f, enum leg leg, const struct packet *p, uint32_t control)
 {
-    if (p->flags & TCP_RST) {
-        return; /* its number need not belong to the stream */
-    }
     if (!f->begun[leg]) {
         f->begun[leg] = true;
         f->next_seq[leg] = p->seq;
     }
-    uint32_t control = (uint32_t)(!!(p->flags & TCP_SYN) + !!(p->flags & TCP_FIN));
     uint32_t fresh = p->seq + p->payload + control - f->next_seq[leg];
     if ((int32_t)fresh > 0) {
         f->next_seq[leg] += fresh;
@@ -138,40 +142,75 @@ static void count_stream(struct flow *f, enum leg leg, const struct packet *p)
     }
 }
 
-void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct packet *p, uint64_t now_ms)
+static void count_ack(struct flow *f, enum leg leg, const struct packet *p)
 {
-    struct flow *f = flow_at(t, id);
-    bool syn = leg == LEG_FORWARD && (p->flags & TCP_SYN);
-    if (syn && f->state == FLOW_CLOSING) { /* refused, and tried again with the same SYN, as Windows does */
-        f->fin_seen = 0;
-        memset(f->acked, 0, sizeof f->acked);
-        memset(f->begun, 0, sizeof f->begun);
-    }
-    f->packets[leg]++;
-    count_stream(f, leg, p);
     if (p->flags & TCP_ACK) {
         f->last_ack[leg] = p->ack;
         f->acked[leg] = true;
     }
-    if (syn && f->state != FLOW_OPEN) {
-        f->state = FLOW_OPENING; /* the program still tries */
-        queue_enter(t, id, FLOW_QUEUE_OPENING, now_ms);
-    } else if (f->state == FLOW_OPENING && leg == LEG_REPLY) {
-        f->state = FLOW_OPEN;
+}
+
+static void note_answer(struct flow_table *t, uint32_t id, enum leg leg)
+{
+    if (flow_at(t, id)->state == FLOW_OPENING && leg == LEG_REPLY) {
+        flow_at(t, id)->state = FLOW_OPEN;
         queue_leave(t, id);
     }
-    if (p->flags & TCP_RST) {
+}
+
+/* SYN, RST and FIN: what they make of a flow's state. */
+static void change_state(struct flow_table *t, uint32_t id, enum leg leg, uint8_t flags, uint64_t now_ms)
+{
+    struct flow *f = flow_at(t, id);
+    if (flags & TCP_SYN && leg == LEG_FORWARD && f->state != FLOW_OPEN) {
+        f->state = FLOW_OPENING; /* the program still tries */
+        queue_enter(t, id, FLOW_QUEUE_OPENING, now_ms);
+    }
+    if (flags & TCP_RST) {
         f->state = FLOW_CLOSING;
         if (f->queue != FLOW_QUEUE_RST) {
             queue_enter(t, id, FLOW_QUEUE_RST, now_ms);
         }
-    } else if (p->flags & TCP_FIN) {
+    } else if (flags & TCP_FIN) {
         f->fin_seen |= (uint8_t)(1u << leg);
         if (f->fin_seen == 3 && f->state == FLOW_OPEN) {
             f->state = FLOW_CLOSING;
             queue_enter(t, id, FLOW_QUEUE_FIN, now_ms);
         }
     }
+}
+
+/* Few packets of a connection; kept out of the way of the others. */
+__attribute__((noinline)) static void advance_control(struct flow_table *t, uint32_t id, enum leg leg,
+                                                      const struct packet *p, uint64_t now_ms)
+{
+    struct flow *f = flow_at(t, id);
+    uint8_t flags = p->flags;
+    if (flags & TCP_SYN && leg == LEG_FORWARD && f->state == FLOW_CLOSING) {
+        f->fin_seen = 0; /* refused, and tried again with the same SYN, as Windows does */
+        memset(f->acked, 0, sizeof f->acked);
+        memset(f->begun, 0, sizeof f->begun);
+    }
+    f->packets[leg]++;
+    if (!(flags & TCP_RST)) { /* whose number need not belong to the stream */
+        count_stream(f, leg, p, (uint32_t)(!!(flags & TCP_SYN) + !!(flags & TCP_FIN)));
+    }
+    count_ack(f, leg, p);
+    note_answer(t, id, leg);
+    change_state(t, id, leg, flags, now_ms);
+}
+
+void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct packet *p, uint64_t now_ms)
+{
+    if (flow_is_control(p->flags)) {
+        advance_control(t, id, leg, p, now_ms);
+        return;
+    }
+    struct flow *f = flow_at(t, id);
+    f->packets[leg]++;
+    count_stream(f, leg, p, 0);
+    count_ack(f, leg, p);
+    note_answer(t, id, leg);
 }
 
 void flow_close(struct flow_table *t, uint32_t id)

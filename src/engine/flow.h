@@ -59,22 +59,22 @@ struct flow {
     uint32_t if_index, sub_if_index; /* where the original packets were captured; replies go back in there */
     uint32_t scope;                  /* of its link-local addresses, the interface's index; 0: not known, or none is */
     uint32_t queue_prev, queue_next;
-    struct rewrite_delta delta; /* original -> steered */
-    uint8_t state;              /* enum flow_state */
-    uint8_t kind;               /* enum flow_kind */
-    uint8_t queue;              /* enum flow_queue */
-    uint8_t fin_seen;           /* bit per leg */
-    bool outbound[2];           /* by leg: direction in which its packets leave */
-    bool acked[2];              /* by leg: last_ack is meaningful */
-    bool begun[2];              /* by leg: next_seq is meaningful */
-    bool seen;                  /* in the TCP table, in the scan that is under way */
-    uint8_t missed;             /* scans, in a row, that found neither end */
-    uint8_t segment_sent;       /* how often the watched reply was sent; 0: none is watched (segment_size.c) */
-    bool segments_arrive;       /* a large reply was acknowledged */
-    bool segments_cut;          /* large replies are cut */
-    bool segments_offered;      /* the program's SYN was raised */
-    uint16_t segment_size;      /* what it said before; 0: it said nothing, or the flow has none of this */
-    uint32_t segment_watched;   /* sequence number of that reply */
+    struct rewrite_delta delta[2]; /* by leg */
+    uint8_t state;                 /* enum flow_state */
+    uint8_t kind;                  /* enum flow_kind */
+    uint8_t queue;                 /* enum flow_queue */
+    uint8_t fin_seen;              /* bit per leg */
+    bool outbound[2];              /* by leg: direction in which its packets leave */
+    bool acked[2];                 /* by leg: last_ack is meaningful */
+    bool begun[2];                 /* by leg: next_seq is meaningful */
+    bool seen;                     /* in the TCP table, in the scan that is under way */
+    uint8_t missed;                /* scans, in a row, that found neither end */
+    uint8_t segment_sent;          /* how often the watched reply was sent; 0: none is watched (segment_size.c) */
+    bool segments_arrive;          /* a large reply was acknowledged */
+    bool segments_cut;             /* large replies are cut */
+    bool segments_offered;         /* the program's SYN was raised */
+    uint16_t segment_size;         /* what it said before; 0: it said nothing, or the flow has none of this */
+    uint32_t segment_watched;      /* sequence number of that reply */
 };
 
 struct flow_table {
@@ -96,6 +96,22 @@ void flow_table_free(struct flow_table *t);
 /** The flow that a packet with this tuple belongs to, and its leg; FLOW_NONE: none. */
 uint32_t flow_find(const struct flow_table *t, const struct tuple *tuple, enum leg *leg);
 
+/** The hash by which a packet's flow is found. */
+static inline uint64_t flow_hash(const struct flow_table *t, const struct packet_place *at)
+{
+    return tuple_map_hash(&t->map, at->family, at->addresses, at->tcp);
+}
+
+/** Whether a packet may belong to a flow; false for most that do not. Cheaper than flow_find_packet(). */
+static inline bool flow_may_be(const struct flow_table *t, uint64_t hash)
+{
+    return tuple_map_may_have(&t->map, hash);
+}
+
+/** flow_find() of such a packet. */
+uint32_t flow_find_packet(const struct flow_table *t, uint64_t hash, const struct packet_place *at, uint32_t scope,
+                          enum leg *leg);
+
 /** A steered source port that no flow has: `wanted` if it is free. 0: all are taken. */
 uint16_t flow_pick_port(struct flow_table *t, uint16_t wanted);
 
@@ -106,6 +122,11 @@ uint16_t flow_pick_port(struct flow_table *t, uint16_t wanted);
 uint32_t flow_open(struct flow_table *t, const struct tuple *original, const struct tuple *steered, uint64_t now_ms);
 
 /** Takes note of one packet: counters and state. Call before rewriting. */
+static inline bool flow_is_control(uint8_t flags)
+{
+    return flags & (TCP_SYN | TCP_FIN | TCP_RST);
+}
+
 void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct packet *p, uint64_t now_ms);
 
 void flow_close(struct flow_table *t, uint32_t id);
@@ -135,10 +156,16 @@ static inline const struct tuple *flow_original(const struct flow_table *t, uint
     return &t->map.keys[2 * id + LEG_FORWARD];
 }
 
+/** The tuple of packets that answer what a packet of this leg becomes: the other leg's. */
+static inline const struct tuple *flow_answer(const struct flow_table *t, uint32_t id, enum leg leg)
+{
+    return &t->map.keys[(2 * id | leg) ^ 1u];
+}
+
 /** What a packet of this leg becomes. */
 static inline struct tuple flow_target(const struct flow_table *t, uint32_t id, enum leg leg)
 {
-    return tuple_reversed(&t->map.keys[2 * id + (leg ^ 1u)]);
+    return tuple_reversed(flow_answer(t, id, leg));
 }
 
 static inline struct tuple flow_steered(const struct flow_table *t, uint32_t id)

@@ -17,6 +17,7 @@ enum {
     PROTOCOL_ROUTING = 43,
     PROTOCOL_FRAGMENT = 44,
     PROTOCOL_DESTINATION = 60,
+    FRAGMENT_RAW = 0xff3f, /* "more fragments", or an offset: the bytes 0x3f, 0xff as they lie in memory */
 };
 
 uint32_t packet_length(const uint8_t *data, uint32_t available)
@@ -33,8 +34,14 @@ uint32_t packet_length(const uint8_t *data, uint32_t available)
     return length <= available ? length : 0;
 }
 
+/* Whether a header of this length, and at least so many bytes, is not all there: one comparison. */
+static inline bool is_cut_short(uint32_t header, uint32_t least, uint32_t available)
+{
+    return header - least > available - least; /* available is not less than `least`; a header that is wraps */
+}
+
 /* Finds the TCP header behind an IPv6 header. PACKET_TCP: *offset is its place. */
-static enum packet_kind skip_extensions(const uint8_t *data, uint32_t length, uint32_t *offset)
+static enum packet_kind locate_ip6(const uint8_t *data, uint32_t length, uint32_t *offset)
 {
     uint8_t next = data[6];
     uint32_t at = IP6_HEADER;
@@ -53,29 +60,14 @@ static enum packet_kind skip_extensions(const uint8_t *data, uint32_t length, ui
     return next == PROTOCOL_TCP ? PACKET_TCP : PACKET_OTHER;
 }
 
-static enum packet_kind parse_ip4(const uint8_t *data, uint32_t length, struct tuple *tuple, uint32_t *offset)
+static enum packet_kind locate_ip4(const uint8_t *data, uint32_t length, uint32_t *offset)
 {
     uint32_t header = (uint32_t)(data[0] & 15) * 4;
-    if (header < IP4_HEADER_MIN || header > length) {
+    if (is_cut_short(header, IP4_HEADER_MIN, length)) {
         return PACKET_MALFORMED;
     }
-    bool fragment = (load_be16(data + 6) & 0x3fff) != 0; /* "more fragments", or an offset */
-    if (data[9] != PROTOCOL_TCP || fragment) {
-        return PACKET_OTHER;
-    }
-    tuple->src = ip_addr_from_ip4(data + 12);
-    tuple->dst = ip_addr_from_ip4(data + 16);
-    tuple->family = FAMILY_IP4;
     *offset = header;
-    return PACKET_TCP;
-}
-
-static enum packet_kind parse_ip6(const uint8_t *data, uint32_t length, struct tuple *tuple, uint32_t *offset)
-{
-    tuple->src = ip_addr_from_ip6(data + 8);
-    tuple->dst = ip_addr_from_ip6(data + 24);
-    tuple->family = FAMILY_IP6;
-    return skip_extensions(data, length, offset);
+    return data[9] != PROTOCOL_TCP || load_raw16(data + 6) & FRAGMENT_RAW ? PACKET_OTHER : PACKET_TCP;
 }
 
 static uint32_t header_length(const uint8_t *tcp)
@@ -83,49 +75,63 @@ static uint32_t header_length(const uint8_t *tcp)
     return (uint32_t)tcp[12] >> 2 & 0x3c; /* counted in words, in the upper half */
 }
 
-enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet *out)
+enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet_place *out)
 {
     uint32_t offset = 0;
     enum packet_kind kind = PACKET_MALFORMED;
-    if (length >= IP4_HEADER_MIN && data[0] >> 4 == 4 && load_be16(data + 2) == length) {
-        kind = parse_ip4(data, length, &out->tuple, &offset);
+    if (length < IP4_HEADER_MIN) {
+        return PACKET_MALFORMED;
+    }
+    if (data[0] >> 4 == 4 && load_be16(data + 2) == length) {
+        kind = locate_ip4(data, length, &offset);
+        out->family = FAMILY_IP4;
+        out->addresses = data + 12;
     } else if (length >= IP6_HEADER && data[0] >> 4 == 6 && load_be16(data + 4) == length - IP6_HEADER) {
-        kind = parse_ip6(data, length, &out->tuple, &offset);
+        kind = locate_ip6(data, length, &offset);
+        out->family = FAMILY_IP6;
+        out->addresses = data + 8;
     }
     if (kind != PACKET_TCP) {
         return kind;
     }
     uint32_t segment = length - offset;
-    uint8_t *tcp = data + offset;
-    if (segment < TCP_HEADER_MIN) {
+    out->tcp = data + offset;
+    if (segment < TCP_HEADER_MIN || is_cut_short(header_length(out->tcp), TCP_HEADER_MIN, segment)) {
         return PACKET_MALFORMED;
     }
-    uint32_t header = header_length(tcp);
-    if (header < TCP_HEADER_MIN || header > segment) {
-        return PACKET_MALFORMED;
-    }
-    memcpy(&out->tuple.src_port, tcp, 4); /* and dst_port */
-    out->tuple.scope = 0;
-    out->tcp = tcp;
-    out->flags = tcp[13];
     return PACKET_TCP;
+}
+
+void packet_read(uint8_t *data, uint32_t length, const struct packet_place *at, struct packet *out)
+{
+    uint8_t *tcp = at->tcp;
+    out->ip = data;
+    out->tcp = tcp;
+    out->tuple.family = at->family;
+    out->length = length;
+    out->payload = length - (uint32_t)(tcp - data) - header_length(tcp);
+    out->seq = load_be32(tcp + 4);
+    out->ack = load_be32(tcp + 8);
+    out->flags = tcp[13];
+}
+
+void packet_read_tuple(const struct packet_place *at, uint32_t scope, struct packet *out)
+{
+    bool ip4 = at->family == FAMILY_IP4;
+    out->tuple.src = ip4 ? ip_addr_from_ip4(at->addresses) : ip_addr_from_ip6(at->addresses);
+    out->tuple.dst = ip4 ? ip_addr_from_ip4(at->addresses + 4) : ip_addr_from_ip6(at->addresses + 16);
+    memcpy(&out->tuple.src_port, at->tcp, 4); /* and dst_port */
+    out->tuple.scope = scope;
 }
 static_assert(offsetof(struct tuple, dst_port) == offsetof(struct tuple, src_port) + 2, "copied as one");
 
-void packet_read(uint8_t *data, uint32_t length, struct packet *p)
-{
-    p->ip = data;
-    p->length = length;
-    p->payload = length - (uint32_t)(p->tcp - data) - header_length(p->tcp);
-    p->seq = load_be32(p->tcp + 4);
-    p->ack = load_be32(p->tcp + 8);
-}
-
 enum packet_kind packet_parse(uint8_t *data, uint32_t length, struct packet *out)
 {
-    enum packet_kind kind = packet_locate(data, length, out);
+    struct packet_place at;
+    enum packet_kind kind = packet_locate(data, length, &at);
     if (kind == PACKET_TCP) {
-        packet_read(data, length, out);
+        packet_read(data, length, &at, out);
+        packet_read_tuple(&at, 0, out);
     }
     return kind;
 }

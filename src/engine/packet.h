@@ -17,7 +17,7 @@ enum { PACKET_MAX = 40 + 65535 };
 struct packet {
     uint8_t *ip;
     uint8_t *tcp;
-    struct tuple tuple; /* its scope: packet_set_scope() */
+    struct tuple tuple; /* see packet_read() */
     uint32_t length;    /* of the whole packet */
     uint32_t payload;   /* bytes of TCP payload */
     uint32_t seq, ack;
@@ -30,21 +30,32 @@ enum packet_kind {
     PACKET_MALFORMED, /* lengths do not fit */
 };
 
-/**
- * packet_parse() in two steps, because most packets need only the first: tuple, tcp and flags; then the rest.
- */
-enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet *out);
-void packet_read(uint8_t *data, uint32_t length, struct packet *p);
+/** Where a segment's parts are: what can be known of it without a look at its addresses. */
+struct packet_place {
+    uint8_t *tcp;
+    const uint8_t *addresses; /* source, then destination, as the IP header has them */
+    uint32_t family;
+};
 
-/** The scope of its tuple, which is not in its bytes. To be called after packet_locate() or packet_parse(). */
-static inline void packet_set_scope(struct packet *p, const struct packet_meta *meta)
+/**
+ * packet_parse() in steps, because most packets need only the first, and most others but the first two. Meanwhile the
+ * bytes must not change. packet_read() fills in all of *out but its tuple, of which it knows only the family.
+ */
+enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet_place *out);
+void packet_read(uint8_t *data, uint32_t length, const struct packet_place *at, struct packet *out);
+void packet_read_tuple(const struct packet_place *at, uint32_t scope, struct packet *out);
+
+/** The scope of a segment's tuple, which is not in its bytes: the interface, if one of its addresses is link-local. */
+static inline uint32_t packet_scope(const struct packet_place *at, const struct packet_meta *meta)
 {
-    if (!meta->loopback && tuple_is_scoped(&p->tuple)) {
-        p->tuple.scope = meta->if_index;
+    if (at->family != FAMILY_IP6 || meta->loopback) {
+        return 0;
     }
+    ip_addr src = ip_addr_from_ip6(at->addresses), dst = ip_addr_from_ip6(at->addresses + 16);
+    return ip_addr_is_link_local(&src) || ip_addr_is_link_local(&dst) ? meta->if_index : 0;
 }
 
-/** Parses one IP packet. Reads only data[0..length). *out is undefined unless PACKET_TCP is returned. */
+/** Parses one IP packet; the tuple has no scope. Reads only data[0..length). *out is undefined unless PACKET_TCP is returned. */
 enum packet_kind packet_parse(uint8_t *data, uint32_t length, struct packet *out);
 
 /**
@@ -53,26 +64,50 @@ enum packet_kind packet_parse(uint8_t *data, uint32_t length, struct packet *out
  */
 uint32_t packet_length(const uint8_t *data, uint32_t available);
 
+/* Compilers make one load of a memcpy, but not always of bytes that are put together. */
+static inline uint16_t load_raw16(const uint8_t *p)
+{
+    uint16_t raw;
+    memcpy(&raw, p, sizeof raw);
+    return raw;
+}
+
 static inline uint16_t load_be16(const uint8_t *p)
 {
-    return (uint16_t)(p[0] << 8 | p[1]);
+    return __builtin_bswap16(load_raw16(p));
+}
+
+static inline uint32_t load_raw32(const uint8_t *p)
+{
+    uint32_t raw;
+    memcpy(&raw, p, sizeof raw);
+    return raw;
 }
 
 static inline uint32_t load_be32(const uint8_t *p)
 {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+    return __builtin_bswap32(load_raw32(p));
+}
+
+static inline void store_raw16(uint8_t *p, uint16_t raw)
+{
+    memcpy(p, &raw, sizeof raw);
+}
+
+static inline void store_raw32(uint8_t *p, uint32_t raw)
+{
+    memcpy(p, &raw, sizeof raw);
 }
 
 static inline void store_be16(uint8_t *p, uint16_t v)
 {
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
+    store_raw16(p, __builtin_bswap16(v));
 }
 
 static inline void store_be32(uint8_t *p, uint32_t v)
 {
-    store_be16(p, (uint16_t)(v >> 16));
-    store_be16(p + 2, (uint16_t)v);
+    uint32_t raw = __builtin_bswap32(v);
+    memcpy(p, &raw, sizeof raw);
 }
 
 #endif

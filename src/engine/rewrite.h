@@ -19,11 +19,12 @@ struct rewrite_delta rewrite_delta_between(const struct tuple *from, const struc
 struct rewrite_delta rewrite_delta_reversed(struct rewrite_delta d);
 
 /**
- * Writes `to` into the packet. Checksums whose flag says "valid" are adjusted by the difference, at a cost that does
- * not depend on the payload; an adjusted wrong sum stays wrong, so that damage is not hidden. The IPv4 header sum is
+ * Gives the packet the addresses and ports of which `answer` has the reverse; p->tuple stays as it was, and only its
+ * family is looked at. Checksums whose flag says "valid" are adjusted by the difference, at a cost that does not depend
+ * on the payload; an adjusted wrong sum stays wrong, so that damage is not hidden. The IPv4 header sum is
  * computed when its flag is unset, since its 20 bytes cost nothing and a driver was reported to lose a loopback
  * packet without it. A TCP sum whose flag is unset is left to the driver, which computes it on sending.
  */
-void rewrite_apply(struct packet *p, struct packet_meta *meta, const struct tuple *to, struct rewrite_delta delta);
+void rewrite_apply(struct packet *p, struct packet_meta *meta, const struct tuple *answer, struct rewrite_delta delta);
 
 #endif

@@ -35,15 +35,13 @@ void translate_expire(struct engine *e, uint64_t now_ms)
     }
 }
 
-static struct packet_meta leg_meta(const struct flow *f, enum leg leg, const struct packet_meta *captured)
+static inline void direct_meta(struct packet_meta *m, const struct flow *f, enum leg leg)
 {
-    struct packet_meta m = *captured;
-    m.outbound = f->outbound[leg];
+    m->outbound = f->outbound[leg];
     if (leg == LEG_REPLY) { /* back where the program's packets came from */
-        m.if_index = f->if_index;
-        m.sub_if_index = f->sub_if_index;
+        m->if_index = f->if_index;
+        m->sub_if_index = f->sub_if_index;
     }
-    return m;
 }
 
 /* ---- resets */
@@ -51,13 +49,13 @@ static struct packet_meta leg_meta(const struct flow *f, enum leg leg, const str
 static void inject_made(struct engine *e, uint32_t id, enum leg leg, const uint8_t *data, uint32_t length)
 {
     const struct flow *f = flow_at(&e->flows, id);
-    struct packet_meta captured = {
+    struct packet_meta meta = {
         .if_index = f->if_index,
         .sub_if_index = f->sub_if_index,
         .ip_checksum_valid = true,
         .tcp_checksum_valid = true,
     };
-    struct packet_meta meta = leg_meta(f, leg, &captured);
+    direct_meta(&meta, f, leg);
     e->host.inject(e->host.context, &meta, data, length);
 }
 
@@ -74,7 +72,8 @@ static void inject_refusal(struct engine *e, uint32_t id)
 }
 
 /* A packet of a flow that was reset: its sender did not take the reset, and now says what it expects. */
-static enum verdict after_reset(struct engine *e, uint32_t id, enum leg leg, const struct packet *p)
+__attribute__((noinline)) static enum verdict after_reset(struct engine *e, uint32_t id, enum leg leg,
+                                                          const struct packet *p)
 {
     if ((p->flags & (TCP_ACK | TCP_RST)) == TCP_ACK) {
         inject_reset(e, id, leg ^ 1, p->ack);
@@ -114,34 +113,71 @@ static bool is_only_watched(const struct engine *e, uint32_t id)
     return tuple_equal(flow_original(&e->flows, id), &steered);
 }
 
-enum verdict translate_packet(struct engine *e, uint32_t id, enum leg leg, struct packet *p, struct packet_meta *meta,
-                              uint64_t now_ms)
+static inline void lead(const struct flow *f, enum leg leg, const struct tuple *answer, struct packet *p,
+                        struct packet_meta *meta)
+{
+    direct_meta(meta, f, leg);
+    rewrite_apply(p, meta, answer, f->delta[leg]);
+}
+
+/* Flows of which nobody is told. */
+__attribute__((noinline)) static enum verdict translate_untold(struct engine *e, uint32_t id, enum leg leg,
+                                                               struct packet *p, struct packet_meta *meta)
+{
+    const struct flow *f = flow_at(&e->flows, id);
+    if (is_only_watched(e, id)) {
+        return VERDICT_PASS; /* as it came, checksum flags included (O5) */
+    }
+    lead(f, leg, flow_answer(&e->flows, id, leg), p, meta);
+    if (f->kind == FLOW_PROOF) {
+        if (p->flags & TCP_SYN) {
+            segment_size_offer(e, id, leg, p, meta);
+        }
+        COUNT_BY(e, packets_seen, -1); /* it is none of the user's packets */
+        proofs_mark(&e->proofs, f->pid, leg == LEG_REPLY ? PROOF_ANSWERED : PROOF_CAPTURED);
+    } else {
+        COUNT(e, packets_rewritten);
+    }
+    return VERDICT_REWRITE;
+}
+
+static inline enum verdict translate(struct engine *e, uint32_t id, enum leg leg, struct packet *p,
+                                     struct packet_meta *meta, uint64_t now_ms, bool control)
 {
     if (e->reset) {
         return after_reset(e, id, leg, p);
     }
-    flow_advance(&e->flows, id, leg, p, now_ms);
-    if (is_only_watched(e, id)) {
-        return VERDICT_PASS; /* as it came, checksum flags included (O5) */
-    }
     const struct flow *f = flow_at(&e->flows, id);
-    struct tuple target = flow_target(&e->flows, id, leg);
-    struct rewrite_delta delta = leg == LEG_FORWARD ? f->delta : rewrite_delta_reversed(f->delta);
-    *meta = leg_meta(f, leg, meta);
-    rewrite_apply(p, meta, &target, delta);
-    if (p->flags & TCP_SYN) {
+    const struct tuple *answer = flow_answer(&e->flows, id, leg);
+    const bool syn = control && p->flags & TCP_SYN;
+    flow_advance(&e->flows, id, leg, p, now_ms);
+    if (!flow_is_told(f->kind)) {
+        return translate_untold(e, id, leg, p, meta);
+    }
+    lead(f, leg, answer, p, meta);
+    COUNT(e, packets_rewritten);
+    if (syn) {
         segment_size_offer(e, id, leg, p, meta);
     }
-    if (f->kind == FLOW_PROOF) {
-        COUNT_BY(e, packets_seen, -1); /* it is none of the user's packets */
-        proofs_mark(&e->proofs, f->pid, leg == LEG_REPLY ? PROOF_ANSWERED : PROOF_CAPTURED);
-        return VERDICT_REWRITE;
+    bool large = f->segment_size && p->payload > f->segment_size && leg == LEG_REPLY;
+    return large && segment_size_cut(e, id, p, meta) ? VERDICT_DROP : VERDICT_REWRITE;
+}
+
+/* Few packets of a connection; kept out of the way of the others. */
+__attribute__((noinline)) static enum verdict translate_control(struct engine *e, uint32_t id, enum leg leg,
+                                                                struct packet *p, struct packet_meta *meta,
+                                                                uint64_t now_ms)
+{
+    return translate(e, id, leg, p, meta, now_ms, true);
+}
+
+enum verdict translate_packet(struct engine *e, uint32_t id, enum leg leg, struct packet *p, struct packet_meta *meta,
+                              uint64_t now_ms)
+{
+    if (flow_is_control(p->flags)) {
+        return translate_control(e, id, leg, p, meta, now_ms);
     }
-    COUNT(e, packets_rewritten);
-    if (leg == LEG_REPLY && f->segment_size && p->payload > f->segment_size && segment_size_cut(e, id, p, meta)) {
-        return VERDICT_DROP;
-    }
-    return VERDICT_REWRITE;
+    return translate(e, id, leg, p, meta, now_ms, false);
 }
 
 void translate_stop(struct engine *e, bool reset)

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: chained buckets, the links kept as indexes beside the keys. There are as many buckets as
- * numbers (rounded up to a power of two), so a chain holds about one key, and a miss mostly ends at an empty head.
+ * numbers (rounded up to a power of two), so a chain holds about one key. A head has a bit for each mark, three bits of the
+ * hash, that a key of its chain has: a miss mostly ends there, however full the map is.
  */
 #include "tuple_map.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
-/*
- * A sum of products with random odd factors, of which the upper bits are taken: a universal family, so that without
- * knowing the factors nobody can choose tuples that share a bucket; and five multiplications are less than most hashes
- * do. The scope is left out: it is mostly 0, and tuples that differ in it alone are few.
- */
-static uint32_t bucket_of(const struct tuple_map *map, const struct tuple *key)
+static uint64_t hash_of(const struct tuple_map *map, const struct tuple *key)
 {
-    const uint64_t *factor = map->factors;
-    uint64_t sum = key->src.words[0] * factor[0] + key->src.words[1] * factor[1] + key->dst.words[0] * factor[2] +
-                   key->dst.words[1] * factor[3] + tuple_ends(key) * factor[4];
-    return (uint32_t)(sum >> map->shift);
+    uint8_t ip4[8];
+    memcpy(ip4, key->src.bytes + 12, 4);
+    memcpy(ip4 + 4, key->dst.bytes + 12, 4);
+    const uint8_t *ports = (const uint8_t *)&key->src_port;
+    return tuple_map_hash(map, key->family, key->family == FAMILY_IP6 ? key->src.bytes : ip4, ports);
 }
+static_assert(offsetof(struct tuple, dst) == 16 && offsetof(struct tuple, dst_port) == 34, "hashed as they lie");
 
 /* SplitMix64: one seed becomes as many factors as are needed. */
 static uint64_t next_random(uint64_t *state)
@@ -31,6 +30,7 @@ static uint64_t next_random(uint64_t *state)
 
 bool tuple_map_init(struct tuple_map *map, uint32_t capacity, uint64_t seed)
 {
+    assert(capacity <= TUPLE_MAP_CAPACITY_MAX);
     uint32_t buckets = 16;
     map->shift = 60;
     while (buckets < capacity) {
@@ -60,27 +60,65 @@ void tuple_map_free(struct tuple_map *map)
 
 uint32_t tuple_map_find(const struct tuple_map *map, const struct tuple *key)
 {
-    uint32_t link = map->heads[bucket_of(map, key)];
+    uint64_t hash = hash_of(map, key);
+    if (!tuple_map_may_have(map, hash)) {
+        return TUPLE_MAP_NONE;
+    }
+    uint32_t link = map->heads[hash >> map->shift] >> TUPLE_MAP_MARKS;
     while (link && !tuple_equal(&map->keys[link - 1], key)) {
         link = map->next[link - 1];
     }
     return link - 1; /* 0 - 1 is TUPLE_MAP_NONE */
 }
 
+/* Tuples of IPv4 have no scope. */
+static bool is_raw(const struct tuple *key, uint32_t family, const uint8_t *addresses, const uint8_t *ports,
+                   uint32_t scope)
+{
+    if (key->family != family || memcmp(&key->src_port, ports, 4) != 0) {
+        return false;
+    }
+    return family == FAMILY_IP4
+               ? !memcmp(key->src.bytes + 12, addresses, 4) && !memcmp(key->dst.bytes + 12, addresses + 4, 4)
+               : key->scope == scope && !memcmp(key->src.bytes, addresses, 16) &&
+                     !memcmp(key->dst.bytes, addresses + 16, 16);
+}
+
+uint32_t tuple_map_find_raw(const struct tuple_map *map, uint64_t hash, uint32_t family, const uint8_t *addresses,
+                            const uint8_t *ports, uint32_t scope)
+{
+    uint32_t link = map->heads[hash >> map->shift] >> TUPLE_MAP_MARKS;
+    while (link && !is_raw(&map->keys[link - 1], family, addresses, ports, scope)) {
+        link = map->next[link - 1];
+    }
+    return link - 1;
+}
+
+static void set_head(uint32_t *head, uint32_t link, uint32_t marks)
+{
+    *head = link << TUPLE_MAP_MARKS | marks;
+}
+
 void tuple_map_insert(struct tuple_map *map, uint32_t number, const struct tuple *key)
 {
-    uint32_t *head = &map->heads[bucket_of(map, key)];
+    uint64_t hash = hash_of(map, key);
+    uint32_t *head = &map->heads[hash >> map->shift];
     map->keys[number] = *key;
-    map->next[number] = *head;
-    *head = number + 1;
+    map->next[number] = *head >> TUPLE_MAP_MARKS;
+    set_head(head, number + 1, (*head & ((1u << TUPLE_MAP_MARKS) - 1)) | 1u << tuple_map_mark(hash));
 }
 
 void tuple_map_remove(struct tuple_map *map, uint32_t number)
 {
-    uint32_t *link = &map->heads[bucket_of(map, &map->keys[number])];
+    uint32_t *head = &map->heads[hash_of(map, &map->keys[number]) >> map->shift];
+    uint32_t first = *head >> TUPLE_MAP_MARKS, marks = 0, *link = &first;
     while (*link != number + 1) {
         assert(*link); /* the number is in the map */
         link = &map->next[*link - 1];
     }
     *link = map->next[number];
+    for (uint32_t left = first; left; left = map->next[left - 1]) {
+        marks |= 1u << tuple_map_mark(hash_of(map, &map->keys[left - 1]));
+    }
+    set_head(head, first, marks);
 }

@@ -100,7 +100,7 @@ static uint32_t longest_chain(const struct tuple_map *map)
     uint32_t longest = 0;
     for (uint32_t bucket = 0; bucket < 1u << (64 - map->shift); bucket++) {
         uint32_t length = 0;
-        for (uint32_t link = map->heads[bucket]; link; link = map->next[link - 1]) {
+        for (uint32_t link = map->heads[bucket] >> TUPLE_MAP_MARKS; link; link = map->next[link - 1]) {
             length++;
         }
         longest = length > longest ? length : longest;
@@ -147,6 +147,45 @@ static void similar_tuples_spread_whatever_the_seed(void **state)
     }
 }
 
+static uint64_t hash_of_packet(const struct tuple_map *map, const struct tuple *t)
+{
+    uint8_t addresses[32];
+    uint32_t size = t->family == FAMILY_IP4 ? 4 : 16;
+    memcpy(addresses, t->src.bytes + 16 - size, size);
+    memcpy(addresses + size, t->dst.bytes + 16 - size, size);
+    return tuple_map_hash(map, t->family, addresses, (const uint8_t *)&t->src_port);
+}
+
+/* As packets are asked for: a full map turns most strangers away by their mark, and nobody who is in it. */
+static void marks_turn_most_strangers_away(void **state)
+{
+    (void)state;
+    enum { MANY = 16384 };
+    uint32_t asked = 0;
+    for (int kind = 0; kind < 8; kind++) {
+        struct tuple_map map;
+        assert_true(tuple_map_init(&map, MANY, 7));
+        for (uint32_t n = 0; n < MANY; n++) {
+            struct tuple t = similar_tuple(kind, n);
+            tuple_map_insert(&map, n, &t);
+        }
+        for (uint32_t n = 0; n < MANY; n++) {
+            struct tuple t = similar_tuple(kind, n);
+            assert_true(tuple_map_may_have(&map, hash_of_packet(&map, &t)));
+            t.dst.bytes[12] ^= 0x40;
+            asked += tuple_map_may_have(&map, hash_of_packet(&map, &t));
+        }
+        for (uint32_t n = 0; n < MANY; n++) { /* and what was removed leaves no mark */
+            tuple_map_remove(&map, n);
+        }
+        for (uint32_t bucket = 0; bucket < 1u << (64 - map.shift); bucket++) {
+            assert_int_equal(map.heads[bucket], 0);
+        }
+        tuple_map_free(&map);
+    }
+    assert_in_range(asked, 0, 8 * MANY / 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +193,7 @@ int main(void)
         cmocka_unit_test(every_field_counts),
         cmocka_unit_test(it_can_be_full_and_the_last_number_is_as_good_as_the_first),
         cmocka_unit_test(similar_tuples_spread_whatever_the_seed),
+        cmocka_unit_test(marks_turn_most_strangers_away),
     };
     return cmocka_run_group_tests_name("tuple_map", tests, NULL, NULL);
 }
