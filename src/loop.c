@@ -111,6 +111,24 @@ static void note_queue_delay(redirector *r, const struct divert_batch *batch)
     queue_delay_note(&r->queue_delay, batch, now.QuadPart);
 }
 
+/* Has the filter replaced when the engine wants another one, and tells it when that is done. */
+static void follow_capture(redirector *r)
+{
+    redirector_error error = {.size = sizeof error};
+    enum packet_handles_result result = packet_handles_poll(&r->packets, &error);
+    if (result != PACKET_HANDLES_NOTHING) {
+        engine_capture_replaced(r->engine, result == PACKET_HANDLES_REPLACED, host_now_ms());
+    }
+    if (result == PACKET_HANDLES_FAILED) {
+        log_line(r->log, REDIRECTOR_LOG_WARN, "the driver's filter could not be replaced: %s", error.text);
+    }
+    const struct capture_set *wanted =
+        packet_handles_is_idle(&r->packets) ? engine_capture_wanted(r->engine, host_now_ms()) : NULL;
+    if (wanted && !packet_handles_replace(&r->packets, wanted)) {
+        engine_capture_replaced(r->engine, false, host_now_ms());
+    }
+}
+
 /* Takes what packets there are, in at most so many batches. false: the handle is of no use any more. */
 static bool drain_packets(redirector *r, int batches, uint32_t *errors, uint32_t *event_errors, bool *dry)
 {
@@ -132,6 +150,7 @@ static bool drain_packets(redirector *r, int batches, uint32_t *errors, uint32_t
             process_batch(r, &batch, host_now_ms());
         }
         packet_handles_recycle(&r->packets);
+        follow_capture(r); /* under load the next wake-up is thousands of packets away */
     }
     return true;
 }
@@ -156,24 +175,6 @@ static void wind_down(redirector *r, uint32_t *errors, uint32_t *event_errors)
     }
     if (!dry) {
         log_line(r->log, REDIRECTOR_LOG_WARN, "the driver's queue did not run dry within %d ms", DRAIN_MS);
-    }
-}
-
-/* Has the filter replaced when the engine wants another one, and tells it when that is done. */
-static void follow_capture(redirector *r)
-{
-    redirector_error error = {.size = sizeof error};
-    enum packet_handles_result result = packet_handles_poll(&r->packets, &error);
-    if (result != PACKET_HANDLES_NOTHING) {
-        engine_capture_replaced(r->engine, result == PACKET_HANDLES_REPLACED, host_now_ms());
-    }
-    if (result == PACKET_HANDLES_FAILED) {
-        log_line(r->log, REDIRECTOR_LOG_WARN, "the driver's filter could not be replaced: %s", error.text);
-    }
-    const struct capture_set *wanted =
-        packet_handles_is_idle(&r->packets) ? engine_capture_wanted(r->engine, host_now_ms()) : NULL;
-    if (wanted && !packet_handles_replace(&r->packets, wanted)) {
-        engine_capture_replaced(r->engine, false, host_now_ms());
     }
 }
 

@@ -2,11 +2,12 @@
 #include "capture_plan.h"
 
 /*
- * BUDGET needless packets are a reason for a new plan, if the last one is not too recent. WORTH packets cost more than
- * a replacement does, so then there is no waiting, unless the last plan changed nothing. A port with MUCH of the
- * sampled packets is excluded.
+ * BUDGET needless packets are a reason for a new plan, if the last one is not too recent: each that follows another soon
+ * doubles the pause. A new stranger is a reason at once: there may be IN_A_ROW replacements for strangers' sake, and one every
+ * COST_MS from then on. (Each is charged with COST_MS, and so much may be owed.)
  */
-enum { BUDGET = 24, WORTH = 512, MUCH = 2 };
+enum { BUDGET = 24, IN_A_ROW = 16, COST_MS = 100 };
+enum { OWED_MS = (IN_A_ROW - 1) * COST_MS };
 enum { PAUSE_MS = 30, PAUSE_MAX_MS = 5000, QUIET_MS = 200, QUIET_MAX_MS = 32000, FAILED_PAUSE_MS = 10000 };
 
 /* A build for tests that replaces the filter all the time: it must change nothing but the cost. */
@@ -18,20 +19,37 @@ enum { RESTLESS = 0, RESTLESS_MS = 1 };
 
 void capture_plan_init(struct capture_plan *c, bool all)
 {
-    *c = (struct capture_plan){.all = all, .wanted = true, .pause_ms = PAUSE_MS, .quiet_ms = QUIET_MS};
+    c->all = all;
+    c->wanted = true;
+    c->pause_ms = PAUSE_MS;
+    c->quiet_ms = QUIET_MS;
+}
+
+void capture_plan_heavy(struct capture_plan *c, uint16_t port)
+{
+    c->sent[port] = 0;
+    if (port_set_has(&c->strangers, port)) {
+        return; /* a plan knew that and could not do without the port: it is a flow's, too, or in the midst of flows' */
+    }
+    port_set_add(&c->strangers, port);
+    port_set_add(&c->alive, port);
+    c->stranger_count++;
+    c->intruded = true;
 }
 
 void capture_plan_syn(struct capture_plan *c, uint16_t port)
 {
-    for (uint32_t i = 0; i < CAPTURE_EXCLUDED_MAX; i++) {
-        if (c->excluded[i] == port) {
-            c->excluded[i] = 0;
-        }
+    c->sent[port] = 0;
+    if (port_set_has(&c->strangers, port)) {
+        port_set_remove(&c->strangers, port);
+        c->stranger_count--;
     }
-    struct capture_suspect *s = &c->suspects[port % CAPTURE_SUSPECTS];
-    if (s->port == port) {
-        s->packets = 0;
-    }
+}
+
+void capture_plan_forget_dead(struct capture_plan *c)
+{
+    c->stranger_count = port_set_keep(&c->strangers, &c->alive);
+    c->alive = (struct port_set){0};
 }
 
 void capture_plan_want(struct capture_plan *c, uint64_t now_ms)
@@ -56,56 +74,56 @@ bool capture_plan_is_due(const struct capture_plan *c, uint64_t now_ms)
     if (c->replacing || (c->all && c->in_place && !c->renewed)) {
         return false;
     }
-    bool worth_it = c->needless >= WORTH && c->helped;
     bool reason = c->needless >= BUDGET || RESTLESS;
-    return c->wanted || worth_it || (reason && now_ms >= c->plan_again_ms);
-}
-
-static void exclude_suspects(struct capture_plan *c)
-{
-    for (uint32_t i = 0; i < CAPTURE_SUSPECTS; i++) {
-        if (c->suspects[i].packets >= MUCH) {
-            c->excluded[c->next_excluded++ % CAPTURE_EXCLUDED_MAX] = (uint16_t)c->suspects[i].port;
-            c->suspects[i].packets = 0;
-        }
-    }
+    return c->wanted || (c->intruded && c->paid_ms <= now_ms + OWED_MS) || (reason && now_ms >= c->plan_again_ms);
 }
 
 void capture_plan_begin(struct capture_plan *c, uint64_t now_ms)
 {
-    bool busy = c->flow_ms && now_ms - c->flow_ms < c->quiet_ms;
-    if (RESTLESS) {
-        busy = now_ms / RESTLESS_MS % 2;
-    }
     c->next = (struct capture_set){0};
+    c->wide = c->flow_ms && now_ms - c->flow_ms < c->quiet_ms;
+    if (RESTLESS) {
+        c->wide = now_ms / RESTLESS_MS % 2;
+    }
+    c->narrowed_ms = c->wide || c->all ? 0 : c->narrowed_ms ? c->narrowed_ms : now_ms;
+}
+
+static void complete(struct capture_plan *c)
+{
     if (c->all) {
         port_set_fill(&c->next.outbound);
         port_set_fill(&c->next.inbound);
         return;
     }
-    exclude_suspects(c);
-    if (!busy) {
-        c->narrowed_ms = c->narrowed_ms ? c->narrowed_ms : now_ms;
-        return;
+    struct port_set *outbound = &c->next.outbound, needed = *outbound;
+    if (c->wide) {
+        port_set_fill(outbound);
+    } else {
+        port_set_coarsen(outbound, CAPTURE_RANGES);
     }
-    c->narrowed_ms = 0;
-    port_set_fill(&c->next.outbound);
-    for (uint32_t i = 0; i < CAPTURE_EXCLUDED_MAX; i++) {
-        if (c->excluded[i]) {
-            port_set_remove(&c->next.outbound, c->excluded[i]);
+    if (port_set_leave_out(outbound, &c->strangers, &needed)) {
+        if (!c->wide) { /* they stood between the tree's ports: half of the ranges are to keep them out */
+            *outbound = needed;
+            port_set_coarsen(outbound, CAPTURE_RANGES / 2);
+            port_set_leave_out(outbound, &c->strangers, &needed);
         }
+        port_set_thin(outbound, &needed, CAPTURE_RANGES);
+        port_set_coarsen(outbound, CAPTURE_RANGES);
     }
+    port_set_coarsen(&c->next.inbound, CAPTURE_INBOUND_RANGES);
 }
 
 bool capture_plan_end(struct capture_plan *c, uint64_t now_ms)
 {
-    port_set_coarsen(&c->next.outbound, CAPTURE_RANGES);
-    port_set_coarsen(&c->next.inbound, CAPTURE_INBOUND_RANGES);
+    complete(c);
     bool changed = !c->in_place || memcmp(&c->next, &c->active, sizeof c->next) != 0;
     c->replacing = changed || c->renewed || RESTLESS;
-    c->helped = changed || RESTLESS;
+    if (c->replacing && !c->wanted) {
+        c->paid_ms = (c->paid_ms > now_ms ? c->paid_ms : now_ms) + COST_MS;
+    }
     c->renewed = false;
     c->wanted = false;
+    c->intruded = false;
     c->needless = 0;
     /* One plan now and then is quick; plan upon plan becomes rarer and rarer. */
     bool again = now_ms - c->planned_ms < 4 * c->pause_ms;
@@ -123,5 +141,6 @@ void capture_plan_replaced(struct capture_plan *c, bool ok, uint64_t now_ms)
         c->active = c->next;
     } else {
         c->plan_again_ms = now_ms + FAILED_PAUSE_MS;
+        c->paid_ms = now_ms + FAILED_PAUSE_MS + OWED_MS;
     }
 }

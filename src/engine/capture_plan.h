@@ -12,12 +12,16 @@
  *     that captures it is in place;
  *   - it is *wide*, all ports, while the tree opens connections, so that only the first of them waits;
  *   - it is *narrow*, the ports of live flows alone, when the tree has been quiet and other packets keep coming;
- *   - a wide set excludes the ports of other processes that send much.
+ *   - a wide set excludes the ports of *strangers*: other processes that have sent CAPTURE_HEAVY packets since they
+ *     opened their connection. Where these are so many that the set would have too many ranges, the gaps between them
+ *     are left out as well: a connection that the tree opens from there waits for the next filter.
  *
  * Or it is everything, from the start on, for those who pay any price for not depending on a replacement.
  *
- * Replacing a filter costs milliseconds and must pay: it is done when BUDGET packets were captured needlessly, and,
- * when one replacement follows another, less and less often.
+ * Replacing a filter costs milliseconds and must pay. A new stranger is worth it at once, whatever came before, because
+ * its next packets cost as much; but only so often in a row (capture_plan.c: IN_A_ROW), so that many who end soon after
+ * cannot have it replaced all the time. For packets of those who send little a plan is made less and less often, and a
+ * plan that finds nothing better replaces nothing.
  *
  *                capture_plan_end()             capture_plan_replaced(true)
  *   IN PLACE  ───────────────────→  REPLACING  ───────────────────────────→  IN PLACE
@@ -29,31 +33,30 @@
 
 #include "capture_set.h"
 
-enum { CAPTURE_EXCLUDED_MAX = 40, CAPTURE_SUSPECTS = 256, CAPTURE_SAMPLE = 8 };
+enum { CAPTURE_HEAVY = 64 };
 
-struct capture_suspect {
-    uint32_t port;
-    uint32_t packets; /* of the sampled ones, about: another port in the same place takes away from it */
-};
-
+/** Zeroed at first, then capture_plan_init(). */
 struct capture_plan {
     struct capture_set active, next;
     bool all;      /* everything is captured, at all times: the filter is never replaced */
     bool in_place; /* there is a filter */
     bool replacing;
-    bool helped;            /* the last plan changed something */
+    bool wide;              /* what is being planned */
     bool renewed;           /* the next plan replaces the filter, though it may be the same */
     bool wanted;            /* a port that has to be captured is not */
+    bool intruded;          /* there is a stranger of whom the last plan knew nothing */
     uint64_t needless;      /* packets of no flow that were captured since the last plan */
     uint64_t planned_ms;    /* when the last plan was made */
-    uint64_t plan_again_ms; /* the next not before, unless one is wanted */
+    uint64_t plan_again_ms; /* the next not before, unless one is wanted or there is a new stranger */
     uint64_t pause_ms;      /* how long the next pause between plans will be */
+    uint64_t paid_ms;       /* until then the replacements for strangers' sake are paid for; ahead by OWED_MS at most */
     uint64_t flow_ms;       /* when the newest flow was opened */
     uint64_t quiet_ms;      /* so long without a new flow, and the tree counts as quiet */
     uint64_t narrowed_ms;   /* when the set was last made narrow */
-    struct capture_suspect suspects[CAPTURE_SUSPECTS];
-    uint16_t excluded[CAPTURE_EXCLUDED_MAX]; /* ports of others that send much; 0: none. The oldest is replaced first */
-    uint32_t next_excluded;
+    uint32_t stranger_count;
+    struct port_set strangers;
+    struct port_set alive;    /* strangers that the TCP table has shown, or that are newer than its last reading */
+    uint8_t sent[PORT_COUNT]; /* packets of no flow that left from there, up to CAPTURE_HEAVY */
 };
 
 void capture_plan_init(struct capture_plan *c, bool all);
@@ -66,24 +69,29 @@ static inline bool capture_plan_has(const struct capture_plan *c, bool outbound,
     return port_set_has(active, port) && (!c->replacing || port_set_has(next, port));
 }
 
-/** A packet of no flow, and no SYN, was captured. One of CAPTURE_SAMPLE is looked at. */
+/** From this port CAPTURE_HEAVY packets have left that are of no flow. */
+void capture_plan_heavy(struct capture_plan *c, uint16_t port);
+
+/** A packet of no flow, and no SYN, was captured. */
 static inline void capture_plan_needless(struct capture_plan *c, bool outbound, uint16_t port)
 {
-    if (++c->needless % CAPTURE_SAMPLE || !outbound) {
-        return; /* inbound ports are the tree's own listeners' */
-    }
-    struct capture_suspect *s = &c->suspects[port % CAPTURE_SUSPECTS];
-    if (s->port == port) {
-        s->packets++;
-    } else if (s->packets) {
-        s->packets--;
-    } else {
-        *s = (struct capture_suspect){port, 1};
+    c->needless++;
+    if (outbound && ++c->sent[port] == CAPTURE_HEAVY) { /* inbound ports are the tree's own listeners' */
+        capture_plan_heavy(c, port);
     }
 }
 
 /** A first SYN from this port: its former owner is gone. */
 void capture_plan_syn(struct capture_plan *c, uint16_t port);
+
+/** The TCP table has a socket with this local port; and when all of them have been told. */
+static inline void capture_plan_alive(struct capture_plan *c, uint16_t port)
+{
+    if (port_set_has(&c->strangers, port)) {
+        port_set_add(&c->alive, port);
+    }
+}
+void capture_plan_forget_dead(struct capture_plan *c);
 
 /** A flow was opened, or is about to be. */
 static inline void capture_plan_flow(struct capture_plan *c, uint64_t now_ms)
@@ -101,9 +109,8 @@ void capture_plan_again(struct capture_plan *c, bool renew);
 bool capture_plan_is_due(const struct capture_plan *c, uint64_t now_ms);
 
 /**
- * Begins a plan: c->next is filled with what other processes' packets and the tree's pace suggest. The caller adds
- * every port of flows, of held SYNs and of listeners, and calls capture_plan_end(), which is true when the filter is to
- * be replaced by c->next.
+ * Begins a plan: the caller adds every port of flows, of held SYNs and of listeners to c->next, and calls
+ * capture_plan_end(), which adds what the tree's pace suggests and is true when the filter is to be replaced by c->next.
  */
 void capture_plan_begin(struct capture_plan *c, uint64_t now_ms);
 bool capture_plan_end(struct capture_plan *c, uint64_t now_ms);

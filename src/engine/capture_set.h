@@ -7,7 +7,7 @@
 
 /** The most ranges of ports that a set has when it becomes a filter. */
 enum {
-    CAPTURE_RANGES = 48,         /* two tests each, of the 255 that a filter may have */
+    CAPTURE_RANGES = 64,         /* two tests each, of the 255 that a filter may have */
     CAPTURE_INBOUND_RANGES = 24, /* listeners are few */
 };
 

@@ -43,6 +43,18 @@ static inline void port_set_fill(struct port_set *s)
 /** The first range at or after `from`; false: there is none. */
 bool port_set_next_range(const struct port_set *s, uint32_t from, struct port_range *out);
 
+/** Removes what is in `out`, but not what is needed. Whether there was anything. */
+bool port_set_leave_out(struct port_set *s, const struct port_set *out, const struct port_set *needed);
+
+/** Removes what the other set lacks; returns how many are left. */
+uint32_t port_set_keep(struct port_set *s, const struct port_set *has);
+
+/**
+ * Removes ranges without a port that is needed, until the set is at most `most` ranges or has no other: the smallest
+ * first, give or take a factor of two.
+ */
+void port_set_thin(struct port_set *s, const struct port_set *needed, uint32_t most);
+
 /** Adds ports until the set is at most `most` ranges (1 or more). */
 void port_set_coarsen(struct port_set *s, uint32_t most);
 

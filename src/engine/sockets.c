@@ -6,7 +6,8 @@
  * depends on who listens waits until a doubt is resolved, by a reading that began after the doubt arose; and another
  * one begins DOUBT_MS later, because the table may have been late, too, and because nobody asks for a port whose packets
  * are not captured.
- * All other sockets are scanned only while there are flows, to find those whose ends are both gone.
+ * All other sockets are scanned only while there are flows, to find those whose ends are both gone, or strangers
+ * (capture_plan.h), who may have left their ports to the tree.
  */
 #include "sockets.h"
 
@@ -202,6 +203,7 @@ bool sockets_redirects_to(struct engine *e, const struct tuple *connection, uint
 void sockets_row(struct engine *e, const struct tuple *row)
 {
     flow_scan_row(&e->flows, row);
+    capture_plan_alive(&e->capture, be16_to_host(row->src_port));
 }
 
 /* Ends the flows whose sockets are gone without a packet that said so: a program was killed, or the packet was lost. */
@@ -242,6 +244,7 @@ void sockets_table_read(struct engine *e, bool whole)
     listeners_snapshot_end(&e->listeners, e->readings.number);
     e->listeners_doubtful = e->listeners_doubtful && e->doubted_in >= e->readings.number;
     if (e->readings.sockets) {
+        capture_plan_forget_dead(&e->capture);
         end_lost_flows(e);
     }
 }
@@ -261,7 +264,7 @@ void sockets_tick(struct engine *e, uint64_t now_ms)
     }
     if (now_ms - e->sockets_scanned_ms >= e->config.scan_interval_ms) {
         e->sockets_scanned_ms = now_ms;
-        if (e->flows.live) {
+        if (e->flows.live || e->capture.stranger_count) {
             tcp_table_want(e, true);
         }
     }

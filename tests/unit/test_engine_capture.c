@@ -19,6 +19,16 @@ static bool captures(const struct capture_set *set, const struct tuple *t)
     return set && port_set_has(&set->outbound, source_port(t));
 }
 
+static uint32_t ranges_in(const struct port_set *set)
+{
+    struct port_range r;
+    uint32_t ranges = 0;
+    for (uint32_t from = 0; port_set_next_range(set, from, &r); from = r.last + 1u) {
+        ranges++;
+    }
+    return ranges;
+}
+
 static struct tuple from_port(const struct tuple *t, uint16_t port)
 {
     struct tuple from = *t;
@@ -190,6 +200,139 @@ static void plan_upon_plan_becomes_rare(void **state)
     assert_in_range(plans, 1, 100); /* of 600 occasions */
 }
 
+/* Sends one packet at a time; the filter is replaced as soon as that is wanted. How many packets were captured. */
+static uint32_t stranger_transfers(struct fixture *f, uint16_t port, uint32_t packets)
+{
+    uint32_t captured = 0;
+    for (uint32_t i = 0; i < packets; i++) {
+        if (port_set_has(&engine_of(f)->capture.active.outbound, port)) {
+            captured++;
+            strangers_send(f, port, 1);
+        }
+        replaced(f);
+    }
+    return captured;
+}
+
+/* O5: whatever came before, and though the tree opens connections all the time. */
+static void strangers_one_after_another_are_excluded_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct tuple t = tuple4();
+    replaced(f);
+    for (uint16_t n = 0; n < 100; n++) {
+        struct tuple next = from_port(&t, (uint16_t)(50000 + n)), hers = from_port(&t, (uint16_t)(40000 + n));
+        opened(f, &next);
+        hers.dst = address_of("192.0.2.99", &hers.family);
+        connects(f, STRANGER, &hers);
+        assert_int_equal(send_syn(f, &hers, 100), VERDICT_PASS);
+        for (uint16_t port = 30000; port < 30060; port++) { /* others, who send little, are no reason to wait */
+            strangers_send(f, port, 1);
+        }
+        assert_in_range(stranger_transfers(f, (uint16_t)(40000 + n), 1000), CAPTURE_HEAVY, CAPTURE_HEAVY);
+        f->world.now += 150;
+    }
+}
+
+/* Strangers that end as soon as they are excluded: at most 16 replacements at a stretch, and ten a second. */
+static void many_short_strangers_do_not_have_it_replaced_all_the_time(void **state)
+{
+    enum { SECONDS = 20, EACH_MS = 5 };
+    struct fixture *f = *state;
+    struct tuple t = tuple4();
+    replaced(f);
+    opened(f, &t);
+    uint64_t before = COUNTER(f, filter_replacements), most_in_a_second = 0, second = before;
+    for (uint32_t n = 0; n < SECONDS * 1000 / EACH_MS; n++) {
+        struct tuple hers = from_port(&t, (uint16_t)(20000 + n));
+        hers.dst = address_of("192.0.2.99", &hers.family);
+        connects(f, STRANGER, &hers);
+        assert_int_equal(send_syn(f, &hers, 100), VERDICT_PASS);
+        stranger_transfers(f, (uint16_t)(20000 + n), CAPTURE_HEAVY + 1);
+        engine_of(f)->capture.flow_ms = f->world.now; /* the tree stays busy */
+        f->world.now += EACH_MS;
+        if ((n + 1) * EACH_MS % 1000 == 0) {
+            uint64_t replacements = COUNTER(f, filter_replacements);
+            most_in_a_second = replacements - second > most_in_a_second ? replacements - second : most_in_a_second;
+            second = replacements;
+        }
+    }
+    assert_in_range(most_in_a_second, 1, 16 + 10);
+    assert_in_range(COUNTER(f, filter_replacements) - before, SECONDS * 5, 16 + 10 * SECONDS);
+}
+
+static void hundreds_of_strangers_at_a_time_are_excluded(void **state)
+{
+    enum { STRANGERS = 1000, OWN = 40 };
+    struct fixture *f = *state;
+    struct tuple t = tuple4();
+    replaced(f);
+    for (uint32_t i = 0; i < OWN; i++) {
+        struct tuple next = from_port(&t, (uint16_t)(10000 + i * 1000));
+        opened(f, &next);
+    }
+    for (uint32_t i = 0; i < STRANGERS; i++) {
+        strangers_send(f, (uint16_t)(10003 + i * 40), CAPTURE_HEAVY);
+    }
+    const struct capture_set *set = replaced(f);
+    assert_non_null(set);
+    for (uint32_t i = 0; i < OWN; i++) {
+        assert_true(port_set_has(&set->outbound, (uint16_t)(10000 + i * 1000)));
+    }
+    for (uint32_t i = 0; i < STRANGERS; i++) {
+        assert_false(port_set_has(&set->outbound, (uint16_t)(10003 + i * 40)));
+    }
+    assert_in_range(ranges_in(&set->outbound), OWN, CAPTURE_RANGES);
+}
+
+/* Beyond what a filter has room for, the tree's ports come first. Among a few strangers none is caught. */
+static void strangers_between_a_thousand_flows_are_excluded(void **state)
+{
+    enum { OWN = 1000, STRANGERS = 20 };
+    struct fixture *f = *state;
+    struct tuple t = tuple4();
+    replaced(f);
+    for (uint32_t i = 0; i < OWN; i++) {
+        struct tuple next = from_port(&t, (uint16_t)(10000 + i * 50));
+        opened(f, &next);
+    }
+    pass_time(f, 20000);
+    for (uint32_t i = 0; i < STRANGERS; i++) {
+        strangers_send(f, (uint16_t)(10025 + i * 2000), CAPTURE_HEAVY);
+    }
+    const struct capture_set *set = replaced(f);
+    assert_non_null(set);
+    for (uint32_t i = 0; i < OWN; i++) {
+        assert_true(port_set_has(&set->outbound, (uint16_t)(10000 + i * 50)));
+    }
+    for (uint32_t i = 0; i < STRANGERS; i++) {
+        assert_false(port_set_has(&set->outbound, (uint16_t)(10025 + i * 2000)));
+    }
+    assert_in_range(ranges_in(&set->outbound), 1, CAPTURE_RANGES);
+}
+
+/* A port that a stranger has left is the tree's to use, without waiting for the filter, once a reading has shown it. */
+static void ports_that_strangers_have_left_are_captured_again(void **state)
+{
+    struct fixture *f = *state;
+    struct capture_plan *c = &engine_of(f)->capture;
+    struct tuple t = tuple4();
+    replaced(f);
+    opened(f, &t);
+    strangers_send(f, 40001, CAPTURE_HEAVY);
+    strangers_send(f, 40002, CAPTURE_HEAVY);
+    capture_plan_forget_dead(c); /* a reading that began before they sent much proves nothing */
+    assert_int_equal(c->stranger_count, 2);
+    capture_plan_alive(c, 40002);
+    capture_plan_alive(c, 40003);
+    capture_plan_forget_dead(c);
+    assert_int_equal(c->stranger_count, 1);
+    const struct capture_set *set = replaced(f);
+    assert_non_null(set);
+    assert_true(port_set_has(&set->outbound, 40001));
+    assert_false(port_set_has(&set->outbound, 40002));
+}
+
 static void a_replacement_that_fails_lets_the_syn_pass(void **state)
 {
     struct fixture *f = *state;
@@ -344,12 +487,7 @@ static void four_thousand_flows_are_captured(void **state)
     for (uint32_t i = 0; i < 4000; i++) {
         assert_true(port_set_has(&set->outbound, (uint16_t)(1024 + i * 16)));
     }
-    struct port_range r;
-    uint32_t ranges = 0;
-    for (uint32_t from = 0; port_set_next_range(&set->outbound, from, &r); from = r.last + 1u) {
-        ranges++;
-    }
-    assert_in_range(ranges, 1, CAPTURE_RANGES);
+    assert_in_range(ranges_in(&set->outbound), 1, CAPTURE_RANGES);
 }
 
 static void stop_lets_waiting_syns_pass(void **state)
@@ -375,6 +513,11 @@ int main(void)
         WITH_FILTER(a_quiet_tree_leaves_strangers_to_the_kernel),
         WITH_FILTER(a_stranger_that_sends_much_is_excluded),
         WITH_FILTER(plan_upon_plan_becomes_rare),
+        WITH_FILTER(strangers_one_after_another_are_excluded_at_once),
+        WITH_FILTER(many_short_strangers_do_not_have_it_replaced_all_the_time),
+        WITH_FILTER(hundreds_of_strangers_at_a_time_are_excluded),
+        WITH_FILTER(strangers_between_a_thousand_flows_are_excluded),
+        WITH_FILTER(ports_that_strangers_have_left_are_captured_again),
         WITH_FILTER(a_replacement_that_fails_lets_the_syn_pass),
         WITH_FILTER(a_replacement_that_takes_for_ever_lets_the_syn_pass),
         WITH_FILTER(o2_ticks_when_asked_for_keep_the_deadlines_of_all_waits),

@@ -55,6 +55,46 @@ static void the_whole_set_is_one_range(void **state)
     assert_false(port_set_has(&s, 40000));
 }
 
+static void ranges_without_need_are_removed_smallest_first(void **state)
+{
+    (void)state;
+    struct port_set s = {{0}}, needed = {{0}};
+    add_range(&s, 100, 100);
+    add_range(&s, 200, 209);
+    add_range(&s, 300, 300);
+    add_range(&s, 1000, 65535);
+    port_set_add(&needed, 300);
+    port_set_thin(&s, &needed, 4);
+    assert_int_equal(count_ranges(&s), 4); /* few enough: unchanged */
+    port_set_thin(&s, &needed, 3);
+    assert_int_equal(count_ranges(&s), 3);
+    assert_false(port_set_has(&s, 100));
+    assert_true(port_set_has(&s, 209));
+    port_set_thin(&s, &needed, 2);
+    assert_false(port_set_has(&s, 200));
+    assert_true(port_set_has(&s, 65535));
+    port_set_add(&needed, 2000);
+    port_set_thin(&s, &needed, 1);
+    assert_int_equal(count_ranges(&s), 2); /* both are needed */
+}
+
+static void what_is_left_out_is_not_needed(void **state)
+{
+    (void)state;
+    struct port_set s = {{0}}, out = {{0}}, needed = {{0}};
+    add_range(&s, 60, 70);
+    add_range(&out, 0, 64);
+    port_set_add(&needed, 63);
+    assert_true(port_set_leave_out(&s, &out, &needed));
+    assert_false(port_set_leave_out(&s, &out, &needed));
+    assert_int_equal(count_ranges(&s), 2);
+    assert_true(port_set_has(&s, 63));
+    assert_true(port_set_has(&s, 65));
+    assert_false(port_set_has(&s, 64));
+    assert_int_equal(port_set_keep(&s, &out), 1);
+    assert_true(port_set_has(&s, 63));
+}
+
 static void the_smallest_gaps_are_filled_first(void **state)
 {
     (void)state;
@@ -104,6 +144,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_are_found_at_every_edge),
         cmocka_unit_test(the_whole_set_is_one_range),
+        cmocka_unit_test(ranges_without_need_are_removed_smallest_first),
+        cmocka_unit_test(what_is_left_out_is_not_needed),
         cmocka_unit_test(the_smallest_gaps_are_filled_first),
         cmocka_unit_test(a_coarse_set_contains_what_was_in_it),
     };

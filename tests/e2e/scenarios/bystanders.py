@@ -8,7 +8,7 @@ import os
 import re
 
 from conditions import balanced
-from harness import scenario
+from harness import REFLECT, scenario
 from lab import expect, expect_equal, host_of, on_host, port_of, wait_until
 from network import FINAL_MARK, packet_rules
 from scenarios.bytes import expect_every_packet_back
@@ -161,6 +161,48 @@ def strangers_stay_in_the_kernel(t, family):
                 peer = t.server.connect(listener.local)
                 exchange(peer)
                 expect_incoming(t, session, peer)
+
+
+STRANGERS_MOST = 500  # packets of one connection that may come to user mode
+
+
+def transfer_of_stranger(t, n, upload):
+    """A native's connection with so many bytes in one direction: its packets that the driver saw, and those it took."""
+    listener = t.server.listen(f"{t.server_host}/0")
+    accepting = t.server.begin_accept(listener)
+    near = t.native.connect(listener.local)
+    far = accepting.finish()
+    sender, receiver = (near, far) if upload else (far, near)
+    receiving = receiver.begin("receive", seed=5, n=n)
+    sender.begin("send", seed=5, n=n).result(120)
+    receiving.result(120)
+    flows = [f for f in t.lab.flows() if {f["source_port"], f["destination_port"]} == {near.port, listener.port}]
+    for end in (near, far, listener):
+        end.close()
+    return sum(f["captured"] for f in flows), sum(f["diverted"] for f in flows)
+
+
+@scenario("O5", session="own")
+def strangers_one_after_another_while_the_tree_is_busy(t, family):
+    """The tree has opened a connection just now and carries data all the time; whatever came before, each stranger is
+    noticed soon, and then left in the kernel."""
+    for flags in (0, REFLECT):
+        server = t.echo()
+        with t.redirected(flags=flags) as session:
+            t.lab.ctl("reset")
+            session.before = t.lab.counters()
+            for i, (megabytes, upload) in enumerate([(20, False), (50, True), (20, True), (20, False)]):
+                own, pending = start_transfer(t.root.connect(server.local), TREE_BYTES, i)
+                captured, taken = transfer_of_stranger(t, megabytes * MEGABYTE, upload)
+                expect(captured > megabytes * MEGABYTE / 65536, "the lab did not see the stranger", captured)
+                expect(taken <= STRANGERS_MOST,
+                       f"flags {flags}, {megabytes} MB {'up' if upload else 'down'} as number {i}: {taken} of {captured} "
+                       f"packets of a stranger came to user mode, more than {STRANGERS_MOST}")
+                for one in pending:
+                    one.result(120)
+                expect_visit(t, session, own, server, t.server)
+            replaced = session.stats()["filter_replacements"]
+            expect(replaced <= 16, "the filter was replaced more often than the strangers explain", replaced)
 
 
 def settled(t, session):
