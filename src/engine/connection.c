@@ -25,6 +25,7 @@
 
 #include "held.h"
 #include "others.h"
+#include "policy.h"
 #include "redirect.h"
 #include "sockets.h"
 #include "tcp_table.h"
@@ -151,7 +152,8 @@ static void know_owner(struct engine *e, struct attempt *a, uint32_t id)
     }
     a->owned = true;
     a->pid = known->pid;
-    a->redirected = known->redirect;
+    a->redirected =
+        known->redirect && policy_may_redirect(e, known->pid); /* an incoming one's has no owner here (I3) */
     a->unsure = known->unsure;
     a->decision_id = known->decision_id;
     a->decided = known->decision == DECISION_ACCEPT;
