@@ -27,7 +27,7 @@ void capture_plan_init(struct capture_plan *c, bool all)
 
 void capture_plan_heavy(struct capture_plan *c, uint16_t port)
 {
-    c->sent[port] = 0;
+    c->sent[be16_from_host(port).wire] = 0;
     if (port_set_has(&c->strangers, port)) {
         return; /* a plan knew that and could not do without the port: it is a flow's, too, or in the midst of flows' */
     }
@@ -39,7 +39,7 @@ void capture_plan_heavy(struct capture_plan *c, uint16_t port)
 
 void capture_plan_syn(struct capture_plan *c, uint16_t port)
 {
-    c->sent[port] = 0;
+    c->sent[be16_from_host(port).wire] = 0;
     if (port_set_has(&c->strangers, port)) {
         port_set_remove(&c->strangers, port);
         c->stranger_count--;

@@ -56,7 +56,8 @@ struct capture_plan {
     uint32_t stranger_count;
     struct port_set strangers;
     struct port_set alive;    /* strangers that the TCP table has shown, or that are newer than its last reading */
-    uint8_t sent[PORT_COUNT]; /* packets of no flow that left from there, up to CAPTURE_HEAVY */
+    uint8_t sent[PORT_COUNT]; /* by port as it stands in packets: those of no flow that left from there, up to
+                                 CAPTURE_HEAVY */
 };
 
 void capture_plan_init(struct capture_plan *c, bool all);
@@ -73,11 +74,11 @@ static inline bool capture_plan_has(const struct capture_plan *c, bool outbound,
 void capture_plan_heavy(struct capture_plan *c, uint16_t port);
 
 /** A packet of no flow, and no SYN, was captured. */
-static inline void capture_plan_needless(struct capture_plan *c, bool outbound, uint16_t port)
+static inline void capture_plan_needless(struct capture_plan *c, bool outbound, be16 port)
 {
     c->needless++;
-    if (outbound && ++c->sent[port] == CAPTURE_HEAVY) { /* inbound ports are the tree's own listeners' */
-        capture_plan_heavy(c, port);
+    if (outbound && ++c->sent[port.wire] == CAPTURE_HEAVY) { /* inbound ports are the tree's own listeners' */
+        capture_plan_heavy(c, be16_to_host(port));
     }
 }
 

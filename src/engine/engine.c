@@ -110,7 +110,7 @@ __attribute__((noinline)) static enum verdict judge(struct engine *e, uint32_t i
         }
     }
     if (!is_first_syn(p->flags)) {
-        capture_plan_needless(&e->capture, meta->outbound, be16_to_host(p->tuple.src_port));
+        capture_plan_needless(&e->capture, meta->outbound, p->tuple.src_port);
         return VERDICT_PASS;
     }
     return e->stopping ? VERDICT_PASS : connection_syn(e, p, meta, now_ms);
@@ -122,7 +122,7 @@ static bool begins_anew(const struct engine *e, uint32_t id, enum leg leg, const
            p->seq != flow_at(&e->flows, id)->isn;
 }
 
-/* A first SYN, or what is probably a packet of a flow. */
+/* A SYN, or what is probably a packet of a flow. */
 __attribute__((noinline, flatten)) static enum verdict read_packet(struct engine *e, struct packet_meta *meta,
                                                                    uint8_t *data, uint32_t length,
                                                                    const struct candidate *c, uint64_t now_ms)
@@ -150,13 +150,13 @@ __attribute__((flatten)) enum verdict engine_packet(struct engine *e, struct pac
     enum packet_kind kind = packet_locate(data, length, &c.at);
     if (kind == PACKET_TCP) {
         c.hash = flow_hash(&e->flows, &c.at);
-        if (flow_may_be(&e->flows, c.hash) || is_first_syn(c.at.tcp[13])) {
+        if (flow_may_be(&e->flows, c.hash) || c.at.tcp[13] & TCP_SYN) {
             enum verdict verdict = read_packet(e, meta, data, length, &c, now_ms);
             if (verdict != VERDICT_PASS) {
                 return verdict;
             }
         } else {
-            capture_plan_needless(&e->capture, meta->outbound, load_be16(c.at.tcp));
+            capture_plan_needless(&e->capture, meta->outbound, (be16){load_raw16(c.at.tcp)});
         }
     } else if (kind == PACKET_MALFORMED) {
         COUNT(e, packets_malformed);

@@ -8,7 +8,7 @@
 #ifndef ENGINE_TUPLE_MAP_H
 #define ENGINE_TUPLE_MAP_H
 
-#include "types.h"
+#include "packet.h"
 
 #define TUPLE_MAP_NONE UINT32_MAX
 
@@ -42,9 +42,8 @@ static inline uint64_t load_be64(const uint8_t *p)
 static inline uint64_t tuple_map_hash(const struct tuple_map *map, uint32_t family, const uint8_t *addresses,
                                       const uint8_t *ports)
 {
-    uint32_t both_ports;
-    memcpy(&both_ports, ports, sizeof both_ports);
-    uint64_t sum = load_be64(addresses) * map->factors[0] + ((uint64_t)family << 32 | both_ports) * map->factors[4];
+    uint64_t both_ports = load_raw32(ports);
+    uint64_t sum = load_be64(addresses) * map->factors[0] + both_ports * map->factors[4];
     if (family == FAMILY_IP6) {
         sum += load_be64(addresses + 8) * map->factors[1] + load_be64(addresses + 16) * map->factors[2] +
                load_be64(addresses + 24) * map->factors[3];
