@@ -33,7 +33,7 @@
 
 #include "capture_set.h"
 
-enum { CAPTURE_HEAVY = 64 };
+enum { CAPTURE_HEAVY = 32 };
 
 /** Zeroed at first, then capture_plan_init(). */
 struct capture_plan {
