@@ -21,6 +21,8 @@
     X(events_lost)       /* by a scripted fault; these three are of the total only */                                  \
     X(events_doubled)    /* the same */                                                                                \
     X(events_delayed)    /* the same */                                                                                \
+    X(receive_calls)     /* receives that have brought packets or events; these two are not known by flow */           \
+    X(send_calls)        /* sends that have ended */                                                                   \
     X(received)          /* handed to user mode */                                                                     \
     X(injected)          /* accepted from user mode and on its way */                                                  \
     X(reinjected)        /* left in the queue of a closed handle, and on its way */                                    \

@@ -116,6 +116,18 @@ static void take_received(const void *record, const uint8_t *data, uint32_t leng
     }
 }
 
+static void take_called(const void *record, const uint8_t *data, uint32_t length)
+{
+    const struct lab_called *called = record;
+    struct handle *handle = handles_find(called->handle);
+
+    (void)data;
+    (void)length;
+    if (handle) {
+        counters_add(&handle->counters, called->send ? COUNT_send_calls : COUNT_receive_calls, 1);
+    }
+}
+
 static enum counter counter_of_outcome(const struct lab_injected *injected, const struct packet *packet)
 {
     switch (injected->outcome) {
@@ -289,6 +301,7 @@ static const struct {
     {LAB_QUERY, sizeof(struct lab_query), take_query},
     {LAB_VETO, sizeof(struct lab_veto), take_veto},
     {LAB_LOG, sizeof(struct lab_head), take_log},
+    {LAB_CALLED, sizeof(struct lab_called), take_called},
 };
 
 static void take(const struct lab_head *head)

@@ -195,6 +195,13 @@ static void put_state(uint32_t handle, uint64_t queued)
     put(&record, NULL, 0);
 }
 
+static void put_called(uint32_t handle, bool send)
+{
+    struct lab_called record = {.head = {LAB_CALLED, sizeof(record)}, .handle = handle, .send = send};
+
+    put(&record, NULL, 0);
+}
+
 static void put_closed(uint32_t handle)
 {
     struct lab_closed record = {.head = {LAB_CLOSED, sizeof(record)}, .handle = handle};
@@ -296,6 +303,21 @@ static void what_is_sent_on_is_unchanged(void **state)
     tell();
     assert_int_equal(number_of(handles_print_audit, "injected_twice"), 1);
     assert_int_equal(number_of(handles_print, "refused"), 1);
+}
+
+/* Of a handle that there is. */
+static void calls_are_counted(void **state)
+{
+    (void)state;
+    put_opened(1, WD_NETWORK, 0, 0);
+    put_called(1, false);
+    put_called(1, false);
+    put_called(1, true);
+    put_called(2, true);
+    tell();
+    assert_int_equal(number_of(handles_print, "receive_calls"), 2);
+    assert_int_equal(number_of(handles_print, "send_calls"), 1);
+    assert_int_equal(number_of(counters_print_total, "send_calls"), 1);
 }
 
 /* The second is sent on first, whichever thread told its part first. */
@@ -525,7 +547,7 @@ static void survives_anything(void **state)
 {
     static const uint32_t types[] = {LAB_VERDICT, LAB_TAKEN,  LAB_RECEIVED, LAB_INJECTED, LAB_OPENED,
                                      LAB_SHUT,    LAB_CLOSED, LAB_STRUCK,   LAB_STATE,    LAB_VETO,
-                                     LAB_LOG,     LAB_QUERY,  LAB_PACKET,   0xffff};
+                                     LAB_LOG,     LAB_QUERY,  LAB_PACKET,   LAB_CALLED,   0xffff};
     int loud = dup(STDERR_FILENO), quiet = open("/dev/null", O_WRONLY);
     uint8_t data[40];
 
@@ -570,6 +592,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_handle_is_known_while_it_is_open),
         TEST(what_is_sent_on_is_unchanged),
+        TEST(calls_are_counted),
         TEST(order_is_that_of_capture),
         TEST(order_is_kept_through_two_handles),
         TEST(own_packets_are_received_below),

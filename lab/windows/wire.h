@@ -54,6 +54,7 @@ enum lab_type {
     LAB_STATE,        /* struct lab_state */
     LAB_VETO,         /* struct lab_veto */
     LAB_LOG,          /* struct lab_head, then a line of text: for labd.log */
+    LAB_CALLED,       /* struct lab_called */
 
     /* Calls. */
     LAB_PROCESS = 48, /* struct lab_process */
@@ -170,6 +171,14 @@ struct lab_received {
     uint32_t handle;
     uint32_t whole;      /* 0: it did not fit, its rest is gone */
     uint8_t address[80]; /* struct wd_address as given to the program */
+};
+
+/* A call has been completed: a receive that has brought something, after its LAB_RECEIVED, or a send, after its
+ * LAB_INJECTED. */
+struct lab_called {
+    struct lab_head head;
+    uint32_t handle;
+    uint32_t send; /* 1: it was a send */
 };
 
 enum lab_outcome {

@@ -66,6 +66,13 @@ static unsigned addresses_given(const struct wdf_request *request)
     return size / sizeof(struct wd_address);
 }
 
+static void called(const struct file *file, bool send)
+{
+    struct lab_called record = {.head = {LAB_CALLED, sizeof(record)}, .handle = file->handle.number, .send = send};
+
+    wire_put(&record, NULL, 0);
+}
+
 static bool has_bytes(uint32_t layer)
 {
     return layer == WD_NETWORK || layer == WD_NETWORK_FORWARD;
@@ -104,6 +111,7 @@ static void received(const struct file *file, struct wdf_request *request, NTSTA
         data += length;
         left -= length;
     }
+    called(file, false);
 }
 
 size_t requests_written(const struct wdf_request *request, const struct wdf_memory *memory)
@@ -117,7 +125,7 @@ size_t requests_written(const struct wdf_request *request, const struct wdf_memo
     return request->packets ? memory->size : 0;
 }
 
-static void sent(const struct wdf_request *request, NTSTATUS *status)
+static void sent(const struct file *file, const struct wdf_request *request, NTSTATUS *status)
 {
     struct thread_state *state = thread_state_find();
 
@@ -127,6 +135,7 @@ static void sent(const struct wdf_request *request, NTSTATUS *status)
     if (state && state->send == request) {
         state->send = NULL;
     }
+    called(file, true);
 }
 
 void requests_completing(struct wdf_request *request, NTSTATUS *status, ULONG_PTR *information)
@@ -137,7 +146,7 @@ void requests_completing(struct wdf_request *request, NTSTATUS *status, ULONG_PT
     if (code == WD_RECV) {
         received(file, request, *status, (uint32_t)*information);
     } else if (code == WD_SEND) {
-        sent(request, status);
+        sent(file, request, status);
     } else if (code && NT_SUCCESS(*status) && request_input(request)) {
         if (code == WD_INITIALIZE) {
             initialized(file, request);
