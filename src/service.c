@@ -19,22 +19,27 @@
  * Each event wakes the engine's thread, so only those are requested that matter. A CLOSE matters if it ends a listener
  * on the proxy's port or an upstream's, or with incoming connections on any port. (Another listener of the agent stays known until the
  * next scan, or until another process listens there; a connection to it is refused meanwhile, redirected or not.) Where
- * connections wait for a decision, each CLOSE does: of a program that has given up.
+ * connections wait for a decision, that of each connection does, because a program may have given up; but not of the
+ * agent's, which are as many as the tree's.
  */
 static struct divert_ring *open_events(redirector *r, const redirector_config *config, redirector_error *error)
 {
     enum { PORT_TEXT = sizeof " or localPort == 65535" };
-    char filter[160 + PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)], ports[PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)] = "";
-    if (!config->incoming_port && !config->decision_timeout_ms) {
+    char filter[160 + PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)], ports[PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)] = "true";
+    char connections[sizeof "processId != 4294967295"] = "false";
+    if (!config->incoming_port) {
         size_t used = (size_t)snprintf(ports, sizeof ports, "localPort == %u", (unsigned)config->proxy_port);
         for (uint32_t i = 0; i < config->upstream_count; i++) {
             used += (size_t)snprintf(ports + used, sizeof ports - used, " or localPort == %u",
                                      (unsigned)config->upstreams[i].port);
         }
     }
-    snprintf(filter, sizeof filter, "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE%s%s%s%s))",
-             config->decision_timeout_ms ? "" : " and remotePort == 0", *ports ? " and (" : "", ports,
-             *ports ? ")" : "");
+    if (config->decision_timeout_ms) {
+        snprintf(connections, sizeof connections, "processId != %lu", (unsigned long)config->agent_pid);
+    }
+    snprintf(filter, sizeof filter,
+             "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and (remotePort == 0 ? (%s) : %s)))",
+             ports, connections);
     return divert_open(r->api, filter, DIVERT_LAYER_SOCKET, DIVERT_PRIORITY_EVENTS, error);
 }
 
