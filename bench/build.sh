@@ -16,6 +16,6 @@ probe=("$programs"/{probe,actor,stream,endpoint,datagram,serve,burst,process,ups
 "$cc" "${flags[@]}" "${probe[@]}" -o "$out/probe.exe" -lws2_32
 # All that the tests' agent is made of, but its main().
 mapfile -t agent < <(grep -LE '^int w?main\(' "$programs"/*.c | grep -v /other_version.c)
-"$cc" "${flags[@]}" -DREDIRECTOR_USE_DLL bench/programs/{bench,pass,load}.c cli/{pass_loop,worker}.c "${agent[@]}" \
+"$cc" "${flags[@]}" -DREDIRECTOR_USE_DLL bench/programs/{bench,pass,load,forward}.c cli/{pass_loop,worker}.c "${agent[@]}" \
     -o "$out/bench.exe" "$library/libwindows_redirector.dll.a" -lws2_32
-cp "$library/windows_redirector.dll" "$out/"
+cp "$library/windows_redirector.dll" "$library/redirector.exe" "$out/"

@@ -62,12 +62,37 @@ class Echo:
         sock.close()
 
 
+class Answer:
+    """Sends each peer some bytes and its end, reads to the peer's, and closes."""
+
+    def __init__(self, listener, data):
+        self.listener, self.data = listener, data
+        for _ in range(8):
+            threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            sock, _ = self.listener.accept()
+            with sock:
+                try:
+                    sock.sendall(self.data)
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(CHUNK):
+                        pass
+                except OSError:
+                    pass  # the program sees it
+
+
 class Native(native.Native):
     def command_echo(self, at):
         """Echoes at all of these addresses."""
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self.echo = Echo([self.listener(one, 4096) for one in at.split(",")])
+
+    def command_answer(self, at, n):
+        """Answers at this address with n bytes."""
+        Answer(self.listener(at, 1024), bytes(self.stream.piece(1, 0, int(n))))
 
     def command_echoed(self):
         return {"open": len(self.echo.connections), "peers": list(self.echo.peers)}

@@ -71,8 +71,14 @@ class Scene:
     def bare(self, port, direction="outbound"):
         """The bare loop takes just what the redirector has to take: both legs of what uses this port."""
         way = f"{direction}+and+" if direction else ""
+        with self.bare_filter(f"{way}tcp+and+(tcp.SrcPort+==+{port}+or+tcp.DstPort+==+{port})"):
+            yield
+
+    @contextlib.contextmanager
+    def bare_filter(self, text):
+        """The bare loop takes what this filter does; '+' stands for a space."""
         loop = self.windows("bare")
-        loop.call("pass_open", limit=60, filter=f"{way}tcp+and+(tcp.SrcPort+==+{port}+or+tcp.DstPort+==+{port})")
+        loop.call("pass_open", limit=60, filter=text)
         try:
             yield
         finally:

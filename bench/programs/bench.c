@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * One program for every part in a measurement: client, proxy, agent and bare loop. It can what the tests' agent can
- * (see tests/e2e/programs), and the commands of pass.c and load.c.
+ * (see tests/e2e/programs), and the commands of pass.c, load.c and forward.c.
  */
 #include "bench.h"
 
@@ -22,9 +22,9 @@ int main(int argc, char **argv)
 {
     enum { ENTRIES = 64 };
     static struct command_entry all[ENTRIES];
-    const struct command_entry *tables[] = {agent_commands, pass_commands, load_commands};
+    const struct command_entry *tables[] = {agent_commands, pass_commands, load_commands, forward_commands};
     int count = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (int)(sizeof tables / sizeof tables[0]); i++) {
         for (const struct command_entry *e = tables[i]; e->name && count < ENTRIES - 1; e++) {
             all[count++] = *e;
         }

@@ -7,6 +7,7 @@
  *   answered                        how many there were, and of how many the library knew the destination
  *   connects to count workers       opens connections in turn and ends them, by FIN: how long it took in all, and each
  *                                   connect()
+ *   requests to count workers       the same with an answer: reads until the other side's end; the times are of the whole
  *   hold to=A/P,A/P... count        opens connections, number i to target i, and keeps them: [port, target] of each
  *   held_exchange n                 sends n bytes on each of them and checks their echo
  *   held_reset                      ends them by RST
@@ -80,7 +81,7 @@ static void command_answered(const struct command *c, struct json *answer)
 struct series {
     struct sockaddr_storage to;
     int count;
-    volatile LONG next, failed;
+    volatile LONG next, failed, bytes;
     uint64_t *us;
 };
 
@@ -90,7 +91,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static DWORD WINAPI series_thread(void *argument)
+static DWORD WINAPI connect_thread(void *argument)
 {
     struct series *s = argument;
     LONG i;
@@ -109,20 +110,41 @@ static DWORD WINAPI series_thread(void *argument)
     return 0;
 }
 
-static void command_connects(const struct command *c, struct json *answer)
+static DWORD WINAPI request_thread(void *argument)
+{
+    struct series *s = argument;
+    LONG i;
+    char chunk[4096];
+    while ((i = InterlockedIncrement(&s->next) - 1) < s->count) {
+        int got;
+        uint64_t began = bench_now_us();
+        SOCKET one = socket(s->to.ss_family, SOCK_STREAM, IPPROTO_TCP);
+        if (connect(one, (struct sockaddr *)&s->to, sizeof s->to) != 0) {
+            InterlockedIncrement(&s->failed);
+        }
+        while ((got = recv(one, chunk, sizeof chunk, 0)) > 0) {
+            InterlockedAdd(&s->bytes, got);
+        }
+        closesocket(one);
+        s->us[i] = bench_now_us() - began;
+    }
+    return 0;
+}
+
+static void run_series(const struct command *c, struct json *answer, LPTHREAD_START_ROUTINE work)
 {
     struct series s = {.count = (int)command_number(c, "count", 100)};
     HANDLE threads[WORKERS];
     DWORD workers = (DWORD)command_number(c, "workers", 1);
     s.us = calloc((size_t)s.count, sizeof *s.us);
     if (!address_parse(command_text(c, "to", ""), &s.to) || workers > WORKERS || !workers || !s.us || !s.count) {
-        json_error(answer, "connects: not understood", WSAEINVAL);
+        json_error(answer, "not understood", WSAEINVAL);
         free(s.us);
         return;
     }
     uint64_t began = bench_now_us();
     for (DWORD i = 0; i < workers; i++) {
-        threads[i] = CreateThread(NULL, 0, series_thread, &s, 0, NULL);
+        threads[i] = CreateThread(NULL, 0, work, &s, 0, NULL);
     }
     WaitForMultipleObjects(workers, threads, TRUE, INFINITE);
     json_number(answer, "us", (long long)(bench_now_us() - began));
@@ -131,9 +153,20 @@ static void command_connects(const struct command *c, struct json *answer)
     }
     qsort(s.us, (size_t)s.count, sizeof *s.us, compare);
     json_number(answer, "failed", s.failed);
+    json_number(answer, "bytes", s.bytes);
     json_number(answer, "median_us", (long long)s.us[s.count / 2]);
     json_number(answer, "p90_us", (long long)s.us[s.count * 9 / 10]);
     free(s.us);
+}
+
+static void command_connects(const struct command *c, struct json *answer)
+{
+    run_series(c, answer, connect_thread);
+}
+
+static void command_requests(const struct command *c, struct json *answer)
+{
+    run_series(c, answer, request_thread);
 }
 
 /* ---- connections at a time */
@@ -237,6 +270,7 @@ const struct command_entry load_commands[] = {
     {"answer", command_answer},
     {"answered", command_answered},
     {"connects", command_connects},
+    {"requests", command_requests},
     {"hold", command_hold},
     {"held_exchange", command_held_exchange},
     {"held_reset", command_held_reset},
