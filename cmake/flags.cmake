@@ -33,8 +33,6 @@ if(WIN32)
     # ld cannot set, -fcf-protection does nothing on Windows.
     target_compile_options(redirector_flags INTERFACE
         $<$<COMPILE_LANGUAGE:C>:-fstack-protector-strong>)
-    set_source_files_properties(src/windows/stack_guard.c PROPERTIES COMPILE_OPTIONS -fno-stack-protector
-        SKIP_PRECOMPILE_HEADERS ON)
     target_link_options(redirector_flags INTERFACE
         -static-libgcc
         -Wl,--gc-sections -Wl,--dynamicbase -Wl,--nxcompat -Wl,--high-entropy-va

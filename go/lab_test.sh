@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# The Go package against a driver: builds the tests with the tag "lab", once with the archive by cgo and once with the
-# DLL and no C compiler, and runs them as Windows programs in a lab of its own (lab/lab). Prints a line per test and
-# ends "N passed, N failed". Needs build/mingw-release; BUILD names another folder with the archive and the DLL.
+# The Go package against a driver: builds the tests with the tag "lab", once with the library compiled in by cgo and once
+# with the DLL and no C compiler, and runs them as Windows programs in a lab of its own (lab/lab). Prints a line per test
+# and ends "N passed, N failed". Needs build/mingw-release; BUILD names another folder with the DLL.
 set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -11,14 +11,12 @@ build=$(realpath "${BUILD:-$root/build/mingw-release}")
 # shellcheck source=../lab/lib/suite.sh
 . "$root/lab/lib/suite.sh" go
 
-# link NAME GO-ENVIRONMENT...: NAME.exe, the tests. The tag in CGO_CFLAGS makes Go notice a changed header, which its
-# build cache does not watch, and the folder in CGO_LDFLAGS is searched before the one that the package names.
+# link NAME GO-ENVIRONMENT...: NAME.exe, the tests
 link() {
     local name=$1
     shift
     (cd "$root/go" && env GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOOS=windows GOARCH=amd64 "$@" \
-        CC=x86_64-w64-mingw32-gcc CGO_LDFLAGS="-L$build" \
-        CGO_CFLAGS="-O2 -DHEADER_$(sha256sum "$root/include/windows_redirector.h" | cut -c1-16)" \
+        CC=x86_64-w64-mingw32-gcc CGO_CFLAGS="$(./cflags.sh)" \
         go test -tags lab -c -o "$work/$name.exe" ./redirector) >"$work/link" 2>&1 || give_up "$name: link" "$work/link"
 }
 
@@ -82,7 +80,7 @@ raise_lab
 "$root/lab/lab" run client -- ip route add 192.0.2.0/24 via 10.77.0.2 || give_up "no route to 192.0.2.0/24"
 run cgo windows_test '^TestLab'
 run cgo faults
-cp "$build/windows_redirector.dll" "$stage/" # only now: the program with the archive must do without
+cp "$build/windows_redirector.dll" "$stage/" # only now: the program with the library inside must do without
 run dll windows_test '^TestLab'
 run dll faults
 

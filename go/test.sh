@@ -3,9 +3,9 @@
 #
 # Checks the Go package: format, vet, that generated code is up to date, the builds without the library, the tests on
 # this system (where redirecting is unsupported) under the race detector, the program in docs/go.md, and the tests as
-# Windows programs under Wine, with the library as an archive and as a DLL. Also the demo's parts that need no lab.
+# Windows programs under Wine, with the library compiled in and as a DLL. Also the demo's parts that need no lab.
 # Prints a line per check and ends "N passed, N failed". Needs build/mingw-release; BUILD names another folder with the
-# archive and the DLL.
+# archive (for its names) and the DLL.
 #
 # Everything runs in a network namespace with loopback alone and a PID namespace of its own, so that nothing leaves
 # the machine and no Wine service outlives the run. WINEPREFIX, if set, must have no wineserver running; otherwise a
@@ -15,7 +15,7 @@ set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 go_root=/usr/lib/go-1.19
-build=${BUILD:-$root/build/mingw-release}
+build=$(realpath "${BUILD:-$root/build/mingw-release}")
 
 if [ "${1-}" != --inside ]; then
     as_user=()
@@ -78,20 +78,20 @@ count_tests() {
     fi
 }
 
-# windows COMMAND...: go for Windows. The tag in CGO_CFLAGS makes Go notice a changed header, which its build cache does
-# not watch, and the folder in CGO_LDFLAGS is searched before the one that the package names.
+# windows COMMAND...: go for Windows
 windows() {
-    env GOOS=windows GOARCH=amd64 CC=x86_64-w64-mingw32-gcc CGO_LDFLAGS="-L$(realpath "$build")" \
-        CGO_CFLAGS="-O2 -DHEADER_$(sha256sum "$root/include/windows_redirector.h" | cut -c1-16)" "$@"
+    env GOOS=windows GOARCH=amd64 CC=x86_64-w64-mingw32-gcc "$@"
 }
+CGO_CFLAGS=$("$root/go/cflags.sh")
+export CGO_CFLAGS BUILD=$build
 
 check "gofmt" gofmt -l . "$root/demo"
 check "vet on this system" go vet ./...
-check "vet for Windows, archive" windows go vet -tags lab ./...
+check "vet for Windows, compiled in" windows go vet -tags lab ./...
 check "vet for Windows, DLL" windows go vet -tags lab,windows_redirector_dll ./...
 check "vet for Windows, DLL, without cgo" windows env CGO_ENABLED=0 go vet -tags lab ./...
 check "vet of the demo's program" sh -c "cd '$root/demo/fetch' && go vet . && GOOS=windows CGO_ENABLED=0 go vet ."
-check "generated code is that of the header" ./generate.sh --check
+check "generated code is that of the header and of the sources" ./generate.sh --check
 for system in linux/amd64 linux/arm64 darwin/arm64 windows/arm64 windows/386; do
     check "build for $system" env GOOS=${system%/*} GOARCH=${system#*/} CGO_ENABLED=0 go build -o "$work/built/" ./...
 done
@@ -115,8 +115,8 @@ count_tests "without IPv6" $? "$work/no-ipv6"
 guide() (
     mkdir -p "$work/guide" && cd "$work/guide" &&
         printf 'module recorder\n\ngo 1.19\n' >go.mod &&
-        go mod edit -require=github.com/windows-redirector/windows-redirector/go@v0.0.0 \
-            -replace=github.com/windows-redirector/windows-redirector/go="$root/go" &&
+        go mod edit -require=github.com/windows-redirector/windows-redirector@v0.0.0 \
+            -replace=github.com/windows-redirector/windows-redirector="$root" &&
         awk '/^```go$/ { text = ""; on = 1; next } /^```$/ { on = 0 } on { text = text $0 "\n" }
             END { printf "%s", text }' "$root/docs/go.md" >main.go &&
         "$@"
@@ -131,7 +131,7 @@ elif ! windows go test -c -o "$work/cgo.exe" ./redirector >"$work/link" 2>&1 ||
     fail "Windows: link" "$work/link"
 else
     ok "Windows: link"
-    check "Windows, archive: the guide's program builds" guide windows go build -o "$work/recorder.exe" .
+    check "Windows, compiled in: the guide's program builds" guide windows go build -o "$work/recorder.exe" .
     check "Windows, DLL: the guide's program builds" \
         guide windows env CGO_ENABLED=0 go build -o "$work/recorder-dll.exe" .
     unset DISPLAY
@@ -143,7 +143,7 @@ else
     fi
     # To files, not pipes: Wine's background services inherit the output and would keep a pipe open.
     (cd redirector && timeout 300 "$wine" "$work/cgo.exe" -test.v) >"$work/wine" 2>&1 </dev/null
-    count_tests "Windows, archive" $? "$work/wine"
+    count_tests "Windows, compiled in" $? "$work/wine"
 
     # cannot_start NAME TEXT: the agent with the DLL, which must say that, and never run its program. A DLL in the
     # current folder is of no use.

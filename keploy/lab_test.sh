@@ -18,8 +18,7 @@ need_lab
 
 export PATH="/usr/lib/go-1.19/bin:$PATH" # programs of Go 1.22 and later do not run under Wine 8
 mkdir "$work/program"
-cp "$root"/keploy/test/*.go "$archive" "$work/program/"
-printf 'module keploytest\n\ngo 1.19\n' >"$work/program/go.mod"
+cp "$root"/keploy/test/{go.mod,*.go} "$archive" "$work/program/"
 (cd "$work/program" && env GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOOS=windows GOARCH=amd64 CGO_ENABLED=1 \
     CC=x86_64-w64-mingw32-gcc go build -o "$work/keploy_test.exe" .) >"$work/link" 2>&1 || give_up link "$work/link"
 

@@ -5,7 +5,7 @@
     packaging/e2e.py serve PORT FILE                 a web server for both families that has this one page
     packaging/e2e.py run FOLDER PAGE VERSION URL...  the checks; a line each, and "N passed, N failed"
 
-FOLDER has redirector.exe, agent.exe and agent_dll.exe (the Go module's example, with archive and with DLL),
+FOLDER has redirector.exe, agent.exe and agent_dll.exe (the Go module's example, with the library inside and with the DLL),
 winsock_fetch.exe (demo/) and WinDivert; PAGE is the file that the server serves. The same checks run on Windows with
 the real driver (windows_e2e.sh) and in the lab (try_zip.sh), where E2E_LAUNCHER names the command that runs a Windows
 program in FOLDER.

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# packaging/tools.sh [actionlint|python]...   installs what checks packages and workflows into build/tools; both, if
-#                                             none is named
+# packaging/tools.sh [actionlint|newest_go|python]...   installs what checks packages and workflows into build/tools;
+#                                                       all of it, if none is named
 #
-# Versions and hashes are pinned: actionlint.mod and actionlint.sum (Go modules), tools.txt (Python wheels). What is
-# there already, in the pinned version, is left alone, and nothing is downloaded then.
+# Versions and hashes are pinned: actionlint.mod, newest_go.mod and their .sum (Go modules), tools.txt (Python wheels). What
+# is there already, in the pinned version, is left alone, and nothing is downloaded then.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 readonly tools=$PWD/build/tools
@@ -26,6 +26,21 @@ install_actionlint() {
         (cd "$source" && GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0 \
             "$go" build -trimpath -o "$tools/actionlint" github.com/rhysd/actionlint/cmd/actionlint) &&
         cat packaging/actionlint.mod packaging/actionlint.sum | sha256sum >"$tools/actionlint.made-from"
+}
+
+# A module is files alone: which of them are programs is known by their places. With a go.mod it is no part of this
+# project's own module, below whose root it lies.
+install_newest_go() {
+    local source=$tools/newest_go-module module
+    rm -rf "$source" "$tools/newest_go" && mkdir -p "$source" &&
+        cp packaging/newest_go.mod "$source/go.mod" &&
+        cp packaging/newest_go.sum "$source/go.sum" &&
+        module=$(cd "$source" && GOTOOLCHAIN=local GOFLAGS=-mod=readonly "$go" mod download -json golang.org/toolchain |
+            sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') && [ -n "$module" ] &&
+        cp -r --no-preserve=mode "$module" "$tools/newest_go" &&
+        echo "module newest_go" >"$tools/newest_go/go.mod" &&
+        chmod -R +x "$tools/newest_go/bin" "$tools/newest_go/pkg/tool" &&
+        cat packaging/newest_go.mod packaging/newest_go.sum | sha256sum >"$tools/newest_go.made-from"
 }
 
 # Pure Python: one folder of packages serves every Python 3.9 and later.
@@ -58,10 +73,11 @@ tool() {
 }
 
 mkdir -p "$tools"
-[ $# -gt 0 ] || set -- actionlint python
+[ $# -gt 0 ] || set -- actionlint newest_go python
 for name in "$@"; do
     case $name in
     actionlint) tool actionlint packaging/actionlint.mod packaging/actionlint.sum ;;
+    newest_go) tool newest_go packaging/newest_go.mod packaging/newest_go.sum ;;
     python) tool python packaging/tools.txt ;;
     *)
         echo "packaging/tools.sh: there is no tool $name" >&2

@@ -3,9 +3,10 @@
 #
 # packaging/try_zip.sh [ZIP]     uses the package as a stranger would (default: the one in build/dist)
 #
-# Unpacks it; builds with what is in it a program by CMake, one by pkg-config and the Go example, each with DLL and with
-# archive; and has redirector.exe and that example redirect a program in a lab of its own, on a Wine prefix that has
-# seen nothing of the project. One file is not the package's: WinDivert64.sys is the lab's.
+# Unpacks it; builds with what is in it a program by CMake and one by pkg-config, each with DLL and with archive; gets the Go
+# module (go_get.sh) and builds the README's program and the example, each with the library inside and for the package's
+# DLL; and has redirector.exe and those redirect programs in a lab of its own, on a Wine prefix that has seen nothing of
+# the project. One file is not the package's: WinDivert64.sys is the lab's.
 # Prints a line per check and ends "N passed, N failed".
 set -u
 
@@ -87,12 +88,19 @@ loads_dll() {
     [ $found = "$2" ] || { echo "$1: $found"; return 1; }
 }
 
-# in_go_module CGO COMMAND...: in the module as it lies in the package, with no way to the network
-in_go_module() (
-    export CGO_ENABLED=$1 PATH=/usr/lib/go-1.19/bin:$PATH CC=x86_64-w64-mingw32-gcc
+# checks_of NAME COMMAND...: its lines and counts are of the same kind; they are passed on.
+checks_of() {
+    local name=$1
     shift
-    cd "$package/go" && GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOOS=windows GOARCH=amd64 "$@"
-)
+    "$@" >"$work/checks" 2>&1 </dev/null
+    grep -v '^[0-9]* passed, ' "$work/checks"
+    passed=$((passed + $(grep -c '^ok ' "$work/checks")))
+    if grep -q '^[1-9][0-9]* passed, ' "$work/checks"; then
+        failed=$((failed + $(grep -c '^FAIL ' "$work/checks")))
+    else
+        check "$name comes to its end" false
+    fi
+}
 
 build_client() {
     x86_64-w64-mingw32-gcc -std=c11 -O2 -D_WIN32_WINNT=0x0A00 -o "$programs/winsock_fetch.exe" \
@@ -112,6 +120,15 @@ prints_version() {
     local status=$?
     [ $status = 0 ] && [ "$(tr -d '\r' <"$work/version")" = "$version" ] && return
     echo "status $status: $(cat "$work/version")"
+    return 1
+}
+
+# answers_itself PROGRAM ADDRESS: what the redirected program was told of its connection
+answers_itself() {
+    LAB_CWD=$stage timeout 60 "$lab" wine "$1.exe" "$2" >"$work/answer" 2>&1 </dev/null
+    local status=$?
+    [ $status = 0 ] && tr -d '\r' <"$work/answer" | grep -q "^redirected: ${2//[/\\[}, process [0-9]" && return
+    echo "status $status: $(cat "$work/answer")"
     return 1
 }
 
@@ -140,11 +157,7 @@ check "each has what it asked for: CMake, DLL" loads_dll cmake_dll yes
 check "each has what it asked for: CMake, archive" loads_dll cmake_static no
 check "each has what it asked for: pkg-config, DLL" loads_dll pkg_dll yes
 check "each has what it asked for: pkg-config, archive" loads_dll pkg_static no
-check "the Go example builds from the package alone, with the archive" \
-    in_go_module 1 go build -o "$programs/agent.exe" ./examples/agent
-check "the Go example builds from the package alone, with the DLL, and needs no C compiler" \
-    in_go_module 0 go build -o "$programs/agent_dll.exe" ./examples/agent
-check "the Go module is whole (go vet)" in_go_module 1 go vet ./...
+checks_of packaging/go_get.sh "$root/packaging/go_get.sh" "$programs"
 check "the demo's client builds" build_client || finish
 
 [ ! -e "$("$lab" path)" ] || check "the lab $LAB is free" false || finish
@@ -155,15 +168,10 @@ for program in cmake_dll cmake_static pkg_dll pkg_static; do
     check "$program runs and names the version" prints_version "$program"
 done
 check "the web server is ready" start_server || finish
-
-# Its lines and counts are of the same kind; they are passed on.
-LAB_CWD=$stage E2E_LAUNCHER="$lab wine" python3 "$root/packaging/e2e.py" run "$stage" "$work/page" "$version" \
-    http://10.77.0.2/page 'http://[fd77::2]/page' >"$work/e2e" 2>&1 </dev/null
-grep -v '^[0-9]* passed, ' "$work/e2e"
-passed=$((passed + $(grep -c '^ok ' "$work/e2e")))
-if grep -q '^[1-9][0-9]* passed, ' "$work/e2e"; then
-    failed=$((failed + $(grep -c '^FAIL ' "$work/e2e")))
-else
-    check "packaging/e2e.py comes to its end" false
-fi
+for program in get_cgo get_dll; do
+    check "the README's Go program redirects: $program" answers_itself "$program" 10.77.0.2:80
+    check "the README's Go program redirects over IPv6: $program" answers_itself "$program" '[fd77::2]:80'
+done
+LAB_CWD=$stage E2E_LAUNCHER="$lab wine" checks_of packaging/e2e.py \
+    python3 "$root/packaging/e2e.py" run "$stage" "$work/page" "$version" http://10.77.0.2/page 'http://[fd77::2]/page'
 finish

@@ -27,13 +27,13 @@ own=$work/own
 cmake -S . -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$(cygpath -m "$own")"
 cmake --build "$work/build" --target install
 cp "$package"/bin/WinDivert* "$own/bin/"
-cp -r "$package/go" "$own/"
 
 echo "--- the programs"
 version=$(sed -n 's/^#define REDIRECTOR_VERSION_STRING "\(.*\)"/\1/p' include/windows_redirector.h)
+CGO_ENABLED=1 CC=gcc go build -o "$work/agent.exe" ./go/examples/agent
+CGO_ENABLED=0 go build -o "$work/agent_dll.exe" ./go/examples/agent
 for folder in "$package" "$own"; do
-    (cd "$folder/go" && CGO_ENABLED=1 CC=gcc go build -o ../bin/agent.exe ./examples/agent &&
-        CGO_ENABLED=0 go build -o ../bin/agent_dll.exe ./examples/agent)
+    cp "$work"/agent{,_dll}.exe "$folder/bin/"
     gcc -std=c11 -O2 -D_WIN32_WINNT=0x0A00 -o "$folder/bin/winsock_fetch.exe" demo/winsock_fetch.c \
         -static -lws2_32 -lbcrypt
 done

@@ -44,10 +44,10 @@
 //
 // # Building
 //
-// It works in programs for windows/amd64, in one of two ways. With cgo and the mingw-w64 compiler the static archive
-// libwindows_redirector.a is linked in; build it first (CMake preset mingw-release). Without cgo, or with the build tag
-// windows_redirector_dll, no C compiler is needed, and windows_redirector.dll is loaded when it is first needed, from
-// the folder of the running program. WinDivert.dll and WinDivert64.sys must lie beside the finished program or in
+// It works in programs for windows/amd64, in one of two ways. With cgo and the mingw-w64 compiler the library is compiled
+// into the program, from the C sources that this module has. Without cgo, or with the build tag windows_redirector_dll,
+// no C compiler is needed, and windows_redirector.dll, of the same version, is loaded when it is first needed, from the
+// folder of the running program. WinDivert.dll and WinDivert64.sys must lie beside the finished program or in
 // Config.WinDivertDir, and the program must run as Administrator. For every other system the package builds too, and
 // Start fails with [ErrUnsupported].
 //

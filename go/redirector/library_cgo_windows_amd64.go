@@ -2,14 +2,12 @@
 
 //go:build cgo && !windows_redirector_dll
 
-// The library as a static archive, called by cgo.
+// The library as a part of the program, compiled from its C sources (package library) and called by cgo.
 
 package redirector
 
 /*
 #cgo CFLAGS: -I${SRCDIR}/../../include
-#cgo LDFLAGS: -L${SRCDIR}/../../lib -L${SRCDIR}/../../build/mingw-release -l:libwindows_redirector.a
-#cgo LDFLAGS: -lws2_32 -luserenv -lntdll -ladvapi32 -lole32 -loleaut32
 #include <stdlib.h>
 #include "windows_redirector.h"
 
@@ -23,7 +21,11 @@ static inline redirector_log_fn *log_function(void) { return log_to_go; }
 */
 import "C"
 
-import "unsafe"
+import (
+	"unsafe"
+
+	_ "github.com/windows-redirector/windows-redirector/go/internal/library" // the C code
+)
 
 func libraryLoad() error { return nil }
 

@@ -5,7 +5,8 @@
  *
  * mingw-w64 has them in libssp, which is either a DLL or a library that every program would have to name when it links
  * this archive. So they are defined here, under names of their own: a program that links libssp itself gets no
- * duplicate symbols. This file is compiled without the protector.
+ * duplicate symbols. These two functions do without the protector: what it compares changes beneath the one, and has
+ * been found changed by the other.
  *
  * When the canary was overwritten, the process is ended at once (__fastfail, as Windows' own code does): the stack can
  * no longer be trusted, so nothing can be returned or logged. This is the only case in which the library ends a
@@ -13,6 +14,12 @@
  */
 #include <stdint.h>
 #include <windows.h>
+
+#if __has_attribute(no_stack_protector)
+#define UNPROTECTED __attribute__((no_stack_protector))
+#else /* GCC before 11 */
+#define UNPROTECTED __attribute__((optimize("no-stack-protector")))
+#endif
 
 extern uintptr_t redirector_stack_guard;
 void redirector_stack_smashed(void);
@@ -24,7 +31,7 @@ uintptr_t redirector_stack_guard = 0x00005bd1e995a700;
  * Made as in Microsoft's start-up code, from values that differ with each start. Runs before all other code of this
  * library, while no function has the old canary on its stack.
  */
-__attribute__((constructor)) static void make_guard(void)
+UNPROTECTED __attribute__((constructor)) static void make_guard(void)
 {
     LARGE_INTEGER counter;
     FILETIME now;
@@ -38,7 +45,7 @@ __attribute__((constructor)) static void make_guard(void)
     redirector_stack_guard = (uintptr_t)(n ^ n >> 32) & ~(uintptr_t)0xff; /* a zero byte stops what copies strings */
 }
 
-void redirector_stack_smashed(void)
+UNPROTECTED void redirector_stack_smashed(void)
 {
     enum { STACK_COOKIE_CHECK_FAILURE = 2 };
     /* __fastfail, which mingw-w64 10 does not declare */

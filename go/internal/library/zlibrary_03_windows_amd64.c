@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* Made by go/generate.sh: sources that have no names of their own in common. */
+#include "znames.h"
+#include "../../../src/windows/stack_guard.h"
+#include "../../../src/engine/listeners.c"
+#include "../../../src/engine/pending.c"
+#include "../../../src/engine/reset.c"
+#include "../../../src/engine/proofs.c"
+#include "../../../src/engine/flow_list.c"
+#include "../../../src/engine/table_talk.c"
+#include "../../../src/engine/policy.c"
+#include "../../../src/engine/tcp_table.c"
+#include "../../../src/engine/sockets.c"
+#include "../../../src/engine/redirect.c"
+#include "../../../src/engine/others.c"
+#include "../../../src/engine/capture_needs.c"
+#include "../../../src/engine/connection.c"
