@@ -118,7 +118,7 @@ static bool run_redirected(struct bench *b, int round)
 static bool run_round(struct bench *b, int round)
 {
     for (int i = 0; i < WAYS; i++) {
-        enum way w = round % 2 ? WAYS - 1 - i : i;
+        enum way w = (enum way)(round % 2 ? WAYS - 1 - i : i);
         bool ok = w == WAY_PLAIN  ? run_tasks(b, b->server_port, w, round)
                   : w == WAY_BARE ? run_bare(b, round)
                                   : run_redirected(b, round);

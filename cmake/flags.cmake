@@ -5,7 +5,7 @@
 add_library(redirector_flags INTERFACE)
 target_include_directories(redirector_flags INTERFACE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
 target_compile_options(redirector_flags INTERFACE
-    -Wall -Wextra -Wconversion -Wshadow=local -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Wwrite-strings
+    -Wall -Wextra -Wconversion $<IF:$<C_COMPILER_ID:GNU>,-Wshadow=local,-Wshadow> -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Wwrite-strings
     -Wpointer-arith -Wimplicit-fallthrough
     # These are never mere warnings.
     $<$<COMPILE_LANGUAGE:C>:-Werror=implicit-function-declaration -Werror=incompatible-pointer-types>

@@ -11,6 +11,9 @@ install(TARGETS windows_redirector windows_redirector_static EXPORT targets
     RUNTIME DESTINATION bin LIBRARY DESTINATION lib ARCHIVE DESTINATION lib INCLUDES DESTINATION include)
 install(TARGETS keploy_archive ARCHIVE DESTINATION lib/keploy)
 install(FILES include/windows_redirector.h DESTINATION include)
+if(LLVM_DLLTOOL)
+    install(FILES "${PROJECT_BINARY_DIR}/windows_redirector.lib" DESTINATION lib)
+endif()
 
 # The names that other projects see: windows_redirector::dll and windows_redirector::static.
 set_target_properties(windows_redirector PROPERTIES EXPORT_NAME dll)

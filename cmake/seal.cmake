@@ -10,13 +10,16 @@ set(PUBLIC "^(redirector_.*|wredir_.*|start_redirector|stop_redirector|get_desti
 execute_process(COMMAND "${NM}" --extern-only --defined-only --format=posix "${ARCHIVE}"
     OUTPUT_VARIABLE SYMBOLS COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "(^|\n)[^ \n]+ [A-Z] " SYMBOLS "${SYMBOLS}")
+list(TRANSFORM SYMBOLS STRIP)
+list(REMOVE_DUPLICATES SYMBOLS)
 set(RENAMED "")
 foreach(SYMBOL IN LISTS SYMBOLS)
-    string(REGEX REPLACE "^\n?([^ ]+) .*" "\\1" NAME "${SYMBOL}")
+    string(REGEX REPLACE "^([^ ]+) .*" "\\1" NAME "${SYMBOL}")
     # What the compiler makes to reach a name of another object is called after it.
     string(REGEX MATCH "^\\.refptr\\." PREFIX "${NAME}")
     string(REGEX REPLACE "^\\.refptr\\." "" NAME "${NAME}")
-    if(NOT NAME MATCHES "${PUBLIC}" AND NOT NAME MATCHES "^__")
+    # One leads to the stack protector's __stack_chk_guard; by clang's, a program that has another would not be linked.
+    if((PREFIX AND NAME MATCHES "^__") OR NOT NAME MATCHES "${PUBLIC}|^__")
         string(APPEND RENAMED "${PREFIX}${NAME} ${PREFIX}wredir_${NAME}\n")
     endif()
 endforeach()

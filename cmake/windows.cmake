@@ -51,6 +51,26 @@ target_link_options(windows_redirector PRIVATE -Wl,--exclude-all-symbols)
 target_link_libraries(windows_redirector PRIVATE redirector_flags ${SYSTEM_LIBRARIES})
 version_resource(windows_redirector windows_redirector.dll VFT_DLL "${PROJECT_DESCRIPTION}")
 
+# The import library for Microsoft's linker, in the form that its own tools make, from what the linker says that the DLL
+# exports.
+find_program(LLVM_DLLTOOL NAMES llvm-dlltool llvm-dlltool-14)
+if(LLVM_DLLTOOL)
+    target_link_options(windows_redirector PRIVATE "LINKER:--output-def,${PROJECT_BINARY_DIR}/windows_redirector.def")
+    add_custom_command(TARGET windows_redirector POST_BUILD VERBATIM WORKING_DIRECTORY "${PROJECT_BINARY_DIR}"
+        COMMAND "${LLVM_DLLTOOL}" -m i386:x86-64 -d windows_redirector.def -D windows_redirector.dll
+            -l windows_redirector.lib
+        BYPRODUCTS windows_redirector.lib)
+else()
+    message(STATUS "windows_redirector.lib, for Microsoft's linker, is not made: there is no llvm-dlltool (LLVM_DLLTOOL)")
+endif()
+
+# The names that find_package gives, for projects that have this one inside (FetchContent). Those want no more of it.
+add_library(windows_redirector::dll ALIAS windows_redirector)
+add_library(windows_redirector::static ALIAS windows_redirector_static)
+if(NOT PROJECT_IS_TOP_LEVEL)
+    return()
+endif()
+
 # The program, with the library inside.
 add_executable(redirector ${CLI_SOURCES})
 precompile(redirector <winsock2.h> <ws2tcpip.h> <windows.h>)

@@ -3,8 +3,8 @@
 #
 # packaging/try_zip.sh [ZIP]     uses the package as a stranger would (default: the one in build/dist)
 #
-# Unpacks it; builds with what is in it a program by CMake and one by pkg-config, each with DLL and with archive; gets the Go
-# module (go_get.sh) and builds the README's program and the example, each with the library inside and for the package's
+# Unpacks it; builds with what is in it a program by CMake and one by pkg-config, each with DLL and with archive, one as
+# Microsoft's tools do, and one that has the library inside by FetchContent, by clang; gets the Go module (go_get.sh) and builds the README's program and the example, each with the library inside and for the package's
 # DLL; and has redirector.exe and those redirect programs in a lab of its own, on a Wine prefix that has seen nothing of
 # the project. One file is not the package's: WinDivert64.sys is the lab's.
 # Prints a line per check and ends "N passed, N failed".
@@ -67,8 +67,35 @@ sums_are_right() (
 
 build_by_cmake() {
     cmake -S "$consumer" -B "$work/cmake" -G Ninja -DCMAKE_BUILD_TYPE=Release -DWANTED="$version" \
-        -DCMAKE_TOOLCHAIN_FILE="$root/cmake/mingw-w64.cmake" -DCMAKE_PREFIX_PATH="$package" &&
+        -DCMAKE_TOOLCHAIN_FILE="$root/cmake/mingw-w64.cmake" -DCMAKE_PREFIX_PATH="$package" "-DKINDS=dll;static" &&
         cmake --build "$work/cmake" && cp "$work"/cmake/cmake_{dll,static}.exe "$programs"
+}
+
+# Two things at once, to compile the library only once more: a project that has it inside, and clang.
+build_by_fetch_content() {
+    cmake -S "$consumer" -B "$work/fetch" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSOURCE="$root" -DKINDS=dll -DWERROR=ON \
+        -DCMAKE_TOOLCHAIN_FILE="$root/cmake/mingw-w64-clang.cmake" &&
+        cmake --build "$work/fetch" --target cmake_dll && mkdir "$programs/clang" && cp "$work/fetch/cmake_dll.exe" "$programs/clang/" &&
+        find "$work/fetch" -name windows_redirector.dll -exec cp {} "$programs/clang/" \; &&
+        x86_64-w64-mingw32-objdump -p "$programs/clang/windows_redirector.dll" >"$work/imports" &&
+        ! grep -qE 'DLL Name: (libssp|libgcc)' "$work/imports"
+}
+
+# The header by Microsoft's rules, with every warning there is, but that macros are unused and that C++98 is not enough.
+header_for_microsoft() {
+    local mode
+    for mode in "c -std=c11" "c -std=c17" "c++ -std=c++14" "c++ -std=c++20"; do
+        # shellcheck disable=SC2086
+        clang --target=x86_64-pc-windows-msvc -ffreestanding -fms-compatibility -fsyntax-only -x $mode -pedantic-errors \
+            -Weverything -Wno-unused-macros -Wno-c++98-compat-pedantic -Werror "$package/include/windows_redirector.h" || return 1
+    done
+}
+
+build_for_microsoft() {
+    clang --target=x86_64-pc-windows-msvc -ffreestanding -fms-compatibility -std=c11 -O2 -Wall -Wextra -pedantic -Werror \
+        -I"$package/include" -DREDIRECTOR_USE_DLL -c "$consumer/microsoft.c" -o "$work/microsoft.obj" &&
+        lld-link /nologo /entry:start /subsystem:console /nodefaultlib "/out:$programs/microsoft.exe" "$work/microsoft.obj" \
+            "$package/lib/windows_redirector.lib" /usr/x86_64-w64-mingw32/lib/libkernel32.a
 }
 
 # build_by_pkg_config NAME [static]
@@ -110,13 +137,13 @@ build_client() {
 # The programs beside the package's own, in the lab.
 stage_programs() {
     stage=$("$lab" path)/win/package
-    cp -r "$package/bin" "$stage" && cp "$programs"/*.exe "$stage" &&
+    cp -r "$package/bin" "$stage" && cp -r "$programs"/* "$stage" &&
         cp "$("$lab" path)/win/WinDivert64.sys" "$stage" && head -c 300000 /dev/urandom >"$work/page"
 }
 
-# prints_version PROGRAM
+# prints_version PROGRAM [FOLDER]
 prints_version() {
-    LAB_CWD=$stage "$lab" wine "$1.exe" >"$work/version" 2>&1 </dev/null
+    LAB_CWD=$stage${2:+/$2} "$lab" wine "$1.exe" >"$work/version" 2>&1 </dev/null
     local status=$?
     [ $status = 0 ] && [ "$(tr -d '\r' <"$work/version")" = "$version" ] && return
     echo "status $status: $(cat "$work/version")"
@@ -157,6 +184,10 @@ check "each has what it asked for: CMake, DLL" loads_dll cmake_dll yes
 check "each has what it asked for: CMake, archive" loads_dll cmake_static no
 check "each has what it asked for: pkg-config, DLL" loads_dll pkg_dll yes
 check "each has what it asked for: pkg-config, archive" loads_dll pkg_static no
+check "the header is C and C++ by Microsoft's rules" header_for_microsoft
+check "windows_redirector.lib is what Microsoft's linker wants" build_for_microsoft
+check "... and makes a program that loads the DLL" loads_dll microsoft yes
+check "CMake with the library as a part of the project, by clang" build_by_fetch_content
 checks_of packaging/go_get.sh "$root/packaging/go_get.sh" "$programs"
 check "the demo's client builds" build_client || finish
 
@@ -164,9 +195,10 @@ check "the demo's client builds" build_client || finish
 lab_is_up=yes
 check "the lab comes up" "$lab" up || finish
 check "the package is staged" stage_programs || finish
-for program in cmake_dll cmake_static pkg_dll pkg_static; do
+for program in cmake_dll cmake_static pkg_dll pkg_static microsoft; do
     check "$program runs and names the version" prints_version "$program"
 done
+check "cmake_dll with the library by clang runs and names the version" prints_version cmake_dll clang
 check "the web server is ready" start_server || finish
 for program in get_cgo get_dll; do
     check "the README's Go program redirects: $program" answers_itself "$program" 10.77.0.2:80

@@ -24,7 +24,7 @@ python -m zipfile -e build/dist/windows-redirector-*-win64.zip "$work"
 package=$(echo "$work"/windows-redirector-*)
 (cd "$package" && sha256sum --check --strict --quiet SHA256SUMS)
 own=$work/own
-cmake -S . -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$(cygpath -m "$own")"
+cmake --preset msys2 -B "$work/build" -DCMAKE_INSTALL_PREFIX="$(cygpath -m "$own")"
 cmake --build "$work/build" --target install
 cp "$package"/bin/WinDivert* "$own/bin/"
 
