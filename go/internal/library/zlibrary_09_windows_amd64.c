@@ -3,4 +3,5 @@
 #include "znames.h"
 #include "../../../src/windows/stack_guard.h"
 #include <winsock2.h>
-#include "../../../src/windows/address_watch.c"
+#include "../../../src/windows/tcptable.c"
+#include "../../../src/service.c"

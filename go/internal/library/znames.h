@@ -8,6 +8,8 @@
 #define capture_plan_again wredir_capture_plan_again
 #define capture_plan_begin wredir_capture_plan_begin
 #define capture_plan_end wredir_capture_plan_end
+#define capture_plan_forget_dead wredir_capture_plan_forget_dead
+#define capture_plan_heavy wredir_capture_plan_heavy
 #define capture_plan_init wredir_capture_plan_init
 #define capture_plan_is_due wredir_capture_plan_is_due
 #define capture_plan_replaced wredir_capture_plan_replaced
@@ -97,6 +99,7 @@
 #define engine_prove_no_more wredir_engine_prove_no_more
 #define engine_read_table wredir_engine_read_table
 #define engine_renew_filter wredir_engine_renew_filter
+#define engine_set_large_segments wredir_engine_set_large_segments
 #define engine_set_own_addresses wredir_engine_set_own_addresses
 #define engine_set_rules wredir_engine_set_rules
 #define engine_set_steering wredir_engine_set_steering
@@ -124,6 +127,7 @@
 #define flow_close wredir_flow_close
 #define flow_expired wredir_flow_expired
 #define flow_find wredir_flow_find
+#define flow_find_packet wredir_flow_find_packet
 #define flow_list_copy wredir_flow_list_copy
 #define flow_lost wredir_flow_lost
 #define flow_oldest_closing wredir_flow_oldest_closing
@@ -217,6 +221,7 @@
 #define packet_locate wredir_packet_locate
 #define packet_parse wredir_packet_parse
 #define packet_read wredir_packet_read
+#define packet_read_tuple wredir_packet_read_tuple
 #define path_full wredir_path_full
 #define path_is_absolute wredir_path_is_absolute
 #define path_join wredir_path_join
@@ -238,7 +243,10 @@
 #define policy_redirects wredir_policy_redirects
 #define policy_redirects_to wredir_policy_redirects_to
 #define port_set_coarsen wredir_port_set_coarsen
+#define port_set_keep wredir_port_set_keep
+#define port_set_leave_out wredir_port_set_leave_out
 #define port_set_next_range wredir_port_set_next_range
+#define port_set_thin wredir_port_set_thin
 #define process_clock wredir_process_clock
 #define process_created wredir_process_created
 #define process_ended wredir_process_ended
@@ -324,6 +332,10 @@
 #define rules_new wredir_rules_new
 #define rules_want_listener wredir_rules_want_listener
 #define rules_want_path wredir_rules_want_path
+#define segment_size_cut wredir_segment_size_cut
+#define segment_size_init wredir_segment_size_init
+#define segment_size_offer wredir_segment_size_offer
+#define segment_size_proven wredir_segment_size_proven
 #define service_fail wredir_service_fail
 #define service_forget wredir_service_forget
 #define service_free wredir_service_free
@@ -386,6 +398,7 @@
 #define translate_packet wredir_translate_packet
 #define translate_stop wredir_translate_stop
 #define tuple_map_find wredir_tuple_map_find
+#define tuple_map_find_raw wredir_tuple_map_find_raw
 #define tuple_map_free wredir_tuple_map_free
 #define tuple_map_init wredir_tuple_map_init
 #define tuple_map_insert wredir_tuple_map_insert
