@@ -82,7 +82,7 @@ def lost_segments_on_loopback(t, family):
 
 # ---- great numbers
 
-def transfer(t, size):
+def transfer(t, session, size):
     """Every byte is compared with the stream's byte at its place, which no hash could do better."""
     server = t.echo()
     connection = t.root.connect(server.local)
@@ -93,18 +93,18 @@ def transfer(t, size):
     expect_equal(receiving.result(limit)["bytes"], size, "bytes received")
     connection.shutdown()
     expect_equal(connection.end(), "fin", "end of the connection")
-    record = expect_visit(t, t.session, connection, server, t.server)
+    record = expect_visit(t, session, connection, server, t.server)
     expect_equal((record["up"], record["down"]), (size, size), "bytes that the proxy saw")
 
 
 @scenario("O6")
 def thirty_two_megabytes_each_way(t, family):
-    transfer(t, 32 * MEGABYTE)
+    transfer(t, t.session, 32 * MEGABYTE)
 
 
 @scenario("O6", long=True)
 def a_gigabyte_each_way(t, family):
-    transfer(t, 1024 * MEGABYTE)
+    transfer(t, t.session, 1024 * MEGABYTE)
 
 
 # ---- packet by packet

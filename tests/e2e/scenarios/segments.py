@@ -3,9 +3,11 @@
 import contextlib
 
 from harness import REFLECT, SMALL_SEGMENTS, scenario
-from lab import expect, expect_equal, host_of
+from lab import expect, expect_equal, host_of, port_of
+from network import recording, tshark_count
 from scenarios.bytes import MEGABYTE, both_ways
 from scenarios.outgoing import exchange, expect_visit
+from scenarios.packets import expect_checksums_right, ports, transfer
 
 N = 2 * MEGABYTE
 CARD = 1500  # bytes of a packet that a network card takes
@@ -44,6 +46,25 @@ def answers_in_large_segments(t, family):
     connection.shutdown()
     expect_equal(connection.end(), "fin", "end of the connection")
     expect_equal(t.session.stats()["segments_cut"], 0, "segments_cut")
+
+
+@scenario("O6", session="own")
+def segments_as_tshark_reads_them(t, family):
+    """A handshake and what follows it, recorded behind the driver."""
+    server = t.echo()
+    with t.redirected() as session:
+        with recording(t, family, *ports(server.local, f"/{session.proxy_port}")) as record:
+            connection = t.root.connect(server.local)
+            both_ways(connection, MEGABYTE)
+            connection.shutdown()
+            expect_equal(connection.end(), "fin", "end of the connection")
+        syn = f"tcp.flags.syn == 1 && tcp.dstport == {session.proxy_port} && tcp.options.mss_val == "
+        answer = f"tcp.srcport == {port_of(server.local)} && tcp.dstport == {connection.port} && tcp.len > "
+        path = record.paths["after"]
+        expect_equal(tshark_count(path, syn + str(65495 if family == 4 else 65475)), 1, "SYNs that were raised")
+        large, all_of_them = tshark_count(path, answer + str(CARD)), tshark_count(path, answer + "0")
+        expect(0 < large <= all_of_them < MEGABYTE // CARD // 2, "answers with data, large and all", large, all_of_them)
+        expect_checksums_right(record)
 
 
 @scenario("O6", session="own")
@@ -92,6 +113,12 @@ def who_wants_small_segments(t, family):
         connection = t.root.connect(t.echo().local)
         both_ways(connection, MEGABYTE // 4)
         expect(answers(t, connection) > MEGABYTE // 4 // CARD, "packets of the answers", answers(t, connection))
+
+
+@scenario("O6", session="own", long=True)
+def a_gigabyte_each_way_in_small_segments(t, family):
+    with t.redirected(flags=SMALL_SEGMENTS) as session:
+        transfer(t, session, 1024 * MEGABYTE)
 
 
 @scenario("O6", session="own")
