@@ -40,6 +40,12 @@ class Scene:
             self.parts[name] = self.lab.program(name, "bench.exe")
         return self.parts[name]
 
+    def windows_child(self, name):
+        """A Windows program that the tree has started; it stays."""
+        if name not in self.parts:
+            self.parts[name] = self.lab.spawn(self.tree, self.lab.prepare(name), "bench.exe")
+        return self.parts[name]
+
     def native(self, host):
         """A native program on "client" (a bystander, or a proxy) or "server"."""
         if host not in self.parts:

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ACCEPTORS = 24, WORKERS = 64, CHUNK = 64 * 1024, TARGETS = 32, HELD_MAX = 16384, PORTS = 65536 };
+enum { ACCEPTORS = 64, WORKERS = 64, CHUNK = 64 * 1024, TARGETS = 32, HELD_MAX = 16384, PORTS = 65536 };
 
 /* ---- the proxy */
 
