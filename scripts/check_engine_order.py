@@ -14,7 +14,7 @@ ENGINE = ROOT / "src" / "engine"
 ROOMS = ("src", "src/windows", "cli", "keploy")
 C_LIBRARY = {"assert.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdlib.h", "string.h"}
 # Prefixes of a header's functions besides its own name.
-PREFIXES = {"types": ("be16_", "ip_addr_", "tuple_"), "packet": ("load_be", "store_be")}
+PREFIXES = {"types": ("be16_", "ip_addr_", "tuple_"), "packet": ("load_", "store_")}
 
 
 def plain(text):

@@ -47,13 +47,15 @@ struct proof {
     struct own_connection all[PROOFS_MAX]; /* by family and way: two of each family, loopback and reflection */
     struct proof_addresses own;
     enum proof_result results[PROOF_FAMILIES];
-    bool reflects[PROOF_FAMILIES]; /* the way that is used */
-    bool proven[PROOF_FAMILIES];   /* once at least */
-    bool worded[PROOF_FAMILIES];   /* this time both ends have heard the other's word */
+    bool reflects[PROOF_FAMILIES];      /* the way that is used */
+    bool proven[PROOF_FAMILIES];        /* once at least */
+    bool worded[PROOF_FAMILIES];        /* this time both ends have heard the other's word */
     uint64_t worded_ms[PROOF_FAMILIES]; /* so long after the beginning */
     bool whole[PROOF_FAMILIES];         /* and the large piece */
-    bool hasty;                    /* at the start there was no time for the words */
-    bool asked_to_reflect;         /* by the configuration */
+    uint64_t replies;                   /* packets that had come back to programs when it began */
+    bool replied;                       /* more have, meanwhile */
+    bool hasty;                         /* at the start there was no time for the words */
+    bool asked_to_reflect;              /* by the configuration */
     enum proof_outcome outcome;
     char detail[PROOF_DETAIL_MAX]; /* PROOF_FAILED: which step */
 

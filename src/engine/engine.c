@@ -377,6 +377,11 @@ uint32_t engine_list_flows(const struct engine *e, uint32_t from, struct flow_vi
     return flow_list_copy(&e->flows, from, out, count);
 }
 
+uint64_t engine_replies(const struct engine *e)
+{
+    return flow_list_replies(&e->flows);
+}
+
 struct destinations *engine_destinations(const struct engine *e)
 {
     return e->destinations;

@@ -139,6 +139,9 @@ void engine_stop(struct engine *e, bool reset, uint64_t now_ms);
 /** The flows, a portion per call: see flow_list_copy(). */
 uint32_t engine_list_flows(const struct engine *e, uint32_t from, struct flow_view *out, uint32_t *count);
 
+/** How many packets have come back to the programs whose flows live. It takes a fraction of a millisecond. */
+uint64_t engine_replies(const struct engine *e);
+
 /** Safe from any thread. */
 struct destinations *engine_destinations(const struct engine *e);
 struct decisions *engine_decisions(const struct engine *e); /* NULL: nobody decides. Answers count at the next tick */

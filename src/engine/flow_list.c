@@ -32,3 +32,13 @@ uint32_t flow_list_copy(const struct flow_table *t, uint32_t from, struct flow_v
     }
     return until < end ? until : FLOW_NONE;
 }
+
+uint64_t flow_list_replies(const struct flow_table *t)
+{
+    uint64_t replies = 0;
+    for (uint32_t id = 0; id < t->never_used; id++) {
+        const struct flow *f = flow_at(t, id);
+        replies += f->state != FLOW_FREE && flow_is_told(f->kind) ? f->packets[LEG_REPLY] : 0;
+    }
+    return replies;
+}

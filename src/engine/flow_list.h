@@ -30,4 +30,7 @@ enum { FLOW_LIST_SLOTS = 512 };
  */
 uint32_t flow_list_copy(const struct flow_table *t, uint32_t from, struct flow_view *out, uint32_t *count);
 
+/** How many packets have come back to the programs whose flows live. Looks at all slots. */
+uint64_t flow_list_replies(const struct flow_table *t);
+
 #endif

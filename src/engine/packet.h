@@ -89,6 +89,13 @@ static inline uint32_t load_be32(const uint8_t *p)
     return __builtin_bswap32(load_raw32(p));
 }
 
+static inline uint64_t load_be64(const uint8_t *p)
+{
+    uint64_t raw;
+    memcpy(&raw, p, sizeof raw);
+    return __builtin_bswap64(raw);
+}
+
 static inline void store_raw16(uint8_t *p, uint16_t raw)
 {
     memcpy(p, &raw, sizeof raw);

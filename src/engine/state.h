@@ -33,8 +33,8 @@
  *   flow           the flow table
  *   rewrite        new addresses and ports for a packet
  *   checksum       sums in full and by difference
- *   packet         from bytes to facts
  *   tuple_map      4-tuple to number
+ *   packet         from bytes to facts
  *   capture_set    what the filter captures
  *   own_addresses  the addresses of this machine
  *   port_set       a set of ports

@@ -25,14 +25,6 @@ struct tuple_map {
 
 enum { TUPLE_MAP_MARKS = 8, TUPLE_MAP_MARK_AT = 32, TUPLE_MAP_CAPACITY_MAX = (1 << (32 - TUPLE_MAP_MARKS)) - 1 };
 
-/* Low-order bytes, which differ most, are to be multiplied by all of a factor. */
-static inline uint64_t load_be64(const uint8_t *p)
-{
-    uint64_t raw;
-    memcpy(&raw, p, sizeof raw);
-    return __builtin_bswap64(raw);
-}
-
 /**
  * A sum of products with random odd factors, of which the upper bits are taken: a universal family, so that without
  * knowing the factors nobody can choose tuples that share a bucket; and a few multiplications are less than most hashes
@@ -43,6 +35,7 @@ static inline uint64_t tuple_map_hash(const struct tuple_map *map, uint32_t fami
                                       const uint8_t *ports)
 {
     uint64_t both_ports = load_raw32(ports);
+    /* big-endian: low-order bytes, which differ most, are multiplied by all of a factor */
     uint64_t sum = load_be64(addresses) * map->factors[0] + both_ports * map->factors[4];
     if (family == FAMILY_IP6) {
         sum += load_be64(addresses + 8) * map->factors[1] + load_be64(addresses + 16) * map->factors[2] +

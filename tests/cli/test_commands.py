@@ -78,6 +78,7 @@ def test_attach_by_pid_and_name(t):
         expect_equal(rules(t, run)[1:], ([child["pid"], other["pid"]],
                                         ["include 0 OTH*.exe", "exclude 0 third.exe", "exclude 77 -", "exclude 0 -",
                                          "to guard.exe"]), "roots, rules")
+        wait_for(lambda: "redirecting 2 processes and what they start" in run.err(), "what it says")
         with run.connect() as client:
             expect_equal(read_all(client), b"y", "what comes")
         programs[0].stdin.close()

@@ -6,6 +6,7 @@ import time
 from conditions import on_host, warnings_in
 from harness import NO_PROOF, Session, scenario
 from lab import CLIENT, LOOPBACK, SERVER, expect, expect_equal, host_of, wait_until
+from network import packet_rules
 from scenarios.outgoing import connect_and_check, exchange, expect_untouched
 from scenarios.program import Run, ask, visit
 from scenarios.service import expect_refused
@@ -132,6 +133,29 @@ def redirection_that_ends_while_the_machine_sleeps(t):
         exchange(connection)
         expect_untouched(connection, server, t.server)
     session.end()
+
+
+@scenario("S8", session="own", families=None)
+def a_proof_that_comes_too_late_while_programs_get_their_answers(t):
+    """What is only busy is not broken: redirection goes on, and no handle is opened anew."""
+    log = log_path(t)
+    with t.redirected(log="Z:" + log, level=4) as session:
+        connection = t.root.connect(t.echo(host=SERVER[4]).local)
+        sending, receiving = (connection.begin(what, seed=5, n=1 << 40) for what in ("send", "receive"))
+        with contextlib.ExitStack() as stack:
+            for family in (4, 6):
+                stack.enter_context(packet_rules(
+                    family, f"INPUT -i lo -p tcp --syn ! --dport {session.proxy_port} -j DROP", host="client",
+                    table="filter"))
+            machine_sleeps(t)
+            wait_until(lambda: lines_with(log, "but programs get their answers"), "a proof that failed", ENOUGH_S)
+        expect_equal((sending.done, receiving.done), (False, False), "the connection is over")
+        expect_equal(session.stats()["handle_renewals"], 0, "handles opened anew")
+        expect_equal(t.agent.call("state")["state"], RUNNING, "state")
+        connection.reset()
+        for begun in (sending, receiving):
+            begun.result(20, may_fail=True)
+        t.world.close_connections()
 
 
 @scenario("S8", session="own", families=None)
