@@ -99,6 +99,7 @@
 #define engine_prove_no_more wredir_engine_prove_no_more
 #define engine_read_table wredir_engine_read_table
 #define engine_renew_filter wredir_engine_renew_filter
+#define engine_replies wredir_engine_replies
 #define engine_set_large_segments wredir_engine_set_large_segments
 #define engine_set_own_addresses wredir_engine_set_own_addresses
 #define engine_set_rules wredir_engine_set_rules
@@ -129,6 +130,7 @@
 #define flow_find wredir_flow_find
 #define flow_find_packet wredir_flow_find_packet
 #define flow_list_copy wredir_flow_list_copy
+#define flow_list_replies wredir_flow_list_replies
 #define flow_lost wredir_flow_lost
 #define flow_oldest_closing wredir_flow_oldest_closing
 #define flow_open wredir_flow_open
