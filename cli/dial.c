@@ -132,7 +132,7 @@ static DWORD begin_attempt(struct dial *d, struct attempt *a, const redirector_a
     if (a->socket == INVALID_SOCKET) {
         return connect_ex ? (DWORD)WSAGetLastError() : WSAENETUNREACH;
     }
-    relay_keep_urgent(a->socket);
+    relay_set_up_socket(a->socket);
     /* ConnectEx wants a bound socket. This keeps the port unchosen until the destination is known, so that ports run
      * out per destination and not for the whole machine; where it is not known, binding picks one at once. */
     setsockopt(a->socket, SOL_SOCKET, SO_REUSE_UNICASTPORT, (const char *)&on, sizeof on);

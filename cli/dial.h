@@ -26,9 +26,9 @@ struct dialler {
 
 /** What has become of a dial. */
 struct dial_result {
-    SOCKET socket;       /**< connected, on the port, and to be set up; the receiver's. INVALID_SOCKET: none */
-    const char *early;   /**< what the destination has sent already; good during the call */
-    uint32_t early_size; /**< bytes */
+    SOCKET socket;                 /**< connected, and on the port; from now on the receiver's. INVALID_SOCKET: none */
+    const char *early;             /**< what the destination has sent already; good during the call */
+    uint32_t early_size;           /**< bytes */
     enum upstream_failure failure; /**< what the upstream is at fault with, once it was connected */
     DWORD error;                   /**< Winsock error, WSAETIMEDOUT at the limit; 0: none */
 };

@@ -19,7 +19,6 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     ACCEPTS = 16,     /* outstanding, per listener; the backlog holds what comes faster */
@@ -32,13 +31,11 @@ enum {
 
 enum { OUT4, OUT6, IN4, IN6, LISTENERS };
 
-enum { ADDRESS_SIZE = sizeof(struct sockaddr_in6) + 16 }; /* as AcceptEx() wants room for one */
-
 struct relay_accept {
     struct relay_op op; /* its socket is the listener's */
     struct relay_listener *listener;
     SOCKET socket;
-    char addresses[2 * ADDRESS_SIZE];
+    char addresses[2 * (sizeof(struct sockaddr_in6) + 16)];
 };
 
 /* A connect() that waits. */
@@ -57,7 +54,6 @@ struct relay {
     atomic_uint accepted; /* connections so far */
     atomic_bool programs_gone;
     ULONGLONG watch_at;
-    bool busy; /* what `idle` says */
     bool stopping;
 };
 
@@ -102,8 +98,6 @@ struct relay *relay_open(const struct relay_config *config, uint32_t *error)
         *error = GetLastError();
     } else {
         *error = listen_all(r, config);
-        const SOCKET any = r->listeners[config->outgoing ? OUT4 : IN4].socket;
-        r->host.may_skip_port = any != INVALID_SOCKET && relay_may_skip_port(any);
     }
     if (*error) {
         relay_close(r);
@@ -127,6 +121,7 @@ uint16_t relay_incoming_port(const struct relay *r)
 /* False: Windows refuses for now (out of sockets or memory). */
 static bool arm(struct relay_accept *a)
 {
+    enum { ADDRESS_SIZE = sizeof a->addresses / 2 };
     DWORD bytes;
     a->socket = relay_socket(a->listener->family);
     if (a->socket == INVALID_SOCKET) {
@@ -161,19 +156,11 @@ static bool arm_all(struct relay *r)
     return all;
 }
 
-static redirector_address peer_of(struct relay_accept *a)
-{
-    struct sockaddr *local, *remote;
-    struct sockaddr_storage from = {0};
-    int local_size, size;
-    a->listener->get_addresses(a->addresses, 0, ADDRESS_SIZE, ADDRESS_SIZE, &local, &local_size, &remote, &size);
-    memcpy(&from, remote, (size_t)size < sizeof from ? (size_t)size : sizeof from);
-    return address_from_sockaddr(&from);
-}
-
 static void on_accepted(struct relay *r, struct relay_accept *a, DWORD error)
 {
     redirector_destination destination = {.size = sizeof destination};
+    struct sockaddr_storage from;
+    int from_size = sizeof from;
     SOCKET client = a->socket;
     if (error || r->stopping) { /* for instance: the peer has gone before it was accepted */
         closesocket(client);
@@ -182,7 +169,11 @@ static void on_accepted(struct relay *r, struct relay_accept *a, DWORD error)
     atomic_fetch_add(&r->accepted, 1);
     setsockopt(client, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&a->listener->socket,
                sizeof a->listener->socket);
-    redirector_address peer = peer_of(a);
+    if (getpeername(client, (struct sockaddr *)&from, &from_size) != 0) { /* it has gone meanwhile */
+        closesocket(client);
+        return;
+    }
+    redirector_address peer = address_from_sockaddr(&from);
     if (redirector_lookup(r->host.redirector, &peer, &destination) != REDIRECTOR_OK) {
         report_stranger(r->host.report);
         relay_reset(client);
@@ -256,13 +247,11 @@ static DWORD tick(struct relay *r)
         relay_conn_watch_all(&r->host, atomic_load(&r->programs_gone));
         r->watch_at = now + WATCH_MS;
     }
-    bool busy = r->host.first != NULL;
-    if (busy != r->busy && (busy ? ResetEvent(r->idle) : SetEvent(r->idle))) {
-        r->busy = busy;
-    }
-    if (!busy) {
+    if (!r->host.first) {
+        SetEvent(r->idle);
         return due;
     }
+    ResetEvent(r->idle);
     return min(due, (DWORD)(r->watch_at - now));
 }
 
@@ -271,9 +260,7 @@ static void serve(void *context)
     struct relay *r = context;
     while (!r->stopping) {
         DWORD patience = arm_all(r) ? INFINITE : REARM_MS;
-        bool more = relay_conn_complete_ready(&r->host);
-        DWORD due = tick(r);
-        take_completions(r, more ? 0 : min(patience, due));
+        take_completions(r, min(patience, tick(r)));
     }
 
     for (int i = 0; i < LISTENERS; i++) {
@@ -284,11 +271,7 @@ static void serve(void *context)
     }
     relay_conn_stop_all(&r->host);
     while (r->host.first || r->host.dialler.first || accepts_pending(r)) {
-        if (r->host.ready) {
-            relay_conn_complete_ready(&r->host);
-        } else {
-            take_completions(r, INFINITE);
-        }
+        take_completions(r, INFINITE);
     }
 }
 
@@ -364,8 +347,6 @@ void relay_close(struct relay *r)
     if (r->idle) {
         CloseHandle(r->idle);
     }
-    relay_conn_forget_programs(&r->host);
-    free(r->host.block);
     free(r);
     WSACleanup();
 }

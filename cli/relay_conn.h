@@ -17,15 +17,6 @@
 
 struct relay_conn;
 
-/** A process whose name is known. It is kept open, so that the number is that of no other one. */
-struct relay_program {
-    uint32_t pid;
-    void *process; /**< NULL: nothing here */
-    wchar_t name[260];
-};
-
-enum { RELAY_PROGRAMS = 8 };
-
 /** The part of its relay that a connection uses. */
 struct relay_host {
     struct dialler dialler; /**< has the completion port */
@@ -33,16 +24,10 @@ struct relay_host {
     const struct upstream_list *upstreams;
     uint32_t connect_ms; /**< limit for connecting to a destination, by an upstream included */
     redirector *redirector;
-    struct relay_conn *first;                      /**< all live connections */
-    struct relay_conn *expected;                   /**< those whose program has not been answered yet */
-    struct relay_program programs[RELAY_PROGRAMS]; /**< the last ones, in turn */
-    uint32_t programs_count;                       /**< so far */
-    bool may_skip_port;                            /**< see relay_socket.h */
-    struct relay_op *ready;                        /**< those that were over at once, to be completed */
-    struct relay_op **ready_end;                   /**< where the next one is put; NULL: there is none */
-    char *block;               /**< that bytes go through, of RELAY_BLOCK; NULL: taken along by a send that waits */
-    uint32_t loops_told[64];   /**< processes of which relay_loop.c has told, */
-    uint32_t loops_told_count; /**< and how many */
+    struct relay_conn *first;    /**< all live connections */
+    struct relay_conn *expected; /**< those whose program has not been answered yet */
+    uint32_t loops_told[64];     /**< processes of which relay_loop.c has told, */
+    uint32_t loops_told_count;   /**< and how many */
 };
 
 /**
@@ -57,14 +42,8 @@ void relay_conn_expect(struct relay_host *host, const redirector_connection *ask
 void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_address *peer,
                      const redirector_destination *destination);
 
-/** Completes operations that were over at once, for a while. Whether some are left. */
-bool relay_conn_complete_ready(struct relay_host *host);
-
 /** One of its operations is over: `error` is a Winsock error or 0. May free the connection. */
 void relay_conn_complete(struct relay_conn *conn, struct relay_op *op, DWORD bytes, DWORD error);
-
-/** Closes the processes. */
-void relay_conn_forget_programs(struct relay_host *host);
 
 /** Resets both ends of every connection. Each is gone once its last operation has completed. */
 void relay_conn_stop_all(struct relay_host *host);

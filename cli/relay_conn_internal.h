@@ -8,37 +8,28 @@
 
 #include "relay_conn.h"
 
-#include <assert.h>
-
-enum {
-    RELAY_SMALL = 2048,       /* what a connection has for itself, in each direction */
-    RELAY_BLOCK = 128 * 1024, /* what all connections share; holds RELAY_SMALL and a dial's early bytes */
-};
-static_assert((int)RELAY_BLOCK >= (int)UPSTREAM_MESSAGE_MAX, "the first bytes of a destination fit");
+enum { HALF_BUFFER = UPSTREAM_MESSAGE_MAX };
 
 enum { CLIENT, SERVER };
 enum { UP, DOWN }; /* half n receives from socket n and sends to the other one */
 
 struct half {
     struct relay_op op;
-    uint32_t length; /* bytes that are to be passed on */
+    uint32_t length; /* bytes in the buffer */
     uint32_t sent;   /* of these, bytes passed on */
-    char *block;     /* where they are; NULL: in `small` */
     bool ended;      /* the end of data has been received */
-    char small[RELAY_SMALL];
+    char buffer[HALF_BUFFER];
 };
 
 struct relay_conn {
     struct relay_host *host;
     struct relay_conn *next, *previous;
     SOCKET sockets[2];
-    bool skips[2]; /* the port hands back of this socket only what was not over at once */
     struct half halves[2];
     enum { DIALLING, DIALLED, RELAYING, CLOSING } state; /* dialled: the program's connection is yet to come */
     uint64_t connection_id;                              /* of an expected one, as the redirector gave it */
     struct relay_conn *next_expected;                    /* while it has no client socket */
     ULONGLONG expected_until;                            /* dialled */
-    DWORD early_error;                                   /* of the destination, while the program was yet to come */
     bool incoming;
     redirector_address destination;
     const struct upstream *via; /* NULL: directly */
@@ -54,21 +45,12 @@ struct relay_conn {
 
 /* relay_conn.c */
 
-/* The socket is there, and on the port. */
-void relay_conn_take_socket(struct relay_conn *conn, int side, SOCKET s);
-
-/* What the destination has sent already, before anything was received from it. False: no memory. */
-bool relay_conn_take_early(struct relay_conn *conn, const char *data, uint32_t size);
-
-/* Receives; there is nothing that is to be passed on. */
+/* Receives, into an empty buffer. */
 void relay_conn_receive(struct relay_conn *conn, int direction);
 
 void relay_conn_abort(struct relay_conn *conn, enum report_outcome outcome, DWORD error);
 
-/* The program is yet to come: what the destination sends meanwhile is received. */
-void relay_conn_listen_early(struct relay_conn *conn);
-
-/* The destination is connected and the program is there; what either has sent so far is passed on. */
+/* The destination is connected and the program is there; the down half's buffer may hold its first bytes. */
 void relay_conn_relay(struct relay_conn *conn);
 
 /* Frees it if all is over: the last thing that whoever has got a completion or a result does with it. */

@@ -6,6 +6,8 @@
  */
 #include "relay_conn_internal.h"
 
+#include <string.h>
+
 /* What an upstream is at fault with, as an outcome. */
 static enum report_outcome outcome_of(enum upstream_failure failure)
 {
@@ -52,20 +54,17 @@ static void failed(struct relay_conn *conn, DWORD error)
 static void on_dialled(void *context, const struct dial_result *result)
 {
     struct relay_conn *conn = context;
+    struct half *down = &conn->halves[DOWN];
     conn->dial = NULL;
     if (result->socket != INVALID_SOCKET) {
-        relay_conn_take_socket(conn, SERVER, result->socket);
-        if (!relay_conn_take_early(conn, result->early, result->early_size)) {
-            decide(conn, REDIRECTOR_REFUSE);
-            relay_conn_abort(conn, REPORT_FAILED, ERROR_OUTOFMEMORY);
-        } else if (relay_conn_is_expected(conn)) {
+        conn->sockets[SERVER] = result->socket;
+        memcpy(down->buffer, result->early, result->early_size);
+        down->length = result->early_size;
+        if (relay_conn_is_expected(conn)) {
             conn->state = DIALLED;
             conn->expected_until = GetTickCount64() + ARRIVAL_MS;
-            decide(conn, REDIRECTOR_ACCEPT); /* first of all, because the program waits for that */
-            relay_set_up_socket(result->socket);
-            relay_conn_listen_early(conn);
+            decide(conn, REDIRECTOR_ACCEPT);
         } else {
-            relay_set_up_socket(result->socket);
             relay_conn_relay(conn);
         }
         relay_conn_free_if_over(conn);

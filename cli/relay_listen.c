@@ -68,9 +68,7 @@ static DWORD prepare(struct relay_listener *l, HANDLE completion_port)
     if (l->socket == INVALID_SOCKET) {
         return 0;
     }
-    if (!relay_extension(l->socket, (GUID)WSAID_ACCEPTEX, &l->accept_ex) ||
-        !relay_extension(l->socket, (GUID)WSAID_GETACCEPTEXSOCKADDRS, &l->get_addresses) ||
-        listen(l->socket, SOMAXCONN) != 0) {
+    if (!relay_extension(l->socket, (GUID)WSAID_ACCEPTEX, &l->accept_ex) || listen(l->socket, SOMAXCONN) != 0) {
         return (DWORD)WSAGetLastError();
     }
     return CreateIoCompletionPort((HANDLE)l->socket, completion_port, 0, 0) ? 0 : GetLastError();

@@ -14,7 +14,6 @@ struct relay_listener {
     SOCKET socket; /**< invalid: the machine has no such family, or nothing is wanted in this direction */
     int family;
     LPFN_ACCEPTEX accept_ex;
-    LPFN_GETACCEPTEXSOCKADDRS get_addresses;
 };
 
 /**

@@ -23,36 +23,6 @@ void relay_conn_expected_no_more(struct relay_conn *conn)
     }
 }
 
-/*
- * The file name of a process. To open it for each connection costs more than all else that is done before the
- * destination is dialled, so the last ones stay open.
- */
-static void name_program(struct relay_host *host, uint32_t pid, wchar_t *out, size_t units)
-{
-    struct relay_program *p = host->programs;
-    while (p < host->programs + RELAY_PROGRAMS && !(p->process && p->pid == pid)) {
-        p++;
-    }
-    if (p == host->programs + RELAY_PROGRAMS) {
-        p = &host->programs[host->programs_count++ % RELAY_PROGRAMS];
-        if (p->process) {
-            CloseHandle(p->process);
-        }
-        p->pid = pid;
-        p->process = text_process_open(p->name, sizeof p->name / sizeof p->name[0], pid);
-    }
-    wcsncpy(out, p->name, units - 1);
-}
-
-void relay_conn_forget_programs(struct relay_host *host)
-{
-    for (int i = 0; i < RELAY_PROGRAMS; i++) {
-        if (host->programs[i].process) {
-            CloseHandle(host->programs[i].process);
-        }
-    }
-}
-
 static struct report_entry *begin_report(struct relay_conn *conn, const redirector_address *peer,
                                          const redirector_destination *destination)
 {
@@ -63,7 +33,7 @@ static struct report_entry *begin_report(struct relay_conn *conn, const redirect
         about.peer = *peer;
     }
     /* now, because at the end the process may be gone */
-    name_program(conn->host, about.pid, about.process, sizeof about.process / sizeof about.process[0]);
+    text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
     text_copy_utf8(program, sizeof program, about.process);
     if (!about.incoming) {
         conn->via = upstream_choose(conn->host->upstreams, program, &about.destination);
@@ -107,20 +77,13 @@ static struct relay_conn *begin(struct relay_host *host, const redirector_addres
 /* The program's connection has come. */
 static void begin_client(struct relay_conn *conn, SOCKET client)
 {
-    DWORD error = CreateIoCompletionPort((HANDLE)client, conn->host->dialler.port, 0, 0) ? 0 : GetLastError();
-    relay_conn_take_socket(conn, CLIENT, client);
-    if (error) {
-        relay_conn_abort(conn, REPORT_FAILED, error);
+    conn->sockets[CLIENT] = client;
+    relay_set_up_socket(client);
+    if (!CreateIoCompletionPort((HANDLE)client, conn->host->dialler.port, 0, 0)) {
+        relay_conn_abort(conn, REPORT_FAILED, GetLastError());
         return;
     }
-    if (conn->state == DIALLED) {
-        relay_conn_relay(conn); /* first of all, because the program waits for that */
-    }
-    if (conn->state != CLOSING) {
-        relay_keep_urgent(client);
-        relay_set_up_socket(client);
-        relay_conn_receive(conn, UP);
-    }
+    relay_conn_receive(conn, UP);
 }
 
 static struct relay_conn *expected_one(const struct relay_host *host, uint64_t connection_id)
@@ -163,6 +126,9 @@ void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_ad
         begin_client(conn, client);
     } else {
         relay_reset(client);
+    }
+    if (conn->state == DIALLED) {
+        relay_conn_relay(conn);
     }
     relay_conn_free_if_over(conn);
 }

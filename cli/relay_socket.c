@@ -6,10 +6,6 @@
  * after some minutes; ten seconds between the probes, of which Windows sends ten, so that an outage of a minute and a
  * half ends nothing.
  *
- * Completions. What is over at once, as most sends are and each receive for which there is data, need not go through the
- * port: that spares a packet there and the call that fetches it. Where a layered provider (an old firewall's or proxy's) makes the sockets,
- * skipping loses completions, and so it is not done there.
- *
  * Urgent data. The byte that TCP marks as urgent stays in its place among the others, which is how RFC 6093 wants
  * programs to take it; else it would be taken out and be lost. The mark itself is not passed on: Winsock tells an
  * overlapped receive neither that there is one nor where it is.
@@ -47,12 +43,6 @@ SOCKET relay_socket(int family)
     return WSASocketW(family, SOCK_STREAM, IPPROTO_TCP, NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
 }
 
-void relay_keep_urgent(SOCKET s)
-{
-    BOOL on = TRUE;
-    setsockopt(s, SOL_SOCKET, SO_OOBINLINE, (const char *)&on, sizeof on);
-}
-
 void relay_set_up_socket(SOCKET s)
 {
     BOOL on = TRUE;
@@ -61,22 +51,9 @@ void relay_set_up_socket(SOCKET s)
         .onoff = 1, .keepalivetime = KEEPALIVE_IDLE_MS, .keepaliveinterval = KEEPALIVE_PROBE_MS};
     DWORD bytes;
     setsockopt(s, IPPROTO_TCP, TCP_NODELAY, (const char *)&on, sizeof on);
+    setsockopt(s, SOL_SOCKET, SO_OOBINLINE, (const char *)&on, sizeof on);
     ioctlsocket(s, (long)FIONBIO, &nonblocking);
     WSAIoctl(s, SIO_KEEPALIVE_VALS, &alive, sizeof alive, NULL, 0, &bytes, NULL, NULL);
-}
-
-bool relay_may_skip_port(SOCKET s)
-{
-    WSAPROTOCOL_INFOW info;
-    int size = sizeof info;
-    return getsockopt(s, SOL_SOCKET, SO_PROTOCOL_INFOW, (char *)&info, &size) == 0 &&
-           (info.dwServiceFlags1 & XP1_IFS_HANDLES);
-}
-
-bool relay_skip_port(SOCKET s)
-{
-    return SetFileCompletionNotificationModes((HANDLE)s,
-                                              FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE);
 }
 
 void relay_reset(SOCKET s)

@@ -17,7 +17,6 @@ enum relay_op_kind { RELAY_ASKED, RELAY_ACCEPT, RELAY_DIAL, RELAY_RECV, RELAY_SE
 /** An overlapped operation; what the completion port hands back. */
 struct relay_op {
     OVERLAPPED overlapped;
-    struct relay_op *next; /**< in the list of those that were over at once */
     enum relay_op_kind kind;
     bool pending;
     SOCKET socket; /**< where it runs; stays set to learn the error of a finished one */
@@ -34,17 +33,8 @@ DWORD relay_op_result(struct relay_op *op, const OVERLAPPED_ENTRY *entry, DWORD 
 /** A TCP socket for overlapped use that no child inherits. INVALID_SOCKET: see WSAGetLastError(). */
 SOCKET relay_socket(int family);
 
-/** Urgent data comes in its place, on both legs of a relayed connection. */
-void relay_keep_urgent(SOCKET s);
-
-/** What else both legs are set to, once connected: nothing waits, no delay, keep-alive. */
+/** What both legs of a relayed connection are set to: nothing waits, no delay, keep-alive, urgent data in its place. */
 void relay_set_up_socket(SOCKET s);
-
-/** Whether sockets of this one's kind are handles of the system itself: only these can do without the port. */
-bool relay_may_skip_port(SOCKET s);
-
-/** From now on an operation that is over at once is not handed back by the port. False: it is, as before. */
-bool relay_skip_port(SOCKET s);
 
 /** Closes with RST instead of FIN. INVALID_SOCKET is fine. */
 void relay_reset(SOCKET s);

@@ -89,23 +89,18 @@ const wchar_t *text_base_name(const wchar_t *path)
     return base;
 }
 
-void *text_process_open(wchar_t *out, size_t units, uint32_t pid)
+void text_process_name(wchar_t *out, size_t units, uint32_t pid)
 {
     wchar_t path[1024];
     DWORD size = sizeof path / sizeof path[0];
     HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
     *out = L'\0';
-    if (process && QueryFullProcessImageNameW(process, 0, path, &size)) {
+    if (!process) {
+        return;
+    }
+    if (QueryFullProcessImageNameW(process, 0, path, &size)) {
         wcsncpy(out, text_base_name(path), units - 1);
         out[units - 1] = L'\0';
     }
-    return process;
-}
-
-void text_process_name(wchar_t *out, size_t units, uint32_t pid)
-{
-    HANDLE process = text_process_open(out, units, pid);
-    if (process) {
-        CloseHandle(process);
-    }
+    CloseHandle(process);
 }

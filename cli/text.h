@@ -32,7 +32,4 @@ const wchar_t *text_base_name(const wchar_t *path);
 /** File name of the program that process `pid` runs; empty if it is not readable. Truncated to `units`. */
 void text_process_name(wchar_t *out, size_t units, uint32_t pid);
 
-/** The same, and the process, open, for the caller to close: until then no other process gets this number. NULL: none. */
-void *text_process_open(wchar_t *out, size_t units, uint32_t pid);
-
 #endif

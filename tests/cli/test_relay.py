@@ -206,58 +206,6 @@ def test_back_pressure(t):
         expect_equal(outcomes(run.finish()), ["closed"], "outcomes")
 
 
-def test_a_send_that_waits_keeps_its_bytes(t):
-    """All connections share one block of memory: what waits in it for a slow reader is not what others send meanwhile."""
-    size = 3 << 20
-    with Server() as server:
-        run = t.relay(destination4=server.destination)
-        with run.connect() as slow, server.accept() as slow_upstream:
-            payload, taken = os.urandom(16 << 20), 0
-            slow_upstream.setblocking(False)
-            while select.select([], [slow_upstream], [], 1.0)[1] and taken < len(payload):
-                taken += slow_upstream.send(payload[taken:taken + 65536])
-            expect(0 < taken < len(payload), f"{taken} bytes went into a connection that nobody reads")
-            slow_upstream.settimeout(30)
-            with run.connect() as quick, server.accept() as quick_upstream:
-                other = os.urandom(size)
-                sender = threading.Thread(target=lambda: (quick_upstream.sendall(other),
-                                                          quick_upstream.shutdown(socket.SHUT_WR)))
-                sender.start()
-                expect(read_all(quick) == other, "the quick connection got other bytes")
-                sender.join()
-            slow_upstream.shutdown(socket.SHUT_WR)
-            got = read_all(slow)
-            expect_equal(len(got), taken, "bytes of the slow connection")
-            expect(got == payload[:taken], "the slow connection got other bytes")
-        run.finish()
-
-
-def test_silent_connections_hold_little_memory(t):
-    """24 KB for each of them at most, after bytes have gone both ways."""
-    def private():
-        with open(f"/proc/{run.process.pid}/smaps_rollup") as rollup:
-            return sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
-
-    def exchange(count):
-        some = [run.connect() for _ in range(count)]
-        for client in some:
-            client.sendall(payload)
-            expect(read_exactly(client, len(payload)) == payload, "other bytes came back")
-        return some
-
-    count, payload = 400, os.urandom(40_000)
-    with Server(4, echo) as server:
-        run = t.relay(destination4=server.destination)
-        clients = exchange(50)
-        before = private()
-        clients += exchange(count)
-        each = (private() - before) / count
-        for client in clients:
-            client.close()
-        expect(each <= 24, f"{each:.1f} KB for each connection")
-        expect(f"{count + 50} connections" in run.finish()[-1], "summary")
-
-
 def unused_destination():
     with Server() as server:
         return server.destination
