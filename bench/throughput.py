@@ -6,6 +6,7 @@ host, 1500 bytes a packet. With the bare loop the program connects to the agent'
 legs of that connection; redirected, it connects to another machine's address, which nobody needs to have, since the
 agent answers itself. So each packet of both goes through the driver once, and what differs is what is measured.
 """
+import contextlib
 import itertools
 import time
 
@@ -51,27 +52,13 @@ def pairs(count, first, second):
     return results
 
 
-def outgoing_bulk(scene, n, count, upload):
+def outgoing_bulk(scene, n, count, upload, loopback=contextlib.nullcontext):
+    """`loopback`: what the bare loop finds there; the redirected one has it as it is."""
     port = scene.free_port()
     listener = scene.agent.listen(f"{LOOPBACK}/{port}")
 
     def bare():
-        with scene.bare(port):
-            return transfer(scene, scene.tree, f"{LOOPBACK}/{port}", listener, n, upload)
-
-    def redirected():
-        with scene.redirected(port):
-            return transfer(scene, scene.tree, NOWHERE, listener, n, upload)
-    return pairs(count, bare, redirected)
-
-
-def large_bulk(scene, n, count, upload):
-    """The bare loop with a card's packets, against redirection with those that loopback carries."""
-    port = scene.free_port()
-    listener = scene.agent.listen(f"{LOOPBACK}/{port}")
-
-    def bare():
-        with scene.small_loopback(), scene.bare(port):
+        with loopback(), scene.bare(port):
             return transfer(scene, scene.tree, f"{LOOPBACK}/{port}", listener, n, upload)
 
     def redirected():
@@ -86,7 +73,7 @@ def large_figures(scene, n, rounds, details):
     for upload, target in ((False, 8), (True, 1.5)):
         way = "up" if upload else "down"
         say(f"lab: bulk {way} in large segments, {rounds} pairs of {n // MEGABYTE} MiB")
-        results = details[f"large_{way}"] = large_bulk(scene, n, rounds, upload)
+        results = details[f"large_{way}"] = outgoing_bulk(scene, n, rounds, upload, scene.small_loopback)
         figures.append(median(f"lab.bulk_{way}_over_bare", [r[0] / b[0] for b, r in results], "times", ">=", target,
                               f"bulk {way}, redirected, against the bare loop at 1500 bytes a packet"))
         figures.append(median(f"lab.packets_per_mb_{way}", [r[1] / n * 1e6 for _, r in results], "packets",

@@ -42,8 +42,8 @@ struct options {
     redirector_rule rules[OPTIONS_RULES_MAX]; /**< in the order given: --name includes, --exclude excludes */
     uint32_t rule_count;
     struct upstream_list upstreams;
-    bool incoming, no_outgoing, no_loopback, no_proof, small_segments, fail_closed, reflect, block_quic, no_firewall_permit, clean,
-        until_exit;
+    bool incoming, no_outgoing, no_loopback, no_proof, small_segments, fail_closed, reflect, block_quic,
+        no_firewall_permit, clean, until_exit;
     uint32_t proxy_port, incoming_proxy, relay_port; /**< 0: not given */
     uint32_t connect_timeout;                        /**< seconds; 0: not given */
     uint32_t log_level;                              /**< redirector_log_level */

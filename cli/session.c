@@ -194,8 +194,8 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
         .flags = (o->fail_closed ? REDIRECTOR_FAIL_CLOSED : 0u) | (o->reflect ? REDIRECTOR_REFLECT : 0u) |
                  (o->no_loopback ? REDIRECTOR_NO_LOOPBACK : 0u) |
                  (o->no_firewall_permit ? REDIRECTOR_NO_FIREWALL_PERMIT : 0u) |
-                 (o->no_proof ? REDIRECTOR_NO_PROOF : 0u) |
-                 (o->small_segments ? REDIRECTOR_SMALL_SEGMENTS : 0u) | REDIRECTOR_DEBUG_PRIVILEGE,
+                 (o->no_proof ? REDIRECTOR_NO_PROOF : 0u) | (o->small_segments ? REDIRECTOR_SMALL_SEGMENTS : 0u) |
+                 REDIRECTOR_DEBUG_PRIVILEGE,
         .decision_timeout_ms = decision_ms(s),
         .log_level = o->log_level,
         .rule_count = o->rule_count,

@@ -217,7 +217,7 @@ static void step_segment(void)
     s.tcp_options = states_mss ? 4 : 0;
     make(&m, &s);
     if (states_mss) {
-        memcpy(m.bytes + m.tcp_offset + 20, "\2\4\0\20", 4); /* 16 bytes, so that a payload can be larger */
+        memcpy(m.bytes + m.tcp_offset + 20, "\2\4\0\20", 4);    /* 16 bytes, so that a payload can be larger */
         m.bytes[m.tcp_offset + 22] = s.flags & TCP_ACK ? 1 : 0; /* a SYN-ACK that may be lowered */
         seal(&m);
     }

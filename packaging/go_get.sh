@@ -6,7 +6,8 @@
 # Makes a repository of this tree with the version's tag, has the go command fill the folder of a module proxy from it,
 # as a real proxy does, and in an empty folder does what a user does: go mod init, go get, the README's program, go build
 # with and without cgo. Leaves in FOLDER the README's program (get_cgo.exe, get_dll.exe) and the example (agent.exe,
-# agent_dll.exe), to be run. Go 1.19 builds what is run, the newest Go is tried, too; nothing comes from the network. Needs build/mingw-release and packaging/tools.sh newest_go.
+# agent_dll.exe), to be run. Go 1.19 builds what is run, the newest Go is tried, too; nothing comes from the network.
+# Needs build/mingw-release.
 # Prints a line per check and ends "N passed, N failed".
 set -u
 
@@ -18,27 +19,11 @@ newest=$root/build/tools/newest_go/bin/go
 version=v$(sed -n 's/^#define REDIRECTOR_VERSION_STRING "\(.*\)"/\1/p' "$root/include/windows_redirector.h")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-passed=0
-failed=0
-
-# check NAME COMMAND...: passes if the command does.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/out" 2>&1 </dev/null; then
-        passed=$((passed + 1))
-        echo "ok go get: $name"
-    else
-        failed=$((failed + 1))
-        echo "FAIL go get: $name: $(tail -n 5 "$work/out" | tr '\n' ' ')"
-        sed 's/^/    /' "$work/out" | tail -n 40
-        return 1
-    fi
-}
+# shellcheck source=../tests/lab/checks.sh
+. "$root/tests/lab/checks.sh"
 
 finish() {
-    echo "$passed passed, $failed failed"
-    [ "$passed" -gt 0 ] && [ "$failed" = 0 ]
+    closing_count
     exit
 }
 
@@ -107,20 +92,21 @@ documented() {
     user go doc "$module/go/redirector" Start | grep -q '^func Start(ctx context.Context, config Config)'
 }
 
-check "a repository with the tag $version" make_repository || finish
-check "a module proxy, filled from the tag" fill_proxy || finish
-check "the module's zip has less than 4 MB" small_module
-check "go mod init and go get in an empty folder" init_and_get || finish
-check "the README's Go block, in a program" write_program || finish
-check "it builds with a C compiler" user env CGO_ENABLED=1 go build -o "$programs/get_cgo.exe" .
-check "it builds without, for the DLL" user env CGO_ENABLED=0 CC=no-such-compiler go build -o "$programs/get_dll.exe" .
-check "go vet has nothing to say" user env CGO_ENABLED=1 go vet .
-check "go doc knows Start" documented
-check "it builds with the newest Go, without a C compiler" \
+check "go get: a repository with the tag $version" make_repository || finish
+check "go get: a module proxy, filled from the tag" fill_proxy || finish
+check "go get: the module's zip has less than 4 MB" small_module
+check "go get: go mod init and go get in an empty folder" init_and_get || finish
+check "go get: the README's Go block, in a program" write_program || finish
+check "go get: it builds with a C compiler" user env CGO_ENABLED=1 go build -o "$programs/get_cgo.exe" .
+check "go get: it builds without, for the DLL" user env CGO_ENABLED=0 CC=no-such-compiler go build -o "$programs/get_dll.exe" .
+check "go get: go vet has nothing to say" user env CGO_ENABLED=1 go vet .
+check "go get: go doc knows Start" documented
+check "go get: the newest Go is there" "$root/packaging/tools.sh" newest_go
+check "go get: it builds with the newest Go, without a C compiler" \
     user env CGO_ENABLED=0 CC=no-such-compiler "$newest" build -o "$work/newest.exe" .
-check "it builds with the newest Go, with a C compiler, from a vendor folder" vendored
-check "the example builds with a C compiler" \
+check "go get: it builds with the newest Go, with a C compiler, from a vendor folder" vendored
+check "go get: the example builds with a C compiler" \
     user env CGO_ENABLED=1 go build -o "$programs/agent.exe" "$module/go/examples/agent"
-check "the example builds without, for the DLL" \
+check "go get: the example builds without, for the DLL" \
     user env CGO_ENABLED=0 go build -o "$programs/agent_dll.exe" "$module/go/examples/agent"
 finish

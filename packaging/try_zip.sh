@@ -4,8 +4,8 @@
 # packaging/try_zip.sh [ZIP]     uses the package as a stranger would (default: the one in build/dist)
 #
 # Unpacks it; builds with what is in it a program by CMake and one by pkg-config, each with DLL and with archive, one as
-# Microsoft's tools do, and one that has the library inside by FetchContent, by clang; gets the Go module (go_get.sh) and builds the README's program and the example, each with the library inside and for the package's
-# DLL; and has redirector.exe and those redirect programs in a lab of its own, on a Wine prefix that has seen nothing of
+# Microsoft's tools do, and one that has the library inside by FetchContent, by clang; gets the Go module (go_get.sh)
+# and builds the README's program and the example, each with the library inside and for the package's DLL; and has redirector.exe and those redirect programs in a lab of its own, on a Wine prefix that has seen nothing of
 # the project. One file is not the package's: WinDivert64.sys is the lab's.
 # Prints a line per check and ends "N passed, N failed".
 set -u
@@ -18,8 +18,6 @@ export LAB
 lab=$root/lab/lab
 work=$(mktemp -d)
 consumer=$root/tests/dist/consumer
-passed=0
-failed=0
 server=
 lab_is_up=
 
@@ -30,26 +28,12 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM HUP
+# shellcheck source=../tests/lab/checks.sh
+. "$root/tests/lab/checks.sh"
 
 finish() {
-    echo "$passed passed, $failed failed"
-    [ "$passed" -gt 0 ] && [ "$failed" = 0 ]
+    closing_count
     exit
-}
-
-# check NAME COMMAND...: passes if the command does.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/out" 2>&1 </dev/null; then
-        passed=$((passed + 1))
-        echo "ok $name"
-    else
-        failed=$((failed + 1))
-        echo "FAIL $name: $(tail -n 5 "$work/out" | tr '\n' ' ')"
-        sed 's/^/    /' "$work/out" | tail -n 40
-        return 1
-    fi
 }
 
 unpack() {

@@ -130,13 +130,12 @@ static void follow_capture(redirector *r)
 }
 
 /*
- * Takes what packets there are: in at most so many batches until a stop is asked for, or, when it was, one. false: the
- * handle is of no use any more.
+ * Takes what packets there are: in at most so many batches, and no more once a stop is asked for (S2). false: the handle
+ * is of no use any more.
  */
 static bool drain_packets(redirector *r, int batches, uint32_t *errors, uint32_t *event_errors, bool *dry)
 {
     struct divert_batch batch;
-    bool stopping = engine_is_stopping(r->engine);
     for (int i = 0; i < batches; i++) {
         uint32_t os_error = 0;
         enum divert_result result = packet_handles_next(&r->packets, &batch, &os_error);
@@ -154,8 +153,8 @@ static bool drain_packets(redirector *r, int batches, uint32_t *errors, uint32_t
             process_batch(r, &batch, host_now_ms());
         }
         packet_handles_recycle(&r->packets);
-        if (stopping || atomic_load(&r->stop_requested)) {
-            break; /* S2; and no handle is opened any more */
+        if (atomic_load(&r->stop_requested)) {
+            break;
         }
         follow_capture(r); /* under load the next wake-up is thousands of packets away */
     }

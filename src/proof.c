@@ -158,7 +158,7 @@ static enum proof_result judge(redirector *r, int family, uint64_t elapsed_ms, b
     if ((other_way_too && !is_established(a)) || a->error) {
         begin_if_captured(r, second);
     }
-    if (b->done && !a->done && !p->worded[family]) {
+    if (b->done && !a->done) {
         p->reflects[family] = !p->reflects[family];
     }
     if (a->done || b->done) {

@@ -127,8 +127,8 @@ struct lab_settings {
     uint32_t strict; /* Windows' rules; 0: whatever Linux makes of it */
     uint32_t
         lists; /* up to so many packets of a message, one direction and interface, make one NET_BUFFER_LIST; 0: 1 */
-    uint32_t fragments; /* 1: datagrams larger than lab_packet.mtu go through the layers as Windows' fragments do */
-    uint32_t firewall;  /* packets injected outbound, not loopback, are blocked: bit 0 those of IPv4, bit 1 of IPv6 */
+    uint32_t fragments;  /* 1: datagrams larger than lab_packet.mtu go through the layers as Windows' fragments do */
+    uint32_t firewall;   /* packets injected outbound, not loopback, are blocked: bit 0 those of IPv4, bit 1 of IPv6 */
     uint32_t largest_in; /* longer packets that are injected inbound are lost; 0: none is too long */
     uint32_t reserved;
 };

@@ -3,8 +3,8 @@
 
 /*
  * BUDGET needless packets are a reason for a new plan, if the last one is not too recent: each that follows another soon
- * doubles the pause. A new stranger is a reason at once: there may be IN_A_ROW replacements for strangers' sake, and one every
- * COST_MS from then on. (Each is charged with COST_MS, and so much may be owed.)
+ * doubles the pause. A new stranger is a reason at once: there may be IN_A_ROW replacements for strangers' sake, and one
+ * every COST_MS from then on. (Each is charged with COST_MS, and so much may be owed.)
  */
 enum { BUDGET = 24, IN_A_ROW = 16, COST_MS = 100 };
 enum { OWED_MS = (IN_A_ROW - 1) * COST_MS };

@@ -372,11 +372,6 @@ void engine_stop(struct engine *e, bool reset, uint64_t now_ms)
     translate_stop(e, reset);
 }
 
-bool engine_is_stopping(const struct engine *e)
-{
-    return e->stopping;
-}
-
 uint32_t engine_list_flows(const struct engine *e, uint32_t from, struct flow_view *out, uint32_t *count)
 {
     return flow_list_copy(&e->flows, from, out, count);

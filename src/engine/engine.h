@@ -136,8 +136,6 @@ uint32_t engine_next_tick_ms(const struct engine *e, uint64_t now_ms);
  */
 void engine_stop(struct engine *e, bool reset, uint64_t now_ms);
 
-bool engine_is_stopping(const struct engine *e); /* engine_stop() was called */
-
 /** The flows, a portion per call: see flow_list_copy(). */
 uint32_t engine_list_flows(const struct engine *e, uint32_t from, struct flow_view *out, uint32_t *count);
 

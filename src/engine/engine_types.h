@@ -113,12 +113,12 @@ struct engine_config {
     uint32_t agent_pid;
     uint16_t proxy_port;    /* 0: outgoing off */
     uint16_t incoming_port; /* 0: incoming off */
-    bool reflect;     /* at first: redirect by swapped addresses, injected inbound, instead of over loopback (O3) */
-    bool fail_closed; /* refuse connections that have no proxy to go to, or wait for the filter in vain, instead of
+    bool reflect;        /* at first: redirect by swapped addresses, injected inbound, instead of over loopback (O3) */
+    bool fail_closed;    /* refuse connections that have no proxy to go to, or wait for the filter in vain, instead of
                          letting them pass (O4) */
-    bool no_loopback; /* connections within the machine are left alone */
+    bool no_loopback;    /* connections within the machine are left alone */
     bool small_segments; /* connections keep the MSS that they ask for */
-    bool capture_all; /* the filter captures every packet at all times: no SYN waits for it */
+    bool capture_all;    /* the filter captures every packet at all times: no SYN waits for it */
     uint32_t hold_timeout_ms;
     uint32_t scan_interval_ms; /* between two scans of the TCP table (L1) */
     uint32_t max_flows;

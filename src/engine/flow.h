@@ -121,12 +121,13 @@ uint16_t flow_pick_port(struct flow_table *t, uint16_t wanted);
  */
 uint32_t flow_open(struct flow_table *t, const struct tuple *original, const struct tuple *steered, uint64_t now_ms);
 
-/** Takes note of one packet: counters and state. Call before rewriting. */
+/** Whether a packet may change its flow's state by its flags: few do. */
 static inline bool flow_is_control(uint8_t flags)
 {
     return flags & (TCP_SYN | TCP_FIN | TCP_RST);
 }
 
+/** Takes note of one packet: counters and state. Call before rewriting. */
 void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct packet *p, uint64_t now_ms);
 
 void flow_close(struct flow_table *t, uint32_t id);

@@ -70,11 +70,6 @@ static enum packet_kind locate_ip4(const uint8_t *data, uint32_t length, uint32_
     return data[9] != PROTOCOL_TCP || load_raw16(data + 6) & FRAGMENT_RAW ? PACKET_OTHER : PACKET_TCP;
 }
 
-static uint32_t header_length(const uint8_t *tcp)
-{
-    return (uint32_t)tcp[12] >> 2 & 0x3c; /* counted in words, in the upper half */
-}
-
 enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet_place *out)
 {
     uint32_t offset = 0;
@@ -96,7 +91,7 @@ enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet_pla
     }
     uint32_t segment = length - offset;
     out->tcp = data + offset;
-    if (segment < TCP_HEADER_MIN || is_cut_short(header_length(out->tcp), TCP_HEADER_MIN, segment)) {
+    if (segment < TCP_HEADER_MIN || is_cut_short(packet_tcp_header(out->tcp), TCP_HEADER_MIN, segment)) {
         return PACKET_MALFORMED;
     }
     return PACKET_TCP;
@@ -109,7 +104,7 @@ void packet_read(uint8_t *data, uint32_t length, const struct packet_place *at, 
     out->tcp = tcp;
     out->tuple.family = at->family;
     out->length = length;
-    out->payload = length - (uint32_t)(tcp - data) - header_length(tcp);
+    out->payload = length - (uint32_t)(tcp - data) - packet_tcp_header(tcp);
     out->seq = load_be32(tcp + 4);
     out->ack = load_be32(tcp + 8);
     out->flags = tcp[13];

@@ -30,6 +30,12 @@ enum packet_kind {
     PACKET_MALFORMED, /* lengths do not fit */
 };
 
+/** Bytes of a TCP header, as it states them. */
+static inline uint32_t packet_tcp_header(const uint8_t *tcp)
+{
+    return (uint32_t)tcp[12] >> 2 & 0x3c; /* counted in words, in the upper half */
+}
+
 /** Where a segment's parts are: what can be known of it without a look at its addresses. */
 struct packet_place {
     uint8_t *tcp;
@@ -55,7 +61,10 @@ static inline uint32_t packet_scope(const struct packet_place *at, const struct 
     return ip_addr_is_link_local(&src) || ip_addr_is_link_local(&dst) ? meta->if_index : 0;
 }
 
-/** Parses one IP packet; the tuple has no scope. Reads only data[0..length). *out is undefined unless PACKET_TCP is returned. */
+/**
+ * Parses one IP packet; the tuple has no scope. Reads only data[0..length). *out is undefined unless PACKET_TCP is
+ * returned.
+ */
 enum packet_kind packet_parse(uint8_t *data, uint32_t length, struct packet *out);
 
 /**
@@ -113,8 +122,7 @@ static inline void store_be16(uint8_t *p, uint16_t v)
 
 static inline void store_be32(uint8_t *p, uint32_t v)
 {
-    uint32_t raw = __builtin_bswap32(v);
-    memcpy(p, &raw, sizeof raw);
+    store_raw32(p, __builtin_bswap32(v));
 }
 
 #endif

@@ -3,25 +3,20 @@
 
 #include "checksum.h"
 
-/* ~from + to, in words of 32 bits, of which it is a sum in one's complement, too. */
-static uint64_t difference(uint64_t from, uint64_t to)
-{
-    from = ~from;
-    return (from & 0xffffffff) + (from >> 32) + (to & 0xffffffff) + (to >> 32);
-}
+#include <stddef.h>
 
 struct rewrite_delta rewrite_delta_between(const struct tuple *from, const struct tuple *to)
 {
     /*
      * The constant prefix of a mapped IPv4 address adds ~x + x = 0xffff per word, which is zero in one's complement.
+     * Source and destination stand side by side.
      */
-    uint64_t addresses =
-        difference(from->src.words[0], to->src.words[0]) + difference(from->src.words[1], to->src.words[1]) +
-        difference(from->dst.words[0], to->dst.words[0]) + difference(from->dst.words[1], to->dst.words[1]);
-    uint64_t ports =
-        (uint64_t)~load_raw32((const uint8_t *)&from->src_port) + load_raw32((const uint8_t *)&to->src_port);
-    return (struct rewrite_delta){checksum_fold(addresses), checksum_fold(addresses + ports)};
+    uint16_t addresses = checksum_difference(&from->src, &to->src, 2 * sizeof from->src);
+    uint16_t ports = checksum_difference(&from->src_port, &to->src_port, 2 * sizeof from->src_port);
+    return (struct rewrite_delta){addresses, checksum_add(addresses, ports)};
 }
+static_assert(offsetof(struct tuple, dst) == sizeof(ip_addr), "addresses stand side by side");
+static_assert(offsetof(struct tuple, dst_port) == offsetof(struct tuple, src_port) + 2, "ports, too");
 
 struct rewrite_delta rewrite_delta_reversed(struct rewrite_delta d)
 {

@@ -15,15 +15,10 @@
 
 enum { SENDINGS_UNTIL_CUT = 3, SEGMENT_FLOWS_LOST = 2, TCP_CWR = 0x80, TCP_URG = 0x20, OPTION_MSS = 2 };
 
-static uint32_t tcp_header_length(const struct packet *p)
-{
-    return (uint32_t)p->tcp[12] >> 2 & 0x3c;
-}
-
 /* Where the value of the MSS option stands; NULL: there is none. */
 static uint8_t *find_mss(const struct packet *p)
 {
-    uint8_t *at = p->tcp + 20, *end = p->tcp + tcp_header_length(p);
+    uint8_t *at = p->tcp + 20, *end = p->tcp + packet_tcp_header(p->tcp);
     while (at < end && *at != 0) {
         if (*at == 1) { /* no operation */
             at++;
@@ -207,7 +202,7 @@ bool segment_size_cut(struct engine *e, uint32_t id, struct packet *p, const str
     if (!f->segments_offered) {
         return false; /* it is as large as the program has allowed, and more: not by our doing */
     }
-    uint32_t options = tcp_header_length(p) - 20; /* the MSS does not count them, segments do (RFC 6691) */
+    uint32_t options = packet_tcp_header(p->tcp) - 20; /* the MSS does not count them, segments do (RFC 6691) */
     if (!f->segments_cut && is_lost(e, f, p)) {
         note_lost(e, f);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: chained buckets, the links kept as indexes beside the keys. There are as many buckets as
- * numbers (rounded up to a power of two), so a chain holds about one key. A head has a bit for each mark, three bits of the
- * hash, that a key of its chain has: a miss mostly ends there, however full the map is.
+ * numbers (rounded up to a power of two), so a chain holds about one key. A head has a bit for each mark (three
+ * bits of the hash) that a key of its chain has: a miss mostly ends there, however full the map is.
  */
 #include "tuple_map.h"
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-# For suites in shell: counts checks, and those that a Windows program in the lab makes. Source it after
-# lab/lib/suite.sh, whose $work it uses.
+# For suites in shell: counts checks, and those that a Windows program in the lab makes. $work is a folder for what
+# programs print; lab/lib/suite.sh makes one.
 
 passed=0
 failed=0
@@ -15,6 +15,18 @@ fail() {
     failed=$((failed + 1))
     [ -z "${2-}" ] || sed 's/^/    /' "$2" | tail -40
     echo "FAIL $1"
+}
+
+# check NAME COMMAND...: passes if the command does.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/out" 2>&1 </dev/null; then
+        ok "$name"
+    else
+        fail "$name: $(tail -n 5 "$work/out" | tr '\n' ' ')" "$work/out"
+        return 1
+    fi
 }
 
 # windows_checks SECONDS PROGRAM [ARGUMENT...]: a program that prints a line "ok ..." or "FAIL ..." for each check, and

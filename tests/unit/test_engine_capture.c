@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /* Which ports the driver's filter is asked to capture, and the SYNs that wait for it (capture_plan.h). */
 #include "machine.h"
+#include "port_ranges.h"
 
 enum { STRANGER_PORT = 60001, LISTENING = 7000, FILTER_WAIT_MS = 5000 };
 
@@ -17,16 +18,6 @@ static int set_up(void **state)
 static bool captures(const struct capture_set *set, const struct tuple *t)
 {
     return set && port_set_has(&set->outbound, source_port(t));
-}
-
-static uint32_t ranges_in(const struct port_set *set)
-{
-    struct port_range r;
-    uint32_t ranges = 0;
-    for (uint32_t from = 0; port_set_next_range(set, from, &r); from = r.last + 1u) {
-        ranges++;
-    }
-    return ranges;
 }
 
 static struct tuple from_port(const struct tuple *t, uint16_t port)
@@ -261,6 +252,14 @@ static void many_short_strangers_do_not_have_it_replaced_all_the_time(void **sta
     assert_in_range(COUNTER(f, filter_replacements) - before, SECONDS * 5, 16 + 10 * SECONDS);
 }
 
+/* Of so many ports, `step` apart. */
+static void expect_all(const struct capture_set *set, bool captured, uint32_t count, uint32_t first, uint32_t step)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(port_set_has(&set->outbound, (uint16_t)(first + i * step)), captured);
+    }
+}
+
 static void hundreds_of_strangers_at_a_time_are_excluded(void **state)
 {
     enum { STRANGERS = 1000, OWN = 40 };
@@ -276,13 +275,9 @@ static void hundreds_of_strangers_at_a_time_are_excluded(void **state)
     }
     const struct capture_set *set = replaced(f);
     assert_non_null(set);
-    for (uint32_t i = 0; i < OWN; i++) {
-        assert_true(port_set_has(&set->outbound, (uint16_t)(10000 + i * 1000)));
-    }
-    for (uint32_t i = 0; i < STRANGERS; i++) {
-        assert_false(port_set_has(&set->outbound, (uint16_t)(10003 + i * 40)));
-    }
-    assert_in_range(ranges_in(&set->outbound), OWN, CAPTURE_RANGES);
+    expect_all(set, true, OWN, 10000, 1000);
+    expect_all(set, false, STRANGERS, 10003, 40);
+    assert_in_range(count_ranges(&set->outbound), OWN, CAPTURE_RANGES);
 }
 
 /* Beyond what a filter has room for, the tree's ports come first. Among a few strangers none is caught. */
@@ -302,13 +297,9 @@ static void strangers_between_a_thousand_flows_are_excluded(void **state)
     }
     const struct capture_set *set = replaced(f);
     assert_non_null(set);
-    for (uint32_t i = 0; i < OWN; i++) {
-        assert_true(port_set_has(&set->outbound, (uint16_t)(10000 + i * 50)));
-    }
-    for (uint32_t i = 0; i < STRANGERS; i++) {
-        assert_false(port_set_has(&set->outbound, (uint16_t)(10025 + i * 2000)));
-    }
-    assert_in_range(ranges_in(&set->outbound), 1, CAPTURE_RANGES);
+    expect_all(set, true, OWN, 10000, 50);
+    expect_all(set, false, STRANGERS, 10025, 2000);
+    assert_in_range(count_ranges(&set->outbound), 1, CAPTURE_RANGES);
 }
 
 /* A port that a stranger has left is the tree's to use, without waiting for the filter, once a reading has shown it. */
@@ -487,7 +478,7 @@ static void four_thousand_flows_are_captured(void **state)
     for (uint32_t i = 0; i < 4000; i++) {
         assert_true(port_set_has(&set->outbound, (uint16_t)(1024 + i * 16)));
     }
-    assert_in_range(ranges_in(&set->outbound), 1, CAPTURE_RANGES);
+    assert_in_range(count_ranges(&set->outbound), 1, CAPTURE_RANGES);
 }
 
 static void stop_lets_waiting_syns_pass(void **state)

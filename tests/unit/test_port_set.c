@@ -3,16 +3,7 @@
 #include "engine/port_set.h"
 
 #include "packets.h"
-
-static uint32_t count_ranges(const struct port_set *s)
-{
-    struct port_range r;
-    uint32_t n = 0;
-    for (uint32_t from = 0; port_set_next_range(s, from, &r); from = r.last + 1u) {
-        n++;
-    }
-    return n;
-}
+#include "port_ranges.h"
 
 static void add_range(struct port_set *s, uint32_t first, uint32_t last)
 {

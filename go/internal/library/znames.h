@@ -85,7 +85,6 @@
 #define engine_exclude_root wredir_engine_exclude_root
 #define engine_free wredir_engine_free
 #define engine_has_process wredir_engine_has_process
-#define engine_is_stopping wredir_engine_is_stopping
 #define engine_list_flows wredir_engine_list_flows
 #define engine_listener wredir_engine_listener
 #define engine_new wredir_engine_new
