@@ -38,7 +38,7 @@ bool pending_init(struct pending *p, uint64_t seed)
         p->free_slots[i] = PENDING_HELD_MAX - 1 - i;
     }
     p->entries = calloc(PENDING_CAPACITY, sizeof *p->entries);
-    p->slots = calloc(PENDING_HELD_MAX, PENDING_HELD_PACKET_MAX);
+    p->slots = malloc((size_t)PENDING_HELD_MAX * PENDING_HELD_PACKET_MAX);
     p->newest = calloc((size_t)PENDING_FAMILIES * PORT_COUNT, sizeof *p->newest);
     if (!p->entries || !p->slots || !p->newest || !tuple_map_init(&p->map, PENDING_CAPACITY, seed)) {
         pending_free(p);

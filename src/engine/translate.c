@@ -21,9 +21,14 @@ static void announce_end(struct engine *e, uint32_t id)
     COUNT_SET(e, flows_live, --e->redirected_live);
 }
 
-void translate_end_flow(struct engine *e, uint32_t id)
+static void withdraw(struct engine *e, uint32_t id)
 {
     destinations_withdraw(e->destinations, be16_to_host(flow_steered(&e->flows, id).src_port));
+}
+
+void translate_end_flow(struct engine *e, uint32_t id)
+{
+    withdraw(e, id);
     announce_end(e, id);
     flow_close(&e->flows, id);
 }
@@ -190,11 +195,9 @@ void translate_stop(struct engine *e, bool reset)
             translate_end_flow(e, id);
         } else {
             reset_flow(e, id);
+            withdraw(e, id);
             announce_end(e, id);
         }
-    }
-    for (uint32_t port = 0; port < PORT_COUNT; port++) {
-        destinations_withdraw(e->destinations, (uint16_t)port);
     }
     e->reset = reset;
 }
