@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: start creates the parts in the order of their dependencies, and destroys them in reverse order
- * when one fails. The socket layer is opened before the packet layer, so that no SYN is captured whose event was
+ * when one fails. What takes Windows long and needs nothing of the others is begun early, on threads of its own: the
+ * firewall permit, this machine's addresses, the TCP table, the handles of the claim. The socket layer is opened before the packet layer, so that no SYN is captured whose event was
  * missed. Existing processes and listeners are read after the socket layer is open, so that none is missed in between.
  */
 #include "address.h"
@@ -43,11 +44,14 @@ static struct divert_ring *open_events(redirector *r, const redirector_config *c
     return divert_open(r->api, filter, DIVERT_LAYER_SOCKET, DIVERT_PRIORITY_EVENTS, error);
 }
 
+enum { ADDRESSES_WAIT_MS = 1000 };
+
 enum { STOP_WAIT_MS = 850, STOP_FORCE_WAIT_MS = 100 }; /* together less than the second that is promised (S2) */
 
 static void unwind(redirector *r)
 {
     watchdog_stop(r);
+    divert_claim_leave(r->claiming);
     packet_handles_close(&r->packets);
     divert_close(r->events);
     address_watch_stop(r->addresses);
@@ -60,6 +64,7 @@ static void unwind(redirector *r)
                  divert_stop_driver(r->api) ? "is being unloaded" : "stays loaded: others use it, or Windows keeps it");
     }
     divert_unload(r->api);
+    r->claiming = NULL;
     r->events = NULL;
     r->addresses = NULL;
     r->watch = NULL;
@@ -168,7 +173,8 @@ static bool open_packets(redirector *r, const redirector_config *config, const s
 {
     struct divert_claim_tree tree = {.roots = roots->all, .root_count = roots->count, .has = has_process, .context = r};
     struct divert_claim claim;
-    enum divert_claim_result result = divert_claim_open(r->api, &tree, &claim, error);
+    enum divert_claim_result result = divert_claim_end(r->claiming, &tree, &claim, error);
+    r->claiming = NULL;
     if (result == DIVERT_CLAIM_FAILED) {
         return false;
     }
@@ -206,19 +212,20 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
         return false;
     }
     firewall_begin(r);
+    r->addresses = address_watch_start(r->wake);
     r->events = open_events(r, config, error);
     if (!r->events) {
         return false;
     }
+    r->claiming = divert_claim_begin(r->api, roots->all, roots->count);
     engine_want_listeners(r->engine); /* which are read beside what follows */
     engine_read_table(r->engine, host_now_ms());
     if (!open_job(r, roots, error)) {
         return false;
     }
-    r->addresses = address_watch_start(r->wake);
-    if (!r->addresses) {
+    if (!address_watch_await(r->addresses, ADDRESSES_WAIT_MS)) {
         log_line(r->log, REDIRECTOR_LOG_WARN,
-                 "this machine's own addresses cannot be read: connections that it only "
+                 "this machine's own addresses cannot be read so far: connections that it only "
                  "forwards wait as its own do");
     }
     host_take_addresses(r);

@@ -52,8 +52,9 @@ struct redirector {
     uint32_t flags;
     struct log *log;
     struct divert_api *api;
-    struct packet_handles packets; /* the packet layer's handles */
-    struct divert_ring *events;    /* SOCKET: sniffs */
+    struct packet_handles packets;    /* the packet layer's handles */
+    struct divert_ring *events;       /* SOCKET: sniffs */
+    struct divert_claiming *claiming; /* while starting */
     struct process_job *job;
     struct process_watch *watch; /* NULL: all members are in the job, so far */
     struct table_reader *table_reader;

@@ -3,7 +3,8 @@
  * Theory of operation: Windows calls back when an address comes, goes or changes; the thread then reads the whole table.
  * It does so every few seconds anyway, in case that a call was missed or is not to be had. The set that nobody has
  * taken yet is replaced by the newer one.
- * Windows may hang there, so the thread is a shared one (shared_thread.h).
+ * Windows may hang there, so the thread is a shared one (shared_thread.h), and loads the library, too: a start does
+ * other things meanwhile.
  */
 #include <winsock2.h>
 #include <ws2tcpip.h>
@@ -35,6 +36,7 @@ struct address_watch {
     HANDLE notification;
     struct shared_thread thread;
     HANDLE wake, changed, end;
+    HANDLE tried;                           /* set when they were read for the first time, or could not be */
     struct own_addresses *known;            /* as they were read last; the thread's, once it runs */
     _Atomic(struct own_addresses *) newest; /* a copy that was not taken yet */
 };
@@ -52,6 +54,7 @@ static void watch_free(void *watch)
     shared_thread_close_event(w->wake);
     shared_thread_close_event(w->changed);
     shared_thread_close_event(w->end);
+    shared_thread_close_event(w->tried);
     if (w->module) {
         FreeLibrary(w->module);
     }
@@ -125,23 +128,6 @@ static VOID WINAPI on_change(void *context, MIB_UNICASTIPADDRESS_ROW *row, MIB_N
     SetEvent(w->changed);
 }
 
-static void watch_run(void *watch)
-{
-    struct address_watch *w = watch;
-    HANDLE handles[] = {w->end, w->changed};
-    if (w->notify && w->cancel && w->notify(AF_UNSPEC, on_change, w, FALSE, &w->notification) != NO_ERROR) {
-        w->notification = NULL;
-    }
-    do {
-        if (read_addresses(w)) { /* first: what has changed since they were read at the start */
-            SetEvent(w->wake);
-        }
-    } while (WaitForMultipleObjects(2, handles, FALSE, READ_AGAIN_MS) != WAIT_OBJECT_0);
-    if (w->notification) {
-        w->cancel(w->notification); /* waits for a call that is under way */
-    }
-}
-
 static bool load(struct address_watch *w)
 {
     wchar_t *path = path_system_file(L"iphlpapi.dll");
@@ -157,6 +143,31 @@ static bool load(struct address_watch *w)
     return w->get_table && w->free_table;
 }
 
+static void watch_run(void *watch)
+{
+    struct address_watch *w = watch;
+    HANDLE handles[] = {w->end, w->changed};
+    bool loaded = load(w);
+    if (loaded) {
+        read_addresses(w);
+    }
+    SetEvent(w->tried);
+    if (!loaded) {
+        return;
+    }
+    if (w->notify && w->cancel && w->notify(AF_UNSPEC, on_change, w, FALSE, &w->notification) != NO_ERROR) {
+        w->notification = NULL;
+    }
+    do {
+        if (read_addresses(w)) { /* first: what has changed before anybody told of it */
+            SetEvent(w->wake);
+        }
+    } while (WaitForMultipleObjects(2, handles, FALSE, READ_AGAIN_MS) != WAIT_OBJECT_0);
+    if (w->notification) {
+        w->cancel(w->notification); /* waits for a call that is under way */
+    }
+}
+
 struct address_watch *address_watch_start(void *wake)
 {
     struct address_watch *w = calloc(1, sizeof *w);
@@ -165,8 +176,14 @@ struct address_watch *address_watch_start(void *wake)
     }
     w->changed = CreateEventW(NULL, FALSE, FALSE, NULL);
     w->end = CreateEventW(NULL, TRUE, FALSE, NULL);
-    bool ready = w->changed && w->end && load(w) && read_addresses(w) && shared_thread_keep_event(wake, &w->wake);
+    w->tried = CreateEventW(NULL, TRUE, FALSE, NULL);
+    bool ready = w->changed && w->end && w->tried && shared_thread_keep_event(wake, &w->wake);
     return shared_thread_start(&w->thread, ready, THREAD_PRIORITY_NORMAL, w, watch_run, watch_free) ? w : NULL;
+}
+
+bool address_watch_await(struct address_watch *w, uint32_t wait_ms)
+{
+    return w && WaitForSingleObject(w->tried, wait_ms) == WAIT_OBJECT_0 && atomic_load(&w->newest);
 }
 
 struct own_addresses *address_watch_take(struct address_watch *w)

@@ -12,10 +12,13 @@
 struct address_watch;
 
 /**
- * Reads the addresses once and starts to watch them. `wake` (HANDLE of an event) is set when there are others; it is
- * duplicated. NULL: no memory, or Windows does not tell them.
+ * Begins to read the addresses, and watches them. `wake` (HANDLE of an event) is set when there are others; it is
+ * duplicated. NULL: no memory.
  */
 struct address_watch *address_watch_start(void *wake);
+
+/** Waits for the first reading, at most so long, before anything is taken. false: Windows does not tell, so far. */
+bool address_watch_await(struct address_watch *w, uint32_t wait_ms);
 
 /** The newest addresses, which are the caller's from now on; NULL: they are those that were taken last. Any thread. */
 struct own_addresses *address_watch_take(struct address_watch *w);

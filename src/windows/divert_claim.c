@@ -9,8 +9,8 @@
  * `false`. Each number is MAGIC, what it says, and 32 bits of that.
  */
 #include "windows/divert_claim.h"
-#include "windows/divert_task.h"
 #include "windows/divert_internal.h"
+#include "windows/shared_thread.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -28,10 +28,9 @@ struct tag {
 struct user {
     int64_t opened; /* when, by the driver's clock */
     uint32_t pid;
-    uint32_t order;  /* events are numbered as they come */
-    uint32_t number; /* a redirector's sending handle: the claim's. Else 0 */
+    uint32_t order; /* events are numbered as they come */
     int16_t priority;
-    bool inner; /* as the asker has judged it */
+    struct tag tag; /* a redirector's sending handle: the claim's. Else its number is 0 */
 };
 
 struct users {
@@ -39,10 +38,6 @@ struct users {
     uint32_t order;
     uint32_t count;
     struct user all[DIVERT_USERS_MAX];
-
-    /* Judges a redirector that is told of: sets user->inner. */
-    void (*judge)(void *context, struct user *user, const struct tag *tag);
-    void *context;
 };
 
 enum { REFLECT_OPEN = 8, REFLECT_CLOSE = 9 };
@@ -109,15 +104,6 @@ static bool open_users(struct users *users, struct divert_api *api)
     return users->ring;
 }
 
-/* On another thread: it takes a while, and nobody needs to wait for it. */
-static void close_users(struct users *users, struct divert_api *api)
-{
-    if (users->ring) {
-        divert_task_leave(divert_task_close(api, users->ring));
-    }
-    users->ring = NULL;
-}
-
 static void opened(struct users *users, const struct divert_api *api, const struct divert_address *a,
                    const char *filter)
 {
@@ -127,10 +113,8 @@ static void opened(struct users *users, const struct divert_api *api, const stru
         .order = users->order,
         .priority = a->reflect.priority,
     };
-    struct tag tag;
-    if (read_tag(api, filter, &tag)) {
-        user.number = tag.number;
-        users->judge(users->context, &user, &tag);
+    if (!read_tag(api, filter, &user.tag)) {
+        user.tag.number = 0;
     }
     if (users->count < DIVERT_USERS_MAX) {
         users->all[users->count] = user;
@@ -175,7 +159,7 @@ static void take(struct users *users, const struct divert_api *api, const struct
 static const struct user *find(const struct users *users, uint32_t number)
 {
     for (uint32_t i = 0; i < users->count; i++) {
-        if (users->all[i].number == number && users->all[i].pid == GetCurrentProcessId()) {
+        if (users->all[i].tag.number == number && users->all[i].pid == GetCurrentProcessId()) {
             return &users->all[i];
         }
     }
@@ -210,10 +194,7 @@ static const struct user *find_claim(struct users *users, const struct divert_ap
 /* Each attempt after the first follows what others did meanwhile. */
 enum { ATTEMPTS = 16 };
 
-struct asker {
-    const struct divert_claim_tree *tree;
-    struct tag tag;
-};
+enum { LEAVE_WAIT_MS = 1000 };
 
 /* ---- who is inner */
 
@@ -227,16 +208,15 @@ static bool is_root(const struct divert_claim_tree *tree, uint32_t pid)
     return false;
 }
 
-static void judge(void *context, struct user *user, const struct tag *tag)
+static bool is_inner(const struct divert_claim_tree *tree, const struct user *user)
 {
-    const struct asker *asker = context;
-    const struct divert_claim_tree *tree = asker->tree;
+    const struct tag *tag = &user->tag;
     bool roots_inside = tag->root_count > 0;
     for (uint32_t i = 0; i < tag->root_count && roots_inside; i++) {
         roots_inside = !is_root(tree, tag->roots[i]) && tree->has(tree->context, tag->roots[i]);
     }
     bool other_process = user->pid != GetCurrentProcessId();
-    user->inner = roots_inside || (other_process && tree->has(tree->context, user->pid));
+    return roots_inside || (other_process && tree->has(tree->context, user->pid));
 }
 
 /* ---- which band */
@@ -252,20 +232,20 @@ struct scene {
 /* Whether it was there before. Our own earlier claims, of which nothing but the end may be missing, do not count. */
 static bool counts(const struct scene *s, const struct user *user)
 {
-    bool ours = user->pid == s->mine->pid && user->number >> 8 == s->mine->number >> 8;
+    bool ours = user->pid == s->mine->pid && user->tag.number >> 8 == s->mine->tag.number >> 8;
     return user->order < s->mine->order && !ours;
 }
 
-static struct scene look(const struct users *users, const struct user *mine)
+static struct scene look(const struct users *users, const struct user *mine, const struct divert_claim_tree *tree)
 {
     struct scene s = {.users = users, .mine = mine, .highest = INT_MIN, .lowest_inner = INT_MAX};
     for (uint32_t i = 0; i < users->count; i++) {
         const struct user *user = &users->all[i];
-        if (!user->number || !counts(&s, user)) {
+        if (!user->tag.number || !counts(&s, user)) {
             continue;
         }
         s.others++;
-        if (user->inner && user->priority < s.lowest_inner) {
+        if (user->priority < s.lowest_inner && is_inner(tree, user)) {
             s.lowest_inner = user->priority;
             s.inner_pid = user->pid;
         }
@@ -321,28 +301,38 @@ static struct divert_ring *open_sender(struct divert_api *api, const struct tag 
     return divert_open_sender(api, filter, (int16_t)band, error);
 }
 
-static struct tag make_tag(const struct divert_claim_tree *tree)
+static struct tag make_tag(const void *unique, const struct process_id *roots, uint32_t root_count)
 {
     LARGE_INTEGER now;
     QueryPerformanceCounter(&now);
-    uint32_t random = (uint32_t)((uint64_t)now.QuadPart * 0x9e3779b97f4a7c15 >> 32) ^ (uint32_t)(uintptr_t)tree;
+    uint32_t random = (uint32_t)((uint64_t)now.QuadPart * 0x9e3779b97f4a7c15 >> 32) ^ (uint32_t)(uintptr_t)unique;
     struct tag tag = {.number = random << 8 | 1};
-    for (uint32_t i = 0; i < tree->root_count && tree->root_count <= DIVERT_TAG_ROOTS_MAX; i++) {
-        tag.roots[tag.root_count++] = tree->roots[i].pid;
+    for (uint32_t i = 0; i < root_count && root_count <= DIVERT_TAG_ROOTS_MAX; i++) {
+        tag.roots[tag.root_count++] = roots[i].pid;
     }
     return tag;
 }
 
+struct divert_claiming {
+    struct divert_api *api;
+    struct tag tag;
+    struct users users;
+    struct divert_ring *sender;
+    redirector_error error; /* of the sender */
+    HANDLE opened, done;    /* each belongs to one side until the other has set its event */
+    struct shared_thread thread;
+};
+
 /* Moves from band to band until nobody was there before. out->sender is open, in the usual band. */
-static enum divert_claim_result settle(struct divert_api *api, struct users *users, struct tag *tag,
+static enum divert_claim_result settle(struct divert_claiming *c, const struct divert_claim_tree *tree,
                                        struct divert_claim *out, redirector_error *error)
 {
     for (int i = 0; i < ATTEMPTS; i++) {
-        const struct user *mine = find_claim(users, api, tag->number);
+        const struct user *mine = find_claim(&c->users, c->api, c->tag.number);
         if (!mine) {
             return DIVERT_CLAIM_UNKNOWN;
         }
-        struct scene scene = look(users, mine);
+        struct scene scene = look(&c->users, mine, tree);
         int band = is_free(&scene, out->band) && (i > 0 || is_in_order(&scene, out->band)) ? out->band : best(&scene);
         out->others = scene.others;
         out->inner_pid = scene.inner_pid;
@@ -353,9 +343,9 @@ static enum divert_claim_result settle(struct divert_api *api, struct users *use
             return DIVERT_CLAIM_OWN;
         }
         divert_close(out->sender);
-        tag->number++;
+        c->tag.number++;
         out->band = (int16_t)band;
-        out->sender = open_sender(api, tag, band, error);
+        out->sender = open_sender(c->api, &c->tag, band, error);
         if (!out->sender) {
             return DIVERT_CLAIM_FAILED;
         }
@@ -363,27 +353,77 @@ static enum divert_claim_result settle(struct divert_api *api, struct users *use
     return DIVERT_CLAIM_NO_ROOM;
 }
 
-enum divert_claim_result divert_claim_open(struct divert_api *api, const struct divert_claim_tree *tree,
-                                           struct divert_claim *out, redirector_error *error)
+static void claiming_free(void *claiming)
 {
-    struct asker asker = {.tree = tree, .tag = make_tag(tree)};
-    struct users *users = calloc(1, sizeof *users);
+    struct divert_claiming *c = claiming;
+    divert_close(c->sender);
+    shared_thread_close_event(c->opened);
+    shared_thread_close_event(c->done);
+    divert_unload(c->api);
+    free(c);
+}
+
+/*
+ * Stays until all is done: what it has requested of the driver would end with it. And closing takes a while, for which nobody
+ * needs to wait.
+ */
+static void claiming_run(void *claiming)
+{
+    struct divert_claiming *c = claiming;
+    open_users(&c->users, c->api); /* before the claim, so that the claim is told of after what was there */
+    c->sender = open_sender(c->api, &c->tag, DIVERT_BAND_USUAL, &c->error);
+    if (c->users.ring && c->sender) {
+        find_claim(&c->users, c->api, c->tag.number); /* begun early: mostly nothing is left to be waited for */
+    }
+    SetEvent(c->opened);
+    WaitForSingleObject(c->done, INFINITE);
+    divert_close(c->users.ring);
+    c->users.ring = NULL;
+}
+
+struct divert_claiming *divert_claim_begin(struct divert_api *api, const struct process_id *roots, uint32_t root_count)
+{
+    struct divert_claiming *c = calloc(1, sizeof *c);
+    if (!c) {
+        return NULL;
+    }
+    c->api = divert_retain(api);
+    c->tag = make_tag(c, roots, root_count);
+    c->error.size = sizeof c->error;
+    c->opened = CreateEventW(NULL, TRUE, FALSE, NULL);
+    c->done = CreateEventW(NULL, TRUE, FALSE, NULL);
+    bool ready = c->opened && c->done;
+    return shared_thread_start(&c->thread, ready, THREAD_PRIORITY_NORMAL, c, claiming_run, claiming_free) ? c : NULL;
+}
+
+enum divert_claim_result divert_claim_end(struct divert_claiming *c, const struct divert_claim_tree *tree,
+                                          struct divert_claim *out, redirector_error *error)
+{
+    enum divert_claim_result result = DIVERT_CLAIM_FAILED;
     *out = (struct divert_claim){.band = DIVERT_BAND_USUAL};
-    if (!users) {
+    if (!c) {
         error_set(error, REDIRECTOR_NO_MEMORY, 0, NULL);
-        return DIVERT_CLAIM_FAILED;
+        return result;
     }
-    users->judge = judge;
-    users->context = &asker;
-    bool told = open_users(users, api); /* before the claim, so that the claim is told of after what was there */
-    enum divert_claim_result result = told ? DIVERT_CLAIM_OWN : DIVERT_CLAIM_UNKNOWN;
-    out->sender = open_sender(api, &asker.tag, out->band, error);
+    WaitForSingleObject(c->opened, INFINITE);
+    out->sender = c->sender;
+    c->sender = NULL;
     if (!out->sender) {
-        result = DIVERT_CLAIM_FAILED;
-    } else if (told) {
-        result = settle(api, users, &asker.tag, out, error);
+        *error = c->error;
+    } else if (!c->users.ring) {
+        result = DIVERT_CLAIM_UNKNOWN;
+    } else {
+        result = settle(c, tree, out, error);
     }
-    close_users(users, api);
-    free(users);
+    SetEvent(c->done);
+    shared_thread_leave(&c->thread, 0);
     return result;
+}
+
+void divert_claim_leave(struct divert_claiming *c)
+{
+    if (c) {
+        SetEvent(c->done);
+        shared_thread_leave(&c->thread, LEAVE_WAIT_MS);
+    }
 }

@@ -50,8 +50,19 @@ struct divert_claim {
     uint32_t inner_pid;         /* process of one that is inner to this one; 0: there is none */
 };
 
-/** Opens the handle that sends. Takes milliseconds; at most half a second longer than the driver takes for it. */
-enum divert_claim_result divert_claim_open(struct divert_api *api, const struct divert_claim_tree *tree,
-                                           struct divert_claim *out, redirector_error *error);
+struct divert_claiming;
+
+/** Begins to open the handle that sends, on a thread of its own. NULL: no memory. */
+struct divert_claiming *divert_claim_begin(struct divert_api *api, const struct process_id *roots, uint32_t root_count);
+
+/**
+ * Waits until it is open, and claims the band: at most half a second longer than the driver takes for it. The tree is that of
+ * the same roots. NULL is answered with DIVERT_CLAIM_FAILED.
+ */
+enum divert_claim_result divert_claim_end(struct divert_claiming *c, const struct divert_claim_tree *tree,
+                                          struct divert_claim *out, redirector_error *error);
+
+/** Instead: closes what it has opened, within a second unless the driver hangs. NULL is fine. */
+void divert_claim_leave(struct divert_claiming *c);
 
 #endif

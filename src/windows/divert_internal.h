@@ -20,6 +20,7 @@ typedef BOOL divert_send_fn(HANDLE handle, const void *packets, UINT bytes, UINT
 /** The loaded DLL. Functions as in WinDivert's manual. */
 struct divert_api {
     atomic_uint owners;
+    atomic_bool right_driver; /* its version was asked for: another cannot be loaded while a handle is open */
     HMODULE module;
     wchar_t *folder;
     HANDLE (*open)(const char *filter, int layer, int16_t priority, uint64_t flags);
@@ -32,8 +33,8 @@ struct divert_api {
     BOOL (*format_filter)(const char *filter, int layer, char *text, UINT bytes);
 };
 
-/** Opens a handle, checked and with raised queue limits; NULL with *error set, as for divert_open(). */
-HANDLE divert_open_handle(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
+/** Opens a handle, checked and, if packets or events come to it for long, with raised queue limits; NULL with *error set, as for divert_open(). */
+HANDLE divert_open_handle(struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
                           bool sends_only, redirector_error *error);
 
 /** Whether WinDivert64.sys is beside the DLL. */

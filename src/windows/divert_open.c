@@ -12,14 +12,18 @@ enum { FLAG_SNIFF = 1, FLAG_RECV_ONLY = 4, FLAG_SEND_ONLY = 8, FLAG_NO_INSTALL =
 enum { PARAM_QUEUE_LENGTH, PARAM_QUEUE_TIME, PARAM_QUEUE_SIZE, PARAM_VERSION_MAJOR, PARAM_VERSION_MINOR };
 
 /* A driver of another version may have been loaded by another program; the DLL checks its major version only. */
-static bool check_driver_version(const struct divert_api *api, HANDLE handle, redirector_error *error)
+static bool check_driver_version(struct divert_api *api, HANDLE handle, redirector_error *error)
 {
     uint64_t major = 0, minor = 0;
+    if (atomic_load(&api->right_driver)) {
+        return true;
+    }
     if (!api->get_param(handle, PARAM_VERSION_MAJOR, &major) || !api->get_param(handle, PARAM_VERSION_MINOR, &minor)) {
         error_set(error, REDIRECTOR_DRIVER_FAILED, GetLastError(), "its version cannot be read");
         return false;
     }
     if (major == 2 && minor == 2) {
+        atomic_store(&api->right_driver, true);
         return true;
     }
     char detail[80];
@@ -59,7 +63,7 @@ static HANDLE try_open(const struct divert_api *api, const char *filter, enum di
     return api->open(filter, (int)layer, priority, flags);
 }
 
-HANDLE divert_open_handle(const struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
+HANDLE divert_open_handle(struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
                           bool sends_only, redirector_error *error)
 {
     uint64_t flags = layer == DIVERT_LAYER_NETWORK ? 0 : FLAG_SNIFF | FLAG_RECV_ONLY;
@@ -68,7 +72,9 @@ HANDLE divert_open_handle(const struct divert_api *api, const char *filter, enum
         divert_open_error(api, GetLastError(), error);
         return NULL;
     }
-    if (!raise_queue_limits(api, handle, error) || !check_driver_version(api, handle, error)) {
+    /* Nothing comes to who only sends; and what REFLECT tells is read at once. */
+    bool queues = !sends_only && layer != DIVERT_LAYER_REFLECT;
+    if ((queues && !raise_queue_limits(api, handle, error)) || !check_driver_version(api, handle, error)) {
         api->close(handle);
         return NULL;
     }

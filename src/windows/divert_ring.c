@@ -36,6 +36,7 @@ enum {
     RECEIVES_MAX = 4,
     NETWORK_RECEIVES = 4,
     SOCKET_RECEIVES = 2,
+    REFLECT_RECEIVES = 1, /* it is read once */
     BATCH_ADDRESSES = 64,
     NETWORK_BUFFER = 128 * 1024,
 };
@@ -256,17 +257,28 @@ void divert_shutdown_receive(struct divert_ring *ring)
 
 /* ---- opening and closing */
 
+static unsigned receives_of(enum divert_layer layer)
+{
+    switch (layer) {
+    case DIVERT_LAYER_SOCKET:
+        return SOCKET_RECEIVES;
+    case DIVERT_LAYER_REFLECT:
+        return REFLECT_RECEIVES;
+    default:
+        return NETWORK_RECEIVES;
+    }
+}
+
 static struct divert_ring *ring_create(const struct divert_api *api, enum divert_layer layer, bool receives)
 {
     struct divert_ring *ring = calloc(1, sizeof *ring);
     if (!ring) {
         return NULL;
     }
-    bool network = layer != DIVERT_LAYER_SOCKET; /* its events have no data */
     size_t address_bytes = BATCH_ADDRESSES * sizeof(struct divert_address);
     ring->api = api;
-    ring->count = !receives ? 0 : network ? NETWORK_RECEIVES : SOCKET_RECEIVES;
-    ring->buffer_bytes = network ? NETWORK_BUFFER : 0;
+    ring->count = receives ? receives_of(layer) : 0;
+    ring->buffer_bytes = layer == DIVERT_LAYER_SOCKET ? 0 : NETWORK_BUFFER; /* its events have no data */
     ring->closed_event = CreateEventW(NULL, TRUE, FALSE, NULL);
     ring->send.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
     /* Whole pages: the driver locks them for each receive. */

@@ -18,10 +18,10 @@
  */
 #include "windows/job_members.h"
 #include "windows/job_object.h"
+#include "windows/process_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <tlhelp32.h>
 
 enum { COMPARE_MS = 500, COMPARE_SLICE_MS = 20, COMPARE_SLICE = 128, SNAPSHOT_ROUNDS = 8, STRANGERS = 256 };
 
@@ -155,33 +155,42 @@ bool process_job_adopt(struct process_job *job, const struct process_facts *fact
     return true;
 }
 
-/* Scans all processes once; returns how many new descendants were found. */
-static uint32_t adopt_children(struct process_job *job)
+/* A process of the list, opened; NULL: it has ended, or may not be opened. */
+static HANDLE open_listed(struct process_id id)
 {
-    uint32_t found = 0;
-    PROCESSENTRY32W entry = {.dwSize = sizeof entry};
-    HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
-    if (snapshot == INVALID_HANDLE_VALUE) {
-        return 0;
+    HANDLE process = process_open(id.pid);
+    if (process && (process_has_exited(process) || process_created(process) != id.created)) {
+        CloseHandle(process);
+        return NULL;
     }
-    for (BOOL more = Process32FirstW(snapshot, &entry); more; more = Process32NextW(snapshot, &entry)) {
-        uint32_t pid = entry.th32ProcessID;
-        const struct job_member *parent = job_members_find(&job->members, entry.th32ParentProcessID);
-        if (!pid || !parent || job_members_find(&job->members, pid)) {
+    return process;
+}
+
+/*
+ * Looks at all processes once, parents before their children. true: it has to be done again, because there were new
+ * descendants, who may have had children meanwhile; or processes that are not to be judged yet.
+ */
+static bool adopt_children(struct process_job *job)
+{
+    bool again = false;
+    struct process_table all = {0};
+    if (!process_table_read(&all)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < all.count; i++) {
+        const struct process_facts *facts = &all.all[i];
+        const struct job_member *parent = job_members_find(&job->members, facts->parent.pid);
+        if (!facts->self.pid || !parent || parent->id.created > facts->self.created ||
+            job_members_find(&job->members, facts->self.pid)) {
             continue;
         }
-        HANDLE process = process_open(pid);
-        if (!process) {
-            continue;
-        }
-        if (process_has_exited(process) || parent->id.created > process_created(process)) {
-            CloseHandle(process);
-        } else {
-            found += adopt(job, parent->root, pid, process);
-        }
+        const uint32_t root = parent->root;
+        HANDLE process = open_listed(facts->self);
+        again |= process && adopt(job, root, facts->self.pid, process);
     }
-    CloseHandle(snapshot);
-    return found;
+    again |= all.unborn;
+    process_table_free(&all);
+    return again;
 }
 
 /* Opens the root's job and puts it there, with what an earlier start has left in it. */

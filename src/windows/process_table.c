@@ -85,6 +85,7 @@ bool process_table_read(struct process_table *t)
     const uint64_t latest = process_clock() + day;
     for (entry = (const void *)list; entry; entry = next_of(entry)) {
         if ((uint64_t)entry->CreateTime.QuadPart > latest) {
+            fresh.unborn = true;
             continue;
         }
         struct process_facts *p = &fresh.all[fresh.count++];

@@ -11,6 +11,7 @@
 struct process_table {
     struct process_facts *all; /* the oldest first; parent.created is 0 if the parent is not among them, or younger */
     uint32_t count;
+    bool unborn; /* others are about to begin, and have no time of creation yet */
 };
 
 /** Reads them. false: no memory, or Windows does not tell; *t is as it was. */

@@ -2,7 +2,7 @@
 /*
  * Theory of operation: question and answer change hands by table_talk.h, so that the table and its snapshot are
  * always of one thread. GetExtendedTcpTable cannot be cancelled, so the thread is a shared one (shared_thread.h); there
- * is never more than one.
+ * is never more than one. It loads the library, too, with the first question; if that fails, with the next one.
  */
 #include "windows/table_reader.h"
 #include "windows/shared_thread.h"
@@ -32,6 +32,17 @@ static void reader_free(void *reader)
     free(r);
 }
 
+static bool read_table(struct table_reader *r, struct table_talk *talk)
+{
+    r->table = r->table ? r->table : tcptable_open();
+    if (!r->table) {
+        return false; /* talk->owners is all 0 */
+    }
+    bool whole = tcptable_read(r->table, talk->sockets || talk->count);
+    tcptable_owners(r->table, talk->owners_of, talk->count, talk->owners);
+    return whole;
+}
+
 static void reader_run(void *reader)
 {
     struct table_reader *r = reader;
@@ -40,8 +51,7 @@ static void reader_run(void *reader)
         if (!table_talk_is_asked(talk)) {
             continue;
         }
-        bool whole = tcptable_read(r->table, talk->sockets || talk->count);
-        tcptable_owners(r->table, talk->owners_of, talk->count, talk->owners);
+        bool whole = read_table(r, talk);
         table_talk_answer(talk, whole);
         SetEvent(r->answered);
         SetEvent(r->wake);
@@ -54,10 +64,9 @@ struct table_reader *table_reader_start(void *wake)
     if (!r) {
         return NULL;
     }
-    r->table = tcptable_open();
     r->asked = CreateEventW(NULL, FALSE, FALSE, NULL);
     r->answered = CreateEventW(NULL, FALSE, FALSE, NULL);
-    bool ready = r->table && r->asked && r->answered && shared_thread_keep_event(wake, &r->wake);
+    bool ready = r->asked && r->answered && shared_thread_keep_event(wake, &r->wake);
     /* SYNs may wait for it: the highest priority. */
     return shared_thread_start(&r->thread, ready, THREAD_PRIORITY_HIGHEST, r, reader_run, reader_free) ? r : NULL;
 }
@@ -78,7 +87,7 @@ bool table_reader_has_answer(struct table_reader *r, uint32_t wait_ms)
 
 bool table_reader_next(struct table_reader *r, struct tcptable_row *row)
 {
-    return tcptable_next(r->table, row);
+    return r->table && tcptable_next(r->table, row);
 }
 
 const uint32_t *table_reader_owners(const struct table_reader *r)

@@ -12,7 +12,7 @@
 
 struct table_reader;
 
-/** `wake` (HANDLE of an event) is set when a reading has ended; it is duplicated. NULL: no memory, or no TCP table. */
+/** `wake` (HANDLE of an event) is set when a reading has ended; it is duplicated. NULL: no memory. */
 struct table_reader *table_reader_start(void *wake);
 
 /** Begins a reading. Not before the last one is done with. */

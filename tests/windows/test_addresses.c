@@ -21,10 +21,17 @@ static uint32_t interface_of_link_local(const struct own_addresses *l)
     return own_addresses_interface(l, &a);
 }
 
+static struct address_watch *started(void)
+{
+    struct address_watch *w = address_watch_start(wake);
+    CHECK(address_watch_await(w, PATIENCE_MS));
+    return w;
+}
+
 static void are_there_from_the_start(void)
 {
     fake(&(struct fake_addresses){.rows = 2});
-    struct address_watch *w = address_watch_start(wake);
+    struct address_watch *w = started();
     CHECK(w != NULL);
     struct own_addresses *l = address_watch_take(w);
     CHECK(l && has4(l, 1) && !has4(l, 3) && interface_of_link_local(l) == 8);
@@ -46,7 +53,7 @@ static struct own_addresses *changed(struct address_watch *w)
 static void a_change_is_told(void)
 {
     fake(&(struct fake_addresses){.rows = 2});
-    struct address_watch *w = address_watch_start(wake);
+    struct address_watch *w = started();
     own_addresses_free(address_watch_take(w));
     fake(&(struct fake_addresses){.rows = 4, .tell = 1});
     struct own_addresses *l = changed(w);
@@ -63,7 +70,7 @@ static void a_change_is_told(void)
 static void a_change_is_found_if_nobody_tells(void)
 {
     fake(&(struct fake_addresses){.rows = 2, .deaf = 1});
-    struct address_watch *w = address_watch_start(wake);
+    struct address_watch *w = started();
     own_addresses_free(address_watch_take(w));
     fake(&(struct fake_addresses){.rows = 3, .deaf = 1});
     struct own_addresses *l = changed(w);
@@ -75,7 +82,7 @@ static void a_change_is_found_if_nobody_tells(void)
 static void what_was_read_last_counts_while_they_cannot_be_read(void)
 {
     fake(&(struct fake_addresses){.rows = 2});
-    struct address_watch *w = address_watch_start(wake);
+    struct address_watch *w = started();
     own_addresses_free(address_watch_take(w));
     fake(&(struct fake_addresses){.rows = 4, .fails = 1, .tell = 1});
     fake(&(struct fake_addresses){.rows = 3, .tell = 1});
@@ -85,10 +92,17 @@ static void what_was_read_last_counts_while_they_cannot_be_read(void)
     address_watch_stop(w);
 }
 
-static void a_machine_that_does_not_tell_is_not_watched(void)
+static void a_machine_that_does_not_tell_is_asked_again(void)
 {
     fake(&(struct fake_addresses){.rows = 2, .fails = 1});
-    CHECK(address_watch_start(wake) == NULL);
+    struct address_watch *w = address_watch_start(wake);
+    CHECK(w && !address_watch_await(w, PATIENCE_MS) && !address_watch_take(w));
+    fake(&(struct fake_addresses){.rows = 2, .tell = 1}); /* it does later */
+    struct own_addresses *l = changed(w);
+    CHECK(l && has4(l, 1));
+    own_addresses_free(l);
+    address_watch_stop(w);
+    CHECK(!address_watch_await(NULL, 0));
     address_watch_stop(NULL);
 }
 
@@ -96,12 +110,27 @@ static void s2_the_end_does_not_wait_for_windows(void)
 {
     HANDLE hold = CreateEventW(NULL, TRUE, FALSE, NULL);
     fake(&(struct fake_addresses){.rows = 2});
-    struct address_watch *w = address_watch_start(wake);
+    struct address_watch *w = started();
     fake(&(struct fake_addresses){.rows = 3, .hold = hold, .tell = 1});
     address_watch_stop(w); /* comes back while the table is still held, or nothing here would let it go */
     fake(&(struct fake_addresses){.rows = 3});
     SetEvent(hold);
     CHECK(true);
+}
+
+/* S1: nor does a start. */
+static void the_start_does_not_wait_for_windows(void)
+{
+    HANDLE hold = CreateEventW(NULL, TRUE, FALSE, NULL);
+    fake(&(struct fake_addresses){.rows = 2, .hold = hold});
+    struct address_watch *w = address_watch_start(wake);
+    CHECK(w && !address_watch_await(w, 0) && !address_watch_take(w));
+    fake(&(struct fake_addresses){.rows = 2});
+    SetEvent(hold);
+    struct own_addresses *l = address_watch_await(w, PATIENCE_MS) ? address_watch_take(w) : NULL;
+    CHECK(l && has4(l, 1));
+    own_addresses_free(l);
+    address_watch_stop(w);
 }
 
 int main(void)
@@ -117,7 +146,8 @@ int main(void)
     RUN(a_change_is_told);
     RUN(a_change_is_found_if_nobody_tells);
     RUN(what_was_read_last_counts_while_they_cannot_be_read);
-    RUN(a_machine_that_does_not_tell_is_not_watched);
+    RUN(a_machine_that_does_not_tell_is_asked_again);
+    RUN(the_start_does_not_wait_for_windows);
     RUN(s2_the_end_does_not_wait_for_windows);
     return checks_done();
 }

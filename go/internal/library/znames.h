@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /* Made by go/generate.sh: see scripts/generate_go_sources.py. */
+#define address_watch_await wredir_address_watch_await
 #define address_watch_start wredir_address_watch_start
 #define address_watch_stop wredir_address_watch_stop
 #define address_watch_take wredir_address_watch_take
@@ -50,7 +51,9 @@
 #define destinations_withdraw wredir_destinations_withdraw
 #define divert_abandon wredir_divert_abandon
 #define divert_apply_meta wredir_divert_apply_meta
-#define divert_claim_open wredir_divert_claim_open
+#define divert_claim_begin wredir_divert_claim_begin
+#define divert_claim_end wredir_divert_claim_end
+#define divert_claim_leave wredir_divert_claim_leave
 #define divert_close wredir_divert_close
 #define divert_driver_is_there wredir_divert_driver_is_there
 #define divert_filter_write wredir_divert_filter_write

@@ -4,7 +4,6 @@
 
 #include "error.h"
 #include "windows/text.h"
-#include <tlhelp32.h>
 #include <winternl.h>
 
 #include <stdio.h>
@@ -270,37 +269,6 @@ NTSTATUS NtQuerySystemInformation(int what, void *out, ULONG size, ULONG *needed
         last->NextEntryOffset = 0;
     }
     return last ? 0 : -1;
-}
-
-/* ---- snapshots */
-
-HANDLE CreateToolhelp32Snapshot(DWORD flags, DWORD pid)
-{
-    (void)flags, (void)pid;
-    kernel.seen_count = kernel.seen_at = 0;
-    for (uint32_t i = 1; i < KERNEL_PIDS; i++) {
-        if (kernel.processes[i].alive) {
-            kernel.seen[kernel.seen_count++] = kernel.processes[i].pid;
-        }
-    }
-    return kernel_new_handle(HANDLE_SNAPSHOT, NULL, KERNEL_SELF);
-}
-
-BOOL Process32NextW(HANDLE snapshot, PROCESSENTRY32W *entry)
-{
-    kernel_object(snapshot, HANDLE_SNAPSHOT);
-    if (kernel.seen_at == kernel.seen_count) {
-        return FALSE;
-    }
-    const struct process *p = process_at(kernel.seen[kernel.seen_at++]);
-    entry->th32ProcessID = p->pid;
-    entry->th32ParentProcessID = p->parent;
-    return TRUE;
-}
-
-BOOL Process32FirstW(HANDLE snapshot, PROCESSENTRY32W *entry)
-{
-    return Process32NextW(snapshot, entry);
 }
 
 /* ---- the rest */

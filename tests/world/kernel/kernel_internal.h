@@ -48,7 +48,7 @@ struct port {
     uint32_t handles;
 };
 
-enum handle_kind { HANDLE_FREE, HANDLE_PROCESS, HANDLE_JOB, HANDLE_EVENT, HANDLE_PORT, HANDLE_SNAPSHOT };
+enum handle_kind { HANDLE_FREE, HANDLE_PROCESS, HANDLE_JOB, HANDLE_EVENT, HANDLE_PORT };
 
 struct handle {
     enum handle_kind kind;
@@ -77,7 +77,6 @@ struct kernel {
     struct handle handles[KERNEL_HANDLES];
     struct message messages[KERNEL_MESSAGES];
     uint32_t message_count;
-    uint32_t seen[KERNEL_PIDS], seen_count, seen_at; /* the one snapshot that may be open */
 };
 
 extern struct kernel kernel;
