@@ -6,8 +6,10 @@
  *                            ←─[down]──
  *
  * Each half has one buffer and at most one operation under way: receive, then send all of it, then receive again. So
- * there is back-pressure: data that the slow side does not accept is not read from the fast one, and the memory per
- * connection is fixed. A half that receives the end of data shuts down sending on its other side and is done; when both
+ * there is back-pressure: data that the slow side does not accept is not read from the fast one. The buffer is a small
+ * one, because most connections of a program mostly wait. Data that fills it has more behind it, and then the half has
+ * a large one until as little comes as fits into the small one; of large ones there are not more than so many, so the
+ * memory per connection is bounded, too. A half that receives the end of data shuts down sending on its other side and is done; when both
  * are done the connection is closed. So each direction ends by itself, as between two programs without a relay.
  *
  * The up half starts before the server answers, so the program's first data waits in the buffer. relay_connect.c has
@@ -25,6 +27,55 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- buffers */
+
+static char *buffer_of(struct half *h)
+{
+    return h->large ? h->large : h->small;
+}
+
+/* Without memory for a large one it stays small. */
+static void set_large(struct relay_conn *conn, int direction, bool large)
+{
+    struct half *h = &conn->halves[direction];
+    if (large == (h->large != NULL)) {
+        return;
+    }
+    if (large) {
+        h->large = malloc(BUFFER_LARGE);
+        conn->host->large_buffers += h->large != NULL;
+    } else {
+        free(h->large);
+        h->large = NULL;
+        conn->host->large_buffers--;
+    }
+}
+
+/* By what was received last. */
+static void fit_buffer(struct relay_conn *conn, int direction)
+{
+    struct half *h = &conn->halves[direction];
+    if (h->length < BUFFER_SMALL) {
+        set_large(conn, direction, false);
+    } else if (conn->host->large_buffers < BUFFERS_LARGE_MAX) {
+        set_large(conn, direction, true);
+    }
+}
+
+bool relay_conn_take_early(struct relay_conn *conn, const char *data, uint32_t size)
+{
+    struct half *h = &conn->halves[DOWN];
+    set_large(conn, DOWN, size > BUFFER_SMALL);
+    if (size > (h->large ? BUFFER_LARGE : BUFFER_SMALL)) {
+        return false;
+    }
+    if (size) {
+        memcpy(buffer_of(h), data, size);
+    }
+    h->length = size;
+    return true;
+}
+
 /* ---- beginning and end */
 
 void relay_conn_free_if_over(struct relay_conn *conn)
@@ -34,6 +85,8 @@ void relay_conn_free_if_over(struct relay_conn *conn)
     }
     struct relay_host *host = conn->host;
     report_end(host->report, conn->entry, conn->outcome, conn->os_error);
+    set_large(conn, UP, false);
+    set_large(conn, DOWN, false);
     free(conn->heard);
     if (conn->next) {
         conn->next->previous = conn->previous;
@@ -105,7 +158,8 @@ void relay_conn_receive(struct relay_conn *conn, int direction)
 {
     struct half *h = &conn->halves[direction];
     int side = direction == UP ? CLIENT : SERVER;
-    WSABUF buffer = {.len = HALF_BUFFER, .buf = h->buffer};
+    fit_buffer(conn, direction);
+    WSABUF buffer = {.len = h->large ? BUFFER_LARGE : BUFFER_SMALL, .buf = buffer_of(h)};
     DWORD flags = 0;
     struct relay_op *op = prepare(conn, h, RELAY_RECV, side);
     h->length = h->sent = 0;
@@ -119,7 +173,7 @@ static void send_rest(struct relay_conn *conn, int direction)
 {
     struct half *h = &conn->halves[direction];
     int side = direction == UP ? SERVER : CLIENT;
-    WSABUF buffer = {.len = h->length - h->sent, .buf = h->buffer + h->sent};
+    WSABUF buffer = {.len = h->length - h->sent, .buf = buffer_of(h) + h->sent};
     struct relay_op *op = prepare(conn, h, RELAY_SEND, side);
     DWORD error = relay_op_started(op, WSASend(op->socket, &buffer, 1, NULL, 0, &op->overlapped, NULL) == 0);
     if (error) {
@@ -190,7 +244,7 @@ static void on_received(struct relay_conn *conn, int direction, DWORD bytes, DWO
     h->length = bytes;
     h->ended = bytes == 0;
     if (direction == UP) {
-        relay_name_heard(conn, h->buffer, bytes);
+        relay_name_heard(conn, buffer_of(h), bytes);
     }
     if (conn->state == RELAYING) {
         pass_on(conn, direction);

@@ -28,6 +28,7 @@ struct relay_host {
     struct relay_conn *expected; /**< those whose program has not been answered yet */
     uint32_t loops_told[64];     /**< processes of which relay_loop.c has told, */
     uint32_t loops_told_count;   /**< and how many */
+    uint32_t large_buffers;      /**< that connections have now */
 };
 
 /**

@@ -8,7 +8,11 @@
 
 #include "relay_conn.h"
 
-enum { HALF_BUFFER = UPSTREAM_MESSAGE_MAX };
+#include <assert.h>
+
+/* Of either size in bytes; and how many large ones all connections together may have. */
+enum { BUFFER_SMALL = 4096, BUFFER_LARGE = 64 * 1024, BUFFERS_LARGE_MAX = 128 };
+static_assert((int)UPSTREAM_MESSAGE_MAX <= (int)BUFFER_LARGE, "what a destination says early finds room");
 
 enum { CLIENT, SERVER };
 enum { UP, DOWN }; /* half n receives from socket n and sends to the other one */
@@ -18,7 +22,8 @@ struct half {
     uint32_t length; /* bytes in the buffer */
     uint32_t sent;   /* of these, bytes passed on */
     bool ended;      /* the end of data has been received */
-    char buffer[HALF_BUFFER];
+    char *large;     /* the buffer, while data comes fast; NULL: it is `small` */
+    char small[BUFFER_SMALL];
 };
 
 struct relay_conn {
@@ -47,6 +52,9 @@ struct relay_conn {
 
 /* Receives, into an empty buffer. */
 void relay_conn_receive(struct relay_conn *conn, int direction);
+
+/* Puts the destination's first bytes into the down half's buffer. false: no memory. */
+bool relay_conn_take_early(struct relay_conn *conn, const char *data, uint32_t size);
 
 void relay_conn_abort(struct relay_conn *conn, enum report_outcome outcome, DWORD error);
 

@@ -54,13 +54,13 @@ static void failed(struct relay_conn *conn, DWORD error)
 static void on_dialled(void *context, const struct dial_result *result)
 {
     struct relay_conn *conn = context;
-    struct half *down = &conn->halves[DOWN];
     conn->dial = NULL;
     if (result->socket != INVALID_SOCKET) {
         conn->sockets[SERVER] = result->socket;
-        memcpy(down->buffer, result->early, result->early_size);
-        down->length = result->early_size;
-        if (relay_conn_is_expected(conn)) {
+        if (!relay_conn_take_early(conn, result->early, result->early_size)) {
+            decide(conn, REDIRECTOR_REFUSE);
+            relay_conn_abort(conn, REPORT_FAILED, ERROR_OUTOFMEMORY);
+        } else if (relay_conn_is_expected(conn)) {
             conn->state = DIALLED;
             conn->expected_until = GetTickCount64() + ARRIVAL_MS;
             decide(conn, REDIRECTOR_ACCEPT);
