@@ -169,7 +169,6 @@ static enum verdict decide_by_owner(struct engine *e, struct attempt *a, uint32_
         return held_for_owner(e, a);
     }
     struct pending_entry *known = &e->pending.entries[id];
-    pending_use(&e->pending, id, a->packet->seq, a->meta->timestamp, a->now_ms);
     if (known->decision > DECISION_ACCEPT) {
         return turn_away(e, known->decision, a->packet, a->meta);
     }
@@ -227,7 +226,7 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
     }
     if (meta->outbound) {
         capture_plan_syn(&e->capture, be16_to_host(p->tuple.src_port));
-        if (id != PENDING_NONE && e->pending.entries[id].state == PENDING_DECIDED) {
+        if (a.asked || (id != PENDING_NONE && e->pending.entries[id].state == PENDING_DECIDED)) {
             pending_use(&e->pending, id, p->seq, meta->timestamp, now_ms); /* its SYN has come, whatever it becomes */
         }
     }
@@ -399,8 +398,7 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
         decide_held(e, id, owner, now_ms);
         return;
     }
-    others_event(e, event, &tuple, owner.redirected, now_ms);
-    id = pending_find(&e->pending, &tuple);
+    id = others_event(e, event, &tuple, owner.redirected, now_ms);
     if (id != PENDING_NONE) {
         e->pending.entries[id].unsure = owner.unsure;
     }

@@ -119,14 +119,11 @@ bool listeners_is_shared(const struct listeners *l, const struct listener *x)
     return false;
 }
 
-/* How exactly a listener is bound to where a connection goes. */
+/* How exactly a listener, of the right port, is bound to where a connection goes. */
 enum fit { FIT_NONE, FIT_MAYBE_DUAL, FIT_WILDCARD, FIT_EXACT };
 
 static enum fit fit_of(const struct listener *x, const struct tuple *connection)
 {
-    if (x->port != be16_to_host(connection->dst_port)) {
-        return FIT_NONE;
-    }
     bool same_family = x->family == connection->family;
     if (ip_addr_is_any(&x->address, x->family)) {
         bool maybe_dual = x->family == FAMILY_IP6 && !x->confirmed;
@@ -139,8 +136,9 @@ const struct listener *listeners_find(const struct listeners *l, const struct tu
 {
     const struct listener *found = NULL;
     enum fit best = FIT_NONE;
+    const uint16_t port = be16_to_host(connection->dst_port);
     for (uint32_t i = 0; i < l->count && best != FIT_EXACT; i++) {
-        enum fit fit = fit_of(&l->all[i], connection);
+        enum fit fit = l->all[i].port == port ? fit_of(&l->all[i], connection) : FIT_NONE;
         if (fit > best) {
             best = fit;
             found = &l->all[i];
@@ -153,12 +151,13 @@ bool listeners_serve(const struct listeners *l, const struct tuple *connection, 
 {
     bool every_address = ip_addr_is_any(&connection->dst, connection->family);
     enum fit best = FIT_NONE, own = FIT_NONE;
+    const uint16_t port = be16_to_host(connection->dst_port);
     for (uint32_t i = 0; i < l->count; i++) {
         const struct listener *x = &l->all[i];
-        enum fit fit = fit_of(x, connection);
-        if (every_address && x->port == be16_to_host(connection->dst_port) && x->family == connection->family) {
-            fit = FIT_EXACT;
+        if (x->port != port) {
+            continue;
         }
+        enum fit fit = every_address && x->family == connection->family ? FIT_EXACT : fit_of(x, connection);
         best = fit > best ? fit : best;
         own = fit > own && x->pid == pid ? fit : own;
     }

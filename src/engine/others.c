@@ -71,8 +71,8 @@ bool others_lead(struct engine *e, const struct attempt *a)
     return entry->state == PENDING_USED && entry->isn == a->packet->seq; /* sent again */
 }
 
-void others_event(struct engine *e, const struct socket_event *event, const struct tuple *tuple, bool redirected,
-                  uint64_t now_ms)
+uint32_t others_event(struct engine *e, const struct socket_event *event, const struct tuple *tuple, bool redirected,
+                      uint64_t now_ms)
 {
     uint32_t held = pending_newest_of_port(&e->pending, tuple);
     const struct pending_entry *entry = held == PENDING_NONE ? NULL : &e->pending.entries[held];
@@ -88,4 +88,5 @@ void others_event(struct engine *e, const struct socket_event *event, const stru
     if (made && id != PENDING_NONE) {
         note(e, id, &seen, isn, meta.timestamp, now_ms);
     }
+    return id;
 }

@@ -31,9 +31,9 @@ bool others_agent(const struct engine *e, uint32_t pid);
 
 /**
  * A CONNECT event whose SYN has not come under its tuple (the event's, with its scope): a SYN that is held may be it, as
- * another has changed it.
+ * another has changed it. What is pending for it from now on; PENDING_NONE: there is no room.
  */
-void others_event(struct engine *e, const struct socket_event *event, const struct tuple *tuple, bool redirected,
-                  uint64_t now_ms);
+uint32_t others_event(struct engine *e, const struct socket_event *event, const struct tuple *tuple, bool redirected,
+                      uint64_t now_ms);
 
 #endif
