@@ -11,6 +11,7 @@ scenario expects), no program has written to standard output, and after a stop n
 import contextlib
 import json
 import os
+import time
 import traceback
 from dataclasses import dataclass
 
@@ -254,14 +255,15 @@ def why_failed(error):
 
 class Runner:
     def __init__(self, report):
-        self.report = report  # report(rules, name, why or None)
+        self.report = report  # report(rules, name, why or None, seconds)
         self.world = World()
-        self.results = []
+        self.began = time.monotonic()  # what runs now
         self.unsteady = []  # (name, why): failed once, then passed each time
 
     def record(self, rules, name, why):
-        self.results.append((rules, name, why))
-        self.report(rules, name, why)
+        now = time.monotonic()
+        self.report(rules, name, why, now - self.began)
+        self.began = now
 
     def diagnose(self, name, why):
         """What the lab and the library say about a failure, for whoever has to find out: build/e2e/failed/NAME.json"""

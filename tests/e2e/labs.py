@@ -23,7 +23,7 @@ def work(scenarios, lab, queue, answers):
 
 
 def run(scenarios, labs, report):
-    """Runs scenarios. Returns (rules, name, why or None) of each, and (name, why) of those that failed once only."""
+    """Runs scenarios. Returns (rules, name, why or None, seconds) of each, and (name, why) of those that failed once only."""
     shutil.rmtree(harness.FAILED, ignore_errors=True)
     name = os.environ["LAB"]
     starts = [forked(work, scenarios, name if labs == 1 else f"{name}-{number}") for number in range(1, labs + 1)]
@@ -31,7 +31,7 @@ def run(scenarios, labs, report):
     with contextlib.closing(share(range(len(scenarios)), starts)) as said:
         for kind, *words in said:
             if kind == "gone":
-                kind, words = "result", ((), "the lab", "the process that ran it has died")
+                kind, words = "result", ((), "the lab", "the process that ran it has died", 0)
             if kind == "unsteady":
                 unsteady.append(words)
             if kind == "result":
