@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* A plain array: it is read for first packets only, and a machine has some dozens of listeners. */
+/*
+ * Theory of operation: an array without gaps, and chains through it, one for the ports with the same last bits. So what a
+ * first packet costs does not grow with the listeners of the machine, which are a hundred on a usual one.
+ */
 #include "listeners.h"
 
 #include <stdlib.h>
@@ -16,6 +19,52 @@ void listeners_free(struct listeners *l)
     l->all = NULL;
 }
 
+static uint16_t *chain_of(struct listeners *l, uint16_t port)
+{
+    return &l->chains[port % LISTENER_CHAINS];
+}
+
+/* The first one in the port's chain, or what follows another there; NULL: none. */
+static struct listener *first_of(const struct listeners *l, uint16_t port)
+{
+    uint16_t link = l->chains[port % LISTENER_CHAINS];
+    return link ? &l->all[link - 1] : NULL;
+}
+
+static struct listener *next_of(const struct listeners *l, const struct listener *x)
+{
+    return x->next ? &l->all[x->next - 1] : NULL;
+}
+
+static void enter_chain(struct listeners *l, struct listener *x)
+{
+    uint16_t *link = chain_of(l, x->port);
+    x->next = *link;
+    *link = (uint16_t)(x - l->all + 1);
+}
+
+static void leave_chain(struct listeners *l, const struct listener *x)
+{
+    uint16_t *link = chain_of(l, x->port);
+    while (&l->all[*link - 1] != x) {
+        link = &l->all[*link - 1].next;
+    }
+    *link = x->next;
+}
+
+/* The last one takes its place. */
+static void drop(struct listeners *l, struct listener *x)
+{
+    struct listener *last = &l->all[l->count - 1];
+    leave_chain(l, x);
+    if (x != last) {
+        leave_chain(l, last);
+        *x = *last;
+        enter_chain(l, x);
+    }
+    l->count--;
+}
+
 static bool is_at(const struct listener *x, const struct tuple *local)
 {
     return x->port == be16_to_host(local->src_port) && x->family == local->family &&
@@ -25,8 +74,7 @@ static bool is_at(const struct listener *x, const struct tuple *local)
 /* The entry of this socket. An unknown owner, on either side, stands for any. */
 static struct listener *find(const struct listeners *l, const struct tuple *local, uint32_t pid)
 {
-    for (uint32_t i = 0; i < l->count; i++) {
-        struct listener *x = &l->all[i];
+    for (struct listener *x = first_of(l, be16_to_host(local->src_port)); x; x = next_of(l, x)) {
         if (is_at(x, local) && (x->pid == pid || !x->pid || !pid)) {
             return x;
         }
@@ -36,12 +84,15 @@ static struct listener *find(const struct listeners *l, const struct tuple *loca
 
 bool listeners_remove_others(struct listeners *l, const struct tuple *local, uint32_t pid)
 {
+    const uint16_t port = be16_to_host(local->src_port);
     bool found = false;
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (l->all[i].pid && l->all[i].pid != pid && is_at(&l->all[i], local)) {
-            l->all[i--] = l->all[--l->count];
-            found = true;
+    for (struct listener *x = first_of(l, port); x;) {
+        bool other = x->pid && x->pid != pid && is_at(x, local);
+        if (other) {
+            drop(l, x);
         }
+        found |= other;
+        x = other ? first_of(l, port) : next_of(l, x); /* the chain is another now */
     }
     return found;
 }
@@ -49,8 +100,8 @@ bool listeners_remove_others(struct listeners *l, const struct tuple *local, uin
 bool listeners_outlive(const struct listeners *l, const struct socket_event *event)
 {
     bool closed = event->kind == SOCKET_CLOSE;
-    for (uint32_t i = 0; i < l->count; i++) {
-        const struct listener *x = &l->all[i];
+    const struct listener *x = first_of(l, be16_to_host(event->tuple.src_port));
+    for (; x; x = next_of(l, x)) {
         if (!is_at(x, &event->tuple) || (closed && x->pid != event->pid)) {
             continue;
         }
@@ -69,6 +120,7 @@ struct listener *listeners_add(struct listeners *l, const struct tuple *local, u
     if (!x && l->count < LISTENERS_MAX) {
         x = &l->all[l->count++];
         *x = (struct listener){.address = local->src, .family = local->family, .port = be16_to_host(local->src_port)};
+        enter_chain(l, x);
     }
     if (x) {
         x->told_in = source.reading;
@@ -82,11 +134,6 @@ struct listener *listeners_add(struct listeners *l, const struct tuple *local, u
         }
     }
     return x;
-}
-
-static void drop(struct listeners *l, struct listener *x)
-{
-    *x = l->all[--l->count];
 }
 
 bool listeners_remove(struct listeners *l, const struct tuple *local, uint32_t pid)
@@ -109,8 +156,7 @@ void listeners_snapshot_end(struct listeners *l, uint32_t reading)
 
 bool listeners_is_shared(const struct listeners *l, const struct listener *x)
 {
-    for (uint32_t i = 0; i < l->count; i++) {
-        const struct listener *y = &l->all[i];
+    for (const struct listener *y = first_of(l, x->port); y; y = next_of(l, y)) {
         if (y != x && y->port == x->port && y->family == x->family && y->pid != x->pid &&
             ip_addr_equal(&y->address, &x->address)) {
             return true;
@@ -137,11 +183,11 @@ const struct listener *listeners_find(const struct listeners *l, const struct tu
     const struct listener *found = NULL;
     enum fit best = FIT_NONE;
     const uint16_t port = be16_to_host(connection->dst_port);
-    for (uint32_t i = 0; i < l->count && best != FIT_EXACT; i++) {
-        enum fit fit = l->all[i].port == port ? fit_of(&l->all[i], connection) : FIT_NONE;
+    for (const struct listener *x = first_of(l, port); x && best != FIT_EXACT; x = next_of(l, x)) {
+        enum fit fit = x->port == port ? fit_of(x, connection) : FIT_NONE;
         if (fit > best) {
             best = fit;
-            found = &l->all[i];
+            found = x;
         }
     }
     return found;
@@ -152,8 +198,7 @@ bool listeners_serve(const struct listeners *l, const struct tuple *connection, 
     bool every_address = ip_addr_is_any(&connection->dst, connection->family);
     enum fit best = FIT_NONE, own = FIT_NONE;
     const uint16_t port = be16_to_host(connection->dst_port);
-    for (uint32_t i = 0; i < l->count; i++) {
-        const struct listener *x = &l->all[i];
+    for (const struct listener *x = first_of(l, port); x; x = next_of(l, x)) {
         if (x->port != port) {
             continue;
         }

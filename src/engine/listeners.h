@@ -15,13 +15,14 @@
 
 #include "types.h"
 
-enum { LISTENERS_MAX = 4096 };
+enum { LISTENERS_MAX = 4096, LISTENER_CHAINS = 1024 };
 
 struct listener {
     ip_addr address; /* any (0.0.0.0, ::) or one of this machine's */
     uint32_t family;
     uint32_t pid;     /* 0: unknown */
     uint16_t port;    /* host order */
+    uint16_t next;    /* in its chain, plus 1; 0: it is the last */
     bool in_tree;     /* its owner is one whose connections are redirected */
     bool confirmed;   /* a snapshot had it: then it has IPv4's table to show whether it is dual-stack */
     uint32_t told_in; /* the last reading of the table (tcp_table.h) that had it, or had begun before its event */
@@ -35,6 +36,7 @@ struct listener {
 struct listeners {
     struct listener *all;
     uint32_t count;
+    uint16_t chains[LISTENER_CHAINS]; /* ports with the same last bits -> one of all, plus 1; 0: none */
 };
 
 bool listeners_init(struct listeners *l); /* false: no memory */

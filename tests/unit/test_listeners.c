@@ -103,6 +103,51 @@ static void beyond_the_bound_listeners_are_ignored(void **state)
     assert_false(reaches("127.0.0.1", LISTENERS_MAX + 1, AGENT));
 }
 
+/* Ports of three chains, some of which share theirs; against a table of which port has whose socket. */
+static void what_comes_and_goes_in_any_order_leaves_the_others_as_they_are(void **state)
+{
+    (void)state;
+    enum { PORTS = 12, OWNERS = 3, STEPS = 20000 };
+    bool model[PORTS][OWNERS] = {{0}};
+    uint32_t random = 1;
+    for (int step = 0; step < STEPS; step++) {
+        random = random * 1664525 + 1013904223;
+        uint32_t which = random >> 8 & 0xffff, k = which % PORTS, owner = which / PORTS % OWNERS;
+        uint16_t port = (uint16_t)(1 + k % 3 + k / 3 * LISTENER_CHAINS);
+        struct tuple t = local("127.0.0.1", port);
+        switch (random >> 28) {
+        case 0:
+            listeners_remove_others(&all, &t, AGENT + owner);
+            for (uint32_t other = 0; other < OWNERS; other++) {
+                model[k][other] = model[k][other] && other == owner;
+            }
+            break;
+        case 1:
+        case 2:
+        case 3:
+        case 4:
+        case 5:
+        case 6:
+            assert_int_equal(listeners_remove(&all, &t, AGENT + owner), model[k][owner]);
+            model[k][owner] = false;
+            break;
+        default:
+            listeners_add(&all, &t, AGENT + owner, false, (struct listener_source){0});
+            model[k][owner] = true;
+        }
+        uint32_t count = 0;
+        for (k = 0; k < PORTS; k++) {
+            struct tuple to =
+                tuple_of("127.0.0.1", 50000, "127.0.0.1", (uint16_t)(1 + k % 3 + k / 3 * LISTENER_CHAINS));
+            for (owner = 0; owner < OWNERS; owner++) {
+                count += model[k][owner];
+                assert_int_equal(listeners_serve(&all, &to, AGENT + owner), model[k][owner]);
+            }
+        }
+        assert_int_equal(all.count, count);
+    }
+}
+
 int main(void)
 {
 #define WITH_LISTENERS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -111,6 +156,7 @@ int main(void)
         WITH_LISTENERS(a_wildcard_listener_is_reached_by_any_address),
         WITH_LISTENERS(a_removed_listener_is_reached_no_more_and_others_still_are),
         WITH_LISTENERS(the_same_socket_twice_is_one),
+        WITH_LISTENERS(what_comes_and_goes_in_any_order_leaves_the_others_as_they_are),
         WITH_LISTENERS(beyond_the_bound_listeners_are_ignored),
     };
     return cmocka_run_group_tests_name("listeners", tests, NULL, NULL);
