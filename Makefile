@@ -59,7 +59,7 @@ lab-up: setup ## bring the lab up and leave it up (see lab/README.md)
 lab-down: ## take the lab down
 	@$(lab_environment) lab/lab down
 
-dist: setup ## the package for Windows, a zip in build/dist, the same bit for bit wherever it is made
+dist: setup ## all artefacts of a release, in build/dist, the same bit for bit wherever they are made
 	@packaging/dist
 
 clean: ## remove build/

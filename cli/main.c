@@ -11,7 +11,7 @@
  *                              control channel (control), file of packets (capture)
  *     watch                    fills the report where the proxy is the user's own
  *     quic                     makes programs use TCP
- *   ps, query, doctor        the other commands
+ *   ps, query, doctor, unload   the other commands
  *   console                  Ctrl-C and other console events
  *   output                   every line that is shown
  */
@@ -23,6 +23,7 @@
 #include "ps.h"
 #include "run.h"
 #include "text.h"
+#include "unload.h"
 #include "windows_redirector.h"
 
 #include <wchar.h>
@@ -36,10 +37,9 @@ static const struct command {
     const wchar_t *name;
     DWORD (*execute)(wchar_t **arguments);
 } commands[] = {
-    {L"run", run_command},     {L"attach", attach_command},
-    {L"ps", ps_command},       {L"flows", flows_command},
-    {L"stats", stats_command}, {L"doctor", doctor_command},
-    {L"bench", bench_command}, {L"doctor-connect", doctor_connect_command},
+    {L"run", run_command},     {L"attach", attach_command}, {L"ps", ps_command},
+    {L"flows", flows_command}, {L"stats", stats_command},   {L"doctor", doctor_command},
+    {L"bench", bench_command}, {L"unload", unload_command}, {L"doctor-connect", doctor_connect_command},
 };
 
 int wmain(int argc, wchar_t **argv)

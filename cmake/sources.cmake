@@ -112,6 +112,7 @@ set(CLI_SOURCES
     cli/doctor_report.c
     cli/doctor_system.c
     cli/doctor_try.c
+    cli/driver.c
     cli/elsewhere.c
     cli/help.c
     cli/host_name.c
@@ -148,6 +149,7 @@ set(CLI_SOURCES
     cli/text.c
     cli/tree.c
     cli/udp_owner.c
+    cli/unload.c
     cli/upstream.c
     cli/upstream_talk.c
     cli/upstream_try.c

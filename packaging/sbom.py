@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What is in the package, for programs: a CycloneDX 1.5 document (https://cyclonedx.org).
+"""What is in the package, and in each artefact of a release, for programs: CycloneDX 1.5 (https://cyclonedx.org).
 
-Components: WinDivert, which is another project's work; the parts of mingw-w64 and GCC that the linker puts into every
-Windows program; and each file, with its hash. The document names itself after what it describes, not after chance, so
-that the same package has the same document.
+Components of the package: WinDivert, which is another project's work; the parts of mingw-w64 and GCC that the linker puts
+into every Windows program; and each file, with its hash. Components of a release: its artefacts, and within them theirs.
+A document names itself after what it describes, not after chance, so that the same package has the same document.
 """
 import datetime
-import hashlib
 import json
 import subprocess
 import uuid
 
-OWN = "LGPL-3.0-or-later"
+from common import OWN_LICENSE, SUMMARY, sha256
+
 WINDIVERT = "LGPL-3.0-or-later OR GPL-2.0-or-later"
 WINDIVERT_FILES = ("bin/WinDivert.dll", "bin/WinDivert64.sys")
 # Debian's packages of the compiler whose run-time parts are linked in.
@@ -26,7 +26,7 @@ def _license(expression):
 
 
 def _hashes(path):
-    return [{"alg": "SHA-256", "content": hashlib.sha256(path.read_bytes()).hexdigest()}]
+    return [{"alg": "SHA-256", "content": sha256(path)}]
 
 
 def _windivert(stage):
@@ -52,15 +52,20 @@ def _runtime():
                "licenses": _license(license_expression), "purl": f"pkg:deb/debian/{package}@{done.stdout}"}
 
 
-def describe(stage, names, version, epoch):
-    """The document, for the files `names` in the folder `stage`."""
-    components = [_windivert(stage), *_runtime()]
-    dependencies = [part["bom-ref"] for part in components]
-    for name in names:
-        if name not in WINDIVERT_FILES:
-            components.append({"type": "file", "bom-ref": f"file:{name}", "name": name,
-                               "hashes": _hashes(stage / name)})
-    timestamp = datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _files(stage, names):
+    """What is in a tree, but WinDivert's files, which stand under WinDivert."""
+    return [{"type": "file", "bom-ref": f"file:{name}", "name": name, "hashes": _hashes(stage / name)}
+            for name in names if name not in WINDIVERT_FILES]
+
+
+def contents(stage, names):
+    """The components of an artefact that has these files of the tree."""
+    windivert = [_windivert(stage)] if set(WINDIVERT_FILES) <= set(names) else []
+    return [*windivert, *_runtime(), *_files(stage, names)]
+
+
+def _document(context, components, dependencies):
+    timestamp = datetime.datetime.fromtimestamp(context.epoch, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     fingerprint = json.dumps([timestamp, components])
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
@@ -69,9 +74,34 @@ def describe(stage, names, version, epoch):
         "metadata": {
             "timestamp": timestamp,
             "component": {"type": "library", "bom-ref": "windows-redirector", "name": "windows-redirector",
-                          "version": version, "licenses": _license(OWN),
-                          "description": "Leads the TCP connections of a process tree through a local proxy"},
+                          "version": context.version, "licenses": _license(OWN_LICENSE), "description": SUMMARY},
         },
         "components": components,
         "dependencies": [{"ref": "windows-redirector", "dependsOn": dependencies}],
     }
+
+
+def of_package(context, names):
+    """The document that lies in the tree, of its files."""
+    components = contents(context.stage, names)
+    return _document(context, components, [part["bom-ref"] for part in components if part["type"] != "file"])
+
+
+def _within(artefact, component):
+    """The component with names that are its own in a document with many artefacts."""
+    inner = [_within(artefact, part) for part in component.get("components", ())]
+    named = dict(component, **{"bom-ref": f"{artefact}/{component.get('bom-ref', component['name'])}"})
+    return dict(named, components=inner) if inner else named
+
+
+def of_release(context, made):
+    """The document of all artefacts, each with what is in it. made: (paths, components) of each maker."""
+    artefacts = []
+    for paths, components in made:
+        for index, path in enumerate(paths):
+            artefact = {"type": "file", "bom-ref": path.name, "name": path.name, "version": context.version,
+                        "hashes": _hashes(path), "licenses": _license(OWN_LICENSE)}
+            if components and index == 0:
+                artefact["components"] = [_within(path.name, part) for part in components]
+            artefacts.append(artefact)
+    return _document(context, artefacts, [artefact["bom-ref"] for artefact in artefacts])

@@ -450,4 +450,29 @@ def test_doctor_without_a_driver(t):
     expect("\x1b" not in text.out(), "a control character reached the terminal")
 
 
+# ---- unload
+
+def entry(t, *words):
+    """sc.exe on the driver's entry among the services; 0: done."""
+    return subprocess.run([t.wine, "sc.exe", words[0], "WinDivert", *words[1:]], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False).returncode
+
+
+def test_unload_removes_only_the_own_entry(t):
+    """A driver that does not run; one that does is in the end-to-end tests."""
+    run = t.finish("unload")
+    expect_equal((run.status, run.out()), (0, "no driver is loaded\n"), "without an entry")
+    one_line(t.finish("unload", "now"), 2, "takes no arguments")
+    foreign = "C:\\other product\\WinDivert64.sys"
+    own = "Z:" + os.path.join(os.path.realpath(t.build), "WinDivert64.sys").replace("/", "\\")
+    for path, left, said in ((foreign, True, f"the driver stays: it is that of another program, {foreign}\n"),
+                             (own, False, "the driver is unloaded\n")):
+        expect_equal(entry(t, "create", "binPath=", path, "type=", "kernel"), 0, "an entry for " + path)
+        try:
+            run = t.finish("unload")
+            expect_equal((run.status, run.out(), run.err()), (0, said, ""), path)
+        finally:
+            expect_equal(entry(t, "delete") == 0, left, "whether the entry was left: " + path)
+
+
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]
