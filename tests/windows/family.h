@@ -15,7 +15,7 @@
 #include <wchar.h>
 #include <windows.h>
 
-enum { SLOTS = 256, BURST = 30, HOPS = 4, WAIT_MS = 20000 };
+enum { SLOTS = 256, BURST = 30, HOPS = 4, WAIT_MS = 60000 };
 
 /* What a tree's members share. Its name, and those of the events, begin with the tree's number. */
 struct shared {

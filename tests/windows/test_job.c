@@ -223,10 +223,10 @@ static void several_roots(void)
     end_tree(process);
 }
 
-/* More than a handful of waits or a small array could take: the children of the last are members, too. */
+/* More than one wait (64) or a small array could take: the children of the last are members, too. */
 static void many_roots(void)
 {
-    enum { ROOTS = 100 };
+    enum { ROOTS = 70 };
     struct process_id roots[ROOTS];
     struct process_facts facts;
     struct process_event event;
