@@ -29,13 +29,28 @@ static bool beside(wchar_t *path, const wchar_t *name)
     return true;
 }
 
-/* Paths of one file, one of which may have short names. */
-static bool same_path(const wchar_t *a, const wchar_t *b)
+/* The path of an existing file without short names, links and junctions: scoop, for one, has a junction to the version in
+ * use. */
+static void resolve(wchar_t *resolved, const wchar_t *path)
 {
-    wchar_t long_a[PATH_UNITS], long_b[PATH_UNITS];
-    DWORD length_a = GetLongPathNameW(a, long_a, PATH_UNITS), length_b = GetLongPathNameW(b, long_b, PATH_UNITS);
-    return _wcsicmp(length_a && length_a < PATH_UNITS ? long_a : a, length_b && length_b < PATH_UNITS ? long_b : b) ==
-           0;
+    HANDLE file = CreateFileW(path, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+                              FILE_ATTRIBUTE_NORMAL, NULL);
+    DWORD length = file == INVALID_HANDLE_VALUE ? 0 : GetFinalPathNameByHandleW(file, resolved, PATH_UNITS, 0);
+    if (!length || length >= PATH_UNITS) {
+        wcsncpy(resolved, path, PATH_UNITS);
+        resolved[PATH_UNITS - 1] = L'\0';
+    }
+    if (file != INVALID_HANDLE_VALUE) {
+        CloseHandle(file);
+    }
+}
+
+static bool same_file(const wchar_t *a, const wchar_t *b)
+{
+    wchar_t resolved_a[PATH_UNITS], resolved_b[PATH_UNITS];
+    resolve(resolved_a, a);
+    resolve(resolved_b, b);
+    return _wcsicmp(resolved_a, resolved_b) == 0;
 }
 
 static void note_user(void *pid, const tap_address *address)
@@ -75,7 +90,7 @@ static DWORD unload(const struct driver_entry *e)
         output_message("the driver cannot be unloaded (error %lu); run as Administrator", e->error);
         return EXIT_FOUND_WRONG;
     }
-    if (!beside(own, L"WinDivert64.sys") || !same_path(own, e->path)) {
+    if (!beside(own, L"WinDivert64.sys") || !same_file(own, e->path)) {
         char line[OUTPUT_LINE_MAX];
         snprintf(line, sizeof line, "the driver stays: it is that of another program, %s", e->file);
         output_result(line);

@@ -463,10 +463,18 @@ def test_unload_removes_only_the_own_entry(t):
     run = t.finish("unload")
     expect_equal((run.status, run.out()), (0, "no driver is loaded\n"), "without an entry")
     one_line(t.finish("unload", "now"), 2, "takes no arguments")
-    foreign = "C:\\other product\\WinDivert64.sys"
-    own = "Z:" + os.path.join(os.path.realpath(t.build), "WinDivert64.sys").replace("/", "\\")
+    os.mkdir(t.path("own"))
+    for name in filter(os.path.isfile, (os.path.join(t.build, name) for name in os.listdir(t.build))):
+        shutil.copy(name, t.path("own"))
+    t.build = t.path("own")
+    os.symlink(t.build, t.path("link"))  # another name of it, as scoop has one
+    foreign, own, linked = "C:\\other product\\WinDivert64.sys", *(
+        "Z:" + os.path.join(os.path.realpath(t.folder), name, "WinDivert64.sys").replace("/", "\\") for name in ("own", "link"))
     for path, left, said in ((foreign, True, f"the driver stays: it is that of another program, {foreign}\n"),
-                             (own, False, "the driver is unloaded\n")):
+                             (own, False, "the driver is unloaded\n"),
+                             (linked, False, "the driver is unloaded\n")):
+        if path == linked:  # a name is followed while there is a file
+            shutil.copy(t.child("redirector.exe"), os.path.join(t.build, "WinDivert64.sys"))
         expect_equal(entry(t, "create", "binPath=", path, "type=", "kernel"), 0, "an entry for " + path)
         try:
             run = t.finish("unload")
