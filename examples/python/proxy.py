@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-import windows_redirector
+from windows_redirector import aio
 
 
 async def pump(reader, writer):
@@ -17,27 +17,19 @@ async def pump(reader, writer):
     return count
 
 
-async def serve(redirector, reader, writer):
+async def handle(reader, writer, where):
     """One redirected connection."""
-    where = redirector.destination(writer.get_extra_info("peername"))
-    if where:
-        try:
-            far_reader, far_writer = await asyncio.open_connection(where.host, where.port)
-            up, down = await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-            print(f"pid {where.pid} -> {where.host} port {where.port}: {up} bytes up, {down} bytes down", flush=True)
-            far_writer.close()
-        except OSError as error:
-            print(f"pid {where.pid} -> {where.host} port {where.port}: {error}", flush=True)
-    writer.close()
+    try:
+        far_reader, far_writer = await asyncio.open_connection(where.host, where.port)
+        up, down = await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        print(f"pid {where.pid} -> {where.host} port {where.port}: {up} bytes up, {down} bytes down", flush=True)
+        far_writer.close()
+    except OSError as error:
+        print(f"pid {where.pid} -> {where.host} port {where.port}: {error}", flush=True)
 
 
 async def main(roots):
-    """Listens on the same port of both loopback addresses, then starts redirecting."""
-    redirector = None
-    first = await asyncio.start_server(lambda r, w: serve(redirector, r, w), "127.0.0.1", 0)
-    port = first.sockets[0].getsockname()[1]
-    await asyncio.start_server(lambda r, w: serve(redirector, r, w), "::1", port)
-    with windows_redirector.Redirector(roots, proxy_port=port) as redirector:
+    async with await aio.start_server(handle, roots):
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)  # until Enter is pressed
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Checks examples/python: its structures against the header, its calls against mock_library.c, its proxy at work.
+"""Checks the Python package: its structures against the header, its calls against mock_library.c, its types; and the
+examples with it, at work.
 
     check_python.py WORK_FOLDER     called by tests/api/run; prints a line per check
 """
 import ctypes
+import gc
 import os
 import pathlib
 import re
@@ -11,16 +13,19 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HEADER = ROOT / "include" / "windows_redirector.h"
+PACKAGE = ROOT / "python"
 EXAMPLES = ROOT / "examples" / "python"
 PATIENCE = 30
 ID = 1 << 40
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(EXAMPLES))
+sys.path.insert(0, str(PACKAGE))
 import windows_redirector as binding  # noqa: E402  (found only now)
+from windows_redirector import _library as c  # noqa: E402
 
 
 def check(condition, name, why=""):
@@ -30,7 +35,7 @@ def check(condition, name, why=""):
 def layout_by_compiler(folder):
     """{structure: (size, {field: (offset, size)})}, as a C program says."""
     lines = ['#include <windows_redirector.h>', '#include <stddef.h>', '#include <stdio.h>', "int main(void)", "{"]
-    for structure in binding.STRUCTURES:
+    for structure in c.STRUCTURES:
         name = structure.__name__
         lines.append(f'printf("{name} . %zu 0\\n", sizeof({name}));')
         for field, *_ in structure._fields_:
@@ -52,7 +57,7 @@ def layout_by_compiler(folder):
 
 def check_layouts(folder):
     by_compiler = layout_by_compiler(folder)
-    for structure in binding.STRUCTURES:
+    for structure in c.STRUCTURES:
         size, fields = by_compiler[structure.__name__]
         members = {name: getattr(structure, name) for name, *_ in structure._fields_}
         ours = {name: (member.offset, member.size) for name, member in members.items()}
@@ -63,24 +68,52 @@ def check_layouts(folder):
 def check_names():
     text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
     calls = set(re.findall(r"REDIRECTOR_API[^;]*?\b(redirector_\w+)\s*\(", text)) - {"redirector_last_error"}
-    check(set(binding.PROTOTYPES) == calls, "Python: declares every extended call",
-          str(set(binding.PROTOTYPES) ^ calls))
+    check(set(c.PROTOTYPES) == calls, "Python: declares every extended call",
+          str(set(c.PROTOTYPES) ^ calls))
     wrong = []
-    for name, (_, arguments) in binding.PROTOTYPES.items():
+    for name, (_, arguments) in c.PROTOTYPES.items():
         declared = re.search(r"\b" + name + r"\s*\(([^)]*)\)", text).group(1)
         count = 0 if declared.strip() == "void" else declared.count(",") + 1
         if count != len(arguments):
             wrong.append(f"{name}: {len(arguments)} arguments, not {count}")
     check(not wrong, "Python: the number of arguments of each", "; ".join(wrong))
     flags = dict(re.findall(r"REDIRECTOR_([A-Z_]+) += 1u << (\d+)", text))
-    check(len(flags) == 11 and all(getattr(binding, name) == 1 << int(bit) for name, bit in flags.items()),
-          "Python: the flags", str(flags))
+    ours = {flag.name: int(flag).bit_length() - 1 for flag in binding.Flags if flag}
+    check(ours == {name: int(bit) for name, bit in flags.items()}, "Python: the flags", f"{ours}, not {flags}")
+
+
+def raises(call, *arguments):
+    """The name of the error that a call raises, or None."""
+    try:
+        call(*arguments)
+    except binding.Error as error:
+        return error.name
+    return None
+
+
+def check_loading(folder):
+    """Before anything is loaded."""
+    if sys.platform != "win32":
+        check(raises(binding.load) == "NOT_SUPPORTED", "Python: another system is told of")
+    check(raises(binding.load, folder / "nowhere.dll") == "DLL_NOT_FOUND", "Python: a missing library is told of")
+    done = subprocess.run([sys.executable, "-m", "windows_redirector", "--version"], cwd=PACKAGE, capture_output=True, text=True,
+                          check=False)
+    check(done.returncode == 1 and "redirector.exe cannot be run" in done.stderr and "Traceback" not in done.stderr,
+          "Python: a missing program is told of", done.stderr)
+
+
+def check_types():
+    for system in ("linux", "win32"):
+        done = subprocess.run(["/usr/bin/mypy", "--config-file", PACKAGE / "pyproject.toml", "--platform", system,
+                               "--cache-dir", "/dev/null", PACKAGE / "windows_redirector"], capture_output=True, text=True,
+                              check=False)
+        check(done.returncode == 0, f"Python: types, as on {system}", done.stdout + done.stderr)
 
 
 def check_calls():
     lines = []
     arguments = dict(roots=[1000, 2000], proxy_port=8080, incoming_port=8081, agent_pid=500,
-                     flags=binding.FAIL_CLOSED | binding.DESCENDANTS_ONLY, rules=[(True, "curl.exe"), (False, 4711), (False, None, "guard.exe")],
+                     flags=binding.Flags.FAIL_CLOSED | binding.Flags.DESCENDANTS_ONLY, rules=[(True, "curl.exe"), (False, 4711), (False, None, "guard.exe")],
                      windivert_dir="/some/where", decision_timeout_ms=3000, listen_ports=[80, 65535], log_path="",
                      log=lambda level, line: lines.append((level, line)))
     try:
@@ -105,7 +138,7 @@ def check_calls():
         undecided = redirector.next_connection(100)
         check(undecided == (7 << 40 | 7, 1004, ("10.0.0.1", 100), ("10.0.0.2", 200)),
               "Python: a connection to decide about", str(undecided))
-        check(redirector.decide(7 << 40 | 7, binding.REFUSE) and not redirector.decide(8, binding.REFUSE),
+        check(redirector.decide(7 << 40 | 7, binding.Decision.REFUSE) and not redirector.decide(8, binding.Decision.REFUSE),
               "Python: a decision")
         check(redirector.failure() is None, "Python: no failure")
         check(redirector.forget(("127.0.0.1", 5)) and not redirector.forget(("127.0.0.1", 1)), "Python: forget")
@@ -118,9 +151,17 @@ def check_calls():
                 *((n << 40) + 39 for n in range(1, 7)))
         check(len(connections) == 40 and connections[39] == want, "Python: the list of connections",
               str(connections[-1]))
+        check(list(redirector) == connections, "Python: the same by iteration")
         stats = redirector.stats()
         check(stats.pop("flows_live") == 99 and list(stats.values()) == list(range(1, len(stats) + 1)),
               "Python: the counters", str(stats))
+    check(not raises(redirector.close), "Python: closed twice")
+    check(raises(redirector.stats) == "NOT_RUNNING", "Python: a call after that is an error")
+    again = binding.Redirector(**arguments)
+    finalizer = again._close
+    del again, redirector
+    gc.collect()
+    check(not finalizer.alive, "Python: one that nobody has any more is stopped")
     arguments["proxy_port"] = 1
     try:
         binding.Redirector(**arguments)
@@ -129,44 +170,112 @@ def check_calls():
         check(error.name == "INVALID_ARGUMENT" and "8080" in str(error), "Python: an error is raised", str(error))
 
 
-def check_proxy(folder):
-    """examples/python/proxy.py on this machine's loopback; the mock says where its connections were going."""
-    server = socket.create_server(("127.0.0.1", 0))
-    server.settimeout(PATIENCE)
+class Upcase:
+    """A server on loopback that says in capitals what it is told, to the end of data."""
 
-    def echo():
-        connection, _ = server.accept()
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        connection, _ = self.socket.accept()
         with connection:
             while data := connection.recv(65536):
                 connection.sendall(data.upper())
 
-    threading.Thread(target=echo, daemon=True).start()
-    port_file = folder / "port"
-    environment = dict(os.environ, MOCK_PORT=str(port_file), MOCK_DESTINATION=str(server.getsockname()[1]),
-                       PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(EXAMPLES))
+
+class WebServer(Upcase):
+    """One answer."""
+
+    def serve(self):
+        connection, _ = self.socket.accept()
+        with connection:
+            self.asked = connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+
+
+def running(command, folder, server):
+    """A proxy in a process of its own, whose mock library says that all connections were going to the server."""
+    environment = dict(os.environ, MOCK_PORT=str(folder / "port"), MOCK_DESTINATION=str(server.port), HOME=str(folder),
+                       PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=f"{PACKAGE}{os.pathsep}{folder}")
+    proxy = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+    timer = threading.Timer(PATIENCE, proxy.kill)
+    timer.daemon = True
+    timer.start()
+    return proxy
+
+
+def talk(port, words, ends=True):
+    """What is answered, to the end of data; `ends`: ours has come, too."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+        client.sendall(words)
+        if ends:
+            client.shutdown(socket.SHUT_WR)
+        while data := client.recv(65536):
+            answer += data
+    return answer
+
+
+def check_proxy(folder):
+    """examples/python/proxy.py on this machine's loopback; the mock says where its connections were going."""
+    server = Upcase()
     start = (f"import runpy, sys, windows_redirector; windows_redirector.load({str(folder / 'mock.so')!r}); "
              f"sys.argv = ['proxy.py', '1000']; runpy.run_path({str(EXAMPLES / 'proxy.py')!r}, run_name='__main__')")
-    with subprocess.Popen([sys.executable, "-c", start], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True) as proxy:
-        killer = threading.Timer(PATIENCE, proxy.kill)
-        killer.start()
+    with running([sys.executable, "-c", start], folder, server) as proxy:
         first = proxy.stdout.readline().strip()
-        answer = b""
-        if first == "ready":
-            with socket.create_connection(("127.0.0.1", int(port_file.read_text())), PATIENCE) as client:
-                client.sendall(b"hello")
-                client.shutdown(socket.SHUT_WR)
-                while data := client.recv(100):
-                    answer += data
+        answer = talk(int((folder / "port").read_text()), b"hello") if first == "ready" else b""
         told = proxy.stdout.readline().strip()
         proxy.stdin.write("\n")
         proxy.stdin.close()
         rest = proxy.stdout.read()
-        killer.cancel()
-    server.close()
     check(answer == b"HELLO", "Python: proxy.py passes a connection on", f"{first!r} {answer!r} {told!r} {rest!r}")
     check(re.fullmatch(r"pid 1004 -> 127\.0\.0\.1 port \d+: 5 bytes up, 5 bytes down", told) and proxy.returncode == 0,
           "Python: proxy.py tells of it, and ends", f"{told!r} {proxy.returncode} {rest!r}")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def check_mitmproxy(folder):
+    """examples/python/mitmproxy_addon.py in the real mitmproxy."""
+    server, port, proxy_port = WebServer(), folder / "port", free_port()
+    port.unlink(missing_ok=True)
+    (folder / "addon.py").write_text(
+        f"import runpy, windows_redirector\nwindows_redirector.load({str(folder / 'mock.so')!r})\n"
+        f"windows_redirector.program_of = lambda pid: 'client.exe'\n"
+        f"addons = runpy.run_path({str(EXAMPLES / 'mitmproxy_addon.py')!r})['addons']\n"
+        "class Teller:\n    def response(self, flow):\n        print('flow', sorted(flow.metadata.items()), flow.request.pretty_url, "
+        "flow.response.text, flush=True)\naddons.append(Teller())\n")
+    command = ["/usr/bin/mitmdump", "--mode", "transparent", "--listen-host", "127.0.0.1", "--listen-port", str(proxy_port),
+               "--set", "redirect_pids=1000", "--set", f"confdir={folder}", "-s", folder / "addon.py"]
+    with running([str(word) for word in command], folder, server) as proxy:
+        lines = []
+        for line in proxy.stdout:
+            lines.append(line.strip())
+            if "listening at" in line:
+                threading.Thread(target=lambda: lines.append(talk_when(port, proxy_port)), daemon=True).start()
+            if line.startswith("flow "):
+                break
+        proxy.terminate()
+        lines += proxy.stdout.read().splitlines()
+    told = next((line for line in lines if str(line).startswith("flow ")), "")
+    check(f"('destination', ('127.0.0.1', {server.port})), ('pid', 1004), ('program', 'client.exe')" in told,
+          "Python: mitmproxy knows program and destination of a flow", lines)
+    check(told.endswith(f"http://example.test:{proxy_port}/path hello") and server.asked.startswith(b"GET /path HTTP/1.1\r\n"),
+          "Python: mitmproxy has fetched it there", f"{told!r} {lines}")
+
+
+def talk_when(port_file, port):
+    """As soon as the redirector has been started."""
+    deadline = time.monotonic() + PATIENCE
+    while not port_file.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return talk(port, f"GET /path HTTP/1.1\r\nHost: example.test:{port}\r\n\r\n".encode(), ends=False)
 
 
 def main():
@@ -176,9 +285,12 @@ def main():
                     ROOT / "tests" / "api" / "mock_library.c", "-o", mock], check=True)
     check_layouts(folder)
     check_names()
+    check_types()
+    check_loading(folder)
     binding.load(mock)
     check_calls()
     check_proxy(folder)
+    check_mitmproxy(folder)
 
 
 if __name__ == "__main__":
