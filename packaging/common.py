@@ -9,7 +9,9 @@ include/, licenses/, docs/), complete, to be read only. What a maker writes depe
 """
 import dataclasses
 import hashlib
+import os
 import pathlib
+import shlex
 import subprocess
 
 URL = "https://github.com/windows-redirector/windows-redirector"
@@ -45,6 +47,17 @@ def sha256(path):
 def files_of(stage):
     """Names of a tree's files, in an order that is the same everywhere."""
     return sorted(path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file())
+
+
+def sign(path):
+    """By SIGN_COMMAND, which gets the path as its last argument; without it nothing is signed."""
+    command = os.environ.get("SIGN_COMMAND")
+    if command:
+        before = sha256(path)
+        run([*shlex.split(command), path])
+        if sha256(path) == before:
+            raise DistError(f"SIGN_COMMAND has left {path.name} as it was")
+        say(f"{path.name}: signed")
 
 
 def run(command, **options):

@@ -21,32 +21,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # shellcheck source=../tests/lab/checks.sh
 . "$root/tests/lab/checks.sh"
+# shellcheck source=repository.sh
+. "$root/packaging/repository.sh"
 
 finish() {
     closing_count
     exit
 }
 
-export GIT_CONFIG_GLOBAL=$work/gitconfig GIT_CONFIG_NOSYSTEM=1
 export GOFLAGS=-modcacherw GOTOOLCHAIN=local GONOSUMDB=$module GOWORK=off PATH=/usr/lib/go-1.19/bin:$PATH
 export CC=x86_64-w64-mingw32-gcc CGO_CFLAGS=-O2 # as Go has it, but for -g: to save time
-
-# The files that a commit of this tree would have, in a repository that answers for the module's real one.
-make_repository() {
-    cat >"$GIT_CONFIG_GLOBAL" <<END
-[user]
-	name = nobody
-	email = nobody@example.com
-[url "file://$work/repository"]
-	insteadOf = https://$module
-[init]
-	defaultBranch = main
-END
-    mkdir "$work/repository" &&
-        tar -C "$root" --exclude=./build --exclude=./.git --exclude=__pycache__ -c . | tar -C "$work/repository" -x &&
-        git -C "$work/repository" init --quiet && git -C "$work/repository" add --all &&
-        git -C "$work/repository" commit --quiet -m release && git -C "$work/repository" tag "$version"
-}
 
 fill_proxy() (
     cd "$work" && GOMODCACHE=$work/publisher GOPROXY=direct go mod download "$module@$version" &&
@@ -65,9 +49,11 @@ user() (
     cd "$work/user" && GOOS=windows GOARCH=amd64 GOMODCACHE=$work/cache GOPROXY=file://$work/publisher/cache/download "$@"
 )
 
+# By the words of docs/install.md.
 init_and_get() {
-    mkdir "$work/user" && user go mod init example.com/agent && user go get "$module/go/redirector" &&
-        user grep -q "$module $version" go.mod
+    mkdir "$work/user" && awk '/^#/ { here = $0 == "## Go" } /^```$/ { on = 0 } on; here && /^```sh$/ { on = 1 }' \
+        "$root/docs/install.md" >"$work/words" && [ "$(wc -l <"$work/words")" = 2 ] &&
+        user bash -eu "$work/words" && user grep -q "$module $version" go.mod
 }
 
 # A program with the README's Go block in it. And one C variable for each name that the library has for itself, so that it
@@ -92,7 +78,7 @@ documented() {
     user go doc "$module/go/redirector" Start | grep -q '^func Start(ctx context.Context, config Config)'
 }
 
-check "go get: a repository with the tag $version" make_repository || finish
+check "go get: a repository with the tag $version" make_repository "$work" "$root" "$version" || finish
 check "go get: a module proxy, filled from the tag" fill_proxy || finish
 check "go get: the module's zip has less than 4 MB" small_module
 check "go get: go mod init and go get in an empty folder" init_and_get || finish

@@ -22,7 +22,7 @@ import xml.etree.ElementTree as xml
 
 import pe
 import sbom
-from common import DistError, OWN_LICENSE, SUMMARY, URL, files_of, run, sha256
+from common import DistError, OWN_LICENSE, SUMMARY, URL, files_of, run, sha256, sign
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, URL)
 UPGRADE_CODE = "{6234AECA-158A-5D96-9B74-700DEB989567}"  # never to be changed
@@ -183,4 +183,5 @@ def make_msi(path, stage, version, epoch):
 def make(context):
     target = context.dist / f"{context.stage.name}.msi"
     make_msi(target, context.stage, context.version, context.epoch)
+    sign(target)
     return [target], sbom.contents(context.stage, files_of(context.stage))

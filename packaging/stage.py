@@ -9,8 +9,9 @@ import shutil
 import subprocess
 
 import sbom
-from common import DistError, files_of, run, say, sha256
+from common import DistError, files_of, run, say, sha256, sign
 
+SIGNED = ("bin/redirector.exe", "bin/windows_redirector.dll")  # WinDivert's files are, by its author
 COMMON_LICENSES = pathlib.Path("/usr/share/common-licenses")
 MINGW_LICENSE = pathlib.Path("/usr/share/doc/mingw-w64-x86-64-dev/copyright")
 
@@ -74,6 +75,8 @@ def write_sums(path, folder, names):
 
 def fill(context):
     build_and_install(context)
+    for name in SIGNED:
+        sign(context.stage / name)
     add_windivert(context)
     add_licenses(context)
     add_documents(context)

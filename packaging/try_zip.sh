@@ -4,9 +4,9 @@
 # packaging/try_zip.sh [ZIP]     uses the package as a stranger would (default: the one in build/dist)
 #
 # Unpacks it; builds with what is in it a program by CMake and one by pkg-config, each with DLL and with archive, one as
-# Microsoft's tools do, and one that has the library inside by FetchContent, by clang; gets the Go module (go_get.sh)
-# and builds the README's program and the example, each with the library inside and for the package's DLL; and has redirector.exe and those redirect programs in a lab of its own, on a Wine prefix that has seen nothing of
-# the project. One file is not the package's: WinDivert64.sys is the lab's.
+# Microsoft's tools do, and those of docs/install.md (tests/dist/install_page.py); gets the Go module (go_get.sh)
+# and builds the README's program and the example, each with the library inside and for the package's DLL; and has
+# redirector.exe and those redirect programs in a lab of its own, on a Wine prefix that has seen nothing of the project. One file is not the package's: WinDivert64.sys is the lab's.
 # Prints a line per check and ends "N passed, N failed".
 set -u
 
@@ -55,13 +55,8 @@ build_by_cmake() {
         cmake --build "$work/cmake" && cp "$work"/cmake/cmake_{dll,static}.exe "$programs"
 }
 
-# Two things at once, to compile the library only once more: a project that has it inside, and clang.
-build_by_fetch_content() {
-    cmake -S "$consumer" -B "$work/fetch" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSOURCE="$root" -DKINDS=dll -DWERROR=ON \
-        -DCMAKE_TOOLCHAIN_FILE="$root/cmake/mingw-w64-clang.cmake" &&
-        cmake --build "$work/fetch" --target cmake_dll && mkdir "$programs/clang" && cp "$work/fetch/cmake_dll.exe" "$programs/clang/" &&
-        find "$work/fetch" -name windows_redirector.dll -exec cp {} "$programs/clang/" \; &&
-        x86_64-w64-mingw32-objdump -p "$programs/clang/windows_redirector.dll" >"$work/imports" &&
+clang_needs_no_runtime() {
+    x86_64-w64-mingw32-objdump -p "$programs/clang/windows_redirector.dll" >"$work/imports" &&
         ! grep -qE 'DLL Name: (libssp|libgcc)' "$work/imports"
 }
 
@@ -171,7 +166,11 @@ check "each has what it asked for: pkg-config, archive" loads_dll pkg_static no
 check "the header is C and C++ by Microsoft's rules" header_for_microsoft
 check "windows_redirector.lib is what Microsoft's linker wants" build_for_microsoft
 check "... and makes a program that loads the DLL" loads_dll microsoft yes
-check "CMake with the library as a part of the project, by clang" build_by_fetch_content
+# FetchContent there is by clang: two things at once, to compile the library only once more.
+checks_of tests/dist/install_page.py "$root/tests/dist/install_page.py" "$programs" "$package"
+check "the DLL by clang needs no DLL of a compiler" clang_needs_no_runtime
+check "each has what it asked for: install.md, archive" loads_dll page_fetch no
+check "each has what it asked for: install.md, DLL" loads_dll clang/agent yes
 checks_of packaging/go_get.sh "$root/packaging/go_get.sh" "$programs"
 check "the demo's client builds" build_client || finish
 
@@ -179,10 +178,10 @@ check "the demo's client builds" build_client || finish
 lab_is_up=yes
 check "the lab comes up" "$lab" up || finish
 check "the package is staged" stage_programs || finish
-for program in cmake_dll cmake_static pkg_dll pkg_static microsoft; do
+for program in cmake_dll cmake_static pkg_dll pkg_static microsoft page_cmake page_fetch page_pkg; do
     check "$program runs and names the version" prints_version "$program"
 done
-check "cmake_dll with the library by clang runs and names the version" prints_version cmake_dll clang
+check "the page's program with the DLL by clang runs and names the version" prints_version agent clang
 check "the web server is ready" start_server || finish
 for program in get_cgo get_dll; do
     check "the README's Go program redirects: $program" answers_itself "$program" 10.77.0.2:80
