@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# scripts/lint.sh         checks layout, static analysis, shell scripts and Go; exit 1 if anything is found
-# scripts/lint.sh --fix   lays out the C and Go files instead
+# scripts/lint.sh         checks layout, static analysis, shell scripts, Go and Rust; exit 1 if anything is found
+# scripts/lint.sh --fix   lays out the C, Go and Rust files instead
 set -u
 cd "$(dirname "$0")/.." || exit 1
 readonly go=/usr/lib/go-1.19/bin
@@ -87,9 +87,15 @@ vet_go() {
         GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc "$go/go" vet ./...)
 }
 
+# Nothing is linked, so that any folder will do for the library's.
+check_clippy() {
+    WINDOWS_REDIRECTOR_LIB_DIR=$PWD/include rust/cargo.sh clippy --workspace --all-targets --locked -- -D warnings
+}
+
 if [ "${1:-}" = --fix ]; then
     files '*.c' '*.h' | xargs clang-format -i
     files '*.go' | xargs -r "$go/gofmt" -w
+    rust/cargo.sh fmt --all
     exit
 fi
 
@@ -108,6 +114,8 @@ step "links, limits and status codes in documents" scripts/check_docs.py
 step "shellcheck of ${#scripts[@]} scripts" shellcheck -x -S warning -P SCRIPTDIR -P lab/lib "${scripts[@]}"
 step "GitHub workflows" packaging/lint_workflows.sh
 step "gofmt" check_gofmt
+step "rustfmt" rust/cargo.sh fmt --all --check
+step "clippy" check_clippy
 while IFS= read -r module; do
     step "go vet in $(dirname "$module")" vet_go "$(dirname "$module")"
 done < <(files go.mod)

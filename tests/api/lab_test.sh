@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
 # The extended calls and the examples against a driver, in a lab of their own (lab/lab): api_test.c, linked with the
-# DLL, and the programs of examples/, linked with the archive. Takes the library from build/mingw-release, or from the
+# DLL, the programs of examples/, linked with the archive, and those in Rust, which compile the library themselves. Takes the library from build/mingw-release, or from the
 # build folder given. Prints a line per test and ends "N passed, N failed".
 set -u
 
@@ -30,6 +30,12 @@ compile gcc api_test.exe -std=c11 -DREDIRECTOR_USE_DLL "$root"/tests/api/{api_te
 compile gcc forward.exe -std=c11 "$root/examples/c/forward.c" "${archive[@]}"
 compile gcc watch.exe -std=c11 "$root/examples/c/watch.c" "${archive[@]}"
 compile g++ rules.exe -std=c++17 -static "$root/examples/cpp/rules.cpp" "${archive[@]}"
+"$root/tests/bindings/crates.py" "$work" >"$work/crates" 2>&1 || give_up "the programs in Rust do not build" "$work/crates"
+if x86_64-w64-mingw32-objdump -p "$work/rust_forward.exe" | grep -iE 'DLL Name: (lib|windows_redirector)' >"$work/imports"; then
+    fail "Rust: the program needs DLLs of the compiler or the library" "$work/imports"
+else
+    ok "Rust: the program needs no DLL of the compiler or the library"
+fi
 
 raise_lab
 cp "$work"/*.exe "$build/windows_redirector.dll" "$stage/"
@@ -60,4 +66,18 @@ if [ $status = 7 ] && grep -qE '^pid [0-9]+ -> 10\.77\.0\.2 port 7001' "$work/fo
 else
     fail "forward.c: status $status, not 7" "$work/forward"
 fi
+
+# rust NAME STATUS PATTERN: that program ends so, and says so of the connection.
+rust() {
+    local name=$1 wanted=$2 pattern=$3 status
+    timeout 120 "$root/lab/lab" wine "rust_$name.exe" api_test.exe visit 10.77.0.2 7001 >"$work/$name" 2>&1 </dev/null
+    status=$?
+    if [ $status = "$wanted" ] && grep -qE "$pattern" "$work/$name"; then
+        ok "Rust: $name tells where a program's connection was going, and ends with status $wanted"
+    else
+        fail "Rust: $name: status $status, not $wanted" "$work/$name"
+    fi
+}
+rust forward 7 '^pid [0-9]+ -> 10\.77\.0\.2:7001'
+rust watch 0 '^process [0-9]+ was on its way to 10\.77\.0\.2:7001'
 closing_count

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * A library with the calls of the header, for Linux, that redirects nothing: it checks that what reaches it is what
- * the test (check_python.py) passes through the Python declarations, and gives known answers. A wrong field, argument
- * or type shows as a wrong value on one of the two sides.
+ * the tests (check_python.py, tests/bindings) pass through the declarations of another language, and gives known answers.
+ * A wrong field, argument or type shows as a wrong value on one of the two sides.
  */
 #include "windows_redirector.h"
 
@@ -85,7 +85,11 @@ void redirector_free(redirector *r)
 
 uint32_t redirector_get_state(redirector *r, redirector_error *why)
 {
-    strcpy(why->text, "the mock has failed");
+    if (why) {
+        why->os_error = 5;
+        why->code = r->forgotten ? REDIRECTOR_ENGINE_STALLED : REDIRECTOR_OK;
+        strcpy(why->text, r->forgotten ? "the mock has failed" : "the mock has its limits");
+    }
     return r->forgotten ? REDIRECTOR_FAILED : REDIRECTOR_RUNNING;
 }
 
@@ -207,4 +211,50 @@ const char *redirector_status_name(uint32_t status)
 const char *redirector_version(void)
 {
     return REDIRECTOR_VERSION_STRING;
+}
+
+/* ---- the classic calls, which know process 1000 and a connection from port 4000 */
+
+static redirector_error last_error;
+
+uint32_t start_redirector(uint32_t client_pid, uint32_t agent_pid, uint32_t proxy_port, uint32_t incoming_proxy)
+{
+    last_error = (redirector_error){0};
+    if (client_pid == 1000 && agent_pid == 500 && proxy_port == 8080 && incoming_proxy == 8081) {
+        return 1;
+    }
+    last_error.code = REDIRECTOR_NO_SUCH_PROCESS;
+    last_error.os_error = 87;
+    strcpy(last_error.text, "the mock knows process 1000 alone");
+    return 0;
+}
+
+uint32_t stop_redirector(void)
+{
+    return 1;
+}
+
+WinDest get_destination(uint32_t src_port)
+{
+    return src_port == 4000 ? (WinDest){6, 0, {0x20010DB8, 0, 0, 1}, 443, 1004} : (WinDest){0};
+}
+
+uint32_t delete_destination(uint32_t src_port)
+{
+    return src_port == 4000;
+}
+
+void free_windest(WinDest dest)
+{
+    (void)dest;
+}
+
+uint32_t redirector_last_error(redirector_error *error)
+{
+    if (error->size != sizeof *error) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    *error = last_error;
+    error->size = sizeof *error;
+    return REDIRECTOR_OK;
 }
