@@ -26,7 +26,8 @@ ELSEWHERE = {
     "Installer": "tests/installer/run runs both lines under Wine",
     "Zip": "packaging/try_zip.sh runs redirector.exe of the zip",
     "Go": "packaging/go_get.sh runs both lines",
-    "Python": "the suite of the wheel", "Rust": "the suite of the crate", ".NET": "the suite of the package",
+    "Python": "tests/dist/wheel.py gives its first line to pip; tests/api/lab_test.sh runs the program by python -m",
+    "Rust": "tests/bindings/check_rust.py runs its lines", ".NET": "tests/bindings/check_dotnet.py compiles its program",
 }
 NOT_HERE = {
     "winget": "no winget here, and it downloads from a release; tests/dist/manager_rules.py checks its manifests",

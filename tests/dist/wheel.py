@@ -75,10 +75,13 @@ def check_metadata(archive, info, wheel, version):
 def check_installed(wheel, folder):
     """As pip installs it on Windows; used here, so another library stands in for the DLL."""
     target = folder / "site"
-    status, output = run(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-deps",
-                         "--no-compile", "--root-user-action", "ignore", "--platform", "win_amd64", "--only-binary", ":all:",
-                         "--target", target, wheel)
-    check(status == 0 and (target / PACKAGE / "bin" / "WinDivert64.sys").is_file(), "pip installs it", output)
+    page = (ROOT / "docs" / "install.md").read_text()
+    first, second = re.search(r"^## Python\n\n```\n(.*)\n(.*)\n```$", page, flags=re.M).groups()
+    check(second == "python -m windows_redirector doctor", "install.md names the program", second)
+    status, output = run(sys.executable, "-m", *first.split(), "--disable-pip-version-check", "--no-index", "--find-links",
+                         wheel.parent, "--no-compile", "--root-user-action", "ignore", "--platform", "win_amd64",
+                         "--only-binary", ":all:", "--target", target)
+    check(status == 0 and (target / PACKAGE / "bin" / "WinDivert64.sys").is_file(), "pip installs it, by the words of install.md", output)
     status, output = run(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-deps",
                          "--target", folder / "other", wheel)
     check(status != 0 and "is not a supported wheel on this platform" in output, "pip refuses it on another system", output)
