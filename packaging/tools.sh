@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# packaging/tools.sh [actionlint|newest_go|python]...   installs what checks packages and workflows into build/tools;
-#                                                       all of it, if none is named
+# packaging/tools.sh [actionlint|newest_go|windows_python|python]...   installs what checks packages and workflows into
+#                                                       build/tools; all of it, if none is named
 #
-# Versions and hashes are pinned: actionlint.mod, newest_go.mod and their .sum (Go modules), tools.txt (Python wheels). What
+# Versions and hashes are pinned: actionlint.mod, newest_go.mod, windows_python.mod and their .sum (Go modules), tools.txt (Python wheels). What
 # is there already, in the pinned version, is left alone, and nothing is downloaded then.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -43,6 +43,19 @@ install_newest_go() {
         cat packaging/newest_go.mod packaging/newest_go.sum | sha256sum >"$tools/newest_go.made-from"
 }
 
+# Its files are packed one by one.
+install_windows_python() {
+    local source=$tools/windows_python-module module
+    rm -rf "$source" "$tools/windows_python" && mkdir -p "$source" &&
+        cp packaging/windows_python.mod "$source/go.mod" &&
+        cp packaging/windows_python.sum "$source/go.sum" &&
+        module=$(cd "$source" && GOTOOLCHAIN=local GOFLAGS=-mod=readonly "$go" mod download -json \
+            github.com/kluctl/go-embed-python | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') && [ -n "$module" ] &&
+        cp -r --no-preserve=mode "$module/python/internal/data/windows-amd64" "$tools/windows_python" &&
+        find "$tools/windows_python" -name '*.gz' -exec gunzip {} + &&
+        cat packaging/windows_python.mod packaging/windows_python.sum | sha256sum >"$tools/windows_python.made-from"
+}
+
 # Pure Python: one folder of packages serves every Python 3.9 and later.
 install_python() {
     local python
@@ -73,11 +86,12 @@ tool() {
 }
 
 mkdir -p "$tools"
-[ $# -gt 0 ] || set -- actionlint newest_go python
+[ $# -gt 0 ] || set -- actionlint newest_go windows_python python
 for name in "$@"; do
     case $name in
     actionlint) tool actionlint packaging/actionlint.mod packaging/actionlint.sum ;;
     newest_go) tool newest_go packaging/newest_go.mod packaging/newest_go.sum ;;
+    windows_python) tool windows_python packaging/windows_python.mod packaging/windows_python.sum ;;
     python) tool python packaging/tools.txt ;;
     *)
         echo "packaging/tools.sh: there is no tool $name" >&2

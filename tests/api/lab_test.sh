@@ -80,4 +80,25 @@ rust() {
 }
 rust forward 7 '^pid [0-9]+ -> 10\.77\.0\.2:7001'
 rust watch 0 '^process [0-9]+ was on its way to 10\.77\.0\.2:7001'
+
+# The Python package in a Python for Windows, which takes nothing but pipes for its three files. (Wine's background
+# services inherit the one that is written to; it ends with the lab.)
+python=$root/build/tools/windows_python/python.exe
+[ -f "$python" ] || give_up "$python is missing: packaging/tools.sh windows_python"
+site=$stage/site
+mkdir -p "$site" && cp -r "$root/python/windows_redirector" "$site/" && mkdir -p "$site/windows_redirector/bin" &&
+    cp "$build"/{windows_redirector.dll,redirector.exe} "${WINDIVERT_DIR:-$root/build/windivert}"/WinDivert{.dll,64.sys} "$site/windows_redirector/bin/"
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=Z:${site//\//\\} timeout 120 "$root/lab/lab" wine "$python" \
+    "Z:${root//\//\\}\\tests\\api\\lab_python.py" "Z:${stage//\//\\}" \
+    < <(tail --pid=$$ -f /dev/null) > >(cat >"$work/python") 2>&1
+for _ in $(seq 100); do # for the last line, which may still be on its way
+    grep -q ' passed, ' "$work/python" && break
+    sleep 0.1
+done
+tr -d '\r' <"$work/python" | tee "$work/python.text" | grep -E '^(ok|FAIL) '
+good=$(grep -c '^ok ' "$work/python.text")
+bad=$(grep -c '^FAIL ' "$work/python.text")
+passed=$((passed + good))
+failed=$((failed + bad))
+tail -1 "$work/python.text" | grep -qx "$good passed, $bad failed" || fail "lab_python.py has no good end" "$work/python.text"
 closing_count

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The Python package at work, in a Python for Windows, in the lab: what a child connects to comes here, and goes on.
+
+    lab_python.py STAGE     the folder with api_test.exe; called by lab_test.sh; ends "N passed, N failed"
+"""
+import asyncio
+import os
+import subprocess
+import sys
+
+import windows_redirector
+from windows_redirector import aio
+
+SERVER = ("10.77.0.2", 7001)
+passed = failed = 0
+
+
+def check(condition, name, why=""):
+    global passed, failed
+    passed, failed = passed + bool(condition), failed + (not condition)
+    print(f"ok Python: {name}" if condition else f"FAIL Python: {name}: {why}", flush=True)
+
+
+async def main(stage):
+    seen, loop = [], asyncio.get_running_loop()
+
+    async def handle(_reader, writer, where):
+        seen.append((where, windows_redirector.program_of(where.pid), list(server.redirector)))
+        far_reader, far_writer = await asyncio.open_connection(where.host, where.port)
+        writer.write(await far_reader.read())
+        await writer.drain()
+        far_writer.close()
+
+    program = os.path.join(stage, "api_test.exe")
+    async with await aio.start_server(handle, roots=[os.getpid()]) as server:
+        child = subprocess.Popen([program, "visit", SERVER[0], str(SERVER[1])], stdin=subprocess.DEVNULL)
+        status = await loop.run_in_executor(None, child.wait)
+        where, path, connections = seen[0] if seen else (None, None, [])
+        check(status == 7, "the child has got its answer", status)
+        check(where and where[:4] == (*SERVER, child.pid, False), "where it was going, and who", where)
+        check(path and path.lower().endswith("\\api_test.exe"), "its program", path)
+        check([(one.pid, one.destination) for one in connections] == [(child.pid, SERVER)], "the connection in the list", connections)
+        stats = server.redirector.stats()
+        check((len(seen), stats["flows_total"], server.strangers) == (1, 1, 0), "one, and nobody else's", stats)
+    check(not server.redirector._close.alive, "the end stops it")
+    try:
+        windows_redirector.Redirector([0xFFFFFFF0], proxy_port=8080)
+        check(False, "an error is raised")
+    except windows_redirector.Error as error:
+        check(error.name == "NO_SUCH_PROCESS", "an error is raised", error.name)
+    done = subprocess.run([sys.executable, "-m", "windows_redirector", "--version"], stdin=subprocess.PIPE, capture_output=True,
+                          text=True, check=False)
+    check((done.returncode, done.stdout[:11]) == (0, "redirector "), "python -m windows_redirector", done)
+    print(f"{passed} passed, {failed} failed", flush=True)
+
+
+asyncio.run(main(sys.argv[1]))
