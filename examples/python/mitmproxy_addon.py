@@ -17,6 +17,12 @@ from mitmproxy import ctx
 import windows_redirector
 
 
+def listening_port():
+    """mitmproxy 8 has the option alone; later ones know where they listen."""
+    server = ctx.master.addons.get("proxyserver")
+    return server.listen_addrs()[0][1] if hasattr(server, "listen_addrs") else ctx.options.listen_port
+
+
 class Redirected:
     def __init__(self):
         self.redirector = None
@@ -30,8 +36,8 @@ class Redirected:
     def running(self):
         try:
             pids = [int(pid) for pid in ctx.options.redirect_pids]
-            self.redirector = windows_redirector.Redirector(pids, proxy_port=ctx.options.listen_port or 8080)
-        except (ValueError, windows_redirector.Error) as error:
+            self.redirector = windows_redirector.Redirector(pids, proxy_port=listening_port())
+        except (ValueError, IndexError, windows_redirector.Error) as error:
             print(f"nothing is redirected: {error}", file=sys.stderr, flush=True)
             ctx.master.shutdown()
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The redirector as a Python object."""
+import contextlib
 import ctypes
 import enum
 import ipaddress
-import pathlib
+import os
+import threading
 import weakref
 from ctypes import byref, c_uint8, c_uint32, c_void_p
 from types import TracebackType
@@ -87,12 +89,32 @@ class Connection(NamedTuple):
     age_ms: int
 
 
+def _number(name: str, value: int, bits: int = 32) -> int:
+    """ctypes would cut off what does not fit: port 4294967376 would become 80."""
+    if not 0 <= value < 1 << bits:
+        raise ValueError(f"{name} is {value}; it has to be 0 to {(1 << bits) - 1}")
+    return value
+
+
+def _numbers(name: str, values: Sequence[int]) -> Any:
+    return (c_uint32 * len(values))(*(_number(name, value) for value in values))
+
+
+def _text(name: str, value: Union[str, "os.PathLike[str]", None]) -> Optional[bytes]:
+    """C would take a text with a NUL in it for a shorter one."""
+    data = None if value is None else os.fspath(value).encode()
+    if data is not None and b"\0" in data:
+        raise ValueError(f"{name} has a NUL in it: {value!r}")
+    return data
+
+
 def _address_to_c(host: str, port: int, _flow_information: int = 0, scope: int = 0) -> c.redirector_address:
     host, _, zone = host.partition("%")
     ip: Any = ipaddress.ip_address(host)
     ip = getattr(ip, "ipv4_mapped", None) or ip  # the form of IPv4 peers of a dual-stack listener
-    return c.redirector_address(family=ip.version, port=port, bytes=(c_uint8 * 16)(*ip.packed),
-                                scope=scope or (int(zone) if zone.isdigit() else 0))
+    number = scope or (int(zone) if zone.isdigit() else 0)
+    return c.redirector_address(family=ip.version, port=_number("a port", port, 16), bytes=(c_uint8 * 16)(*ip.packed),
+                                scope=_number("a scope", number))
 
 
 def _address_from_c(address: Any) -> Address:
@@ -107,11 +129,20 @@ def _rules_to_c(rules: Sequence[Rule]) -> Any:
     for rule, (include, what, *listener) in zip(array, rules):
         rule.include = int(include)
         if isinstance(what, int):
-            rule.pid = what
-        elif what is not None:
-            rule.pattern = what.encode()
-        rule.listener = listener[0].encode() if listener else None
+            rule.pid = _number("a rule's process", what)
+        else:
+            rule.pattern = _text("a rule's pattern", what)
+        rule.listener = _text("a rule's listener", listener[0]) if listener else None
     return array
+
+
+class _LogThread(threading.local):
+    """Whether this thread is one of the library's, within a log function."""
+
+    within = False
+
+
+_log_thread = _LogThread()
 
 
 def _log_function(log: Optional[Callable[[int, str], object]]) -> Any:
@@ -120,13 +151,53 @@ def _log_function(log: Optional[Callable[[int, str], object]]) -> Any:
     told = log
 
     def line(_context: Any, level: int, text: bytes) -> None:
-        told(level, text.decode(errors="replace"))
+        _log_thread.within = True
+        try:
+            told(level, text.decode(errors="replace"))
+        finally:
+            _log_thread.within = False
     return c.LogFunction(line)
 
 
-def _free(library: ctypes.CDLL, handle: c_void_p, _log_function: Any) -> None:
-    """The callback lives as long as the redirector, because it is an argument here."""
-    library.redirector_free(handle)
+class _Running:
+    """The library's object, and who is within a call: it is freed when nobody is."""
+
+    def __init__(self, library: ctypes.CDLL, handle: c_void_p, log_function: Any) -> None:
+        self.library, self.handle = library, handle
+        self.log_function = log_function  # must exist as long as the redirector
+        self.idle = threading.Condition()
+        self.calls, self.closed = 0, False
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[c_void_p]:
+        """Around each call."""
+        with self.idle:
+            if self.closed:
+                raise c.Error("NOT_RUNNING", "this redirector is closed; start another")
+            self.calls += 1
+        try:
+            yield self.handle
+        finally:
+            with self.idle:
+                self.calls -= 1
+                self.idle.notify_all()
+
+    def close(self) -> None:
+        with self.idle:
+            if self.closed:
+                return
+            self.closed = True
+        self.library.redirector_stop(self.handle)  # what waits comes back
+        with self.idle:
+            self.idle.wait_for(lambda: not self.calls)
+        self.library.redirector_free(self.handle)
+
+    def leave(self) -> None:
+        """Nobody has it any more, or the interpreter ends. Freeing waits for the log's thread, which may be this one."""
+        if _log_thread.within:
+            threading.Thread(target=self.close).start()
+        else:
+            self.close()
 
 
 class Redirector:
@@ -137,24 +208,24 @@ class Redirector:
     """
 
     def __init__(self, roots: Iterable[int], proxy_port: int = 0, incoming_port: int = 0, agent_pid: int = 0,
-                 flags: int = 0, rules: Sequence[Rule] = (), windivert_dir: Union[str, pathlib.Path] = c.BIN,
-                 log_path: Union[str, pathlib.Path, None] = None, log: Optional[Callable[[int, str], object]] = None,
+                 flags: int = 0, rules: Sequence[Rule] = (), windivert_dir: Union[str, "os.PathLike[str]"] = c.BIN,
+                 log_path: Union[str, "os.PathLike[str]", None] = None, log: Optional[Callable[[int, str], object]] = None,
                  upstreams: Sequence[Peer] = (), decision_timeout_ms: int = 0, listen_ports: Sequence[int] = ()) -> None:
         library, pids = c.library(), list(roots)
         log_function = _log_function(log)
         config = c.redirector_config(
-            proxy_port=proxy_port, incoming_port=incoming_port, agent_pid=agent_pid, flags=int(flags),
-            roots=(c_uint32 * len(pids))(*pids), root_count=len(pids), rules=_rules_to_c(rules), rule_count=len(rules),
-            upstream_count=len(upstreams),
+            proxy_port=_number("proxy_port", proxy_port), incoming_port=_number("incoming_port", incoming_port),
+            agent_pid=_number("agent_pid", agent_pid), flags=_number("flags", int(flags)), roots=_numbers("a root", pids),
+            root_count=len(pids), rules=_rules_to_c(rules), rule_count=len(rules), upstream_count=len(upstreams),
             upstreams=(c.redirector_address * len(upstreams))(*(_address_to_c(*address) for address in upstreams)),
-            decision_timeout_ms=decision_timeout_ms, listen_port_count=len(listen_ports),
-            listen_ports=(c_uint32 * len(listen_ports))(*listen_ports), windivert_dir=str(windivert_dir).encode(),
-            log_fn=log_function, log_path=None if log_path is None else str(log_path).encode())
+            decision_timeout_ms=_number("decision_timeout_ms", decision_timeout_ms),
+            listen_port_count=len(listen_ports), listen_ports=_numbers("a listen_port", listen_ports),
+            windivert_dir=_text("windivert_dir", windivert_dir), log_fn=log_function, log_path=_text("log_path", log_path))
         handle, error = c_void_p(), c.redirector_error()
         c.check(library.redirector_start(byref(config), byref(handle), byref(error)), error.text.decode())
-        self._library, self._handle = library, handle
+        self._library, self._running = library, _Running(library, handle, log_function)
         # Also when the interpreter ends: a log line must not call into one that is gone.
-        self._close = weakref.finalize(self, _free, library, handle, log_function)
+        self._close = weakref.finalize(self, self._running.leave)
 
     def __enter__(self) -> "Redirector":
         return self
@@ -167,20 +238,19 @@ class Redirector:
         """Over the redirected connections that exist now."""
         return iter(self.connections())
 
-    @property
-    def _running(self) -> c_void_p:
-        if not self._close.alive:
-            raise c.Error("NOT_RUNNING", "this redirector is closed")
-        return self._handle
-
     def close(self) -> None:
-        """Stops and frees it; a second time it does nothing. No other call may be under way."""
-        self._close()
+        """Stops it; calls of other threads that wait come back. A second time it does nothing. Not from the log function."""
+        if _log_thread.within:
+            raise c.Error("INVALID_ARGUMENT", "close() was called by the log function, for whose end it would wait for ever; "
+                                              "call it on another thread")
+        self._running.close()
+        self._close.detach()
 
     def destination(self, peer: Peer) -> Optional[Destination]:
         """Original destination of a peer (host, port, ...) as the proxy sees it; None: not a redirected connection."""
         found = c.redirector_destination()
-        status = self._library.redirector_lookup(self._running, byref(_address_to_c(*peer)), byref(found))
+        with self._running.entered() as handle:
+            status = self._library.redirector_lookup(handle, byref(_address_to_c(*peer)), byref(found))
         if status == c.STATUS_NOT_FOUND:
             return None
         c.check(status)
@@ -190,7 +260,8 @@ class Redirector:
         """Waits for the next outgoing connection to decide about; None: there was none in time. Needs
         decision_timeout_ms."""
         found = c.redirector_connection()
-        status = self._library.redirector_next_connection(self._running, byref(found), timeout_ms)
+        with self._running.entered() as handle:
+            status = self._library.redirector_next_connection(handle, byref(found), _number("timeout_ms", timeout_ms))
         if status == c.STATUS_NOT_FOUND:
             return None
         c.check(status)
@@ -199,21 +270,25 @@ class Redirector:
 
     def decide(self, connection_id: int, decision: int) -> bool:
         """A Decision about what next_connection() told of. False: it does not wait for that any more."""
-        status = self._library.redirector_decide(self._running, connection_id, int(decision))
+        with self._running.entered() as handle:
+            status = self._library.redirector_decide(handle, _number("connection_id", connection_id, 64),
+                                                     _number("decision", int(decision)))
         if status != c.STATUS_NOT_FOUND:
             c.check(status)
         return bool(status == c.STATUS_OK)
 
     def forget(self, peer: Peer) -> bool:
         """Removes the mapping of a peer; its connection goes on. False: there was none."""
-        status = self._library.redirector_forget(self._running, byref(_address_to_c(*peer)))
+        with self._running.entered() as handle:
+            status = self._library.redirector_forget(handle, byref(_address_to_c(*peer)))
         if status != c.STATUS_NOT_FOUND:
             c.check(status)
         return bool(status == c.STATUS_OK)
 
     def set_rules(self, rules: Sequence[Rule]) -> None:
         """Replaces the rules."""
-        c.check(self._library.redirector_set_rules(self._running, _rules_to_c(rules), len(rules)))
+        with self._running.entered() as handle:
+            c.check(self._library.redirector_set_rules(handle, _rules_to_c(rules), len(rules)))
 
     def connections(self) -> List[Connection]:
         """The redirected connections that exist now."""
@@ -222,7 +297,8 @@ class Redirector:
             room = total.value + 16
             flows = (c.redirector_flow * room)()
             flows[0].size = ctypes.sizeof(c.redirector_flow)
-            c.check(self._library.redirector_list_flows(self._running, flows, room, byref(total)))
+            with self._running.entered() as handle:
+                c.check(self._library.redirector_list_flows(handle, flows, room, byref(total)))
         return [Connection(f.pid, KINDS[f.kind], STATES[f.state], _address_from_c(f.client),
                            _address_from_c(f.destination), _address_from_c(f.peer), f.bytes_up, f.bytes_down,
                            f.packets_up, f.packets_down, f.opened_ms, f.age_ms) for f in flows[:total.value]]
@@ -230,11 +306,13 @@ class Redirector:
     def stats(self) -> Dict[str, int]:
         """The counters; windows_redirector.h says what each counts."""
         stats = c.redirector_stats()
-        c.check(self._library.redirector_get_stats(self._running, byref(stats)))
+        with self._running.entered() as handle:
+            c.check(self._library.redirector_get_stats(handle, byref(stats)))
         return {name: int(getattr(stats, name)) for name, *_ in stats._fields_ if name != "size"}
 
     def failure(self) -> Optional[str]:
         """Why redirection has ended by itself; None: it has not."""
         error = c.redirector_error()
-        failed = self._library.redirector_get_state(self._running, byref(error)) == c.STATE_FAILED
+        with self._running.entered() as handle:
+            failed = self._library.redirector_get_state(handle, byref(error)) == c.STATE_FAILED
         return str(error.text.decode()) if failed else None

@@ -9,8 +9,9 @@
 import asyncio
 import errno
 from types import TracebackType
-from typing import Any, Awaitable, Callable, Iterable, List, Optional, Type
+from typing import Any, Awaitable, Callable, Iterable, List, Optional, Set, Type
 
+from ._library import Error
 from ._redirector import Destination, Redirector
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Destination], Awaitable[None]]
@@ -28,21 +29,32 @@ class Server:
         self._handle = handle
         self._servers: List[asyncio.AbstractServer] = []
         self._started = asyncio.Event()
+        self._tasks: Set["asyncio.Task[None]"] = set()
 
     @property
     def port(self) -> int:
         return int(self._servers[0].sockets[0].getsockname()[1])  # type: ignore[attr-defined]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._started.wait()  # a connection can be quicker than the start that has redirected it
-        destination = self.redirector.destination(writer.get_extra_info("peername"))
-        if destination is None:
-            self.strangers += 1
-            writer.transport.abort()
-            return
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
         try:
-            await self._handle(reader, writer, destination)
+            await self._started.wait()  # a connection can be quicker than the start that has redirected it
+            peer = writer.get_extra_info("peername")  # None: it has gone already
+            destination = self.redirector.destination(peer) if peer else None
+            if destination is None:
+                self.strangers += 1
+                writer.transport.abort()
+            else:
+                await self._handle(reader, writer, destination)
+        except (Error, ConnectionError):
+            pass  # redirection, or the connection, has ended
+        except Exception as error:  # asyncio itself tells of it since Python 3.12 only
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "the handler of a redirected connection has failed", "exception": error, "task": task})
         finally:
+            self._tasks.discard(task)
             writer.close()
 
     async def _listen(self) -> None:
@@ -63,11 +75,15 @@ class Server:
                     raise
 
     async def close(self) -> None:
-        """Stops redirecting, then listening."""
+        """Stops redirecting, then listening; handlers that still run are cancelled."""
         if hasattr(self, "redirector"):
             await asyncio.get_running_loop().run_in_executor(None, self.redirector.close)
         for server in self._servers:
             server.close()
+        tasks = self._tasks - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def __aenter__(self) -> "Server":
         return self
@@ -83,9 +99,14 @@ async def start_server(handle: Handler, roots: Iterable[int], **options: Any) ->
     server = Server(handle)
     pids = list(roots)
     await server._listen()
+    starting = asyncio.get_running_loop().run_in_executor(  # half a second, with its proof
+        None, lambda: Redirector(pids, proxy_port=server.port, **options))
     try:
-        server.redirector = await asyncio.get_running_loop().run_in_executor(  # half a second, with its proof
-            None, lambda: Redirector(pids, proxy_port=server.port, **options))
+        server.redirector = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        server.redirector = await starting  # a thread cannot be cancelled
+        await server.close()
+        raise
     except BaseException:
         await server.close()
         raise

@@ -82,6 +82,32 @@ def check_names():
     check(ours == {name: int(bit) for name, bit in flags.items()}, "Python: the flags", f"{ours}, not {flags}")
 
 
+def check_closing(arguments):
+    """While another thread waits in a call; and by the log function, which the library calls."""
+    said, busy = [], threading.Event()
+
+    def log(_level, _line):
+        if "redirector" in told:
+            said.append(raises(told["redirector"].close))
+    told = {}
+    with binding.Redirector(**dict(arguments, log=log)) as redirector:
+        def wait():
+            busy.set()
+            said.append(raises(redirector.next_connection, 200))
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        busy.wait()
+        redirector.close()
+        waiting.join(PATIENCE)
+        check(not waiting.is_alive() and said in ([None], ["NOT_RUNNING"]), "Python: close() while another thread waits", said)
+    said.clear()
+    with binding.Redirector(**dict(arguments, log=log)) as redirector:
+        told["redirector"] = redirector
+        redirector._running.log_function(None, 4, b"a line")
+        told.clear()
+        check(said == ["INVALID_ARGUMENT"], "Python: close() by the log function is refused", said)
+
+
 def raises(call, *arguments):
     """The name of the error that a call raises, or None."""
     try:
@@ -156,12 +182,21 @@ def check_calls():
         check(stats.pop("flows_live") == 99 and list(stats.values()) == list(range(1, len(stats) + 1)),
               "Python: the counters", str(stats))
     check(not raises(redirector.close), "Python: closed twice")
+    for name, value in (("proxy_port", (1 << 32) + 80), ("agent_pid", -1), ("roots", [1 << 32]), ("listen_ports", [1 << 32]),
+                        ("windivert_dir", "a\0b"), ("rules", [(True, "a\0b")]), ("rules", [(True, 1 << 32)]),
+                        ("upstreams", [("10.0.0.1", 1 << 16)])):
+        try:
+            binding.Redirector(**dict(arguments, **{name: value})).close()
+            check(False, f"Python: {name} of {value!r} is refused", "it was taken")
+        except ValueError as error:
+            check(str(value if isinstance(value, int) else "") in str(error), f"Python: {name} of {value!r} is refused", error)
     check(raises(redirector.stats) == "NOT_RUNNING", "Python: a call after that is an error")
     again = binding.Redirector(**arguments)
-    finalizer = again._close
+    finalizer, running = again._close, again._running
     del again, redirector
     gc.collect()
-    check(not finalizer.alive, "Python: one that nobody has any more is stopped")
+    check(not finalizer.alive and running.closed, "Python: one that nobody has any more is stopped")
+    check_closing(arguments)
     arguments["proxy_port"] = 1
     try:
         binding.Redirector(**arguments)
