@@ -157,8 +157,9 @@ def check_use(checks, package):
                            ["xbuild", "/nologo", "/verbosity:quiet", FRAMEWORK, "watch.csproj"], cwd=folder, env=environment)
     if built is None:
         return
-    lacking = [name for name in dotnet_package.NATIVE if not (folder / "out" / os.path.basename(name)).is_file()]
-    checks.check(not lacking, ".NET: DLLs and driver are put beside the program", lacking)
+    beside = {path.name: path.read_text(encoding="utf-8") for path in (folder / "out").glob("*") if "watch" not in path.name}
+    wanted = {os.path.basename(name): f"this stands for {name}\n" for name in dotnet_package.NATIVE}
+    checks.check(beside == wanted, ".NET: DLLs and driver are put beside the program", beside)
     run = f"ip link set lo up && exec timeout 60 mono out/watch.exe python3 \"-c \\\"{VISITOR}\\\"\""
     said = checks.command(".NET: that program runs", ["unshare", "--net", "--map-root-user", "sh", "-ec", run], cwd=folder,
                           env=environment)
