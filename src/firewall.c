@@ -96,8 +96,18 @@ bool firewall_permit_holds(const redirector *r)
     return r->permit && firewall_permit_wait(r->permit, 0) == FIREWALL_PERMIT_HOLDS;
 }
 
+static void end(redirector *r, uint32_t wait_ms)
+{
+    firewall_permit_end(r->permit, wait_ms);
+    r->permit = NULL;
+}
+
 void firewall_end(redirector *r)
 {
-    firewall_permit_end(r->permit, END_WAIT_MS);
-    r->permit = NULL;
+    end(r, END_WAIT_MS);
+}
+
+void firewall_leave(redirector *r)
+{
+    end(r, 0);
 }

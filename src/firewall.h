@@ -25,4 +25,7 @@ bool firewall_permit_holds(const struct redirector *r);
 /** Takes the permit back. To be called when the packet handles are closed; blocks for 200 ms at most. */
 void firewall_end(struct redirector *r);
 
+/** The same, where nobody may wait: the platform is told by a thread of its own. */
+void firewall_leave(struct redirector *r);
+
 #endif

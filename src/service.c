@@ -237,8 +237,8 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
 }
 
 /*
- * Ends the engine's thread. false: it does not end; then its driver handles are closed all the same, and what it uses
- * stays.
+ * Ends the engine's thread. false: it does not end; then its driver handles are closed all the same, and the permit for
+ * what they send; what the thread uses stays.
  */
 static bool end_thread(redirector *r)
 {
@@ -249,6 +249,7 @@ static bool end_thread(redirector *r)
     }
     packet_handles_abandon(&r->packets);
     divert_abandon(r->events);
+    firewall_leave(r);
     r->forced = true;
     return WaitForSingleObject(r->thread, STOP_FORCE_WAIT_MS) == WAIT_OBJECT_0;
 }

@@ -35,7 +35,6 @@
 #include "../../../src/loop.c"
 #include "../../../src/packet_handles.c"
 #include "../../../src/watchdog.c"
-#include "../../../src/firewall.c"
 #include "../../../src/proof.c"
 #include "../../../src/config.c"
 #include "../../../src/ffi.c"

@@ -9,4 +9,4 @@
 #include "../../../src/roots.c"
 #include "../../../src/queue_delay.c"
 #include "../../../src/host.c"
-#include "../../../src/proof_task.c"
+#include "../../../src/firewall.c"

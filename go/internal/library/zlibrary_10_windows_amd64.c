@@ -4,3 +4,4 @@
 #include "../../../src/windows/stack_guard.h"
 #include <winsock2.h>
 #include "../../../src/windows/address_watch.c"
+#include "../../../src/proof_task.c"

@@ -119,6 +119,7 @@
 #define error_status wredir_error_status
 #define firewall_begin wredir_firewall_begin
 #define firewall_end wredir_firewall_end
+#define firewall_leave wredir_firewall_leave
 #define firewall_permit_begin wredir_firewall_permit_begin
 #define firewall_permit_begin_with wredir_firewall_permit_begin_with
 #define firewall_permit_end wredir_firewall_permit_end

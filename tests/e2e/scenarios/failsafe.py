@@ -49,6 +49,7 @@ def freeze_and_recover(t, session, log):
     with open(log, encoding="utf-8") as text:
         expect("made no progress" in text.read(), "the log does not say what happened")
     t.agent.call("free")
+    wait_until(lambda: t.lab.counters()["outbound"]["sessions"] == 0, "the firewall permit's session gone")
     t.agent.call("proxy_close_all")
     stranger.end()
     with t.redirected() as again:
