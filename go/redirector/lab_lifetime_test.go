@@ -38,12 +38,15 @@ func TestLabStopAndStartAgain(t *testing.T) {
 			cut := make(chan error, 1)
 			go func() {
 				_, err := conn.Read(make([]byte, 1))
+				if err == io.EOF { // Wine says so of a reset before the read; on a connection that was reset a write fails
+					_, err = conn.Write([]byte{0})
+				}
 				cut <- err
 			}()
 			if err := r.Stop(); err != nil {
 				t.Error(err)
 			}
-			if err := <-cut; err == nil || err == io.EOF || os.IsTimeout(err) {
+			if err := <-cut; err == nil || os.IsTimeout(err) {
 				t.Errorf("%s: the proxy's end was not reset: %v", server, err)
 			}
 			if got := c.line(); !strings.HasPrefix(got, "cut off: ") || strings.Contains(got, "EOF") {
