@@ -110,6 +110,29 @@ void proof_close(redirector *r)
     p->winsock = NULL;
 }
 
+/* ---- a machine that is busy */
+
+static uint64_t number_from(const FILETIME *t)
+{
+    return (uint64_t)t->dwHighDateTime << 32 | t->dwLowDateTime;
+}
+
+static struct processor_times processor_times_now(void)
+{
+    FILETIME idle, kernel, user; /* idle time is kernel time, too */
+    if (!GetSystemTimes(&idle, &kernel, &user)) {
+        return (struct processor_times){0, 0};
+    }
+    return (struct processor_times){number_from(&idle), number_from(&kernel) + number_from(&user)};
+}
+
+/* Whether the processors have hardly had an idle moment since then: packets may only be late. */
+static bool is_saturated(const struct processor_times *since)
+{
+    struct processor_times now = processor_times_now();
+    return now.all > since->all && (now.idle - since->idle) * IDLE_PARTS < now.all - since->all;
+}
+
 /* ---- what becomes of it */
 
 static void begin_if_captured(redirector *r, uint32_t number)
@@ -132,7 +155,10 @@ static bool is_established(const struct own_connection *c)
     return c->bound && c->connected && c->arrived && !c->error;
 }
 
-/* Their words have arrived; now for what is larger than a network card's packets, which has not got all day. */
+/*
+ * Their words have arrived; now for what is larger than a network card's packets, which has not got all day; but on a
+ * machine that is busy all connections would do without for that.
+ */
 static bool is_settled(struct proof *p, int family, const struct own_connection *c, uint64_t elapsed_ms)
 {
     if (!p->worded[family]) {
@@ -140,7 +166,9 @@ static bool is_settled(struct proof *p, int family, const struct own_connection 
         p->worded_ms[family] = elapsed_ms;
     }
     p->whole[family] = c->whole;
-    return c->whole || c->error || elapsed_ms - p->worded_ms[family] >= PROOF_LARGE_MS;
+    uint64_t waited_ms = elapsed_ms - p->worded_ms[family];
+    return c->whole || c->error || waited_ms >= PROOF_LARGE_BUSY_MS ||
+           (waited_ms >= PROOF_LARGE_MS && !is_saturated(&p->times));
 }
 
 static enum proof_result judge(redirector *r, int family, uint64_t elapsed_ms, bool other_way_too)
@@ -190,38 +218,11 @@ static enum proof_result judge_in_the_end(struct proof *p, int family, bool star
     return PROOF_RESULT_ARRIVED;
 }
 
-/* ---- a machine that is busy */
-
-struct processor_times {
-    uint64_t idle, all;
-};
-
-static uint64_t number_from(const FILETIME *t)
-{
-    return (uint64_t)t->dwHighDateTime << 32 | t->dwLowDateTime;
-}
-
-static struct processor_times processor_times_now(void)
-{
-    FILETIME idle, kernel, user; /* idle time is kernel time, too */
-    if (!GetSystemTimes(&idle, &kernel, &user)) {
-        return (struct processor_times){0, 0};
-    }
-    return (struct processor_times){number_from(&idle), number_from(&kernel) + number_from(&user)};
-}
-
-/* Whether the processors have hardly had an idle moment since then: packets may only be late. */
-static bool is_saturated(const struct processor_times *since)
-{
-    struct processor_times now = processor_times_now();
-    return now.all > since->all && (now.idle - since->idle) * IDLE_PARTS < now.all - since->all;
-}
-
 static void prove(redirector *r, uint32_t one_way_ms, uint32_t limit_ms)
 {
     struct proof *p = &r->proof;
     bool starting = !atomic_load(&p->started), stretched = !starting;
-    struct processor_times times = processor_times_now();
+    p->times = processor_times_now();
     uint64_t began = host_now_ms(), elapsed = 0;
     bool open = true;
     while (open && elapsed < limit_ms && !atomic_load(&p->end) && service_state(r, NULL) == REDIRECTOR_RUNNING) {
@@ -238,7 +239,7 @@ static void prove(redirector *r, uint32_t one_way_ms, uint32_t limit_ms)
         elapsed = host_now_ms() - began;
         if (!stretched && elapsed >= one_way_ms) {
             stretched = true;
-            one_way_ms = is_saturated(&times) ? PROOF_BUSY_WAY_MS : one_way_ms;
+            one_way_ms = is_saturated(&p->times) ? PROOF_BUSY_WAY_MS : one_way_ms;
             limit_ms = one_way_ms == PROOF_BUSY_WAY_MS ? PROOF_BUSY_MS : limit_ms;
         }
     }

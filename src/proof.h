@@ -41,6 +41,11 @@ enum proof_result {
     PROOF_RESULT_FAILED,
 };
 
+/** So far, of all processors, in units of 100 ns. */
+struct processor_times {
+    uint64_t idle, all;
+};
+
 struct proof {
     /* Whoever proves: the start, then one proof's thread at a time. */
     struct winsock *winsock;
@@ -52,6 +57,7 @@ struct proof {
     bool worded[PROOF_FAMILIES];        /* this time both ends have heard the other's word */
     uint64_t worded_ms[PROOF_FAMILIES]; /* so long after the beginning */
     bool whole[PROOF_FAMILIES];         /* and the large piece */
+    struct processor_times times;       /* of this machine, when it began */
     uint64_t replies;                   /* packets that had come back to programs when it began */
     bool replied;                       /* more have, meanwhile */
     bool hasty;                         /* at the start there was no time for the words */
@@ -79,8 +85,8 @@ bool proof_at_start(redirector *r, redirector_error *error);
 void proof_prepare(redirector *r);
 enum proof_outcome proof_make(redirector *r, uint32_t one_way_ms, uint32_t limit_ms);
 enum { PROOF_START_WAY_MS = 300, PROOF_START_MS = 480, PROOF_LATER_WAY_MS = 2000, PROOF_LATER_MS = 3000 };
-enum { PROOF_LARGE_MS = 100 };                          /* for the large pieces, after the words */
-enum { PROOF_BUSY_WAY_MS = 900, PROOF_BUSY_MS = 1500 }; /* of a start, where the processors are never idle */
+enum { PROOF_LARGE_MS = 100, PROOF_LARGE_BUSY_MS = 600 }; /* for the large pieces, after the words; never idle */
+enum { PROOF_BUSY_WAY_MS = 900, PROOF_BUSY_MS = 1500 };   /* of a start, where the processors are never idle */
 
 /** Closes what proof_prepare() has opened, if proof_make() was not reached. */
 void proof_close(redirector *r);
