@@ -43,4 +43,5 @@ if [ ! -e "$out/clients.exe" ] || [ -n "$(find $clients -newer "$out/clients.exe
             GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $go build -trimpath -o "$OLDPWD/$out/clients.exe" .
     ) >build/e2e/clients.log 2>&1 || echo "build    tests/e2e/clients FAILED (log: build/e2e/clients.log)"
 fi
-cp "$library/windows_redirector.dll" "$library/redirector.exe" "$out/"
+cp "$library/windows_redirector.dll" "$out/"
+[ "$preset" = mingw-restless ] || cp "$library/redirector.exe" "$out/" # that preset is the library alone
