@@ -85,7 +85,7 @@ bool proof_at_start(redirector *r, redirector_error *error);
 void proof_prepare(redirector *r);
 enum proof_outcome proof_make(redirector *r, uint32_t one_way_ms, uint32_t limit_ms);
 enum { PROOF_START_WAY_MS = 300, PROOF_START_MS = 480, PROOF_LATER_WAY_MS = 2000, PROOF_LATER_MS = 3000 };
-enum { PROOF_LARGE_MS = 100, PROOF_LARGE_BUSY_MS = 600 }; /* for the large pieces, after the words; never idle */
+enum { PROOF_LARGE_MS = 250, PROOF_LARGE_BUSY_MS = 600 }; /* for the large pieces, after the words; never idle */
 enum { PROOF_BUSY_WAY_MS = 900, PROOF_BUSY_MS = 1500 };   /* of a start, where the processors are never idle */
 
 /** Closes what proof_prepare() has opened, if proof_make() was not reached. */
