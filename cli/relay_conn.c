@@ -9,8 +9,10 @@
  * there is back-pressure: data that the slow side does not accept is not read from the fast one. The buffer is a small
  * one, because most connections of a program mostly wait. Data that fills it has more behind it, and then the half has
  * a large one until as little comes as fits into the small one; of large ones there are not more than so many, so the
- * memory per connection is bounded, too. A half that receives the end of data shuts down sending on its other side and is done; when both
- * are done the connection is closed. So each direction ends by itself, as between two programs without a relay.
+ * memory per connection is bounded, too.
+ *
+ * A half that receives the end of data shuts down sending on its other side and is done; when both are done the
+ * connection is closed. So each direction ends by itself, as between two programs without a relay.
  *
  * The up half starts before the server answers, so the program's first data waits in the buffer. relay_connect.c has
  * the server dialled.

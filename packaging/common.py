@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 
@@ -34,6 +35,12 @@ class Context:
     def asset(self, name):
         """Where the file will be had from, once the release is published."""
         return f"{URL}/releases/download/v{self.version}/{name}"
+
+
+def version_of(folder):
+    """By the public header in folder/include, where everything has it from."""
+    text = (folder / "include" / "windows_redirector.h").read_text(encoding="utf-8")
+    return re.search(r'^#define REDIRECTOR_VERSION_STRING "(.+)"', text, re.M)[1]
 
 
 def say(text):

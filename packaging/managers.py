@@ -9,7 +9,7 @@ import uuid
 from xml.sax.saxutils import escape
 
 import msi
-from archive import write_zip
+import nuget
 from common import OWN_LICENSE, SUMMARY, URL, sha256
 
 NAME = "windows-redirector"
@@ -19,8 +19,6 @@ DESCRIPTION = (f"{SUMMARY}, without the programs knowing; the proxy asks where e
                "process opened it. A program with a proxy of its own, a C library, and what is needed to build with "
                "it. It contains WinDivert 2.2.2, whose driver Windows loads when an administrator first uses it.")
 WORDS = re.compile(r"[A-Za-z][A-Za-z0-9./-]*( [A-Za-z0-9./-]+)*")
-XML = '<?xml version="1.0" encoding="utf-8"?>\n'
-OPEN_PACKAGING = "http://schemas.openxmlformats.org/package/2006"
 TAGS = ("network", "proxy", "redirect", "tcp", "windivert")
 
 
@@ -121,7 +119,7 @@ def nuspec(context):
         "releaseNotes": f"{URL}/blob/v{context.version}/CHANGELOG.md",
     }
     lines = "".join(f"    <{key}>{escape(value)}</{key}>\n" for key, value in fields.items())
-    return (f'{XML}<package xmlns="http://schemas.microsoft.com/packaging/2015/06/nuspec.xsd">\n'
+    return (f'{nuget.XML}<package xmlns="http://schemas.microsoft.com/packaging/2015/06/nuspec.xsd">\n'
             f"  <metadata>\n{lines}  </metadata>\n</package>\n")
 
 
@@ -141,42 +139,23 @@ Install-ChocolateyPackage @arguments
 """
 
 
-def relations(*pairs):
-    """Which part of the package is what."""
-    lines = "".join(f'  <Relationship Type="http://schemas.{kind}" Target="/{part}" Id="R{number}" />\n'
-                    for number, (kind, part) in enumerate(pairs, 1))
-    return f'{XML}<Relationships xmlns="{OPEN_PACKAGING}/relationships">\n{lines}</Relationships>\n'
-
-
-def content_types(**kinds):
-    lines = "".join(f'  <Default Extension="{extension}" ContentType="application/{kind}" />\n'
-                    for extension, kind in kinds.items())
-    return f'{XML}<Types xmlns="{OPEN_PACKAGING}/content-types">\n{lines}</Types>\n'
-
-
 def core_properties(context):
-    return (f'{XML}<coreProperties xmlns:dc="http://purl.org/dc/elements/1.1/" '
-            f'xmlns="{OPEN_PACKAGING}/metadata/core-properties">\n'
+    return (f'{nuget.XML}<coreProperties xmlns:dc="http://purl.org/dc/elements/1.1/" '
+            f'xmlns="{nuget.CONVENTIONS}/metadata/core-properties">\n'
             f"  <dc:creator>{NAME}</dc:creator>\n  <dc:description>{escape(DESCRIPTION)}</dc:description>\n"
             f"  <dc:identifier>{NAME}</dc:identifier>\n  <version>{context.version}</version>\n"
             f"  <keywords>{' '.join(TAGS)}</keywords>\n</coreProperties>\n")
 
 
 def chocolatey(context, installer, target):
-    """A package of NuGet's kind: a zip whose parts are named by relations."""
     core = f"package/services/metadata/core-properties/{uuid.uuid5(msi.NAMESPACE, 'core/' + context.version).hex}.psmdcp"
     parts = {
-        "_rels/.rels": relations(
-            ("microsoft.com/packaging/2010/07/manifest", f"{NAME}.nuspec"),
-            ("openxmlformats.org/package/2006/relationships/metadata/core-properties", core)),
         f"{NAME}.nuspec": nuspec(context),
         "tools/chocolateyinstall.ps1": install_script(context, installer),
-        "[Content_Types].xml": content_types(
-            rels="vnd.openxmlformats-package.relationships+xml", nuspec="octet", ps1="octet",
-            psmdcp="vnd.openxmlformats-package.core-properties+xml"),
         core: core_properties(context),
     }
-    write_zip(target, ((name, text.encode()) for name, text in parts.items()), context.epoch)
+    files = {name: text.encode() for name, text in parts.items()}
+    nuget.write_package(target, files, context.epoch, f"{NAME}.nuspec", core)
 
 
 def make(context):

@@ -78,7 +78,7 @@ struct proof {
 /** Before the first filter is opened: binds and announces. */
 void proof_before_start(redirector *r);
 
-/** When the engine's thread runs: proves, within half a second, or 1.5 s on a machine that is never idle. false: *error. */
+/** When the engine's thread runs: proves within half a second, or 1.5 s on a machine that is never idle. false: *error. */
 bool proof_at_start(redirector *r, redirector_error *error);
 
 /** The two parts of any proof: binds and announces; proves, with limits, and leaves nothing behind. */

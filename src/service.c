@@ -2,8 +2,9 @@
 /*
  * Theory of operation: start creates the parts in the order of their dependencies, and destroys them in reverse order
  * when one fails. What takes Windows long and needs nothing of the others is begun early, on threads of its own: the
- * firewall permit, this machine's addresses, the TCP table, the handles of the claim. The socket layer is opened before the packet layer, so that no SYN is captured whose event was
- * missed. Existing processes and listeners are read after the socket layer is open, so that none is missed in between.
+ * firewall permit, this machine's addresses, the TCP table, the handles of the claim. The socket layer is opened before
+ * the packet layer, so that no SYN is captured whose event was missed. Existing processes and listeners are read after
+ * the socket layer is open, so that none is missed in between.
  */
 #include "address.h"
 #include "decide.h"

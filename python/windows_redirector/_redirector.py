@@ -169,14 +169,14 @@ class _Running:
         self.calls, self.closed = 0, False
 
     @contextlib.contextmanager
-    def entered(self) -> Iterator[c_void_p]:
+    def entered(self) -> Iterator[Tuple[ctypes.CDLL, c_void_p]]:
         """Around each call."""
         with self.idle:
             if self.closed:
                 raise c.Error("NOT_RUNNING", "this redirector is closed; start another")
             self.calls += 1
         try:
-            yield self.handle
+            yield self.library, self.handle
         finally:
             with self.idle:
                 self.calls -= 1
@@ -223,7 +223,7 @@ class Redirector:
             windivert_dir=_text("windivert_dir", windivert_dir), log_fn=log_function, log_path=_text("log_path", log_path))
         handle, error = c_void_p(), c.redirector_error()
         c.check(library.redirector_start(byref(config), byref(handle), byref(error)), error.text.decode())
-        self._library, self._running = library, _Running(library, handle, log_function)
+        self._running = _Running(library, handle, log_function)
         # Also when the interpreter ends: a log line must not call into one that is gone.
         self._close = weakref.finalize(self, self._running.leave)
 
@@ -249,8 +249,8 @@ class Redirector:
     def destination(self, peer: Peer) -> Optional[Destination]:
         """Original destination of a peer (host, port, ...) as the proxy sees it; None: not a redirected connection."""
         found = c.redirector_destination()
-        with self._running.entered() as handle:
-            status = self._library.redirector_lookup(handle, byref(_address_to_c(*peer)), byref(found))
+        with self._running.entered() as (library, handle):
+            status = library.redirector_lookup(handle, byref(_address_to_c(*peer)), byref(found))
         if status == c.STATUS_NOT_FOUND:
             return None
         c.check(status)
@@ -260,8 +260,8 @@ class Redirector:
         """Waits for the next outgoing connection to decide about; None: there was none in time. Needs
         decision_timeout_ms."""
         found = c.redirector_connection()
-        with self._running.entered() as handle:
-            status = self._library.redirector_next_connection(handle, byref(found), _number("timeout_ms", timeout_ms))
+        with self._running.entered() as (library, handle):
+            status = library.redirector_next_connection(handle, byref(found), _number("timeout_ms", timeout_ms))
         if status == c.STATUS_NOT_FOUND:
             return None
         c.check(status)
@@ -270,8 +270,8 @@ class Redirector:
 
     def decide(self, connection_id: int, decision: int) -> bool:
         """A Decision about what next_connection() told of. False: it does not wait for that any more."""
-        with self._running.entered() as handle:
-            status = self._library.redirector_decide(handle, _number("connection_id", connection_id, 64),
+        with self._running.entered() as (library, handle):
+            status = library.redirector_decide(handle, _number("connection_id", connection_id, 64),
                                                      _number("decision", int(decision)))
         if status != c.STATUS_NOT_FOUND:
             c.check(status)
@@ -279,16 +279,16 @@ class Redirector:
 
     def forget(self, peer: Peer) -> bool:
         """Removes the mapping of a peer; its connection goes on. False: there was none."""
-        with self._running.entered() as handle:
-            status = self._library.redirector_forget(handle, byref(_address_to_c(*peer)))
+        with self._running.entered() as (library, handle):
+            status = library.redirector_forget(handle, byref(_address_to_c(*peer)))
         if status != c.STATUS_NOT_FOUND:
             c.check(status)
         return bool(status == c.STATUS_OK)
 
     def set_rules(self, rules: Sequence[Rule]) -> None:
         """Replaces the rules."""
-        with self._running.entered() as handle:
-            c.check(self._library.redirector_set_rules(handle, _rules_to_c(rules), len(rules)))
+        with self._running.entered() as (library, handle):
+            c.check(library.redirector_set_rules(handle, _rules_to_c(rules), len(rules)))
 
     def connections(self) -> List[Connection]:
         """The redirected connections that exist now."""
@@ -297,8 +297,8 @@ class Redirector:
             room = total.value + 16
             flows = (c.redirector_flow * room)()
             flows[0].size = ctypes.sizeof(c.redirector_flow)
-            with self._running.entered() as handle:
-                c.check(self._library.redirector_list_flows(handle, flows, room, byref(total)))
+            with self._running.entered() as (library, handle):
+                c.check(library.redirector_list_flows(handle, flows, room, byref(total)))
         return [Connection(f.pid, KINDS[f.kind], STATES[f.state], _address_from_c(f.client),
                            _address_from_c(f.destination), _address_from_c(f.peer), f.bytes_up, f.bytes_down,
                            f.packets_up, f.packets_down, f.opened_ms, f.age_ms) for f in flows[:total.value]]
@@ -306,13 +306,13 @@ class Redirector:
     def stats(self) -> Dict[str, int]:
         """The counters; windows_redirector.h says what each counts."""
         stats = c.redirector_stats()
-        with self._running.entered() as handle:
-            c.check(self._library.redirector_get_stats(handle, byref(stats)))
+        with self._running.entered() as (library, handle):
+            c.check(library.redirector_get_stats(handle, byref(stats)))
         return {name: int(getattr(stats, name)) for name, *_ in stats._fields_ if name != "size"}
 
     def failure(self) -> Optional[str]:
         """Why redirection has ended by itself; None: it has not."""
         error = c.redirector_error()
-        with self._running.entered() as handle:
-            failed = self._library.redirector_get_state(handle, byref(error)) == c.STATE_FAILED
+        with self._running.entered() as (library, handle):
+            failed = library.redirector_get_state(handle, byref(error)) == c.STATE_FAILED
         return str(error.text.decode()) if failed else None

@@ -156,9 +156,10 @@ static void take(struct users *users, const struct divert_api *api, const struct
     }
 }
 
+/* NULL: it was not told of, or not all is known. */
 static const struct user *find(const struct users *users, uint32_t number)
 {
-    for (uint32_t i = 0; i < users->count; i++) {
+    for (uint32_t i = 0; i < users->count && users->count <= DIVERT_USERS_MAX; i++) {
         if (users->all[i].tag.number == number && users->all[i].pid == GetCurrentProcessId()) {
             return &users->all[i];
         }
@@ -323,12 +324,15 @@ struct divert_claiming {
     struct shared_thread thread;
 };
 
-/* Moves from band to band until nobody was there before. out->sender is open, in the usual band. */
+/*
+ * Moves from band to band until nobody was there before. out->sender is open, in the usual band, and its own thread has waited
+ * until it was told of.
+ */
 static enum divert_claim_result settle(struct divert_claiming *c, const struct divert_claim_tree *tree,
                                        struct divert_claim *out, redirector_error *error)
 {
     for (int i = 0; i < ATTEMPTS; i++) {
-        const struct user *mine = find_claim(&c->users, c->api, c->tag.number);
+        const struct user *mine = i ? find_claim(&c->users, c->api, c->tag.number) : find(&c->users, c->tag.number);
         if (!mine) {
             return DIVERT_CLAIM_UNKNOWN;
         }
@@ -364,8 +368,8 @@ static void claiming_free(void *claiming)
 }
 
 /*
- * Stays until all is done: what it has requested of the driver would end with it. And closing takes a while, for which nobody
- * needs to wait.
+ * Stays until all is done: what it has requested of the driver would end with it. And closing takes a while, for which
+ * nobody needs to wait.
  */
 static void claiming_run(void *claiming)
 {

@@ -56,8 +56,8 @@ struct divert_claiming;
 struct divert_claiming *divert_claim_begin(struct divert_api *api, const struct process_id *roots, uint32_t root_count);
 
 /**
- * Waits until it is open, and claims the band: at most half a second longer than the driver takes for it. The tree is that of
- * the same roots. NULL is answered with DIVERT_CLAIM_FAILED.
+ * Waits until it is open, and claims the band: at most half a second longer than the driver takes for it. The tree is
+ * that of the same roots. NULL is answered with DIVERT_CLAIM_FAILED.
  */
 enum divert_claim_result divert_claim_end(struct divert_claiming *c, const struct divert_claim_tree *tree,
                                           struct divert_claim *out, redirector_error *error);

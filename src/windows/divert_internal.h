@@ -33,7 +33,10 @@ struct divert_api {
     BOOL (*format_filter)(const char *filter, int layer, char *text, UINT bytes);
 };
 
-/** Opens a handle, checked and, if packets or events come to it for long, with raised queue limits; NULL with *error set, as for divert_open(). */
+/**
+ * Opens a handle, checked and, if packets or events come to it for long, with raised queue limits; NULL with *error set,
+ * as for divert_open().
+ */
 HANDLE divert_open_handle(struct divert_api *api, const char *filter, enum divert_layer layer, int16_t priority,
                           bool sends_only, redirector_error *error);
 

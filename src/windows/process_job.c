@@ -155,12 +155,13 @@ bool process_job_adopt(struct process_job *job, const struct process_facts *fact
     return true;
 }
 
-/* A process of the list, opened; NULL: it has ended, or may not be opened. */
-static HANDLE open_listed(struct process_id id)
+/* The process itself, alive; NULL with GetLastError(): it may not be opened, or, with 0, it has ended. */
+static HANDLE open_alive(struct process_id id)
 {
     HANDLE process = process_open(id.pid);
-    if (process && (process_has_exited(process) || process_created(process) != id.created)) {
+    if (process && (process_created(process) != id.created || process_has_exited(process))) {
         CloseHandle(process);
+        SetLastError(ERROR_SUCCESS);
         return NULL;
     }
     return process;
@@ -185,7 +186,7 @@ static bool adopt_children(struct process_job *job)
             continue;
         }
         const uint32_t root = parent->root;
-        HANDLE process = open_listed(facts->self);
+        HANDLE process = open_alive(facts->self);
         again |= process && adopt(job, root, facts->self.pid, process);
     }
     again |= all.unborn;
@@ -196,12 +197,8 @@ static bool adopt_children(struct process_job *job)
 /* Opens the root's job and puts it there, with what an earlier start has left in it. */
 static bool adopt_root(struct process_job *job, uint32_t root, struct process_id id, redirector_error *error)
 {
-    HANDLE process = process_open(id.pid);
+    HANDLE process = open_alive(id);
     uint32_t code = process ? ERROR_SUCCESS : GetLastError();
-    if (process && (process_created(process) != id.created || process_has_exited(process))) {
-        CloseHandle(process);
-        process = NULL;
-    }
     if (!process) {
         char detail[40];
         redirector_status status = process_open_status(code);

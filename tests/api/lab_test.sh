@@ -86,8 +86,9 @@ rust watch 0 '^process [0-9]+ was on its way to 10\.77\.0\.2:7001'
 python=$root/build/tools/windows_python/python.exe
 [ -f "$python" ] || give_up "$python is missing: packaging/tools.sh windows_python"
 site=$stage/site
+divert=${WINDIVERT_DIR:-$root/build/windivert}
 mkdir -p "$site" && cp -r "$root/python/windows_redirector" "$site/" && mkdir -p "$site/windows_redirector/bin" &&
-    cp "$build"/{windows_redirector.dll,redirector.exe} "${WINDIVERT_DIR:-$root/build/windivert}"/WinDivert{.dll,64.sys} "$site/windows_redirector/bin/"
+    cp "$build"/{windows_redirector.dll,redirector.exe} "$divert"/WinDivert{.dll,64.sys} "$site/windows_redirector/bin/"
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=Z:${site//\//\\} timeout 120 "$root/lab/lab" wine "$python" \
     "Z:${root//\//\\}\\tests\\api\\lab_python.py" "Z:${stage//\//\\}" \
     < <(tail --pid=$$ -f /dev/null) > >(cat >"$work/python") 2>&1
@@ -95,10 +96,5 @@ for _ in $(seq 100); do # for the last line, which may still be on its way
     grep -q ' passed, ' "$work/python" && break
     sleep 0.1
 done
-tr -d '\r' <"$work/python" | tee "$work/python.text" | grep -E '^(ok|FAIL) '
-good=$(grep -c '^ok ' "$work/python.text")
-bad=$(grep -c '^FAIL ' "$work/python.text")
-passed=$((passed + good))
-failed=$((failed + bad))
-tail -1 "$work/python.text" | grep -qx "$good passed, $bad failed" || fail "lab_python.py has no good end" "$work/python.text"
+count_checks "lab_python.py has no good end" "$work/python"
 closing_count

@@ -19,12 +19,11 @@ TARGET = "x86_64-pc-windows-gnu"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "packaging"))
 import crate  # noqa: E402
-from common import Context  # noqa: E402
+from common import Context, version_of  # noqa: E402
 
 
 def version():
-    text = (ROOT / "include" / "windows_redirector.h").read_text(encoding="utf-8")
-    return re.search(r'^#define REDIRECTOR_VERSION_STRING "(.+)"', text, re.M)[1]
+    return version_of(ROOT)
 
 
 def pack(folder, root=ROOT):

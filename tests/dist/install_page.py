@@ -20,6 +20,10 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "packaging"))
+import common  # noqa: E402
+
 PAGE = ROOT / "docs" / "install.md"
 INSTALLED = "C:/windows-redirector"
 ELSEWHERE = {
@@ -127,8 +131,7 @@ class Page:
 
 def main():
     programs, package = (pathlib.Path(word).resolve() for word in sys.argv[1:3])
-    header = (package / "include" / "windows_redirector.h").read_text(encoding="utf-8")
-    version = re.search(r'^#define REDIRECTOR_VERSION_STRING "(.+)"', header, re.M)[1]
+    version = common.version_of(package)
     with tempfile.TemporaryDirectory(prefix="redirector-page-") as name:
         work = pathlib.Path(name)
         try:

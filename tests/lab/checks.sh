@@ -33,17 +33,22 @@ check() {
 # their count at the end. Its output goes to a file: Wine's background services inherit it and would keep a pipe open.
 # Under Wine a crash may well end with status 0, so the count at the end is what is believed.
 windows_checks() {
-    local limit=$1 text=$work/checks status good bad
+    local limit=$1
     shift
     timeout "$limit" "$root/lab/lab" wine "$@" >"$work/out" 2>&1 </dev/null
-    status=$?
-    tr -d '\r' <"$work/out" >"$text"
+    count_checks "$1 ended with status $?" "$work/out"
+}
+
+# count_checks COMPLAINT FILE: the checks that such a program has printed; the complaint is for one without a good end.
+count_checks() {
+    local text=$work/checks good bad
+    tr -d '\r' <"$2" >"$text"
     grep -E '^(ok|FAIL|     )' "$text"
     good=$(grep -c '^ok ' "$text")
     bad=$(grep -c '^FAIL ' "$text")
     passed=$((passed + good))
     failed=$((failed + bad))
-    tail -1 "$text" | grep -qx "$good passed, $bad failed" || fail "$1 ended with status $status" "$text"
+    tail -1 "$text" | grep -qx "$good passed, $bad failed" || fail "$1" "$text"
 }
 
 # closing_count: the last line, and the status of the suite.

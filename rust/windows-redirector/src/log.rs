@@ -9,7 +9,7 @@
 use std::ffi::CStr;
 use std::os::raw::{c_char, c_void};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windows_redirector_sys as sys;
 
@@ -48,6 +48,8 @@ pub(crate) struct Logger {
     panics: AtomicU64,
 }
 
+/// Of the last registration; a number is never used again, for a line of the earlier one may still come.
+static LAST: AtomicUsize = AtomicUsize::new(0);
 static LOGGERS: Mutex<Vec<(usize, Arc<Logger>)>> = Mutex::new(Vec::new());
 
 fn loggers() -> MutexGuard<'static, Vec<(usize, Arc<Logger>)>> {
@@ -63,9 +65,8 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn new(function: Function) -> Registration {
         let logger = Arc::new(Logger { function: Mutex::new(function), panics: AtomicU64::new(0) });
-        let mut loggers = loggers();
-        let number = loggers.last().map_or(1, |(last, _)| last + 1); // ascending, so the last is the highest
-        loggers.push((number, Arc::clone(&logger)));
+        let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        loggers().push((number, Arc::clone(&logger)));
         Registration { number, logger }
     }
 
