@@ -15,11 +15,12 @@ from figures import ROOT, Figure, say
 FOLDER = os.path.join(ROOT, "build", "bench", "engine")
 PROGRAM = os.path.join(FOLDER, "bench_engine")
 # As in cases.c.
-ROUNDS = {"pass": 500, "pass_other": 500, "forward": 500, "reply": 500, "syn_stranger": 200, "syn_tree": 200}
+ROUNDS = {"pass": 500, "pass_other": 500, "forward": 500, "reply": 500, "syn_stranger": 200, "syn_tree": 200,
+          "udp_forward": 500, "udp_reply": 500}
 # Cases whose instructions are told function by function.
 SHOWN = ("pass.ip4.65000.1460.valid", "forward.ip4.65000.1460.valid", "reply.ip4.65000.1460.valid",
          "syn_tree.ip4.1000.", "syn_stranger.ip4.1000.")
-MEASURED = ("engine_packet", "engine_event")
+MEASURED = ("engine_packet", "engine_event", "engine_datagram")
 
 
 def build():
@@ -104,12 +105,16 @@ def measure(quick):
                "instructions", "<=", 260, "the same, 60 000 bytes"),
         Figure("engine.redirect_offloaded", worst(cases, "forward.ip4.1.", "reply.ip4.1.", holds=".offloaded"),
                "instructions", note="the same, sums left to the driver"),
+        Figure("engine.redirect_udp", worst(cases, "udp_forward.ip4.", "udp_reply.ip4."), "instructions", "<=", 350,
+               "a datagram of a flow, there or back, any payload, sums valid or left to the driver"),
         Figure("engine.growth_65k", max(growth(cases, what) for what in ("pass.", "forward.", "reply.")), "times", "<=",
                1.3, "65 000 flows against 1, worst case"),
         Figure("engine.syn_tree", worst(cases, "syn_tree.ip4.1."), "instructions", "<=", 1500,
                "CONNECT and SYN, a flow begins"),
         Figure("engine.syn_stranger", worst(cases, "syn_stranger.ip4.1."), "instructions",
                note="CONNECT and SYN of a bystander"),
+        Figure("engine.rules_256_ns", ns["rules_256"], "ns", "<=", 2000,
+               "what 256 rules, of which the first alone matches, add to a new connection, this machine"),
         Figure("engine.pass_ns", ns["pass.ip4.1000.1460.valid"], "ns",
                note="a bystander's packet, 1000 flows, this machine"),
         Figure("engine.redirect_ns", ns["forward.ip4.1000.1460.valid"], "ns", note="forward, the same"),

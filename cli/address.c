@@ -65,6 +65,12 @@ redirector_address address_without_scope(const redirector_address *address)
     return out;
 }
 
+bool address_is_loopback(const redirector_address *address)
+{
+    static const uint8_t v6[16] = {[15] = 1};
+    return address->family == 6 ? memcmp(address->bytes, v6, sizeof v6) == 0 : address->bytes[0] == 127;
+}
+
 bool address_equal(const redirector_address *a, const redirector_address *b)
 {
     return a->family == b->family && a->port == b->port && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0 &&

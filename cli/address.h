@@ -32,6 +32,8 @@ redirector_address address_from_sockaddr(const struct sockaddr_storage *from);
 /** Without its scope, which means nothing to another machine (RFC 6874). */
 redirector_address address_without_scope(const redirector_address *address);
 
+bool address_is_loopback(const redirector_address *address);
+
 /** A scope that one of them lacks is not compared. */
 bool address_equal(const redirector_address *a, const redirector_address *b);
 

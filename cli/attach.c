@@ -54,7 +54,9 @@ static uint32_t *find_roots(const struct options *o, uint32_t *count)
         output_message("the list of processes cannot be had (error %lu)", GetLastError());
         return NULL;
     }
-    uint32_t *pids = processes_named(&list, o->rules, o->rule_count, o->pids, o->pid_count, count);
+    struct rules_in_force *f = rules_state_take(o->in_force);
+    uint32_t *pids = processes_named(&list, f->rules, f->count, o->pids, o->pid_count, count);
+    rules_release(f);
     processes_free(&list);
     if (!pids || !*count) {
         output_message(pids ? "no process of that name runs; redirector ps shows what runs" : "out of memory");
@@ -84,8 +86,27 @@ static DWORD redirect(struct options *o, const struct tree *t)
     return status;
 }
 
+/* Whether programs are named at all. */
+static bool names_programs(const struct options *o)
+{
+    bool named = o->pid_count;
+    struct rules_in_force *f = rules_state_take(o->in_force);
+    for (uint32_t i = 0; i < f->count; i++) {
+        named |= f->rules[i].action == REDIRECTOR_RULE_REDIRECT && processes_are_meant(&f->rules[i]);
+    }
+    rules_release(f);
+    if (!named) {
+        output_message("attach needs to know which programs: by --pid, --name, or a line of the rules such as "
+                       "'redirect program chrome.exe'");
+    }
+    return named;
+}
+
 static DWORD attach_with_options(struct options *o)
 {
+    if (!names_programs(o)) {
+        return EXIT_USAGE;
+    }
     uint32_t count = 0, *pids = find_roots(o, &count);
     struct tree t = {.count = 0};
     DWORD status = pids ? EXIT_NOT_REDIRECTING : EXIT_NOT_FOUND;

@@ -174,13 +174,13 @@ static void read_clock(struct capture *c)
     c->start_us = (((uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime) - to_1970) / 10;
 }
 
-static bool start_threads(struct capture *c)
+static bool start_threads(struct capture *c, bool udp)
 {
     static const int16_t priorities[HANDLES] = {BEFORE, BEHIND};
     for (int i = 0; i < HANDLES; i++) {
         struct looker *l = &c->lookers[i];
         l->capture = c;
-        l->handle = tap_open("tcp", TAP_NETWORK, priorities[i], TAP_SNIFF | TAP_RECEIVE_ONLY);
+        l->handle = tap_open(udp ? "tcp or udp" : "tcp", TAP_NETWORK, priorities[i], TAP_SNIFF | TAP_RECEIVE_ONLY);
         if (!l->handle || !worker_start(&l->worker, looking, l)) {
             return false;
         }
@@ -188,7 +188,7 @@ static bool start_threads(struct capture *c)
     return worker_start(&c->sorter, sorting, c);
 }
 
-struct capture *capture_start(redirector *r, const char *path)
+struct capture *capture_start(redirector *r, const char *path, bool udp)
 {
     struct capture *c = calloc(1, sizeof *c);
     if (c) {
@@ -201,7 +201,7 @@ struct capture *capture_start(redirector *r, const char *path)
         output_message("out of memory");
     } else if (!(c->file = pcapng_open(path))) {
         output_message("the file '%s' cannot be written (error %lu)", path, GetLastError());
-    } else if (!start_threads(c)) {
+    } else if (!start_threads(c, udp)) {
         output_message("the packets cannot be recorded (error %lu)", GetLastError());
     } else {
         return c;

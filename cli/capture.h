@@ -8,10 +8,12 @@
 
 #include "windows_redirector.h"
 
+#include <stdbool.h>
+
 struct capture;
 
-/** Begins. NULL: a message was shown. */
-struct capture *capture_start(redirector *r, const char *path);
+/** Begins; `udp`: datagrams are redirected, too. NULL: a message was shown. */
+struct capture *capture_start(redirector *r, const char *path, bool udp);
 
 /** Writes what is left and closes the file; the redirector must still run. NULL is fine. */
 void capture_stop(struct capture *c);

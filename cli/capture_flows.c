@@ -12,7 +12,7 @@
 #include <string.h>
 #include <windows.h>
 
-enum { KEPT_MS = 5000, TCP = 6 };
+enum { KEPT_MS = 5000, FRAGMENT = 44, LATER_PART = 0x1fff /* of an IPv4 packet: its offset */ };
 
 struct known {
     struct capture_tuple tuple; /* from the end that opened it */
@@ -32,26 +32,31 @@ static bool is_link_local(const redirector_address *address)
     return address->family == 6 && address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
 }
 
+/* Of IPv6, Windows sends no extension header with TCP and UDP but that of a fragment. Where the ports are; 0: nowhere. */
+static uint32_t find_ports(const uint8_t *data, uint32_t length, uint32_t *protocol)
+{
+    uint32_t at = 0;
+    if (length >= 28 && data[0] >> 4 == 4 && !((data[6] << 8 | data[7]) & LATER_PART)) {
+        *protocol = data[9];
+        at = 4u * (data[0] & 15);
+    } else if (length >= 48 && data[0] >> 4 == 6) {
+        bool part = data[6] == FRAGMENT && !data[42] && data[43] < 8; /* the first one */
+        *protocol = part ? data[40] : data[6];
+        at = part ? 48 : 40;
+    }
+    return (*protocol == REDIRECTOR_TCP || *protocol == REDIRECTOR_UDP) && at + 4 <= length ? at : 0;
+}
+
 bool capture_read_tuple(const uint8_t *data, uint32_t length, uint32_t interface_index, struct capture_tuple *tuple)
 {
-    uint32_t header, size;
-    *tuple = (struct capture_tuple){.source = {.port = 0}};
-    if (length >= 40 && data[0] >> 4 == 4 && data[9] == TCP) {
-        header = 4u * (data[0] & 15);
-        size = 4;
-        memcpy(tuple->source.bytes, data + 12, 4);
-        memcpy(tuple->destination.bytes, data + 16, 4);
-    } else if (length >= 60 && data[0] >> 4 == 6 && data[6] == TCP) { /* Windows sends TCP without extension headers */
-        header = 40;
-        size = 16;
-        memcpy(tuple->source.bytes, data + 8, 16);
-        memcpy(tuple->destination.bytes, data + 24, 16);
-    } else {
+    *tuple = (struct capture_tuple){.protocol = 0};
+    uint32_t header = find_ports(data, length, &tuple->protocol);
+    if (!header) {
         return false;
     }
-    if (header + 4 > length) {
-        return false;
-    }
+    uint32_t size = data[0] >> 4 == 6 ? 16 : 4;
+    memcpy(tuple->source.bytes, data + (size == 4 ? 12 : 8), size);
+    memcpy(tuple->destination.bytes, data + (size == 4 ? 16 : 24), size);
     tuple->source.family = tuple->destination.family = size == 4 ? 4 : 6;
     tuple->source.port = (uint32_t)data[header] << 8 | data[header + 1];
     tuple->destination.port = (uint32_t)data[header + 2] << 8 | data[header + 3];
@@ -70,6 +75,7 @@ static int compare(const void *left, const void *right)
 {
     const struct capture_tuple *a = &((const struct known *)left)->tuple, *b = &((const struct known *)right)->tuple;
     int result = memcmp(&a->source, &b->source, sizeof a->source);
+    result = result ? result : (int)a->protocol - (int)b->protocol;
     return result ? result : memcmp(&a->destination, &b->destination, sizeof a->destination);
 }
 
@@ -93,7 +99,7 @@ static struct capture_tuple tuple_of(const redirector_flow *flow)
 {
     uint32_t scope = flow->destination.scope ? flow->destination.scope : flow->client.scope;
     return (struct capture_tuple){address_without_scope(&flow->client), address_without_scope(&flow->destination),
-                                  scope};
+                                  flow->protocol, scope};
 }
 
 static void name_process(struct known *k)
@@ -186,7 +192,7 @@ void capture_flows_refresh(struct capture_flows *f, redirector *r)
 
 const char *capture_flows_find(const struct capture_flows *f, const struct capture_tuple *tuple, bool *outbound)
 {
-    struct capture_tuple back = {tuple->destination, tuple->source, tuple->scope};
+    struct capture_tuple back = {tuple->destination, tuple->source, tuple->protocol, tuple->scope};
     const struct known *k = find(f, tuple);
     bool from_opener = k != NULL;
     if (!k) {

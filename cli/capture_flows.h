@@ -14,13 +14,14 @@
 
 struct capture_tuple {
     redirector_address source, destination; /**< without scope */
+    uint32_t protocol;                      /**< redirector_protocol */
     uint32_t scope;                         /**< of those that are link-local; 0: not known, or none is */
 };
 
 struct capture_flows;
 
-/** Reads addresses and ports of a TCP packet; `interface_index` is where it was seen, 0 for a loopback packet. False: it
- * is no TCP packet. */
+/** Reads addresses and ports of a TCP or UDP packet; `interface_index` is where it was seen, 0 for a loopback packet.
+ * False: it is none, or a later part of one, which has no ports. */
 bool capture_read_tuple(const uint8_t *data, uint32_t length, uint32_t interface_index, struct capture_tuple *tuple);
 
 /** NULL: no memory. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * The control channel: a named pipe that only reads out. Its access list lets in the same user and Administrators,
+ * The control channel: a named pipe that reads out, and takes rules. Its access list lets in the same user and Administrators,
  * nobody by the network, and the first instance is ours or there is none: a stranger who has taken the name before us
  * gets no clients, because they ask who serves the pipe (query.c). One client at a time, each with a limited time, so
  * that one who stands still stops nobody but those behind him, and the end of the redirector not at all.
@@ -20,8 +20,7 @@ enum {
 };
 
 struct control {
-    struct report *report;
-    redirector *redirector;
+    struct control_subject about;
     HANDLE pipe, event;
     ULONGLONG until; /* the client's time is over; 0: there is no client */
     struct worker worker;
@@ -47,16 +46,67 @@ static bool finish(struct control *c, OVERLAPPED *overlapped, BOOL done, DWORD *
     return GetOverlappedResult(c->pipe, overlapped, bytes, TRUE);
 }
 
+static bool read_part(struct control *c, char *to, size_t room, DWORD *bytes)
+{
+    OVERLAPPED overlapped = {.hEvent = c->event};
+    DWORD part = (DWORD)(room < BUFFER ? room : BUFFER);
+    return finish(c, &overlapped, ReadFile(c->pipe, to, part, NULL, &overlapped), bytes) && *bytes;
+}
+
+/* The size of the whole request, as its first line has it; 0: that says too much, or nothing. */
+static size_t whole_size(const char *request, size_t have)
+{
+    const char *end = strchr(request, '\n'), *digits = end;
+    size_t data = 0;
+    while (digits && digits > request && digits[-1] >= '0' && digits[-1] <= '9') {
+        digits--;
+    }
+    if (!end) {
+        return have;
+    }
+    for (const char *at = digits; at < end && data <= RULES_FILE_BYTES_MAX; at++) {
+        data = data * 10 + (size_t)(*at - '0');
+    }
+    return digits < end && data <= RULES_FILE_BYTES_MAX ? (size_t)(end + 1 - request) + data : 0;
+}
+
+/* A request of which all has come, to be freed; NULL: it has not. */
+static char *read_request(struct control *c, size_t *size)
+{
+    char line[CONTROL_LINE_MAX + 1] = "";
+    DWORD bytes;
+    if (!read_part(c, line, CONTROL_LINE_MAX, &bytes)) {
+        return NULL;
+    }
+    line[bytes] = '\0';
+    size_t have = bytes;
+    *size = whole_size(line, have);
+    char *request = *size >= have ? malloc(*size + 1) : NULL;
+    if (request) {
+        memcpy(request, line, have);
+        for (; have < *size; have += bytes) {
+            if (!read_part(c, request + have, *size - have, &bytes)) {
+                free(request);
+                return NULL;
+            }
+        }
+        request[have] = '\0';
+    }
+    return request;
+}
+
 static void serve_client(struct control *c)
 {
-    char request[CONTROL_REQUEST_MAX + 1];
     DWORD bytes = 0;
-    OVERLAPPED overlapped = {.hEvent = c->event};
-    if (!finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), &bytes)) {
+    size_t size;
+    char *request = read_request(c, &size), last;
+    if (!request) {
         return;
     }
-    request[bytes] = '\0';
-    char *answer = control_answer(request, c->report, c->redirector);
+    OVERLAPPED overlapped;
+    char *answer = control_answer(request, size, &c->about);
+    SecureZeroMemory(request, size); /* there may be passwords in it */
+    free(request);
     size_t length = answer ? strlen(answer) : 0;
     for (size_t sent = 0; sent < length; sent += bytes) {
         DWORD part = length - sent < BUFFER ? (DWORD)(length - sent) : BUFFER;
@@ -70,7 +120,7 @@ static void serve_client(struct control *c)
     overlapped = (OVERLAPPED){.hEvent = c->event};
     if (finish(c, &overlapped, WriteFile(c->pipe, "", 1, NULL, &overlapped), &bytes)) {
         overlapped = (OVERLAPPED){.hEvent = c->event};
-        finish(c, &overlapped, ReadFile(c->pipe, request, CONTROL_REQUEST_MAX, NULL, &overlapped), &bytes);
+        finish(c, &overlapped, ReadFile(c->pipe, &last, 1, NULL, &overlapped), &bytes);
     }
 }
 
@@ -127,13 +177,13 @@ static HANDLE open_pipe(void)
     return pipe;
 }
 
-struct control *control_start(struct report *report, redirector *r)
+struct control *control_start(struct report *report, redirector *r, struct rules_state *rules)
 {
     struct control *c = calloc(1, sizeof *c);
     if (!c) {
         return NULL;
     }
-    *c = (struct control){.report = report, .redirector = r, .pipe = open_pipe()};
+    *c = (struct control){.about = {report, r, rules}, .pipe = open_pipe()};
     c->event = CreateEventW(NULL, TRUE, FALSE, NULL);
     if (c->pipe == INVALID_HANDLE_VALUE || !c->event || !worker_start(&c->worker, serve, c)) {
         control_stop(c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* What the control channel answers: the connections that are open, and the counters. */
+/* What the control channel answers: the connections that are open, and the counters. The rules: control_rules.c. */
 #include "control.h"
 
 #include "address.h"
@@ -11,13 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Text that grows line by line; NULL once memory was exhausted. */
-struct lines {
-    char *text;
-    size_t used, room;
-};
-
-static void add_line(struct lines *l, const char *line)
+void control_add(struct control_lines *l, const char *line)
 {
     size_t length = strlen(line);
     if (l->text && l->used + length + 2 > l->room) {
@@ -39,7 +33,8 @@ static void add_line(struct lines *l, const char *line)
 
 static void text_row(char *out, size_t size, const struct report_connection *c)
 {
-    char name[3 * 260], process[3 * 260 + 16], where[HOST_NAME_MAX_BYTES + 16], peer[ADDRESS_TEXT_MAX + 8] = "";
+    char name[3 * 260], process[3 * 260 + 16], where[HOST_NAME_MAX_BYTES + REPORT_DNS_MAX],
+        peer[ADDRESS_TEXT_MAX + 8] = "";
     text_copy_utf8(name, sizeof name, *c->process ? c->process : L"?");
     snprintf(process, sizeof process, "%s(%" PRIu32 ")", name, c->pid);
     report_where(where, sizeof where, c);
@@ -52,7 +47,7 @@ static void text_row(char *out, size_t size, const struct report_connection *c)
              c->bytes_down, c->duration_us / 1000000, peer);
 }
 
-static void add_flows(struct lines *l, bool json, struct report *report)
+static void add_flows(struct control_lines *l, bool json, struct report *report)
 {
     struct report_totals totals;
     char line[OUTPUT_LINE_MAX];
@@ -63,7 +58,7 @@ static void add_flows(struct lines *l, bool json, struct report *report)
     if (!json) {
         snprintf(line, sizeof line, "%-24s  %-32s  %12s  %12s  %9s", "process(pid)", "destination", "bytes up",
                  "bytes down", "age");
-        add_line(l, line);
+        control_add(l, line);
     }
     for (size_t i = 0; i < count && rows[i].outcome == REPORT_OPEN; i++) {
         if (json) {
@@ -71,12 +66,39 @@ static void add_flows(struct lines *l, bool json, struct report *report)
         } else {
             text_row(line, sizeof line, &rows[i]);
         }
-        add_line(l, line);
+        control_add(l, line);
     }
     free(rows);
 }
 
-static void add_stats(struct lines *l, bool json, redirector *r)
+/* The object of JSON as far as it is written, or the last line of text. */
+struct counters {
+    bool json;
+    size_t used;
+    char line[OUTPUT_LINE_MAX];
+};
+
+static void add_counter(struct control_lines *l, struct counters *out, const char *name, uint64_t value)
+{
+    if (!out->json) {
+        snprintf(out->line, sizeof out->line, "%-23s %14" PRIu64, name, value);
+        control_add(l, out->line);
+        return;
+    }
+    out->used += (size_t)snprintf(out->line + out->used, sizeof out->line - out->used, "%s,\"%s\":%" PRIu64,
+                                  out->used ? "" : "{\"type\":\"stats\"", name, value);
+}
+
+static void add_relays_counters(struct control_lines *l, struct counters *out, struct report *report)
+{
+    struct report_totals totals;
+    report_snapshot(report, NULL, 0, &totals);
+    for (int i = 0; i < REPORT_DATAGRAMS_KINDS; i++) {
+        add_counter(l, out, report_datagrams_name((enum report_datagrams)i), totals.datagrams[i]);
+    }
+}
+
+static void add_stats(struct control_lines *l, bool json, struct report *report, redirector *r)
 {
     redirector_stats s = {.size = sizeof s};
     if (redirector_get_stats(r, &s) != REDIRECTOR_OK) {
@@ -136,31 +158,44 @@ static void add_stats(struct lines *l, bool json, redirector *r)
         {"processes_unknown", s.processes_unknown},
         {"segments_cut", s.segments_cut},
         {"large_segments", s.large_segments},
+        {"udp_flows_live", s.udp_flows_live},
+        {"udp_flows_total", s.udp_flows_total},
+        {"udp_table_full", s.udp_table_full},
+        {"udp_packets_seen", s.udp_packets_seen},
+        {"udp_packets_passed", s.udp_packets_passed},
+        {"udp_packets_rewritten", s.udp_packets_rewritten},
+        {"udp_packets_held", s.udp_packets_held},
+        {"udp_packets_dropped", s.udp_packets_dropped},
+        {"udp_packets_malformed", s.udp_packets_malformed},
+        {"udp_proxy_not_listening", s.udp_proxy_not_listening},
+        {"udp_hold_timeouts", s.udp_hold_timeouts},
+        {"udp_hold_overflows", s.udp_hold_overflows},
+        {"udp_fragments_passed", s.udp_fragments_passed},
+        {"udp_errors_translated", s.udp_errors_translated},
+        {"udp_uncaptured", s.udp_uncaptured},
+        {"connections_blocked", s.connections_blocked},
+        {"udp_packets_blocked", s.udp_packets_blocked},
     };
-    char line[OUTPUT_LINE_MAX];
-    size_t used = (size_t)snprintf(line, sizeof line, "{\"type\":\"stats\"");
+    struct counters out = {.json = json};
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
-        if (json) {
-            used += (size_t)snprintf(line + used, sizeof line - used, ",\"%s\":%" PRIu64, counters[i].name,
-                                     counters[i].value);
-            continue;
-        }
-        snprintf(line, sizeof line, "%-20s %14" PRIu64, counters[i].name, counters[i].value);
-        add_line(l, line);
+        add_counter(l, &out, counters[i].name, counters[i].value);
     }
+    add_relays_counters(l, &out, report);
     if (json) {
-        snprintf(line + used, sizeof line - used, "}");
-        add_line(l, line);
+        snprintf(out.line + out.used, sizeof out.line - out.used, "}");
+        control_add(l, out.line);
     }
 }
 
-char *control_answer(const char *request, struct report *report, redirector *r)
+char *control_answer(const char *request, size_t size, const struct control_subject *about)
 {
-    struct lines l = {.text = calloc(1, 1), .room = 1};
+    struct control_lines l = {.text = calloc(1, 1), .room = 1};
     if (strcmp(request, "flows json") == 0 || strcmp(request, "flows text") == 0) {
-        add_flows(&l, request[6] == 'j', report);
+        add_flows(&l, request[6] == 'j', about->report);
     } else if (strcmp(request, "stats json") == 0 || strcmp(request, "stats text") == 0) {
-        add_stats(&l, request[6] == 'j', r);
+        add_stats(&l, request[6] == 'j', about->report, about->redirector);
+    } else if (strncmp(request, "rules ", 6) == 0) {
+        control_rules(&l, request, size, about);
     }
     return l.text;
 }

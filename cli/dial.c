@@ -7,7 +7,7 @@
  *
  * A dial that is over lives on until its last operation has come back, because their memory is its memory.
  */
-#include "dial.h"
+#include "dial_internal.h"
 
 #include "address.h"
 
@@ -20,39 +20,22 @@
 
 enum { STAGGER_MS = 250 };
 
-struct attempt {
-    struct relay_op op;
-    SOCKET socket;
-};
-
-struct dial {
-    struct dialler *dialler;
-    struct dial *next, *previous;
-    struct dial_plan plan;
-    ULONGLONG deadline;
-    ULONGLONG next_at; /* when the next address is due */
-    uint32_t tried;    /* addresses that have been begun with */
-    DWORD error;       /* why the last one failed */
-    struct attempt attempts[UPSTREAM_ADDRESSES_MAX];
-    SOCKET socket; /* connected, and talking with the upstream */
-    struct relay_op op;
-    bool sending;
-    bool over;
-    upstream_talk talk;
-    uint32_t length, sent; /* of the buffer: bytes in it, and passed on */
-    char buffer[];         /* UPSTREAM_MESSAGE_MAX where there is an upstream */
-};
-
 /* ---- beginning and end */
+
+/* The proxy that is connected to; NULL: none. */
+static const struct upstream *near_proxy(const struct dial *d)
+{
+    return d->plan.over ? d->plan.over : d->plan.via;
+}
 
 static uint32_t address_count(const struct dial *d)
 {
-    return d->plan.via ? d->plan.via->address_count : 1;
+    return near_proxy(d) ? near_proxy(d)->address_count : 1;
 }
 
 static const redirector_address *address_of(const struct dial *d, uint32_t i)
 {
-    return d->plan.via ? &d->plan.via->addresses[i] : &d->plan.destination;
+    return near_proxy(d) ? &near_proxy(d)->addresses[i] : &d->plan.destination;
 }
 
 static bool connecting(const struct dial *d)
@@ -104,16 +87,18 @@ static void end(struct dial *d)
     }
 }
 
-static void fail(struct dial *d, enum upstream_failure failure, DWORD error)
+void dial_fail(struct dial *d, enum upstream_failure failure, DWORD error)
 {
-    struct dial_result result = {.socket = INVALID_SOCKET, .failure = failure, .error = error};
+    bool asked = d->talk.to == d->plan.via && d->talk.step == TALK_REQUEST;
+    struct dial_result result = {.socket = INVALID_SOCKET, .failure = failure, .asked = asked, .error = error};
     end(d);
     d->plan.done(d->plan.context, &result);
 }
 
-static void succeed(struct dial *d)
+void dial_succeed(struct dial *d)
 {
-    struct dial_result result = {.socket = d->socket, .early = d->buffer, .early_size = d->length};
+    struct dial_result result = {
+        .socket = d->socket, .early = d->buffer, .early_size = d->length, .bound = d->talk.bound};
     d->socket = INVALID_SOCKET;
     end(d);
     d->plan.done(d->plan.context, &result);
@@ -181,67 +166,6 @@ static void schedule(struct dial *d)
     }
 }
 
-/* ---- talking with an upstream */
-
-static void talk_on(struct dial *d, enum upstream_next next);
-
-static void send_rest(struct dial *d)
-{
-    WSABUF buffer = {.len = d->length - d->sent, .buf = d->buffer + d->sent};
-    d->op = (struct relay_op){.kind = RELAY_DIAL, .socket = d->socket, .owner = d};
-    d->sending = true;
-    DWORD error = relay_op_started(&d->op, WSASend(d->socket, &buffer, 1, NULL, 0, &d->op.overlapped, NULL) == 0);
-    if (error) {
-        fail(d, UPSTREAM_OK, error);
-    }
-}
-
-static void receive_more(struct dial *d)
-{
-    WSABUF buffer = {.len = UPSTREAM_MESSAGE_MAX - d->length, .buf = d->buffer + d->length};
-    DWORD flags = 0;
-    d->op = (struct relay_op){.kind = RELAY_DIAL, .socket = d->socket, .owner = d};
-    d->sending = false;
-    DWORD error = relay_op_started(&d->op, WSARecv(d->socket, &buffer, 1, NULL, &flags, &d->op.overlapped, NULL) == 0);
-    if (error) {
-        fail(d, UPSTREAM_OK, error);
-    }
-}
-
-static void talk_on(struct dial *d, enum upstream_next next)
-{
-    d->sent = 0;
-    switch (next) {
-    case UPSTREAM_SEND:
-        send_rest(d);
-        break;
-    case UPSTREAM_RECEIVE:
-        receive_more(d);
-        break;
-    case UPSTREAM_DONE:
-        succeed(d);
-        break;
-    case UPSTREAM_FAILED:
-        fail(d, d->talk.failure, 0);
-        break;
-    }
-}
-
-static void on_talk(struct dial *d, DWORD bytes, DWORD error)
-{
-    if (error || (!d->sending && bytes == 0)) { /* many proxies close instead of saying that a login is wrong */
-        fail(d, d->talk.step == TALK_LOGIN ? UPSTREAM_NO_LOGIN : UPSTREAM_NOT_A_PROXY, error);
-    } else if (!d->sending) {
-        d->length += bytes;
-        talk_on(d, upstream_feed(&d->talk, d->buffer, &d->length));
-    } else if ((d->sent += bytes) < d->length) {
-        send_rest(d);
-    } else {
-        d->length = 0;
-        receive_more(d);
-    }
-}
-
 /* ---- progress */
 
 static void on_attempt(struct dial *d, struct attempt *a, DWORD error)
@@ -256,7 +180,7 @@ static void on_attempt(struct dial *d, struct attempt *a, DWORD error)
         d->error = error;
         begin_next(d);
         if (!connecting(d) && d->tried == address_count(d)) {
-            fail(d, UPSTREAM_OK, d->error);
+            dial_fail(d, UPSTREAM_OK, d->error);
         }
         return;
     }
@@ -264,11 +188,9 @@ static void on_attempt(struct dial *d, struct attempt *a, DWORD error)
     close_attempts(d);
     setsockopt(s, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0);
     if (d->plan.via) {
-        d->talk =
-            (upstream_talk){.to = d->plan.via, .destination = d->plan.destination.family ? &d->plan.destination : NULL};
-        talk_on(d, upstream_begin(&d->talk, d->buffer, &d->length));
+        dial_begin_talk(d, address_of(d, (uint32_t)(a - d->attempts)));
     } else {
-        succeed(d);
+        dial_succeed(d);
     }
 }
 
@@ -277,7 +199,7 @@ void dial_complete(struct dial *d, struct relay_op *op, DWORD bytes, DWORD error
     if (op != &d->op) {
         on_attempt(d, CONTAINING_RECORD(op, struct attempt, op), error);
     } else if (!d->over) {
-        on_talk(d, bytes, error);
+        dial_on_talk(d, bytes, error);
     }
     if (!d->over) {
         schedule(d);
@@ -289,9 +211,9 @@ static void look_at(struct dial *d, ULONGLONG now)
 {
     bool all = d->tried == address_count(d);
     if (d->socket == INVALID_SOCKET && all && !connecting(d)) {
-        fail(d, UPSTREAM_OK, d->error);
+        dial_fail(d, UPSTREAM_OK, d->error);
     } else if (now >= d->deadline) {
-        fail(d, d->socket == INVALID_SOCKET ? UPSTREAM_OK : UPSTREAM_SILENT, WSAETIMEDOUT);
+        dial_fail(d, d->socket == INVALID_SOCKET ? UPSTREAM_OK : UPSTREAM_SILENT, WSAETIMEDOUT);
     } else if (d->socket == INVALID_SOCKET && !all && now >= d->next_at) {
         begin_next(d);
     }

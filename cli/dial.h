@@ -29,13 +29,17 @@ struct dial_result {
     SOCKET socket;                 /**< connected, and on the port; from now on the receiver's. INVALID_SOCKET: none */
     const char *early;             /**< what the destination has sent already; good during the call */
     uint32_t early_size;           /**< bytes */
+    redirector_address bound;      /**< of a dial for datagrams: where the proxy takes them */
     enum upstream_failure failure; /**< what the upstream is at fault with, once it was connected */
+    bool asked;                    /**< the upstream had been asked for the destination when it failed */
     DWORD error;                   /**< Winsock error, WSAETIMEDOUT at the limit; 0: none */
 };
 
 struct dial_plan {
     const struct upstream *via;     /**< NULL: directly; must outlive the dial */
+    const struct upstream *over;    /**< the proxy through which `via` is reached; NULL: it is by itself. Likewise */
     redirector_address destination; /**< family 0: only as far as the upstream's login, as a check */
+    bool associate;                 /**< for datagrams, through `via`, which is a SOCKS5 proxy */
     uint32_t limit_ms;              /**< for all of it: connecting and the upstream's answers */
     /** Called once, from dial_complete() or dial_tick(), unless the dial was cancelled; afterwards the dial is no more.
      * It may begin other dials, but must not cancel any. */

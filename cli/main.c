@@ -11,6 +11,8 @@
  *                              control channel (control), file of packets (capture)
  *     watch                    fills the report where the proxy is the user's own
  *     quic                     makes programs use TCP
+ *   rules_state                the rules in force; rules_watch follows their file, hosts_file has names for them
+ *   rules_command              files of rules: rules_load, rules_file (their text), rules_show, ppx (of Proxifier)
  *   ps, query, doctor, unload   the other commands
  *   console                  Ctrl-C and other console events
  *   output                   every line that is shown
@@ -21,6 +23,7 @@
 #include "options.h"
 #include "output.h"
 #include "ps.h"
+#include "rules_command.h"
 #include "run.h"
 #include "text.h"
 #include "unload.h"
@@ -40,6 +43,8 @@ static const struct command {
     {L"run", run_command},     {L"attach", attach_command}, {L"ps", ps_command},
     {L"flows", flows_command}, {L"stats", stats_command},   {L"doctor", doctor_command},
     {L"bench", bench_command}, {L"unload", unload_command}, {L"doctor-connect", doctor_connect_command},
+    {L"check", check_command}, {L"import", import_command}, {L"explain", explain_command},
+    {L"rules", rules_command},
 };
 
 int wmain(int argc, wchar_t **argv)

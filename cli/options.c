@@ -21,6 +21,7 @@ enum option_id {
     OPTION_LIVE,
     OPTION_PID,
     OPTION_NAME,
+    OPTION_RULES,
     OPTION_EXCLUDE,
     OPTION_UPSTREAM,
     OPTION_PROXY_PORT,
@@ -45,6 +46,8 @@ enum option_id {
     OPTION_REPORT,
     OPTION_EXCLUDE_LISTENER,
     OPTION_LISTEN_PORT,
+    OPTION_UDP,
+    OPTION_UDP_PROXY_PORT,
 };
 
 enum {
@@ -71,10 +74,13 @@ static const struct option_kind option_kinds[] = {
     {L"--live", OPTION_LIVE, REDIRECTING, NULL},
     {L"--pid", OPTION_PID, COMMAND_ATTACH | COMMAND_PS | ASKING, "a process id"},
     {L"--name", OPTION_NAME, COMMAND_ATTACH | COMMAND_PS, "a name or pattern"},
+    {L"--rules", OPTION_RULES, REDIRECTING | COMMAND_PS, "a file"},
     {L"--exclude-listener", OPTION_EXCLUDE_LISTENER, REDIRECTING, "a name or a pattern"},
     {L"--exclude", OPTION_EXCLUDE, REDIRECTING | COMMAND_PS, "a name, a pattern or a process id"},
     {L"--upstream", OPTION_UPSTREAM, REDIRECTING, "a proxy, such as socks5://host:1080"},
     {L"--proxy-port", OPTION_PROXY_PORT, REDIRECTING, a_port},
+    {L"--udp", OPTION_UDP, REDIRECTING, "relay, pass or block"},
+    {L"--udp-proxy-port", OPTION_UDP_PROXY_PORT, REDIRECTING, a_port},
     {L"--incoming", OPTION_INCOMING, REDIRECTING, NULL},
     {L"--incoming-proxy", OPTION_INCOMING_PROXY, REDIRECTING, a_port},
     {L"--no-outgoing", OPTION_NO_OUTGOING, REDIRECTING, NULL},
@@ -138,19 +144,24 @@ static bool set_string(char **to, char *value)
 }
 
 /* Made absolute now: the current folder may change. */
-static char *absolute_path(const wchar_t *path)
+static wchar_t *absolute_path(const wchar_t *path)
 {
     DWORD size = GetFullPathNameW(path, 0, NULL, NULL);
     wchar_t *full = size ? malloc(size * sizeof *full) : NULL;
-    char *utf8 = NULL;
-    if (full) {
-        DWORD length = GetFullPathNameW(path, size, full, NULL);
-        if (length && length < size) {
-            utf8 = text_utf8(full);
-        }
+    DWORD length = full ? GetFullPathNameW(path, size, full, NULL) : 0;
+    if (!length || length >= size) {
+        free(full);
+        full = NULL;
     }
+    return full;
+}
+
+static bool set_folder(struct options *o, const wchar_t *value)
+{
+    wchar_t *full = absolute_path(value);
+    bool good = full && set_string(&o->windivert_dir, text_utf8(full));
     free(full);
-    return utf8;
+    return good;
 }
 
 static bool set_log_level(struct options *o, const wchar_t *value)
@@ -165,6 +176,18 @@ static bool set_log_level(struct options *o, const wchar_t *value)
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
         if (wcscmp(levels[i].name, value) == 0) {
             o->log_level = levels[i].level;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_udp_mode(struct options *o, const wchar_t *value)
+{
+    static const wchar_t *const modes[] = {[UDP_RELAY] = L"relay", [UDP_PASS] = L"pass", [UDP_BLOCK] = L"block"};
+    for (int i = UDP_RELAY; i <= UDP_BLOCK; i++) {
+        if (wcscmp(modes[i], value) == 0) {
+            o->udp = (enum udp_mode)i;
             return true;
         }
     }
@@ -196,7 +219,7 @@ static bool add_listener_rule(struct options *o, const wchar_t *value)
     if (o->rule_count == OPTIONS_RULES_MAX || wcslen(value) > 512) {
         return false;
     }
-    *rule = (redirector_rule){.listener = text_utf8(value)};
+    *rule = (redirector_rule){.size = sizeof *rule, .listener = text_utf8(value)};
     return rule->listener && ++o->rule_count;
 }
 
@@ -206,7 +229,8 @@ static bool add_rule(struct options *o, uint32_t include, const wchar_t *value)
     if (o->rule_count == OPTIONS_RULES_MAX || wcslen(value) > 512) {
         return false;
     }
-    *rule = (redirector_rule){.include = include};
+    *rule =
+        (redirector_rule){.size = sizeof *rule, .action = include ? REDIRECTOR_RULE_REDIRECT : REDIRECTOR_RULE_PASS};
     if (include || !read_number(value, UINT32_MAX, &rule->pid)) {
         rule->pid = 0;
         rule->pattern = text_utf8(value);
@@ -266,6 +290,12 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
     case OPTION_EXCLUDE:
         good = add_rule(o, kind->id == OPTION_NAME, value);
         break;
+    case OPTION_RULES:
+        if (o->rules_path) {
+            return wrong("one --rules is enough: '", value, "' is another one");
+        }
+        good = (o->rules_path = absolute_path(value)) != NULL;
+        break;
     case OPTION_EXCLUDE_LISTENER:
         good = add_listener_rule(o, value);
         break;
@@ -283,6 +313,12 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
     case OPTION_CONNECT_TIMEOUT:
         good = read_number(value, CONNECT_TIMEOUT_MAX, &o->connect_timeout);
         break;
+    case OPTION_UDP:
+        good = set_udp_mode(o, value);
+        break;
+    case OPTION_UDP_PROXY_PORT:
+        good = read_number(value, PORT_MAX, &o->udp_proxy_port);
+        break;
     case OPTION_PCAP:
         good = set_string(&o->pcap_path, text_utf8(value));
         break;
@@ -294,7 +330,7 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
         good = set_string(&o->report_path, text_utf8(value));
         break;
     case OPTION_WINDIVERT:
-        good = set_string(&o->windivert_dir, absolute_path(value));
+        good = set_folder(o, value);
         break;
     case OPTION_LOG:
         good = set_string(&o->log_path, text_utf8(value));
@@ -306,56 +342,6 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
         set_switch(o, kind->id);
     }
     return good ? OPTIONS_OK : wrong_value(kind);
-}
-
-/* The contradiction between options; NULL: there is none. */
-static const char *contradiction(const struct options *o)
-{
-    if (o->json + o->plain + o->live > 1) {
-        return "--json, --plain and --live exclude one another";
-    }
-    if (o->incoming && o->incoming_proxy) {
-        return "--incoming is for the relay, --incoming-proxy for your own proxy: give one of them";
-    }
-    if (o->no_outgoing && !o->incoming && !o->incoming_proxy) {
-        return "--no-outgoing needs --incoming or --incoming-proxy: nothing would be redirected";
-    }
-    if (o->listen_port_count && !o->incoming && !o->incoming_proxy) {
-        return "--listen-port needs --incoming or --incoming-proxy: it says what else comes in";
-    }
-    if (o->no_outgoing && o->proxy_port) {
-        return "--no-outgoing and --proxy-port exclude one another";
-    }
-    if (o->proxy_port && (o->upstreams.count || o->relay_port)) {
-        return "--proxy-port takes the place of the relay, so --upstream and --relay-port have no meaning with it";
-    }
-    if (o->connect_timeout && o->proxy_port && !o->incoming) {
-        return "--connect-timeout is for the relay, and --proxy-port takes its place";
-    }
-    return NULL;
-}
-
-/* The arguments that a command requires. */
-static enum options_result check(const struct options *o)
-{
-    const char *complaint = contradiction(o);
-    if (!complaint && o->command == COMMAND_RUN && (!o->program || !*o->program)) {
-        complaint = "no program given; usage: redirector run [options] -- program [arguments]";
-    }
-    bool named = false;
-    for (uint32_t i = 0; i < o->rule_count; i++) {
-        named |= o->rules[i].include != 0;
-    }
-    if (!complaint && o->command == COMMAND_ATTACH && !o->pid_count && !named) {
-        complaint = "attach needs --pid or --name; redirector ps shows what runs";
-    }
-    if (!complaint && (o->command & ASKING) && o->pid_count > 1) {
-        complaint = "one --pid is enough: that of the redirector";
-    }
-    if (complaint) {
-        output_message("%s", complaint);
-    }
-    return complaint ? OPTIONS_WRONG : OPTIONS_OK;
 }
 
 enum options_result options_read(enum command_id command, wchar_t **argv, struct options *o)
@@ -394,7 +380,7 @@ enum options_result options_read(enum command_id command, wchar_t **argv, struct
             return result;
         }
     }
-    return check(o);
+    return options_check(o);
 }
 
 void options_free(struct options *o)
@@ -404,6 +390,7 @@ void options_free(struct options *o)
         free((char *)o->rules[i].listener);
     }
     SecureZeroMemory(&o->upstreams, sizeof o->upstreams);
+    free(o->rules_path);
     free(o->windivert_dir);
     free(o->log_path);
     free(o->pcap_path);

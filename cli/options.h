@@ -6,6 +6,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include "rules_state.h"
 #include "upstream.h"
 #include "windows_redirector.h"
 
@@ -34,6 +35,14 @@ enum command_id {
     COMMAND_DOCTOR = 1 << 5,
 };
 
+/** What becomes of datagrams. */
+enum udp_mode {
+    UDP_NOT_SAID,
+    UDP_RELAY, /**< the relay passes them on */
+    UDP_PASS,  /**< the relay does not get them */
+    UDP_BLOCK, /**< the relay refuses them */
+};
+
 struct options {
     enum command_id command;
     bool json, plain, live;
@@ -41,14 +50,17 @@ struct options {
     uint32_t pid_count;
     redirector_rule rules[OPTIONS_RULES_MAX]; /**< in the order given: --name includes, --exclude excludes */
     uint32_t rule_count;
+    wchar_t *rules_path;          /**< of a file of more rules, absolute; NULL: not given */
+    struct rules_state *in_force; /**< the file's rules, then these; session_command() has it made */
     struct upstream_list upstreams;
     bool incoming, no_outgoing, no_loopback, no_proof, small_segments, fail_closed, reflect, block_quic,
         no_firewall_permit, clean, until_exit;
-    uint32_t proxy_port, incoming_proxy, relay_port; /**< 0: not given */
-    uint32_t connect_timeout;                        /**< seconds; 0: not given */
-    uint32_t log_level;                              /**< redirector_log_level */
-    char *windivert_dir;                             /**< UTF-8, absolute; NULL: not given */
-    char *log_path, *pcap_path, *report_path;        /**< UTF-8; NULL: not given */
+    enum udp_mode udp;
+    uint32_t proxy_port, incoming_proxy, udp_proxy_port, relay_port; /**< 0: not given */
+    uint32_t connect_timeout;                                        /**< seconds; 0: not given */
+    uint32_t log_level;                                              /**< redirector_log_level */
+    char *windivert_dir;                                             /**< UTF-8, absolute; NULL: not given */
+    char *log_path, *pcap_path, *report_path;                        /**< UTF-8; NULL: not given */
     uint32_t listen_ports[OPTIONS_PORTS_MAX], listen_port_count;
     wchar_t **program; /**< the program and its arguments; ends with NULL; from argv */
 };
@@ -63,6 +75,13 @@ extern const char options_help[]; /* help.c */
 
 /** Reads what follows the command. `argv` ends with NULL. Call options_free() whatever the result. */
 enum options_result options_read(enum command_id command, wchar_t **argv, struct options *o);
+
+/** For options_read(): is the command line whole, and without contradiction? If not, a message was shown. */
+enum options_result options_check(const struct options *o);
+
+/** What the relay does with datagrams; never UDP_NOT_SAID. Without --udp a proxy of the user's own for TCP leaves them
+ * alone. */
+enum udp_mode options_udp(const struct options *o);
 
 void options_free(struct options *o);
 

@@ -94,6 +94,12 @@ const struct process_row *processes_find(const struct process_list *list, uint32
     return list->count ? bsearch(&wanted, list->rows, list->count, sizeof wanted, by_pid) : NULL;
 }
 
+bool processes_are_meant(const redirector_rule *r)
+{
+    return (r->pattern || r->pid) && !r->listener && !r->direction && !r->host && !r->protocol && !r->last_port &&
+           !r->family;
+}
+
 bool processes_judge(const struct process_row *row, const redirector_rule *rules, uint32_t count, bool redirected,
                      const redirector_rule **rule)
 {
@@ -101,9 +107,9 @@ bool processes_judge(const struct process_row *row, const redirector_rule *rules
     for (uint32_t i = 0; i < count; i++) {
         bool matches =
             rules[i].pattern ? pattern_matches_program(rules[i].pattern, row->path) : rules[i].pid == row->pid;
-        if (matches && !rules[i].listener) { /* else it is about some connections, not about the process */
+        if (matches && processes_are_meant(&rules[i])) {
             *rule = &rules[i];
-            redirected = rules[i].include != 0;
+            redirected = rules[i].action == REDIRECTOR_RULE_REDIRECT;
         }
     }
     return redirected;

@@ -10,6 +10,7 @@
 #include "options.h"
 #include "output.h"
 #include "processes.h"
+#include "rules_show.h"
 #include "session.h"
 
 #include <inttypes.h>
@@ -21,6 +22,7 @@ enum { REASON_MAX = 640, NAME_WIDTH = 44, DEPTH_MAX = 16 };
 
 struct printer {
     const struct options *options;
+    struct rules_in_force *rules;
     struct process_list list;
     uint32_t *roots;
     uint32_t root_count;
@@ -30,9 +32,9 @@ struct printer {
 static bool judge(const struct printer *p, const struct process_row *row, char reason[REASON_MAX])
 {
     const redirector_rule *rule;
-    const struct options *o = p->options;
+    const struct rules_in_force *f = p->rules;
     bool member = processes_descends(&p->list, row->pid, p->roots, p->root_count);
-    bool redirected = processes_judge(row, o->rules, o->rule_count, member, &rule);
+    bool redirected = processes_judge(row, f->rules, f->count, member, &rule);
     if (row->pid == 0 || row->pid == 4) {
         snprintf(reason, REASON_MAX, "Windows itself");
         return false;
@@ -41,8 +43,13 @@ static bool judge(const struct printer *p, const struct process_row *row, char r
         snprintf(reason, REASON_MAX, "redirector itself");
         return false;
     }
-    if (rule && rule->pattern) {
-        snprintf(reason, REASON_MAX, "%s %s", rule->include ? "--name" : "--exclude", rule->pattern);
+    if (rule && rule < f->rules + f->from_file) {
+        char text[REASON_MAX - 16];
+        rules_text(text, sizeof text, f, (uint32_t)(rule - f->rules));
+        snprintf(reason, REASON_MAX, "--rules, %s", text);
+    } else if (rule && rule->pattern) {
+        snprintf(reason, REASON_MAX, "%s %s", rule->action == REDIRECTOR_RULE_REDIRECT ? "--name" : "--exclude",
+                 rule->pattern);
     } else if (rule) {
         snprintf(reason, REASON_MAX, "--exclude %" PRIu32, rule->pid);
     } else if (processes_is_among(row->pid, p->roots, p->root_count)) {
@@ -123,9 +130,11 @@ static DWORD ps_with_options(struct options *o)
             output_message("there is no process %" PRIu32, o->pids[i]);
         }
     }
-    p.roots = processes_named(&p.list, o->rules, o->rule_count, o->pids, o->pid_count, &p.root_count);
+    p.rules = rules_state_take(o->in_force);
+    p.roots = processes_named(&p.list, p.rules->rules, p.rules->count, o->pids, o->pid_count, &p.root_count);
     if (!p.roots) {
         output_message("out of memory");
+        rules_release(p.rules);
         processes_free(&p.list);
         return EXIT_NOT_REDIRECTING;
     }
@@ -139,6 +148,7 @@ static DWORD ps_with_options(struct options *o)
             print_branch(&p, &p.list.rows[i], 0);
         }
     }
+    rules_release(p.rules);
     processes_free(&p.list);
     free(p.roots);
     return 0;

@@ -90,15 +90,14 @@ static char *read_answer(const struct question *q)
     return NULL;
 }
 
-static char *put(HANDLE pipe, const char *request)
+static char *put(HANDLE pipe, const char *request, size_t size)
 {
     struct question q = {
         .pipe = pipe, .event = CreateEventW(NULL, TRUE, FALSE, NULL), .until = GetTickCount64() + ANSWER_MS};
     OVERLAPPED overlapped = {.hEvent = q.event};
     DWORD sent;
     char *answer = NULL;
-    if (q.event &&
-        finish(&q, &overlapped, WriteFile(pipe, request, (DWORD)strlen(request), NULL, &overlapped), &sent)) {
+    if (q.event && finish(&q, &overlapped, WriteFile(pipe, request, (DWORD)size, NULL, &overlapped), &sent)) {
         answer = read_answer(&q);
     }
     if (q.event) {
@@ -107,8 +106,7 @@ static char *put(HANDLE pipe, const char *request)
     return answer;
 }
 
-/* Line by line, to standard output. */
-static void show(char *answer)
+void control_show(char *answer)
 {
     for (char *line = answer, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         *end = '\0';
@@ -116,49 +114,66 @@ static void show(char *answer)
     }
 }
 
-/* Asks the first redirector that answers. True: one did. */
-static bool ask(const struct options *o, const char *request)
+/* The channel of the first redirector that has one for us; *several: there is another one, which was looked for only if
+ * it must not be. */
+static HANDLE find_channel(const struct process_list *list, uint32_t pid, bool only, bool *several)
+{
+    HANDLE found = INVALID_HANDLE_VALUE;
+    *several = false;
+    for (size_t i = 0; i < list->count && !*several && (only || found == INVALID_HANDLE_VALUE); i++) {
+        uint32_t row = list->rows[i].pid;
+        if (row == GetCurrentProcessId() || (pid && pid != row)) {
+            continue;
+        }
+        HANDLE pipe = open_channel(row);
+        *several = pipe != INVALID_HANDLE_VALUE && found != INVALID_HANDLE_VALUE;
+        if (*several) {
+            CloseHandle(pipe);
+        } else if (pipe != INVALID_HANDLE_VALUE) {
+            found = pipe;
+        }
+    }
+    return found;
+}
+
+char *control_ask(uint32_t pid, bool only, const char *request, size_t size)
 {
     struct process_list list;
     char *answer = NULL;
+    bool several;
     if (!processes_read(&list)) {
-        return false;
+        output_message("the list of processes cannot be had (error %lu)", GetLastError());
+        return NULL;
     }
-    for (size_t i = 0; i < list.count && !answer; i++) {
-        uint32_t pid = list.rows[i].pid;
-        if (pid == GetCurrentProcessId() || (o->pid_count && o->pids[0] != pid)) {
-            continue;
-        }
-        HANDLE pipe = open_channel(pid);
-        if (pipe == INVALID_HANDLE_VALUE) {
-            continue;
-        }
-        answer = put(pipe, request);
+    HANDLE pipe = find_channel(&list, pid, only, &several);
+    if (pipe != INVALID_HANDLE_VALUE && !several) {
+        answer = put(pipe, request, size);
+    }
+    if (pipe != INVALID_HANDLE_VALUE) {
         CloseHandle(pipe);
     }
     processes_free(&list);
-    if (answer) {
-        show(answer);
-        free(answer);
-        return true;
+    if (several) {
+        output_message("several redirectors run: say by --pid which one is meant");
+    } else if (!answer && pid) {
+        output_message("process %u is no redirector that you may ask", pid);
+    } else if (!answer) {
+        output_message("no redirector runs that you may ask");
     }
-    return false;
+    return answer;
 }
 
 static DWORD query(struct options *o)
 {
-    char request[CONTROL_REQUEST_MAX];
+    char request[CONTROL_LINE_MAX];
     snprintf(request, sizeof request, "%s %s", o->command == COMMAND_FLOWS ? "flows" : "stats",
              o->json ? "json" : "text");
-    if (ask(o, request)) {
-        return 0;
+    char *answer = control_ask(o->pid_count ? o->pids[0] : 0, false, request, strlen(request));
+    if (answer) {
+        control_show(answer);
     }
-    if (o->pid_count) {
-        output_message("process %u is no redirector that you may ask", o->pids[0]);
-    } else {
-        output_message("no redirector runs that you may ask");
-    }
-    return EXIT_FOUND_WRONG;
+    free(answer);
+    return answer ? 0 : EXIT_FOUND_WRONG;
 }
 
 DWORD flows_command(wchar_t **arguments)

@@ -44,8 +44,7 @@ struct known {
 
 struct quic {
     const struct tree *tree;
-    const redirector_rule *rules;
-    uint32_t rule_count;
+    struct rules_state *rules;
     struct udp_owner *owners;
     struct tap_handle *events, *packets;
     struct worker event_worker, packet_worker;
@@ -69,7 +68,10 @@ static bool is_redirected(const struct quic *q, uint32_t pid)
     const redirector_rule *rule;
     struct process_row row = {.pid = pid};
     processes_look(&row);
-    return processes_judge(&row, q->rules, q->rule_count, tree_has(q->tree, pid), &rule);
+    struct rules_in_force *f = rules_state_take(q->rules);
+    bool redirected = processes_judge(&row, f->rules, f->count, tree_has(q->tree, pid), &rule);
+    rules_release(f);
+    return redirected;
 }
 
 static enum verdict judge(const struct quic *q, const struct udp_source *source)
@@ -149,7 +151,7 @@ static void follow_packets(void *context)
     free(data);
 }
 
-struct quic *quic_start(const struct tree *t, const redirector_rule *rules, uint32_t rule_count)
+struct quic *quic_start(const struct tree *t, struct rules_state *rules)
 {
     struct quic *q = calloc(1, sizeof *q);
     if (!q) {
@@ -158,7 +160,6 @@ struct quic *quic_start(const struct tree *t, const redirector_rule *rules, uint
     }
     q->tree = t;
     q->rules = rules;
-    q->rule_count = rule_count;
     q->owners = udp_owner_open();
     if (q->owners) {
         q->events =

@@ -6,16 +6,14 @@
 #ifndef CLI_QUIC_H
 #define CLI_QUIC_H
 
+#include "rules_state.h"
 #include "tree.h"
-#include "windows_redirector.h"
-
-#include <stdint.h>
 
 struct quic;
 
 /** Begins to drop what the processes of the tree, as the rules refine it, send by UDP to port 443. A redirector must
  * run. NULL: a message was shown. `t` and `rules` must outlive it. */
-struct quic *quic_start(const struct tree *t, const redirector_rule *rules, uint32_t rule_count);
+struct quic *quic_start(const struct tree *t, struct rules_state *rules);
 
 /** NULL is fine. */
 void quic_stop(struct quic *q);

@@ -9,12 +9,15 @@
  *
  * A peer is accepted only if the redirector knows it: the ports are reachable for every program of this machine, and
  * for a stranger there is no destination to connect to.
+ *
+ * Datagrams are a part of their own (relay_udp.c), served by the same thread and port.
  */
 #include "relay.h"
 
 #include "address.h"
 #include "relay_conn.h"
 #include "relay_listen.h"
+#include "relay_udp.h"
 #include "worker.h"
 
 #include <stdatomic.h>
@@ -24,10 +27,13 @@ enum {
     ACCEPTS = 16,     /* outstanding, per listener; the backlog holds what comes faster */
     REARM_MS = 1000,  /* pause after Windows refused to accept */
     IDLE_MS = 250,    /* a connection on its way through driver and backlog shows up within this */
-    WATCH_MS = 1000,  /* how often connections are looked at whose end no operation tells of */
+    WATCH_MS = 1000,  /* how often connections are looked at whose end no operation tells of, */
+    HASTE_MS = 100,   /* and when no process of the tree is left */
     COMPLETIONS = 64, /* taken from the port at once */
     ASK_MS = 100,     /* so often the thread that asks looks whether it shall end */
 };
+
+enum { END, LOOK }; /* what the port is told without an operation */
 
 enum { OUT4, OUT6, IN4, IN6, LISTENERS };
 
@@ -46,6 +52,7 @@ struct relay_question {
 
 struct relay {
     struct relay_host host;
+    struct relay_udp *udp; /* NULL: no datagrams */
     struct relay_listener listeners[LISTENERS];
     struct relay_accept accepts[LISTENERS][ACCEPTS];
     uint16_t port, incoming_port;
@@ -59,10 +66,10 @@ struct relay {
 
 /* ---- opening */
 
-static DWORD listen_all(struct relay *r, const struct relay_config *config)
+static uint32_t listen_all(struct relay *r, const struct relay_config *config)
 {
     static const int families[LISTENERS] = {AF_INET, AF_INET6, AF_INET, AF_INET6};
-    DWORD error = 0;
+    uint32_t error = 0;
     for (int i = 0; i < LISTENERS; i++) {
         r->listeners[i].family = families[i];
     }
@@ -73,6 +80,12 @@ static DWORD listen_all(struct relay *r, const struct relay_config *config)
     /* What comes in keeps its addresses, so it arrives wherever the program listens. */
     if (config->incoming && !error) {
         error = relay_listen(&r->listeners[IN4], &r->incoming_port, true, r->host.dialler.port);
+    }
+    if (config->datagrams && !error) {
+        struct relay_udp_config udp = {.port = config->port,
+                                       .block = config->datagrams == RELAY_REFUSE_DATAGRAMS,
+                                       .block_quic = config->refuse_quic};
+        r->udp = relay_udp_open(&r->host, &udp, &error);
     }
     return error;
 }
@@ -91,6 +104,7 @@ struct relay *relay_open(const struct relay_config *config, uint32_t *error)
     }
     r->host.report = config->report;
     r->host.upstreams = config->upstreams;
+    r->host.rules = config->rules;
     r->host.connect_ms = config->connect_ms;
     HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
     r->idle = CreateEventW(NULL, TRUE, TRUE, NULL);
@@ -114,6 +128,11 @@ uint16_t relay_port(const struct relay *r)
 uint16_t relay_incoming_port(const struct relay *r)
 {
     return r->incoming_port;
+}
+
+uint16_t relay_datagram_port(const struct relay *r)
+{
+    return relay_udp_port(r->udp);
 }
 
 /* ---- serving; all of this on the relay's thread */
@@ -193,8 +212,9 @@ static void on_asked(struct relay *r, struct relay_question *question)
 
 static void on_completion(struct relay *r, const OVERLAPPED_ENTRY *entry)
 {
-    if (!entry->lpOverlapped) { /* relay_close() */
-        r->stopping = true;
+    if (!entry->lpOverlapped) { /* relay_close(), relay_wait_idle() */
+        r->stopping |= entry->lpCompletionKey == END;
+        r->watch_at = 0;
         return;
     }
     struct relay_op *op = CONTAINING_RECORD(entry->lpOverlapped, struct relay_op, overlapped);
@@ -212,6 +232,10 @@ static void on_completion(struct relay *r, const OVERLAPPED_ENTRY *entry)
     case RELAY_RECV:
     case RELAY_SEND:
         relay_conn_complete(op->owner, op, bytes, error);
+        break;
+    case RELAY_PEERS:
+    case RELAY_SESSION:
+        relay_udp_complete(op, error);
         break;
     }
 }
@@ -238,16 +262,24 @@ static void take_completions(struct relay *r, DWORD patience_ms)
     }
 }
 
+static bool lives(const struct relay *r)
+{
+    return r->host.first || relay_udp_sessions(r->udp);
+}
+
 /* What time has brought. Milliseconds until the next time; INFINITE: there is none. */
 static DWORD tick(struct relay *r)
 {
     DWORD due = dial_tick(&r->host.dialler);
     ULONGLONG now = GetTickCount64();
-    if (r->host.first && now >= r->watch_at) {
-        relay_conn_watch_all(&r->host, atomic_load(&r->programs_gone));
-        r->watch_at = now + WATCH_MS;
+    if (lives(r) && now >= r->watch_at) {
+        bool programs_gone = atomic_load(&r->programs_gone);
+        relay_conn_watch_all(&r->host, programs_gone);
+        relay_udp_watch(r->udp, programs_gone);
+        routes_watch(r->host.rules, &r->host.dialler, false);
+        r->watch_at = now + (programs_gone ? HASTE_MS : WATCH_MS);
     }
-    if (!r->host.first) {
+    if (!lives(r)) {
         SetEvent(r->idle);
         return due;
     }
@@ -259,7 +291,8 @@ static void serve(void *context)
 {
     struct relay *r = context;
     while (!r->stopping) {
-        DWORD patience = arm_all(r) ? INFINITE : REARM_MS;
+        bool all = relay_udp_serve(r->udp);
+        DWORD patience = arm_all(r) && all ? INFINITE : REARM_MS;
         take_completions(r, min(patience, tick(r)));
     }
 
@@ -269,8 +302,10 @@ static void serve(void *context)
         }
         relay_listen_close(&r->listeners[i]);
     }
+    routes_watch(r->host.rules, &r->host.dialler, true);
     relay_conn_stop_all(&r->host);
-    while (r->host.first || r->host.dialler.first || accepts_pending(r)) {
+    relay_udp_stop(r->udp);
+    while (r->host.first || relay_udp_pending(r->udp) || r->host.dialler.first || accepts_pending(r)) {
         take_completions(r, INFINITE);
     }
 }
@@ -308,24 +343,32 @@ static void ask(void *context)
 bool relay_start(struct relay *r, redirector *redirector, uint32_t *error)
 {
     r->host.redirector = redirector;
-    bool started = worker_start(&r->worker, serve, r) && (!r->port || worker_start(&r->asker, ask, r));
+    bool started =
+        relay_udp_start(r->udp) && worker_start(&r->worker, serve, r) && (!r->port || worker_start(&r->asker, ask, r));
     *error = started ? 0 : ERROR_OUTOFMEMORY;
     return started;
+}
+
+/* Connections and sessions so far. */
+static unsigned begun(const struct relay *r)
+{
+    return atomic_load(&r->accepted) + relay_udp_begun(r->udp);
 }
 
 bool relay_wait_idle(struct relay *r, void *until)
 {
     HANDLE handles[] = {until, r->idle};
     atomic_store(&r->programs_gone, true);
+    PostQueuedCompletionStatus(r->host.dialler.port, 0, LOOK, NULL);
     for (;;) {
         if (WaitForMultipleObjects(2, handles, FALSE, INFINITE) == WAIT_OBJECT_0) {
             return false;
         }
-        unsigned before = atomic_load(&r->accepted);
+        unsigned before = begun(r);
         if (WaitForSingleObject(until, IDLE_MS) == WAIT_OBJECT_0) {
             return false;
         }
-        if (before == atomic_load(&r->accepted) && WaitForSingleObject(r->idle, 0) == WAIT_OBJECT_0) {
+        if (before == begun(r) && WaitForSingleObject(r->idle, 0) == WAIT_OBJECT_0) {
             return true;
         }
     }
@@ -335,12 +378,13 @@ void relay_close(struct relay *r)
 {
     worker_end(&r->asker);
     if (r->worker.thread) {
-        PostQueuedCompletionStatus(r->host.dialler.port, 0, 0, NULL);
+        PostQueuedCompletionStatus(r->host.dialler.port, 0, END, NULL);
     }
     worker_end(&r->worker);
     for (int i = 0; i < LISTENERS; i++) {
         relay_listen_close(&r->listeners[i]);
     }
+    relay_udp_close(r->udp);
     if (r->host.dialler.port) {
         CloseHandle(r->host.dialler.port);
     }

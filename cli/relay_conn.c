@@ -90,6 +90,7 @@ void relay_conn_free_if_over(struct relay_conn *conn)
     set_large(conn, UP, false);
     set_large(conn, DOWN, false);
     free(conn->heard);
+    free(conn->answers);
     if (conn->next) {
         conn->next->previous = conn->previous;
     }
@@ -98,6 +99,7 @@ void relay_conn_free_if_over(struct relay_conn *conn)
     } else {
         host->first = conn->next;
     }
+    rules_release(conn->rules);
     free(conn);
 }
 
@@ -247,6 +249,8 @@ static void on_received(struct relay_conn *conn, int direction, DWORD bytes, DWO
     h->ended = bytes == 0;
     if (direction == UP) {
         relay_name_heard(conn, buffer_of(h), bytes);
+    } else {
+        relay_name_answered(conn, (const uint8_t *)buffer_of(h), bytes);
     }
     if (conn->state == RELAYING) {
         pass_on(conn, direction);

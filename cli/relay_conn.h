@@ -9,6 +9,8 @@
 #include "dial.h"
 #include "relay_socket.h"
 #include "report.h"
+#include "routes.h"
+#include "rules_state.h"
 #include "upstream.h"
 #include "windows_redirector.h"
 
@@ -21,7 +23,8 @@ struct relay_conn;
 struct relay_host {
     struct dialler dialler; /**< has the completion port */
     struct report *report;
-    const struct upstream_list *upstreams;
+    const struct upstream_list *upstreams; /**< where no rule names a route */
+    struct rules_state *rules;
     uint32_t connect_ms; /**< limit for connecting to a destination, by an upstream included */
     redirector *redirector;
     struct relay_conn *first;    /**< all live connections */
@@ -42,6 +45,9 @@ void relay_conn_expect(struct relay_host *host, const redirector_connection *ask
  */
 void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_address *peer,
                      const redirector_destination *destination);
+
+/** What an upstream is at fault with, as an outcome. */
+enum report_outcome relay_outcome_of(enum upstream_failure failure);
 
 /** One of its operations is over: `error` is a Winsock error or 0. May free the connection. */
 void relay_conn_complete(struct relay_conn *conn, struct relay_op *op, DWORD bytes, DWORD error);

@@ -37,16 +37,27 @@ struct relay_conn {
     ULONGLONG expected_until;                            /* dialled */
     bool incoming;
     redirector_address destination;
-    const struct upstream *via; /* NULL: directly */
-    struct dial *dial;          /* NULL: none is under way */
-    uint32_t pid;               /* of the program's end */
+    struct rules_in_force *rules; /* what `ways` is of; NULL: --upstream, or nothing */
+    struct ways ways;             /* how the destination may be reached, */
+    uint32_t way;                 /* and which of them it is now */
+    ULONGLONG connect_until;      /* 0: it has not begun */
+    struct dial *dial;            /* NULL: none is under way */
+    uint32_t pid;                 /* of the program's end */
     struct report_entry *entry;
     enum report_outcome outcome;
     uint32_t os_error;
     bool name_wanted; /* the host's name is not known yet, and may still come */
     uint8_t *heard;   /* data received so far without a name; NULL: none */
     size_t heard_size;
+    bool answered;              /* bytes of the destination have been passed on */
+    struct dns_stream *answers; /* of DNS; NULL: none was looked at */
 };
+
+/* The way that is taken. */
+static inline const struct way *relay_conn_way(const struct relay_conn *conn)
+{
+    return &conn->ways.all[conn->way];
+}
 
 /* relay_conn.c */
 
@@ -80,5 +91,8 @@ void relay_connect(struct relay_conn *conn);
 
 /* relay_name.c: the program has sent this. */
 void relay_name_heard(struct relay_conn *conn, const char *data, size_t size);
+
+/* relay_name_dns.c: the destination has answered this, which the program gets next. */
+void relay_name_answered(struct relay_conn *conn, const uint8_t *data, size_t size);
 
 #endif

@@ -8,14 +8,13 @@
 
 #include <string.h>
 
-/* What an upstream is at fault with, as an outcome. */
-static enum report_outcome outcome_of(enum upstream_failure failure)
+enum report_outcome relay_outcome_of(enum upstream_failure failure)
 {
     static const enum report_outcome outcomes[] = {
         [UPSTREAM_OK] = REPORT_NO_UPSTREAM,    [UPSTREAM_NOT_A_PROXY] = REPORT_NO_PROXY,
         [UPSTREAM_NO_LOGIN] = REPORT_NO_LOGIN, [UPSTREAM_FORBIDS] = REPORT_FORBIDDEN,
         [UPSTREAM_NO_WAY] = REPORT_NO_WAY,     [UPSTREAM_REFUSED] = REPORT_REFUSED,
-        [UPSTREAM_SILENT] = REPORT_NO_ANSWER,
+        [UPSTREAM_NO_UDP] = REPORT_NO_UDP,     [UPSTREAM_SILENT] = REPORT_NO_ANSWER,
     };
     return outcomes[failure];
 }
@@ -51,10 +50,49 @@ static void failed(struct relay_conn *conn, DWORD error)
     }
 }
 
+/* Whether it is a fault of the proxies', so that another way may work. */
+static bool is_proxys_fault(const struct relay_conn *conn, const struct dial_result *result)
+{
+    if (!relay_conn_way(conn)->to) {
+        return false;
+    }
+    switch (result->failure) {
+    case UPSTREAM_FORBIDS:
+    case UPSTREAM_NO_WAY:
+    case UPSTREAM_REFUSED:
+    case UPSTREAM_SILENT:
+        return !result->asked; /* else it is the destination's; of two proxies, what the first says of the second */
+    default:
+        return true;
+    }
+}
+
+/* True: another way is tried. */
+static bool try_next_way(struct relay_conn *conn, const struct dial_result *result)
+{
+    if (!conn->rules || !is_proxys_fault(conn, result)) {
+        return false;
+    }
+    routes_failed(conn->rules, relay_conn_way(conn));
+    if (conn->way + 1 >= conn->ways.count || GetTickCount64() >= conn->connect_until) {
+        return false;
+    }
+    char text[sizeof((struct report_connection *)0)->upstream];
+    conn->way++;
+    way_text(text, sizeof text, relay_conn_way(conn));
+    report_upstream(conn->host->report, conn->entry, relay_conn_way(conn)->to ? text : "");
+    relay_connect(conn);
+    return true;
+}
+
 static void on_dialled(void *context, const struct dial_result *result)
 {
     struct relay_conn *conn = context;
     conn->dial = NULL;
+    if (result->socket == INVALID_SOCKET && try_next_way(conn, result)) {
+        relay_conn_free_if_over(conn);
+        return;
+    }
     if (result->socket != INVALID_SOCKET) {
         conn->sockets[SERVER] = result->socket;
         if (!relay_conn_take_early(conn, result->early, result->early_size)) {
@@ -71,8 +109,9 @@ static void on_dialled(void *context, const struct dial_result *result)
         return;
     }
     decide(conn, result->error == WSAETIMEDOUT ? REDIRECTOR_DROP : REDIRECTOR_REFUSE);
-    if (conn->via) {
-        relay_conn_abort(conn, outcome_of(result->failure), result->failure == UPSTREAM_SILENT ? 0 : result->error);
+    if (relay_conn_way(conn)->to) {
+        relay_conn_abort(conn, relay_outcome_of(result->failure),
+                         result->failure == UPSTREAM_SILENT ? 0 : result->error);
     } else {
         failed(conn, result->error);
     }
@@ -81,9 +120,14 @@ static void on_dialled(void *context, const struct dial_result *result)
 
 void relay_connect(struct relay_conn *conn)
 {
-    struct dial_plan plan = {.via = conn->via,
+    ULONGLONG now = GetTickCount64();
+    conn->connect_until = conn->connect_until ? conn->connect_until : now + conn->host->connect_ms;
+    uint32_t left = now < conn->connect_until ? (uint32_t)(conn->connect_until - now) : 0;
+    bool last = conn->way + 1 >= conn->ways.count;
+    struct dial_plan plan = {.via = relay_conn_way(conn)->to,
+                             .over = relay_conn_way(conn)->over,
                              .destination = conn->destination,
-                             .limit_ms = conn->host->connect_ms,
+                             .limit_ms = last ? left : left / 2, /* the rest is for the ways behind it */
                              .done = on_dialled,
                              .context = conn};
     conn->dial = dial_start(&conn->host->dialler, &plan);

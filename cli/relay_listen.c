@@ -4,7 +4,12 @@
  */
 #include "relay_listen.h"
 
-enum { PORT_ATTEMPTS = 64 }; /* to find a port that is free in both families */
+#include <mstcpip.h>
+
+enum {
+    PORT_ATTEMPTS = 64,       /* to find a port that is free in both families */
+    RECEIVE_BUFFER = 4 << 20, /* bytes of datagrams of all programs, while the relay is busy */
+};
 
 void relay_listen_close(struct relay_listener *l)
 {
@@ -26,7 +31,7 @@ static uint16_t bind_one(struct relay_listener *l, uint16_t port, bool everywher
     struct sockaddr *address = l->family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
     int size = l->family == AF_INET ? (int)sizeof v4 : (int)sizeof v6;
     BOOL on = TRUE;
-    l->socket = relay_socket(l->family);
+    l->socket = l->datagrams ? relay_datagram_socket(l->family, RECEIVE_BUFFER) : relay_socket(l->family);
     if (l->socket == INVALID_SOCKET) {
         return 0;
     }
@@ -63,6 +68,11 @@ static DWORD bind_both(struct relay_listener pair[2], uint16_t *port, bool every
     return error;
 }
 
+static DWORD attach(const struct relay_listener *l, HANDLE completion_port)
+{
+    return CreateIoCompletionPort((HANDLE)l->socket, completion_port, 0, 0) ? 0 : GetLastError();
+}
+
 static DWORD prepare(struct relay_listener *l, HANDLE completion_port)
 {
     if (l->socket == INVALID_SOCKET) {
@@ -71,7 +81,7 @@ static DWORD prepare(struct relay_listener *l, HANDLE completion_port)
     if (!relay_extension(l->socket, (GUID)WSAID_ACCEPTEX, &l->accept_ex) || listen(l->socket, SOMAXCONN) != 0) {
         return (DWORD)WSAGetLastError();
     }
-    return CreateIoCompletionPort((HANDLE)l->socket, completion_port, 0, 0) ? 0 : GetLastError();
+    return attach(l, completion_port);
 }
 
 DWORD relay_listen(struct relay_listener pair[2], uint16_t *port, bool everywhere, HANDLE completion_port)
@@ -79,6 +89,24 @@ DWORD relay_listen(struct relay_listener pair[2], uint16_t *port, bool everywher
     DWORD error = bind_both(pair, port, everywhere);
     for (int i = 0; i < 2 && !error; i++) {
         error = prepare(&pair[i], completion_port);
+    }
+    return error;
+}
+
+DWORD relay_receive_datagrams(struct relay_listener pair[2], uint16_t *port, HANDLE completion_port)
+{
+    static const int families[] = {AF_INET, AF_INET6};
+    BOOL told = FALSE; /* of an answer that did not reach its program */
+    DWORD bytes, error;
+    for (int i = 0; i < 2; i++) {
+        pair[i] = (struct relay_listener){.socket = INVALID_SOCKET, .family = families[i], .datagrams = true};
+    }
+    error = bind_both(pair, port, false);
+    for (int i = 0; i < 2 && !error; i++) {
+        if (pair[i].socket != INVALID_SOCKET) {
+            WSAIoctl(pair[i].socket, SIO_UDP_CONNRESET, &told, sizeof told, NULL, 0, &bytes, NULL, NULL);
+            error = attach(&pair[i], completion_port);
+        }
     }
     return error;
 }

@@ -94,7 +94,7 @@ static redirector_address name_of(SOCKET s, int(WSAAPI *get_name)(SOCKET, struct
 
 static bool is_beside(const struct relay_conn *other, const struct relay_conn *conn)
 {
-    return other != conn && other->via == conn->via;
+    return other != conn && way_near(relay_conn_way(other)) == way_near(relay_conn_way(conn));
 }
 
 /*
@@ -152,14 +152,14 @@ static void tell_once(struct relay_host *host, const struct relay_conn *conn, co
     output_message(
         "%s(%u) serves the upstream %s, and is redirected itself: what it opens goes on directly, else it would "
         "come back for ever; --exclude %u leaves it alone",
-        *program ? program : "process", conn->pid, conn->via->name, conn->pid);
+        *program ? program : "process", conn->pid, way_near(relay_conn_way(conn))->name, conn->pid);
 }
 
 bool relay_loop_closes(const struct relay_conn *conn, const char *program)
 {
     struct tcp_rows rows;
     struct serving serving = {.count = 0};
-    if (!conn->via->local || !conn->pid || !may_close(conn)) {
+    if (!way_near(relay_conn_way(conn))->local || !conn->pid || !may_close(conn)) {
         return false;
     }
     tcp_rows_read(&rows);

@@ -23,6 +23,23 @@ void relay_conn_expected_no_more(struct relay_conn *conn)
     }
 }
 
+/* By the rule that has redirected it; where that names none, by --upstream. */
+static void choose_ways(struct relay_conn *conn, const char *program, const redirector_destination *destination)
+{
+    conn->ways = (struct ways){.count = 1};
+    if (destination->incoming) {
+        return;
+    }
+    conn->rules = routes_find(conn->host->rules, destination->upstream, &conn->ways);
+    if (!conn->rules) {
+        conn->ways = (struct ways){.count = 1};
+        conn->ways.all[0].to = upstream_choose(conn->host->upstreams, program, &destination->destination);
+    }
+    if (way_near(relay_conn_way(conn)) && relay_loop_closes(conn, program)) {
+        conn->ways = (struct ways){.count = 1};
+    }
+}
+
 static struct report_entry *begin_report(struct relay_conn *conn, const redirector_address *peer,
                                          const redirector_destination *destination)
 {
@@ -35,14 +52,9 @@ static struct report_entry *begin_report(struct relay_conn *conn, const redirect
     /* now, because at the end the process may be gone */
     text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
     text_copy_utf8(program, sizeof program, about.process);
-    if (!about.incoming) {
-        conn->via = upstream_choose(conn->host->upstreams, program, &about.destination);
-    }
-    if (conn->via && relay_loop_closes(conn, program)) {
-        conn->via = NULL;
-    }
-    if (conn->via) {
-        snprintf(about.upstream, sizeof about.upstream, "%s", conn->via->name);
+    choose_ways(conn, program, destination);
+    if (relay_conn_way(conn)->to) {
+        way_text(about.upstream, sizeof about.upstream, relay_conn_way(conn));
     }
     return report_begin(conn->host->report, &about);
 }
@@ -59,6 +71,7 @@ static struct relay_conn *begin(struct relay_host *host, const redirector_addres
         conn->entry = begin_report(conn, peer, destination);
     }
     if (!conn || !conn->entry) {
+        rules_release(conn ? conn->rules : NULL);
         free(conn);
         return NULL;
     }
@@ -97,7 +110,8 @@ static struct relay_conn *expected_one(const struct relay_host *host, uint64_t c
 
 void relay_conn_expect(struct relay_host *host, const redirector_connection *asked)
 {
-    redirector_destination destination = {.pid = asked->pid, .destination = asked->destination};
+    redirector_destination destination = {
+        .pid = asked->pid, .destination = asked->destination, .upstream = asked->upstream};
     struct relay_conn *conn = begin(host, NULL, &destination);
     if (conn) { /* else it is redirected when its time is up */
         conn->connection_id = asked->connection_id;

@@ -43,6 +43,17 @@ SOCKET relay_socket(int family)
     return WSASocketW(family, SOCK_STREAM, IPPROTO_TCP, NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
 }
 
+SOCKET relay_datagram_socket(int family, int buffer)
+{
+    SOCKET s = WSASocketW(family, SOCK_DGRAM, IPPROTO_UDP, NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+    u_long nonblocking = 1;
+    if (s != INVALID_SOCKET) {
+        setsockopt(s, SOL_SOCKET, SO_RCVBUF, (const char *)&buffer, sizeof buffer);
+        ioctlsocket(s, (long)FIONBIO, &nonblocking);
+    }
+    return s;
+}
+
 void relay_set_up_socket(SOCKET s)
 {
     BOOL on = TRUE;

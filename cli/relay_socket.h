@@ -12,7 +12,7 @@
 #include <mswsock.h>
 #include <windows.h>
 
-enum relay_op_kind { RELAY_ASKED, RELAY_ACCEPT, RELAY_DIAL, RELAY_RECV, RELAY_SEND };
+enum relay_op_kind { RELAY_ASKED, RELAY_ACCEPT, RELAY_DIAL, RELAY_RECV, RELAY_SEND, RELAY_PEERS, RELAY_SESSION };
 
 /** An overlapped operation; what the completion port hands back. */
 struct relay_op {
@@ -20,7 +20,7 @@ struct relay_op {
     enum relay_op_kind kind;
     bool pending;
     SOCKET socket; /**< where it runs; stays set to learn the error of a finished one */
-    void *owner;   /**< the relay_question, the relay_accept, the dial or the relay_conn */
+    void *owner;   /**< the relay_question, relay_accept, dial, relay_conn, relay_udp or udp_session */
 };
 
 /** Takes what starting an operation has returned. 0: it is pending; else the Winsock error with which it did not start.
@@ -32,6 +32,9 @@ DWORD relay_op_result(struct relay_op *op, const OVERLAPPED_ENTRY *entry, DWORD 
 
 /** A TCP socket for overlapped use that no child inherits. INVALID_SOCKET: see WSAGetLastError(). */
 SOCKET relay_socket(int family);
+
+/** The same for UDP. No call on it waits; `buffer`: bytes that the system keeps for it until they are received. */
+SOCKET relay_datagram_socket(int family, int buffer);
 
 /** What both legs of a relayed connection are set to: nothing waits, no delay, keep-alive, urgent data in its place. */
 void relay_set_up_socket(SOCKET s);

@@ -11,6 +11,7 @@
 #include "output.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
@@ -26,6 +27,7 @@ struct report_entry {
 
 struct report {
     enum report_view view;
+    atomic_ullong datagrams[REPORT_DATAGRAMS_KINDS];
     SRWLOCK lock; /* guards what follows */
     struct report_entry *live;
     uint64_t begun;
@@ -45,6 +47,16 @@ static const struct {
 const char *report_outcome_text(enum report_outcome outcome)
 {
     return outcomes[outcome].text;
+}
+
+const char *report_datagrams_name(enum report_datagrams what)
+{
+    static const char *const names[] = {
+#define REPORT_DATAGRAMS_ROW(name, counter) [REPORT_##name] = #counter,
+        REPORT_DATAGRAMS_LIST(REPORT_DATAGRAMS_ROW)
+#undef REPORT_DATAGRAMS_ROW
+    };
+    return names[what];
 }
 
 /* Under the lock, so that the lines come in the order of the connections. */
@@ -128,6 +140,21 @@ void report_host(struct report *r, struct report_entry *entry, const char *host)
     ReleaseSRWLockExclusive(&r->lock);
 }
 
+void report_upstream(struct report *r, struct report_entry *entry, const char *upstream)
+{
+    AcquireSRWLockExclusive(&r->lock);
+    snprintf(entry->connection.upstream, sizeof entry->connection.upstream, "%s", upstream);
+    ReleaseSRWLockExclusive(&r->lock);
+}
+
+void report_dns(struct report *r, struct report_entry *entry, const char *text,
+                void (*add)(char all[REPORT_DNS_MAX], const char *text))
+{
+    AcquireSRWLockExclusive(&r->lock);
+    add(entry->connection.dns, text);
+    ReleaseSRWLockExclusive(&r->lock);
+}
+
 void report_end(struct report *r, struct report_entry *entry, enum report_outcome outcome, uint32_t os_error)
 {
     AcquireSRWLockExclusive(&r->lock);
@@ -160,12 +187,25 @@ void report_stranger(struct report *r)
     ReleaseSRWLockExclusive(&r->lock);
 }
 
+void report_datagram(struct report *r, enum report_datagrams what)
+{
+    atomic_fetch_add(&r->datagrams[what], 1);
+}
+
+static void copy_datagrams(struct report *r, struct report_totals *totals)
+{
+    for (int i = 0; i < REPORT_DATAGRAMS_KINDS; i++) {
+        totals->datagrams[i] = atomic_load(&r->datagrams[i]);
+    }
+}
+
 size_t report_snapshot(struct report *r, struct report_connection *rows, size_t max, struct report_totals *totals)
 {
     size_t count = 0;
     AcquireSRWLockShared(&r->lock);
     *totals = r->totals;
     totals->lines_dropped = output_lost();
+    copy_datagrams(r, totals);
     for (struct report_entry *entry = r->live; entry; entry = entry->next) {
         totals->bytes_up += atomic_load(&entry->bytes_up);
         totals->bytes_down += atomic_load(&entry->bytes_down);
@@ -187,6 +227,7 @@ void report_close(struct report *r, bool summary)
         char text[OUTPUT_LINE_MAX];
         output_drain();
         r->totals.lines_dropped = output_lost();
+        copy_datagrams(r, &r->totals);
         if (r->view == REPORT_JSON) {
             report_json_summary(text, sizeof text, &r->totals);
         } else {

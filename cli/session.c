@@ -10,14 +10,17 @@
 #include "console.h"
 #include "control.h"
 #include "elsewhere.h"
+#include "hosts_file.h"
 #include "live.h"
 #include "output.h"
-#include "processes.h"
+#include "own_proxies.h"
 #include "quic.h"
 #include "relay.h"
 #include "relay_loop.h"
 #include "report.h"
-#include "tcp_rows.h"
+#include "routes.h"
+#include "rules_watch.h"
+#include "session_names.h"
 #include "watch.h"
 
 #include <stdlib.h>
@@ -40,6 +43,7 @@ struct session {
     struct control *control;
     struct live *live;
     struct quic *quic;
+    struct rules_watch *rules;
     struct capture *capture;
     const struct tree *tree;
     struct elsewhere elsewhere;
@@ -48,31 +52,22 @@ struct session {
     bool limited;       /* something limits redirection, and a message was shown */
     bool led_by_other;  /* another redirector leads connections, and a message was shown */
     ULONGLONG started;  /* GetTickCount64() */
+    bool names_said;    /* that names are not known, and a message was shown */
     bool listener_said; /* whether the programs listen is not to be asked any more */
 };
 
 /* ---- before the programs */
 
-/* The user's proxies have to listen. Their own connections are none of ours: the library finds them by their ports. */
-static bool find_proxies(const struct options *o)
-{
-    const uint32_t ports[] = {o->proxy_port, o->incoming_proxy};
-    struct tcp_rows rows;
-    uint32_t missing = 0;
-    tcp_rows_read(&rows);
-    for (int i = 0; i < 2 && !missing; i++) {
-        missing = ports[i] && !tcp_rows_listen(&rows, ports[i]) ? ports[i] : 0;
-    }
-    tcp_rows_free(&rows);
-    if (missing) {
-        output_message("nothing listens on port %u; start your proxy first", missing);
-    }
-    return !missing;
-}
-
 static uint32_t connect_ms(const struct options *o)
 {
     return o->connect_timeout ? o->connect_timeout * 1000 : CONNECT_MS;
+}
+
+static enum relay_datagrams datagrams_of(const struct options *o)
+{
+    static const enum relay_datagrams by_mode[] = {
+        [UDP_RELAY] = RELAY_DATAGRAMS, [UDP_PASS] = RELAY_NO_DATAGRAMS, [UDP_BLOCK] = RELAY_REFUSE_DATAGRAMS};
+    return by_mode[options_udp(o)];
 }
 
 static bool open_relay(struct session *s)
@@ -81,12 +76,15 @@ static bool open_relay(struct session *s)
     uint32_t error;
     struct relay_config config = {.report = s->report,
                                   .upstreams = &o->upstreams,
+                                  .rules = o->in_force,
                                   .outgoing = !o->no_outgoing && !o->proxy_port,
                                   .incoming = o->incoming,
+                                  .datagrams = datagrams_of(o),
+                                  .refuse_quic = o->block_quic,
                                   .everywhere = o->reflect,
                                   .port = (uint16_t)o->relay_port,
                                   .connect_ms = connect_ms(o)};
-    if (!config.outgoing && !config.incoming) {
+    if (!config.outgoing && !config.incoming && !config.datagrams) {
         return true;
     }
     s->relay = relay_open(&config, &error);
@@ -119,7 +117,8 @@ static bool prepare(struct session *s)
         return false;
     }
     relay_loop_find_local(&o->upstreams);
-    return find_proxies(o) && open_relay(s);
+    bool relays = !o->no_outgoing && !o->proxy_port;
+    return own_proxies_found(o) && rules_state_find_proxies(o->in_force, relays, connect_ms(o)) && open_relay(s);
 }
 
 struct session *session_open(struct options *o, bool quiet_terminal, DWORD *status)
@@ -182,6 +181,9 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
 {
     const struct options *o = s->options;
     redirector_address upstreams[UPSTREAM_RULES_MAX];
+    uint32_t local = relay_loop_local(&o->upstreams, upstreams, UPSTREAM_RULES_MAX);
+    struct rules_in_force *f = rules_state_take(o->in_force);
+    local += routes_local(f->routes, upstreams + local, UPSTREAM_RULES_MAX - local);
     redirector_config config = {
         .size = sizeof config,
         .client_pid = roots[0],
@@ -198,18 +200,22 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
                  REDIRECTOR_DEBUG_PRIVILEGE,
         .decision_timeout_ms = decision_ms(s),
         .log_level = o->log_level,
-        .rule_count = o->rule_count,
-        .rules = o->rule_count ? o->rules : NULL,
+        .rule_count = f->count,
+        .rules = f->rules,
         .windivert_dir = o->windivert_dir,
         .log_path = o->log_path,
-        .upstream_count = relay_loop_local(&o->upstreams, upstreams, UPSTREAM_RULES_MAX),
+        .upstream_count = local,
         .upstreams = upstreams,
         .listen_ports = o->listen_port_count ? o->listen_ports : NULL,
         .listen_port_count = o->listen_port_count,
+        .udp_port = o->udp_proxy_port ? o->udp_proxy_port
+                    : s->relay        ? relay_datagram_port(s->relay)
+                                      : 0,
     };
     redirector_error error = {.size = sizeof error};
-    uint32_t relay_error;
-    if (redirector_start(&config, &s->redirecting, &error) != REDIRECTOR_OK) {
+    uint32_t relay_error, started = redirector_start(&config, &s->redirecting, &error);
+    rules_release(f);
+    if (started != REDIRECTOR_OK) {
         output_message("%s", error.text);
         return EXIT_NOT_REDIRECTING;
     }
@@ -224,6 +230,9 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
             return reflect_from_the_start(s) ? start_redirecting(s, roots, count) : EXIT_NOT_REDIRECTING;
         }
     }
+    if (rules_state_names_hosts(o->in_force)) {
+        hosts_file_tell(s->redirecting);
+    }
     if (s->relay && !relay_start(s->relay, s->redirecting, &relay_error)) {
         output_message("the relay could not be started (error %u)", relay_error);
         return EXIT_NOT_REDIRECTING;
@@ -231,20 +240,31 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
     return 0;
 }
 
+static bool redirects_udp(const struct session *s)
+{
+    return s->options->udp_proxy_port || datagrams_of(s->options) != RELAY_NO_DATAGRAMS;
+}
+
 /* The observers. Those that the user requested must start; the others may fail silently. */
 static bool start_looking(struct session *s, const struct tree *t)
 {
     const struct options *o = s->options;
-    if (o->proxy_port || o->incoming_proxy) {
-        s->watch = watch_start(s->redirecting, s->report, o->proxy_port != 0, o->incoming_proxy != 0);
+    if (o->proxy_port || o->incoming_proxy || o->udp_proxy_port) {
+        struct watch_wanted wanted = {
+            .outgoing = o->proxy_port != 0, .incoming = o->incoming_proxy != 0, .udp = o->udp_proxy_port != 0};
+        s->watch = watch_start(s->redirecting, s->report, &wanted);
     }
-    if (o->pcap_path && !(s->capture = capture_start(s->redirecting, o->pcap_path))) {
+    if (o->pcap_path && !(s->capture = capture_start(s->redirecting, o->pcap_path, redirects_udp(s)))) {
         return false;
     }
-    if (o->block_quic && !(s->quic = quic_start(t, o->rules, o->rule_count))) {
+    /* a relay that gets datagrams refuses those to port 443 itself */
+    if (o->block_quic && datagrams_of(o) == RELAY_NO_DATAGRAMS && !(s->quic = quic_start(t, o->in_force))) {
         return false;
     }
-    s->control = control_start(s->report, s->redirecting);
+    if (o->rules_path && !(s->rules = rules_watch_start(o->in_force, s->redirecting, o->rules_path))) {
+        return false;
+    }
+    s->control = control_start(s->report, s->redirecting, o->in_force);
     if (s->wants_live) {
         s->live = live_start(s->report);
     }
@@ -302,6 +322,11 @@ void session_check(struct session *s)
     redirector_error why = {.size = sizeof why};
     elsewhere_check(&s->elsewhere, s->tree);
     check_counters(s);
+    if (!s->names_said && session_lacks_names(s->options)) {
+        s->names_said = true;
+        output_message("rules name hosts, but what the programs look up by DNS does not pass redirector's relay here: "
+                       "only the names of the hosts file are known");
+    }
     uint32_t state = redirector_get_state(s->redirecting, &why);
     if (!s->limited && state == REDIRECTOR_RUNNING && why.os_error) {
         s->limited = true;
@@ -314,32 +339,12 @@ void session_check(struct session *s)
     output_message("redirecting has ended by itself, connections pass directly: %s", why.text);
 }
 
-/* Whether processes are redirected by their name alone, or may be yet: those that started after the session. */
-static bool waits_for_names(const struct options *o)
-{
-    bool named = false, running = false;
-    struct process_list list;
-    for (uint32_t i = 0; i < o->rule_count; i++) {
-        named |= o->rules[i].include != 0;
-    }
-    if (!named || !o->until_exit || !processes_read(&list)) {
-        return named && !o->until_exit;
-    }
-    for (size_t i = 0; i < list.count && !running; i++) {
-        const redirector_rule *rule;
-        running = list.rows[i].pid != GetCurrentProcessId() &&
-                  processes_judge(&list.rows[i], o->rules, o->rule_count, false, &rule);
-    }
-    processes_free(&list);
-    return running;
-}
-
 bool session_wait(struct session *s, bool left_behind)
 {
     uint32_t alive;
     ULONGLONG hint_at = GetTickCount64() + HINT_MS;
     bool waiting = false;
-    while ((alive = tree_alive(s->tree)) != 0 || waits_for_names(s->options)) {
+    while ((alive = tree_alive(s->tree)) != 0 || session_waits_for_names(s->options)) {
         if (!alive && !waiting && !s->options->until_exit) {
             output_message("the last of them has ended; waiting for later ones of that name; Ctrl-C ends it");
             waiting = true;
@@ -363,6 +368,7 @@ void session_close(struct session *s, bool summary)
         return;
     }
     control_stop(s->control);
+    rules_watch_stop(s->rules);
     watch_stop(s->watch);
     if (s->relay) {
         relay_close(s->relay);
@@ -376,28 +382,4 @@ void session_close(struct session *s, bool summary)
     console_done();
     WSACleanup();
     free(s);
-}
-
-DWORD session_command(enum command_id command, wchar_t **arguments, DWORD (*work)(struct options *o))
-{
-    struct options *o = malloc(sizeof *o);
-    DWORD status = EXIT_USAGE;
-    if (!o) {
-        output_message("out of memory");
-        return EXIT_NOT_REDIRECTING;
-    }
-    switch (options_read(command, arguments, o)) {
-    case OPTIONS_OK:
-        status = work(o);
-        break;
-    case OPTIONS_HELP:
-        output_text(options_help);
-        status = 0;
-        break;
-    case OPTIONS_WRONG:
-        break;
-    }
-    options_free(o);
-    free(o);
-    return status;
 }

@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <winsock2.h>
+#include <windows.h>
 
 enum {
     UPSTREAM_RULES_MAX = 64,
@@ -40,6 +42,12 @@ struct upstream_list {
 /** Reads "[WHOM=]URL" and appends it. NULL, or what is wrong with it. */
 const char *upstream_add(struct upstream_list *list, const char *text);
 
+/** Appends the proxy of a URL, without a WHOM. NULL, or what is wrong with it. */
+const char *upstream_add_url(struct upstream_list *list, const char *url);
+
+/** What is wrong with a URL, or "direct", as a file of rules names it; NULL: nothing. */
+const char *upstream_check(const char *url);
+
 /** The one for a connection: the last whose pattern matches its program or its destination; NULL: direct. */
 const struct upstream *upstream_choose(const struct upstream_list *list, const char *program,
                                        const redirector_address *destination);
@@ -48,6 +56,8 @@ const struct upstream *upstream_choose(const struct upstream_list *list, const c
 typedef struct upstream_talk {
     const struct upstream *to;
     const redirector_address *destination; /**< NULL: only as far as the login, as a check */
+    bool associate;                        /**< SOCKS5: for datagrams; `destination` gives no more than the family */
+    redirector_address bound; /**< then where the proxy takes them; bytes that are all 0: at its own address */
     enum { TALK_GREETING, TALK_LOGIN, TALK_REQUEST } step;
     enum upstream_failure {
         UPSTREAM_OK,
@@ -56,6 +66,7 @@ typedef struct upstream_talk {
         UPSTREAM_FORBIDS,     /**< it may not go there */
         UPSTREAM_NO_WAY,      /**< it has no route, or the destination does not answer */
         UPSTREAM_REFUSED,     /**< the destination refuses */
+        UPSTREAM_NO_UDP,      /**< it carries TCP only */
         UPSTREAM_SILENT,      /**< it is connected, but does not answer in time */
     } failure;
 } upstream_talk;
@@ -80,6 +91,9 @@ const char *upstream_failure_text(enum upstream_failure failure);
  * upstream_try.c: before the program runs. Both block, for each proxy at most the smaller of 10 s and `connect_ms`;
  * false: a message was shown.
  */
+
+/** The same without messages: 0, or the error, and *host is the one that was not found. */
+DWORD upstream_resolve(struct upstream_list *list, uint32_t connect_ms, const char **host);
 
 /** Finds the addresses of all. */
 bool upstream_resolve_all(struct upstream_list *list, uint32_t connect_ms);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: the protocols of upstream proxies are SOCKS5 (RFC 1928) with a login by user and password (RFC
- * 1929), and CONNECT of HTTP/1.1 (RFC 9110, section 9.3.6) with Basic authentication. A message may come in any number
+ * 1929), for TCP and for UDP, and CONNECT of HTTP/1.1 (RFC 9110, section 9.3.6) with Basic authentication. A message may come in any number
  * of pieces, and data after the last one is already the destination's.
  */
 #include "upstream.h"
@@ -18,6 +18,7 @@ static const char *const failure_texts[] = {
     [UPSTREAM_FORBIDS] = "forbids the destination",
     [UPSTREAM_NO_WAY] = "cannot reach the destination",
     [UPSTREAM_REFUSED] = "was refused by the destination",
+    [UPSTREAM_NO_UDP] = "carries no UDP",
     [UPSTREAM_SILENT] = "does not answer",
 };
 
@@ -40,7 +41,8 @@ static void drop(char *buffer, uint32_t *length, uint32_t count)
 
 /* ---- SOCKS5 */
 
-enum { VERSION = 5, LOGIN_VERSION = 1, NO_LOGIN = 0, USER_AND_PASSWORD = 2, CONNECT = 1, IPV4 = 1, NAME = 3, IPV6 = 4 };
+enum { VERSION = 5, LOGIN_VERSION = 1, NO_LOGIN = 0, USER_AND_PASSWORD = 2, CONNECT = 1, UDP_ASSOCIATE = 3 };
+enum { IPV4 = 1, NAME = 3, IPV6 = 4 };
 
 static enum upstream_next socks_request(upstream_talk *talk, char *buffer, uint32_t *length)
 {
@@ -52,7 +54,7 @@ static enum upstream_next socks_request(upstream_talk *talk, char *buffer, uint3
     }
     ip_size = to->family == 6 ? 16 : 4;
     buffer[size++] = VERSION;
-    buffer[size++] = CONNECT;
+    buffer[size++] = talk->associate ? UDP_ASSOCIATE : CONNECT;
     buffer[size++] = 0;
     buffer[size++] = to->family == 6 ? IPV6 : IPV4;
     memcpy(buffer + size, to->bytes, ip_size);
@@ -114,9 +116,22 @@ static enum upstream_failure socks_failure(uint8_t reply)
         return UPSTREAM_FORBIDS;
     case 5:
         return UPSTREAM_REFUSED;
-    default: /* general failure, network or host unreachable, TTL expired, not supported */
+    case 7: /* no such command */
+        return UPSTREAM_NO_UDP;
+    default: /* general failure, network or host unreachable, TTL expired, no such type of address */
         return UPSTREAM_NO_WAY;
     }
+}
+
+/* Where the proxy takes datagrams. False: nobody could send any there. */
+static bool read_bound(upstream_talk *talk, const char *buffer, uint32_t size)
+{
+    redirector_address *bound = &talk->bound;
+    *bound = (redirector_address){.family = buffer[3] == IPV6 ? 6 : 4};
+    memcpy(bound->bytes, buffer + 4, size - 6);
+    bound->port = (uint32_t)(uint8_t)buffer[size - 2] << 8 | (uint8_t)buffer[size - 1];
+    bool multicast = bound->family == 6 ? bound->bytes[0] == 0xff : bound->bytes[0] >= 224;
+    return bound->port && !multicast;
 }
 
 static enum upstream_next socks_connected(upstream_talk *talk, char *buffer, uint32_t *length)
@@ -132,7 +147,7 @@ static enum upstream_next socks_connected(upstream_talk *talk, char *buffer, uin
     if (failure) {
         return fail(talk, failure);
     }
-    switch (buffer[3]) { /* the address it is bound to; its length is all that matters */
+    switch (buffer[3]) { /* the address it is bound to; for TCP its length is all that matters */
     case IPV4:
         size = 4 + 4 + 2;
         break;
@@ -141,12 +156,18 @@ static enum upstream_next socks_connected(upstream_talk *talk, char *buffer, uin
         break;
     case NAME:
         size = 4 + 1 + (uint8_t)buffer[4] + 2;
+        if (talk->associate) {
+            return fail(talk, UPSTREAM_NOT_A_PROXY);
+        }
         break;
     default:
         return fail(talk, UPSTREAM_NOT_A_PROXY);
     }
     if (*length < size) {
         return UPSTREAM_RECEIVE;
+    }
+    if (talk->associate && !read_bound(talk, buffer, size)) {
+        return fail(talk, UPSTREAM_NOT_A_PROXY);
     }
     drop(buffer, length, size);
     return UPSTREAM_DONE;

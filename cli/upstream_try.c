@@ -16,22 +16,30 @@ static DWORD limit(DWORD connect_ms)
     return min(connect_ms, (DWORD)TRY_MS);
 }
 
+DWORD upstream_resolve(struct upstream_list *list, uint32_t connect_ms, const char **host)
+{
+    DWORD error = 0;
+    for (uint32_t i = 0; i < list->count && !error; i++) {
+        struct upstream *u = &list->entries[i];
+        *host = u->host;
+        error = u->kind == UPSTREAM_DIRECT ? 0
+                                           : resolve(u->host, u->port, u->addresses, UPSTREAM_ADDRESSES_MAX,
+                                                     limit(connect_ms), &u->address_count);
+    }
+    return error;
+}
+
 bool upstream_resolve_all(struct upstream_list *list, uint32_t connect_ms)
 {
-    for (uint32_t i = 0; i < list->count; i++) {
-        struct upstream *u = &list->entries[i];
-        DWORD error = u->kind == UPSTREAM_DIRECT ? 0
-                                                 : resolve(u->host, u->port, u->addresses, UPSTREAM_ADDRESSES_MAX,
-                                                           limit(connect_ms), &u->address_count);
-        if (error) {
-            output_message(error == WSAETIMEDOUT
-                               ? "the upstream's host '%s' was not found: the name service does not answer"
-                               : "the upstream's host '%s' was not found",
-                           u->host);
-            return false;
-        }
+    const char *host = "";
+    DWORD error = upstream_resolve(list, connect_ms, &host);
+    if (error) {
+        output_message(error == WSAETIMEDOUT
+                           ? "the upstream's host '%s' was not found: the name service does not answer"
+                           : "the upstream's host '%s' was not found",
+                       host);
     }
-    return true;
+    return !error;
 }
 
 struct trial {

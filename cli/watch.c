@@ -24,19 +24,20 @@ struct watched {
 struct watch {
     redirector *redirector;
     struct report *report;
-    bool wanted[2]; /* by redirector_flow_kind */
+    struct watch_wanted wanted;
     struct worker worker;
     uint64_t looks;
-    struct watched *known[PORTS]; /* by the peer's port: the library sees to it that one port is one connection */
+    /* TCP, UDP; by the peer's port: the library sees to it that one port is one connection */
+    struct watched *known[2][PORTS];
 };
 
-static void end(struct watch *w, uint32_t port, enum report_outcome outcome)
+static void end(struct watch *w, struct watched **place, enum report_outcome outcome)
 {
-    if (w->known[port]->entry) {
-        report_end(w->report, w->known[port]->entry, outcome, 0);
+    if ((*place)->entry) {
+        report_end(w->report, (*place)->entry, outcome, 0);
     }
-    free(w->known[port]);
-    w->known[port] = NULL;
+    free(*place);
+    *place = NULL;
 }
 
 static bool same(const redirector_flow *now, const redirector_flow *before)
@@ -51,8 +52,10 @@ static struct watched *begin(struct watch *w, const redirector_flow *flow)
     if (!one) {
         return NULL;
     }
-    struct report_connection about = {
-        .pid = flow->pid, .incoming = flow->kind == REDIRECTOR_FLOW_INCOMING, .destination = flow->destination};
+    struct report_connection about = {.protocol = flow->protocol,
+                                      .pid = flow->pid,
+                                      .incoming = flow->kind == REDIRECTOR_FLOW_INCOMING,
+                                      .destination = flow->destination};
     if (about.incoming) {
         about.peer = flow->client;
     }
@@ -63,14 +66,14 @@ static struct watched *begin(struct watch *w, const redirector_flow *flow)
 
 static void update(struct watch *w, const redirector_flow *flow)
 {
-    uint32_t port = flow->peer.port % PORTS;
-    if (w->known[port] && !same(flow, &w->known[port]->flow)) {
-        end(w, port, REPORT_CLOSED);
+    struct watched **place = &w->known[flow->protocol == REDIRECTOR_UDP][flow->peer.port % PORTS];
+    if (*place && !same(flow, &(*place)->flow)) {
+        end(w, place, REPORT_CLOSED);
     }
-    if (!w->known[port]) {
-        w->known[port] = begin(w, flow);
+    if (!*place) {
+        *place = begin(w, flow);
     }
-    struct watched *one = w->known[port];
+    struct watched *one = *place;
     if (!one) {
         return;
     }
@@ -85,6 +88,14 @@ static void update(struct watch *w, const redirector_flow *flow)
     }
 }
 
+static bool is_wanted(const struct watch *w, const redirector_flow *flow)
+{
+    if (flow->protocol == REDIRECTOR_UDP) {
+        return w->wanted.udp;
+    }
+    return flow->kind == REDIRECTOR_FLOW_INCOMING ? w->wanted.incoming : w->wanted.outgoing;
+}
+
 static void look(struct watch *w)
 {
     uint32_t count;
@@ -95,13 +106,14 @@ static void look(struct watch *w)
     }
     w->looks++;
     for (uint32_t i = 0; i < count; i++) {
-        if (w->wanted[flows[i].kind == REDIRECTOR_FLOW_INCOMING]) {
+        if (is_wanted(w, &flows[i])) {
             update(w, &flows[i]);
         }
     }
-    for (uint32_t port = 0; port < PORTS && whole; port++) {
-        if (w->known[port] && w->known[port]->look != w->looks) {
-            end(w, port, REPORT_CLOSED);
+    for (uint32_t i = 0; i < 2 * PORTS && whole; i++) {
+        struct watched **place = &w->known[i / PORTS][i % PORTS];
+        if (*place && (*place)->look != w->looks) {
+            end(w, place, REPORT_CLOSED);
         }
     }
     free(flows);
@@ -114,14 +126,15 @@ static void watching(void *context)
         look(w);
     } while (worker_pause(&w->worker, WATCH_MS));
     look(w);
-    for (uint32_t port = 0; port < PORTS; port++) {
-        if (w->known[port]) {
-            end(w, port, REPORT_STOPPED);
+    for (uint32_t i = 0; i < 2 * PORTS; i++) {
+        struct watched **place = &w->known[i / PORTS][i % PORTS];
+        if (*place) {
+            end(w, place, REPORT_STOPPED);
         }
     }
 }
 
-struct watch *watch_start(redirector *r, struct report *report, bool outgoing, bool incoming)
+struct watch *watch_start(redirector *r, struct report *report, const struct watch_wanted *wanted)
 {
     struct watch *w = calloc(1, sizeof *w);
     if (!w) {
@@ -129,8 +142,7 @@ struct watch *watch_start(redirector *r, struct report *report, bool outgoing, b
     }
     w->redirector = r;
     w->report = report;
-    w->wanted[REDIRECTOR_FLOW_OUTGOING] = outgoing;
-    w->wanted[REDIRECTOR_FLOW_INCOMING] = incoming;
+    w->wanted = *wanted;
     if (!worker_start(&w->worker, watching, w)) {
         watch_stop(w);
         return NULL;

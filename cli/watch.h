@@ -11,8 +11,13 @@
 
 struct watch;
 
+/** Of TCP both directions apart; of UDP there is one. */
+struct watch_wanted {
+    bool outgoing, incoming, udp;
+};
+
 /** Watches connections of the kinds wanted. NULL: no memory or no thread. */
-struct watch *watch_start(redirector *r, struct report *report, bool outgoing, bool incoming);
+struct watch *watch_start(redirector *r, struct report *report, const struct watch_wanted *wanted);
 
 /** Reads the list a last time and ends. NULL is fine. The redirector must still run. */
 void watch_stop(struct watch *w);

@@ -40,3 +40,10 @@ foreach(source IN LISTS unit_tests)
         target_link_libraries(${name} PRIVATE pthread)
     endif()
 endforeach()
+
+# Of the program, what is plain C.
+target_sources(test_rules_file PRIVATE cli/rules_file.c cli/rules_line.c cli/rules_place.c)
+target_sources(test_dns_message PRIVATE cli/dns_message.c cli/dns_reader.c cli/address.c)
+target_sources(test_dns_addresses PRIVATE cli/dns_addresses.c cli/dns_reader.c)
+target_include_directories(test_dns_message BEFORE PRIVATE fuzz/shim)
+target_sources(test_quic_initial PRIVATE cli/quic_initial.c cli/host_name.c)

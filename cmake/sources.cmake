@@ -7,12 +7,16 @@ set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/sta
     src/engine/own_addresses.c
     src/engine/port_set.c
     src/engine/tuple_map.c
+    src/engine/names.c
     src/engine/packet.c
+    src/engine/datagram.c
     src/engine/checksum.c
     src/engine/rewrite.c
     src/engine/flow.c
     src/engine/proof_plan.c
     src/engine/capture_plan.c
+    src/engine/pattern.c
+    src/engine/rule_texts.c
     src/engine/rules.c
     src/engine/process_tree.c
     src/engine/destinations.c
@@ -20,6 +24,10 @@ set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/sta
     src/engine/decisions.c
     src/engine/pending.c
     src/engine/reset.c
+    src/engine/icmp.c
+    src/engine/fragments.c
+    src/engine/udp_peers.c
+    src/engine/udp_held.c
     src/engine/proofs.c
     src/engine/flow_list.c
     src/engine/table_talk.c
@@ -32,9 +40,17 @@ set(ENGINE_SOURCES # from the bottom of the staircase to its top: src/engine/sta
     src/engine/held.c
     src/engine/others.c
     src/engine/capture_needs.c
+    src/engine/carry_out.c
     src/engine/connection.c
     src/engine/bypasses.c
+    src/engine/udp_sockets.c
+    src/engine/udp_flows.c
+    src/engine/udp_choice.c
+    src/engine/udp.c
+    src/engine/udp_events.c
     src/engine/engine.c
+    src/engine/engine_filter.c
+    src/engine/engine_udp.c
 )
 
 # Windows: driver, processes, TCP table, log, and the public calls.
@@ -55,7 +71,9 @@ set(WINDOWS_SOURCES
     src/windows/process_watch.c
     src/windows/debug_privilege.c
     src/windows/job_object.c
+    src/windows/ip_table.c
     src/windows/tcptable.c
+    src/windows/udptable.c
     src/windows/table_reader.c
     src/windows/address_watch.c
     src/windows/firewall_profiles.c
@@ -69,6 +87,9 @@ set(WINDOWS_SOURCES
     src/log_file.c
     src/error.c
     src/service.c
+    src/service_log.c
+    src/lookup.c
+    src/service_rules.c
     src/statistics.c
     src/roots.c
     src/request.c
@@ -78,6 +99,7 @@ set(WINDOWS_SOURCES
     src/host.c
     src/table_feed.c
     src/loop.c
+    src/lane.c
     src/packet_handles.c
     src/watchdog.c
     src/firewall.c
@@ -85,6 +107,7 @@ set(WINDOWS_SOURCES
     src/proof_task.c
     src/config.c
     src/ffi.c
+    src/ffi_rules.c
     src/classic.c
     src/classic_start.c
 )
@@ -102,7 +125,12 @@ set(CLI_SOURCES
     cli/console.c
     cli/control.c
     cli/control_answer.c
+    cli/control_rules.c
     cli/dial.c
+    cli/dial_talk.c
+    cli/dns_addresses.c
+    cli/dns_message.c
+    cli/dns_reader.c
     cli/tap.c
     cli/doctor.c
     cli/doctor_driver.c
@@ -120,17 +148,34 @@ set(CLI_SOURCES
     cli/live.c
     cli/live_format.c
     cli/options.c
+    cli/options_check.c
+    cli/own_proxies.c
     cli/mask.c
     cli/output.c
     cli/output_queue.c
     cli/pass_loop.c
     cli/pattern.c
     cli/pcapng.c
+    cli/ppx.c
+    cli/ppx_profile.c
+    cli/routes.c
+    cli/rules_command.c
+    cli/rules_file.c
+    cli/rules_line.c
+    cli/hosts_file.c
+    cli/rules_load.c
+    cli/rules_place.c
+    cli/rules_show.c
+    cli/rules_state.c
+    cli/rules_watch.c
+    cli/xml.c
     cli/privilege.c
     cli/processes.c
     cli/ps.c
     cli/query.c
     cli/quic.c
+    cli/quic_crypto.c
+    cli/quic_initial.c
     cli/relay.c
     cli/relay_conn.c
     cli/relay_connect.c
@@ -138,13 +183,22 @@ set(CLI_SOURCES
     cli/relay_listen.c
     cli/relay_loop.c
     cli/relay_name.c
+    cli/relay_name_dns.c
     cli/relay_socket.c
+    cli/relay_udp.c
+    cli/relay_udp_associate.c
+    cli/relay_udp_error.c
+    cli/relay_udp_name.c
+    cli/relay_udp_session.c
     cli/report.c
     cli/report_json.c
     cli/report_text.c
     cli/resolve.c
     cli/run.c
     cli/session.c
+    cli/session_command.c
+    cli/session_names.c
+    cli/socks_udp.c
     cli/tcp_rows.c
     cli/text.c
     cli/tree.c
@@ -163,7 +217,7 @@ set(CLI_SOURCES
 # is inlined: a third fewer instructions. The native test builds compile the files one by one.
 function(engine_as_one target)
     get_target_property(sources ${target} SOURCES)
-    list(FILTER sources INCLUDE REGEX "src/engine/(packet|checksum|rewrite|tuple_map|flow|translate|engine)[.]c$")
+    list(FILTER sources INCLUDE REGEX "src/engine/(packet|datagram|checksum|rewrite|tuple_map|flow|translate|udp_flows|udp|engine_udp|engine)[.]c$")
     set_source_files_properties(${sources} PROPERTIES UNITY_GROUP engine)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
 endfunction()

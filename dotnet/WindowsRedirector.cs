@@ -56,6 +56,16 @@ namespace WindowsRedirector
     /// <summary>Who opened a connection: the tree, or somebody who came to a listener of it.</summary>
     public enum RedirectorFlowKind : uint { Outgoing = 0, Incoming = 1 }
 
+    /// <summary>What the two ends speak. A port of one is not a port of the other.</summary>
+    public enum RedirectorProtocol : uint { Tcp = 6, Udp = 17 }
+
+    /// <summary>What becomes of the connections that a rule matches: they go directly, go to the proxy, or are refused at once;
+    /// blocked datagrams are dropped.</summary>
+    public enum RedirectorRuleAction : uint { Pass = 0, Redirect = 1, Block = 2 }
+
+    /// <summary>Which connections a rule is about: what a process opens, or what comes to a listener of it.</summary>
+    public enum RedirectorDirection : uint { BothWays = 0, Outgoing = 1, Incoming = 2 }
+
     /// <summary>How far a connection is.</summary>
     public enum RedirectorFlowState : uint { Opening = 1, Open = 2, Closing = 3 }
 
@@ -78,19 +88,71 @@ namespace WindowsRedirector
     }
 
     /// <summary>
-    /// Refines the process tree. Rules are applied in order to what the tree says of a process, and the last one that matches
-    /// decides; they apply to new connections only. All that a rule names must match.
+    /// Whose connections, to where, and what becomes of them. All that a rule names must match, and the last rule that matches
+    /// decides; where none does, the tree's connections are redirected, and all others pass. Rules apply to new connections
+    /// only. A rule that names a process is about that process, of the tree or not; if it names nothing else, it says whether
+    /// the process is in scope. A rule that names no process is about those in scope: the tree's, as the rules before it have it.
     /// </summary>
     public sealed class RedirectorRule
     {
-        /// <summary>Redirect the processes that match; false: leave them alone.</summary>
-        public bool Include { get; set; }
-        /// <summary>The process, if Pattern is null; else 0.</summary>
+        /// <summary>What becomes of what matches; Pass, if it is not set.</summary>
+        public RedirectorRuleAction Action { get; set; }
+        /// <summary>The process, if Pattern is null; 0: any.</summary>
         public uint ProcessId { get; set; }
-        /// <summary>With a slash or backslash in it, matched against the full path, else against the file name.</summary>
+        /// <summary>With a slash or backslash in it, matched against the full path, else against the file name; null: any.</summary>
         public string Pattern { get; set; }
         /// <summary>Only connections that reach a listener of this machine whose program matches this pattern.</summary>
         public string Listener { get; set; }
+        /// <summary>A pattern of the other end's name, as Redirector.TellName() has told it; null: any, and none.</summary>
+        public string Host { get; set; }
+        /// <summary>What it speaks; null: either.</summary>
+        public RedirectorProtocol? Protocol { get; set; }
+        public RedirectorDirection Direction { get; set; }
+        /// <summary>The address of the other end has its first PrefixLength bits in common with this one; null: any.</summary>
+        public IPAddress Network { get; set; }
+        /// <summary>0 to 32 or 128; null: all bits of Network.</summary>
+        public int? PrefixLength { get; set; }
+        /// <summary>The first port that it may go to; 0: any, if LastPort is 0, too.</summary>
+        public int FirstPort { get; set; }
+        /// <summary>The last one; 0: FirstPort alone.</summary>
+        public int LastPort { get; set; }
+        /// <summary>Any number of yours: RedirectorDestination.Upstream tells it of what this rule has redirected.</summary>
+        public uint Upstream { get; set; }
+    }
+
+    /// <summary>A connection that rules are asked about: of TCP, and outgoing, if nothing else is set.</summary>
+    public sealed class RedirectorRuleCase
+    {
+        /// <summary>Of the other end; its port is the one that the connection goes to.</summary>
+        public IPEndPoint Address { get; set; }
+        /// <summary>Its process belongs to the tree, as it does if nothing else is set.</summary>
+        public bool InTree { get; set; }
+        public uint ProcessId { get; set; }
+        public RedirectorProtocol Protocol { get; set; }
+        public RedirectorDirection Direction { get; set; }
+        /// <summary>Path of its process' program.</summary>
+        public string Program { get; set; }
+        /// <summary>Path of the program that listens at the other end, on this machine.</summary>
+        public string Listener { get; set; }
+        /// <summary>The other end's name.</summary>
+        public string Host { get; set; }
+
+        public RedirectorRuleCase()
+        {
+            InTree = true;
+            Protocol = RedirectorProtocol.Tcp;
+            Direction = RedirectorDirection.Outgoing;
+        }
+    }
+
+    /// <summary>What rules say of a connection.</summary>
+    public sealed class RedirectorVerdict
+    {
+        public RedirectorRuleAction Action { get; internal set; }
+        /// <summary>Index of the rule that has decided; null: the tree alone.</summary>
+        public int? Rule { get; internal set; }
+        /// <summary>Of that rule.</summary>
+        public uint Upstream { get; internal set; }
     }
 
     /// <summary>What to redirect and how. A root and one of the ports are needed; all else has a sensible default.</summary>
@@ -105,6 +167,11 @@ namespace WindowsRedirector
         public int ProxyPort { get; set; }
         /// <summary>The port on which the proxy accepts connections to the tree's own listeners; 0: none.</summary>
         public int IncomingPort { get; set; }
+        /// <summary>The port of 127.0.0.1 and [::1] on which the proxy receives the datagrams of the tree; 0: UDP is left alone.
+        /// </summary>
+        public int UdpPort { get; set; }
+        /// <summary>A UDP flow ends when nothing has come of it for so long, 1 s to 1 h; zero: a minute.</summary>
+        public TimeSpan UdpIdle { get; set; }
         public RedirectorFlags Flags { get; set; }
         public IList<RedirectorRule> Rules { get; private set; }
         /// <summary>Addresses of this machine to which the proxy connects, such as those of a proxy that it goes on through.</summary>
@@ -135,7 +202,7 @@ namespace WindowsRedirector
         }
     }
 
-    /// <summary>Where a redirected connection was going.</summary>
+    /// <summary>Where a redirected connection, or datagram, was going.</summary>
     public sealed class RedirectorDestination
     {
         public IPEndPoint Address { get; internal set; }
@@ -145,6 +212,8 @@ namespace WindowsRedirector
         public bool Incoming { get; internal set; }
         /// <summary>What NextConnection() called it; 0: it was not asked about.</summary>
         public ulong ConnectionId { get; internal set; }
+        /// <summary>Of the rule that has redirected it; 0: none has.</summary>
+        public uint Upstream { get; internal set; }
     }
 
     /// <summary>An outgoing connection that waits for Decide().</summary>
@@ -154,17 +223,21 @@ namespace WindowsRedirector
         public uint ProcessId { get; internal set; }
         public IPEndPoint Client { get; internal set; }
         public IPEndPoint Destination { get; internal set; }
+        /// <summary>Of the rule that has it redirected; 0: none has.</summary>
+        public uint Upstream { get; internal set; }
     }
 
-    /// <summary>A redirected connection that exists now. "Up" is from the end that opened it to the end that accepted it.</summary>
+    /// <summary>A redirected connection that exists now, or a UDP flow: what one socket sends to one destination, and the answers.
+    /// "Up" is from the end that opened it to the end that accepted it.</summary>
     public sealed class RedirectorFlow
     {
         public uint ProcessId { get; internal set; }
         public RedirectorFlowKind Kind { get; internal set; }
+        public RedirectorProtocol Protocol { get; internal set; }
         public RedirectorFlowState State { get; internal set; }
         public IPEndPoint Client { get; internal set; }
         public IPEndPoint Destination { get; internal set; }
-        /// <summary>The peer that the proxy sees, as Lookup() takes it.</summary>
+        /// <summary>The peer that the proxy sees, as Lookup(), or with UDP LookupUdp(), takes it.</summary>
         public IPEndPoint Peer { get; internal set; }
         public ulong BytesUp { get; internal set; }
         public ulong BytesDown { get; internal set; }
@@ -283,9 +356,31 @@ namespace WindowsRedirector
         /// redirected one, or has ended. With an unspecified address (IPAddress.Any) family and port alone are compared.</summary>
         public RedirectorDestination Lookup(IPEndPoint peer)
         {
+            return Lookup(RedirectorProtocol.Tcp, peer);
+        }
+
+        /// <summary>Where a datagram was going, by the address that it came from (Socket.ReceiveFrom, UdpClient.Receive); null: no
+        /// program of the tree has sent it, or its flow has ended. What is sent to that address reaches the program as from there.
+        /// </summary>
+        public RedirectorDestination LookupUdp(IPEndPoint peer)
+        {
+            return Lookup(RedirectorProtocol.Udp, peer);
+        }
+
+        /// <summary>Tells the program that sent datagrams from this peer that nobody listens at their destination, as from there;
+        /// false: no UDP flow has this peer. Blocks for milliseconds, at most 1 s.</summary>
+        public bool UdpUnreachable(IPEndPoint peer)
+        {
+            var address = NativeMemory.Address(peer);
+            return Found("redirector_udp_unreachable", NativeMethods.redirector_udp_unreachable(handle, ref address));
+        }
+
+        private RedirectorDestination Lookup(RedirectorProtocol protocol, IPEndPoint peer)
+        {
             var address = NativeMemory.Address(peer);
             var c = new NativeMethods.redirector_destination();
             c.size = NativeMemory.SizeOf(c);
+            c.protocol = (uint)protocol;
             if (!Found("redirector_lookup", NativeMethods.redirector_lookup(handle, ref address, ref c)))
             {
                 return null;
@@ -296,6 +391,7 @@ namespace WindowsRedirector
                 ProcessId = c.pid,
                 Incoming = c.incoming != 0,
                 ConnectionId = c.connection_id,
+                Upstream = c.upstream,
             };
         }
 
@@ -306,13 +402,55 @@ namespace WindowsRedirector
             return Found("redirector_forget", NativeMethods.redirector_forget(handle, ref address));
         }
 
-        /// <summary>Replaces the rules. Returns when the engine uses them.</summary>
+        /// <summary>Replaces the rules. Returns when the engine uses them. If it throws, the message says which rule is not right,
+        /// and why, and the former rules stay.</summary>
         public void SetRules(IList<RedirectorRule> rules)
         {
             using (var memory = new NativeMemory())
             {
                 var c = memory.Rules(rules);
-                Check("redirector_set_rules", NativeMethods.redirector_set_rules(handle, c, (uint)rules.Count));
+                var error = memory.Error();
+                uint status = NativeMethods.redirector_set_rules(handle, c, (uint)rules.Count, error);
+                if (status != 0)
+                {
+                    throw NativeMemory.Exception(status, error);
+                }
+            }
+        }
+
+        /// <summary>What rules would make of a connection, by the code that redirects. It needs no administrator. What is never
+        /// redirected, such as the agent's own, is not known to it.</summary>
+        public static RedirectorVerdict TestRules(IList<RedirectorRule> rules, RedirectorRuleCase connection)
+        {
+            using (var memory = new NativeMemory())
+            {
+                var c = memory.Rules(rules);
+                var asked = memory.RuleCase(connection);
+                var error = memory.Error();
+                var verdict = new NativeMethods.redirector_rule_verdict();
+                verdict.size = NativeMemory.SizeOf(verdict);
+                uint status = NativeMethods.redirector_test_rules(c, (uint)rules.Count, ref asked, ref verdict, error);
+                if (status != 0)
+                {
+                    throw NativeMemory.Exception(status, error);
+                }
+                return new RedirectorVerdict
+                {
+                    Action = (RedirectorRuleAction)verdict.action,
+                    Rule = verdict.rule == NativeMethods.REDIRECTOR_NO_RULE ? null : (int?)verdict.rule,
+                    Upstream = verdict.upstream,
+                };
+            }
+        }
+
+        /// <summary>Tells under which name an address was looked up, for rules that name a host: to be called by whoever has seen
+        /// the answer of the DNS, before the program gets it, or has read a hosts file. Names are never guessed.</summary>
+        public void TellName(IPAddress address, string name)
+        {
+            using (var memory = new NativeMemory())
+            {
+                var c = NativeMemory.Address(new IPEndPoint(address, 0));
+                Check("redirector_tell_name", NativeMethods.redirector_tell_name(handle, ref c, memory.Name(name)));
             }
         }
 
@@ -333,6 +471,7 @@ namespace WindowsRedirector
                 ProcessId = c.pid,
                 Client = NativeMemory.EndPoint(c.client),
                 Destination = NativeMemory.EndPoint(c.destination),
+                Upstream = c.upstream,
             };
         }
 
@@ -538,6 +677,7 @@ namespace WindowsRedirector
     /// <summary>What a call needs of memory that stays where it is, until the call is over.</summary>
     internal sealed class NativeMemory : IDisposable
     {
+        private const int LongestName = 253;
         private readonly List<IntPtr> blocks = new List<IntPtr>();
 
         public void Dispose()
@@ -593,13 +733,85 @@ namespace WindowsRedirector
 
         internal IntPtr Rules(IList<RedirectorRule> rules)
         {
-            return Array(Each(rules, rule => new NativeMethods.redirector_rule
+            int number = 0;
+            return Array(Each(rules, rule => Rule("rule " + number++ + ": ", rule)));
+        }
+
+        private NativeMethods.redirector_rule Rule(string which, RedirectorRule rule)
+        {
+            var c = new NativeMethods.redirector_rule
             {
-                include = rule.Include ? 1u : 0u,
+                action = (uint)rule.Action,
                 pid = rule.ProcessId,
-                pattern = Text("a rule's pattern", rule.Pattern),
-                listener = Text("a rule's pattern", rule.Listener),
-            }));
+                direction = (uint)rule.Direction,
+                pattern = Text(which + "its pattern", rule.Pattern),
+                listener = Text(which + "its listener", rule.Listener),
+                host = Text(which + "its host", rule.Host),
+                protocol = rule.Protocol == null ? 0 : (uint)rule.Protocol.Value,
+                first_port = Number(which + "its first port", rule.FirstPort, 65535),
+                last_port = Number(which + "its last port", rule.LastPort == 0 ? rule.FirstPort : rule.LastPort, 65535),
+                upstream = rule.Upstream,
+            };
+            c.size = SizeOf(c);
+            if (rule.Network != null)
+            {
+                int bits = rule.Network.GetAddressBytes().Length * 8;
+                var network = Address(new IPEndPoint(rule.Network, 0));
+                int clothes = network.family == 4 ? bits - 32 : 0; // of an IPv4 address in those of IPv6
+                c.family = network.family;
+                c.prefix_length = Number(which + "its prefix length", (rule.PrefixLength ?? bits) - clothes, bits - clothes);
+                c.network_first = network.bytes_first;
+                c.network_second = network.bytes_second;
+                c.network_third = network.bytes_third;
+                c.network_fourth = network.bytes_fourth;
+            }
+            else if (rule.PrefixLength != null)
+            {
+                throw new ArgumentException(which + "it has a prefix length, and no network");
+            }
+            return c;
+        }
+
+        internal NativeMethods.redirector_rule_case RuleCase(RedirectorRuleCase connection)
+        {
+            if (connection.Address == null)
+            {
+                throw new ArgumentException("the connection has no address");
+            }
+            var c = new NativeMethods.redirector_rule_case
+            {
+                in_tree = connection.InTree ? 1u : 0u,
+                pid = connection.ProcessId,
+                protocol = (uint)connection.Protocol,
+                direction = (uint)connection.Direction,
+                address = Address(connection.Address),
+                program = Text("the connection's program", connection.Program),
+                listener = Text("the connection's listener", connection.Listener),
+                host = Text("the connection's host", connection.Host),
+            };
+            c.size = SizeOf(c);
+            return c;
+        }
+
+        /// <summary>Of a host; the DNS has a dot at its end.</summary>
+        internal IntPtr Name(string name)
+        {
+            string bare = name.EndsWith(".", StringComparison.Ordinal) ? name.Substring(0, name.Length - 1) : name;
+            int length = Encoding.UTF8.GetByteCount(bare);
+            if (length < 1 || length > LongestName)
+            {
+                throw new ArgumentException("a name has 1 to " + LongestName + " bytes, and this one " + length);
+            }
+            return Text("the name", bare);
+        }
+
+        private static uint Number(string what, int number, int most)
+        {
+            if (number < 0 || number > most)
+            {
+                throw new ArgumentOutOfRangeException("rules", number, what + " is not 0 to " + most);
+            }
+            return (uint)number;
         }
 
         internal NativeMethods.redirector_config Config(RedirectorConfig config)
@@ -609,6 +821,8 @@ namespace WindowsRedirector
                 agent_pid = config.AgentProcessId,
                 proxy_port = Port(config.ProxyPort),
                 incoming_port = Port(config.IncomingPort),
+                udp_port = Port(config.UdpPort),
+                udp_idle_ms = Milliseconds("UdpIdle", config.UdpIdle),
                 flags = (uint)config.Flags,
                 hold_timeout_ms = Milliseconds("HoldTimeout", config.HoldTimeout),
                 log_level = (uint)config.LogLevel,
@@ -720,6 +934,7 @@ namespace WindowsRedirector
             {
                 ProcessId = c.pid,
                 Kind = (RedirectorFlowKind)c.kind,
+                Protocol = (RedirectorProtocol)c.protocol,
                 State = (RedirectorFlowState)c.state,
                 Client = EndPoint(c.client),
                 Destination = EndPoint(c.destination),
@@ -739,6 +954,7 @@ namespace WindowsRedirector
     {
         private const string Dll = "windows_redirector";
         internal const uint REDIRECTOR_NOT_FOUND = 8;
+        internal const uint REDIRECTOR_NO_RULE = 0xFFFFFFFF;
 
         // redirector_error: read by these, for a text of fixed length could only be an array.
         internal const int SizeOfError = 336;
@@ -765,10 +981,23 @@ namespace WindowsRedirector
         [StructLayout(LayoutKind.Sequential)]
         internal struct redirector_rule
         {
-            public uint include;
+            public uint size;
+            public uint action;
             public uint pid;
+            public uint direction;
             public IntPtr pattern;
             public IntPtr listener;
+            public IntPtr host;
+            public uint protocol;
+            public uint first_port;
+            public uint last_port;
+            public uint family;
+            public uint prefix_length;
+            public uint network_first;
+            public uint network_second;
+            public uint network_third;
+            public uint network_fourth;
+            public uint upstream;
         }
 
         [StructLayout(LayoutKind.Sequential)]
@@ -808,6 +1037,8 @@ namespace WindowsRedirector
             public uint decision_timeout_ms;
             public uint listen_port_count;
             public IntPtr listen_ports;
+            public uint udp_port;
+            public uint udp_idle_ms;
         }
 
         [StructLayout(LayoutKind.Sequential)]
@@ -816,9 +1047,11 @@ namespace WindowsRedirector
             public uint size;
             public uint pid;
             public uint incoming;
-            public uint reserved;
+            public uint protocol;
             public redirector_address destination;
             public ulong connection_id;
+            public uint upstream;
+            public uint reserved;
         }
 
         [StructLayout(LayoutKind.Sequential)]
@@ -829,6 +1062,31 @@ namespace WindowsRedirector
             public ulong connection_id;
             public redirector_address client;
             public redirector_address destination;
+            public uint upstream;
+            public uint reserved;
+        }
+
+        [StructLayout(LayoutKind.Sequential)]
+        internal struct redirector_rule_case
+        {
+            public uint size;
+            public uint in_tree;
+            public uint pid;
+            public uint protocol;
+            public uint direction;
+            public redirector_address address;
+            public IntPtr program;
+            public IntPtr listener;
+            public IntPtr host;
+        }
+
+        [StructLayout(LayoutKind.Sequential)]
+        internal struct redirector_rule_verdict
+        {
+            public uint size;
+            public uint action;
+            public uint rule;
+            public uint upstream;
         }
 
         [StructLayout(LayoutKind.Sequential)]
@@ -841,7 +1099,7 @@ namespace WindowsRedirector
             public redirector_address client;
             public redirector_address destination;
             public redirector_address peer;
-            public uint reserved;
+            public uint protocol;
             public ulong bytes_up;
             public ulong bytes_down;
             public ulong packets_up;
@@ -904,6 +1162,23 @@ namespace WindowsRedirector
             public ulong processes_unknown;
             public ulong segments_cut;
             public ulong large_segments;
+            public ulong udp_flows_live;
+            public ulong udp_flows_total;
+            public ulong udp_table_full;
+            public ulong udp_packets_seen;
+            public ulong udp_packets_passed;
+            public ulong udp_packets_rewritten;
+            public ulong udp_packets_held;
+            public ulong udp_packets_dropped;
+            public ulong udp_packets_malformed;
+            public ulong udp_proxy_not_listening;
+            public ulong udp_hold_timeouts;
+            public ulong udp_hold_overflows;
+            public ulong udp_fragments_passed;
+            public ulong udp_errors_translated;
+            public ulong udp_uncaptured;
+            public ulong connections_blocked;
+            public ulong udp_packets_blocked;
         }
 
         [DllImport(Dll, CallingConvention = CallingConvention.Cdecl)]
@@ -945,10 +1220,21 @@ namespace WindowsRedirector
             ref redirector_destination destination);
 
         [DllImport(Dll, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern uint redirector_udp_unreachable(RedirectorHandle r, ref redirector_address peer);
+
+        [DllImport(Dll, CallingConvention = CallingConvention.Cdecl)]
         internal static extern uint redirector_forget(RedirectorHandle r, ref redirector_address peer);
 
         [DllImport(Dll, CallingConvention = CallingConvention.Cdecl)]
-        internal static extern uint redirector_set_rules(RedirectorHandle r, IntPtr rules, uint count);
+        internal static extern uint redirector_set_rules(RedirectorHandle r, IntPtr rules, uint count,
+            IntPtr error);
+
+        [DllImport(Dll, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern uint redirector_test_rules(IntPtr rules, uint count, ref redirector_rule_case connection,
+            ref redirector_rule_verdict verdict, IntPtr error);
+
+        [DllImport(Dll, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern uint redirector_tell_name(RedirectorHandle r, ref redirector_address address, IntPtr name);
 
         [DllImport(Dll, CallingConvention = CallingConvention.Cdecl)]
         internal static extern uint redirector_next_connection(RedirectorHandle r,

@@ -171,7 +171,7 @@ static void sends(const uint8_t *bytes, uint32_t length, struct packet_meta meta
     if (verdict == VERDICT_REWRITE) {
         segment = restore_mss(&before, &after);
         MUST(tcp && same_but_for_tuple_and_checksums(&before, &after));
-        MUST(meta.ip_checksum_valid && meta.tcp_checksum_valid == before.meta.tcp_checksum_valid);
+        MUST(meta.ip_checksum_valid && meta.transport_checksum_valid == before.meta.transport_checksum_valid);
     } else if (!model.cut_bytes) {
         MUST(!memcmp(data, bytes, length) && meta_equal(&meta, &before.meta)); /* O5 */
     }
@@ -194,7 +194,7 @@ static struct packet_meta any_meta(void)
         .loopback = bits & 2,
         .impostor = bits & 4,
         .ip_checksum_valid = !(bits & 8),
-        .tcp_checksum_valid = !(bits & 16),
+        .transport_checksum_valid = !(bits & 16),
     };
 }
 
@@ -350,7 +350,15 @@ static void step_rules(void)
     uint32_t how = rng_below(&model.r, 256);
     struct rules *rules = how & 3 ? rules_new() : NULL;
     for (uint32_t i = 0; i < (how & 3); i++, how >>= 3) {
-        MUST(rules_add(rules, how & 4, patterns[how >> 3 & 3], patterns[how >> 3 & 3] ? 0 : pids[how >> 5 & 7]));
+        const char *pattern = patterns[how >> 3 & 3];
+        const struct rule rule = {.action = how & 4     ? RULE_REDIRECT
+                                            : how & 128 ? RULE_BLOCK
+                                                        : RULE_PASS,
+                                  .program = pattern,
+                                  .pid = pattern ? 0 : pids[how >> 5 & 7],
+                                  .first_port = how & 16 ? 1 : 0,
+                                  .last_port = how & 16 ? 1024 : 0};
+        MUST(!rules_add(rules, &rule));
     }
     engine_set_rules(world.engine, rules);
 }

@@ -199,7 +199,7 @@ static inline void check_piece(struct made *piece, const struct packet *p)
     MUST(p->payload && p->payload <= model.cut->segment);
     MUST(p->seq == wire32(whole->bytes + whole->tcp_offset + 4) + model.cut_bytes);
     MUST(!memcmp(piece->bytes + headers, whole->bytes + headers + model.cut_bytes, p->payload));
-    MUST(piece->meta.ip_checksum_valid && piece->meta.tcp_checksum_valid);
+    MUST(piece->meta.ip_checksum_valid && piece->meta.transport_checksum_valid);
     MUST(ip_checksum_right(piece) && tcp_checksum_right(piece));
     MUST(last == whole->length || !(p->flags & (TCP_FIN | TCP_PSH)));
     /* All else of the headers is the whole's. */
@@ -232,7 +232,7 @@ static inline void model_injected(struct world *w, const struct packet_meta *met
         struct tuple to = tuple_reversed(&p.tuple);
         struct waiting *refused = waiting_for(&to);
         MUST(ip_checksum_right(&out) && tcp_checksum_right(&out));
-        MUST(meta->ip_checksum_valid && meta->tcp_checksum_valid);
+        MUST(meta->ip_checksum_valid && meta->transport_checksum_valid);
         model.rsts++;
         if (refused && p.flags == (TCP_RST | TCP_ACK)) {
             MUST((model.config.fail_closed || refused->answer == DECISION_REFUSE) && p.ack == refused->isn + 1);

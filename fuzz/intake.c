@@ -21,13 +21,14 @@ static bool same_bytes(const void *a, const void *b)
 static void check_meta(const struct divert_address *a, const struct divert_address *other)
 {
     struct divert_address copy = *a;
-    struct packet_meta meta = divert_packet_meta(a), theirs = divert_packet_meta(other);
+    struct packet_meta meta = divert_packet_meta(a, DIVERT_TCP_CHECKSUM),
+                       theirs = divert_packet_meta(other, DIVERT_TCP_CHECKSUM);
     MUST(meta.outbound == !!(a->flags & DIVERT_OUTBOUND) && meta.loopback == !!(a->flags & DIVERT_LOOPBACK));
-    divert_apply_meta(&copy, &meta);
+    divert_apply_meta(&copy, &meta, DIVERT_TCP_CHECKSUM);
     MUST(same_bytes(&copy, a));
 
-    divert_apply_meta(&copy, &theirs);
-    struct packet_meta now = divert_packet_meta(&copy);
+    divert_apply_meta(&copy, &theirs, DIVERT_TCP_CHECKSUM);
+    struct packet_meta now = divert_packet_meta(&copy, DIVERT_TCP_CHECKSUM);
     MUST(meta_equal(&now, &theirs) && now.timestamp == a->timestamp);
     copy.network.if_index = a->network.if_index;
     copy.network.sub_if_index = a->network.sub_if_index;
@@ -56,13 +57,15 @@ static void check_event(const struct divert_address *a)
     static const enum socket_event_kind kinds[] = {SOCKET_BIND, SOCKET_CONNECT, SOCKET_LISTEN, SOCKET_ACCEPT,
                                                    SOCKET_CLOSE};
     struct socket_event event;
-    bool known = a->layer == 3 && a->event >= 3 && a->event <= 7 && a->socket.protocol == 6;
+    bool known =
+        a->layer == 3 && a->event >= 3 && a->event <= 7 && (a->socket.protocol == 6 || a->socket.protocol == 17);
     MUST(divert_socket_event(a, &event) == known);
     if (!known) {
         return;
     }
     bool ip6 = a->flags & DIVERT_IPV6;
     MUST(event.kind == kinds[a->event - 3] && event.pid == a->socket.process_id && event.timestamp == a->timestamp);
+    MUST(event.protocol == a->socket.protocol);
     MUST(event.tuple.family == (ip6 ? FAMILY_IP6 : FAMILY_IP4));
     MUST(be16_to_host(event.tuple.src_port) == a->socket.local_port);
     MUST(be16_to_host(event.tuple.dst_port) == a->socket.remote_port);

@@ -85,7 +85,7 @@ static void check_rewrite(struct packet *p, const uint8_t *tuple_bytes, uint8_t 
     struct tuple from = p->tuple, to = tuple_from(tuple_bytes, from.family);
     struct rewrite_delta there = rewrite_delta_between(&from, &to);
     struct packet_meta meta = {.ip_checksum_valid = options & OPTION_IP_VALID,
-                               .tcp_checksum_valid = options & OPTION_TCP_VALID};
+                               .transport_checksum_valid = options & OPTION_TCP_VALID};
     uint32_t offset = (uint32_t)(p->tcp - p->ip);
     copy_to(&before, p->ip, p->length, offset);
     bool ip_right = ip_checksum_right(&before), tcp_right = tcp_checksum_right(&before);
@@ -97,7 +97,7 @@ static void check_rewrite(struct packet *p, const uint8_t *tuple_bytes, uint8_t 
     struct tuple now = tuple_in(&after);
     MUST(tuple_equal(&now, &to));
     MUST(same_but_for_tuple_and_checksums(&before, &after));
-    MUST(meta.ip_checksum_valid && meta.tcp_checksum_valid == !!(options & OPTION_TCP_VALID));
+    MUST(meta.ip_checksum_valid && meta.transport_checksum_valid == !!(options & OPTION_TCP_VALID));
     bool computed = !(options & OPTION_IP_VALID);
     MUST(ip_odd || ip_checksum_right(&after) == (computed || ip_right));
     if (options & OPTION_TCP_VALID) {

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Rules: any patterns, against any path.
+ * Rules: any rules with any patterns, against any connection.
  *
- * Input: a byte of options, a process id, a path up to a NUL, then rules: a byte of options, and up to a NUL the
- * pattern. What must hold: rules_add() takes exactly what it promises to take, and the verdict is that of a matcher
- * that tries everything, where the engine's never goes back further than the newest star.
+ * Input: a connection (its numbers, then its path, its listener's and its host's name, each up to a NUL), then rules:
+ * their numbers, and up to a NUL each text that they have. What must hold: the pattern matcher says what one says that
+ * tries everything, where the engine's never goes back further than the newest star; rules_add() takes a rule or says
+ * what is wrong; and the verdict is that of rules read one by one (reference_rules.h), asked for twice, because the
+ * second time it comes from what was kept.
  */
 #include "fuzz.h"
 
+#include "engine/pattern.h"
 #include "engine/rules.h"
+#include "reference_rules.h"
 
 enum { MANY = 300, TEXT_MAX = 600 };
 
@@ -58,46 +62,122 @@ static char *next_text(const uint8_t **data, size_t *size)
     return text;
 }
 
-static const char *name_in(const char *path)
+struct numbers {
+    uint8_t action, direction, protocol, prefix_length, family, texts;
+    uint16_t first_port, last_port;
+    uint8_t pid, upstream;
+    uint8_t network[16];
+};
+
+/* The numbers of a rule or a connection; mostly sensible ones. */
+static bool next_numbers(const uint8_t **data, size_t *size, struct numbers *out)
 {
-    for (const char *p = path + strlen(path); p > path; p--) {
-        if (p[-1] == '\\' || p[-1] == '/') {
-            return p;
-        }
+    if (*size < sizeof *out) {
+        return false;
     }
-    return path;
+    memcpy(out, *data, sizeof *out);
+    *data += sizeof *out;
+    *size -= sizeof *out;
+    return true;
+}
+
+static uint32_t family_of(uint8_t number)
+{
+    return (const uint32_t[]){FAMILY_NONE, FAMILY_IP4, FAMILY_IP6, FAMILY_IP4}[number & 3];
+}
+
+static ip_addr network_of(const struct numbers *n)
+{
+    return family_of(n->family) == FAMILY_IP4 ? ip_addr_from_ip4(n->network) : ip_addr_from_ip6(n->network);
+}
+
+static char *text_if(bool wanted, const uint8_t **data, size_t *size)
+{
+    return wanted ? next_text(data, size) : NULL;
+}
+
+static struct rule next_rule(const struct numbers *n, const uint8_t **data, size_t *size)
+{
+    return (struct rule){
+        .action = n->action & 3,
+        .direction = n->direction & 3,
+        .protocol = (const uint8_t[]){0, PROTOCOL_TCP, PROTOCOL_UDP, 1}[n->protocol & 3],
+        .prefix_length = n->prefix_length,
+        .first_port = n->first_port,
+        .last_port = n->last_port,
+        .family = family_of(n->family),
+        .network = network_of(n),
+        .pid = n->pid & 7,
+        .program = text_if(n->texts & 1, data, size),
+        .listener = text_if(n->texts & 2, data, size),
+        .host = text_if(n->texts & 4, data, size),
+        .upstream = n->upstream,
+    };
+}
+
+static void free_texts(const struct rule *rule)
+{
+    free((char *)rule->program);
+    free((char *)rule->listener);
+    free((char *)rule->host);
+}
+
+static void check_verdict(struct rules *rules, const struct rule *all, uint32_t count, struct rule_case c)
+{
+    struct rule_verdict want = reference_judge(all, count, &c);
+    for (int i = 0; i < 2; i++) {
+        struct rule_verdict is = rules_judge(rules, &c);
+        MUST(is.action == want.action && is.rule == want.rule && is.upstream == want.upstream);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 3) {
+    static struct rule all[RULES_MAX];
+    struct numbers n;
+    uint32_t count = 0;
+    if (!next_numbers(&data, &size, &n)) {
         return -1;
     }
-    bool in_tree = data[0] & 1, want = in_tree, want_path = false;
-    uint32_t pid = data[1], count = 0;
-    data += 2;
-    size -= 2;
     struct rules *rules = rules_new();
     MUST(rules);
-    char *path = next_text(&data, &size);
-    while (size && count < MANY) {
-        bool include = *data & 1, by_pid = *data & 2;
-        uint32_t its_pid = *data++ >> 2;
-        size--;
-        char *pattern = by_pid ? NULL : next_text(&data, &size);
-        bool taken = count < RULES_MAX && (by_pid || (*pattern && strlen(pattern) <= RULE_PATTERN_MAX));
-        MUST(rules_add(rules, include, pattern, by_pid ? its_pid : 0) == taken);
-        if (taken) {
-            count++;
-            want_path = want_path || !by_pid;
-            const char *text = by_pid || strpbrk(pattern, "/\\") ? path : name_in(path);
-            want = (by_pid ? its_pid == pid : *path && slow_match(pattern, text)) ? include : want;
+    char *texts[] = {next_text(&data, &size), next_text(&data, &size), next_text(&data, &size)};
+    struct rule_case c = {.in_tree = n.action & 1,
+                          .pid = n.pid & 7,
+                          .path = texts[0],
+                          .protocol = n.protocol & 1 ? PROTOCOL_TCP : PROTOCOL_UDP,
+                          .direction = n.direction & 1 ? RULE_OUTGOING : RULE_INCOMING,
+                          .family = family_of(n.family),
+                          .address = network_of(&n),
+                          .port = n.first_port,
+                          .listener = texts[1],
+                          .host = texts[2]};
+    for (uint32_t tried = 0; tried < MANY && next_numbers(&data, &size, &n); tried++) {
+        struct rule rule = next_rule(&n, &data, &size);
+        const char *wrong = rules_add(rules, &rule);
+        MUST(!wrong || *wrong);
+        if (rule.program && *c.path && strlen(rule.program) < TEXT_MAX) {
+            MUST(pattern_matches(rule.program, c.path) == slow_match(rule.program, c.path));
         }
-        free(pattern);
+        if (wrong) {
+            free_texts(&rule);
+            continue;
+        }
+        MUST(count < RULES_MAX);
+        all[count++] = rule;
+        if (count % 8 == 1) {
+            check_verdict(rules, all, count, c);
+        }
     }
-    MUST(rules_want_path(rules) == want_path);
-    MUST(rules_apply(rules, in_tree, pid, path, "") == want);
+    check_verdict(rules, all, count, c);
+    c.path = c.host;
+    check_verdict(rules, all, count, c);
     rules_free(rules);
-    free(path);
+    for (uint32_t i = 0; i < count; i++) {
+        free_texts(&all[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        free(texts[i]);
+    }
     return 0;
 }

@@ -20,6 +20,13 @@ link() {
         go test -tags lab -c -o "$work/$name.exe" ./redirector) >"$work/link" 2>&1 || give_up "$name: link" "$work/link"
 }
 
+# link_dns NAME CGO_ENABLED: the DNS example
+link_dns() {
+    (cd "$root/go/examples/dns" && env GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOOS=windows GOARCH=amd64 CGO_ENABLED="$2" \
+        CC=x86_64-w64-mingw32-gcc CGO_CFLAGS="$(../../cflags.sh)" go build -o "$work/$1-dns.exe" .) >"$work/link" 2>&1 ||
+        give_up "$1: link of the DNS example" "$work/link"
+}
+
 passed=0
 failed=0
 
@@ -51,7 +58,8 @@ run() {
     local name=$1 status good bad
     shift
     cp "$work/$name.exe" "$stage/go_lab_test.exe"
-    cp "$work/$name.exe" "$stage/curl.exe" # the program of an example
+    cp "$work/$name.exe" "$stage/curl.exe" # the programs of examples
+    cp "$work/$name.exe" "$stage/client.exe"
     "$@" >"$work/commands" 2>&1
     status=$?
     good=$(grep -c '^--- PASS: ' "$work/out")
@@ -70,19 +78,53 @@ run() {
     failed=$((failed + bad))
 }
 
+# dns_example NAME: what it prints of a resolver's queries, in both families.
+dns_example() {
+    local name=$1 server bad=0
+    cp "$work/$name-dns.exe" "$stage/dns.exe"
+    for server in '10.77.0.2:53' '[fd77::2]:53'; do
+        REDIRECTOR_TEST_CHILD=1 timeout 60 "$root/lab/lab" wine dns.exe './go_lab_test.exe' resolve "$server" yes.test \
+            >"$work/said" 2>&1 </dev/null || bad=1
+        tr -d '\r' <"$work/said" >"$work/out"
+        grep -qxF '[192.0.2.53 2001:db8::53]' "$work/out" && grep -q '^process [1-9][0-9]* -> ' "$work/out" &&
+            grep -qF -- "-> $server: A yes.test." "$work/out" &&
+            grep -qF -- "<- $server: A yes.test. = 192.0.2.53" "$work/out" &&
+            grep -qF -- "<- $server: AAAA yes.test. = 2001:db8::53" "$work/out" || bad=1
+        [ "$bad" = 0 ] || break
+    done
+    if [ "$bad" = 0 ]; then
+        echo "ok $name/the DNS example tells of queries and answers"
+    else
+        echo "FAIL $name/the DNS example tells of queries and answers"
+        sed 's/^/    /' "$work/out" | tail -20
+    fi
+    passed=$((passed + 1 - bad))
+    failed=$((failed + bad))
+}
+
 need_lab
 
 export PATH="/usr/lib/go-1.19/bin:$PATH" # programs of Go 1.22 and later do not run under Wine 8
 link cgo CGO_ENABLED=1
 link dll CGO_ENABLED=0
+link_dns cgo 1
+link_dns dll 0
 raise_lab
+"$root/lab/lab" run server -- python3 "$root/go/lab_dns.py" 10.77.0.2 fd77::2 >"$work/dns" 2>&1 &
+for ((tries = 100; tries > 0; tries--)); do
+    grep -q '^ready' "$work/dns" && break
+    sleep 0.1
+done
+grep -q '^ready' "$work/dns" || give_up "no DNS server" "$work/dns"
 # Somewhere to go for the example that mocks a server: nobody answers there.
 "$root/lab/lab" run client -- ip route add 192.0.2.0/24 via 10.77.0.2 || give_up "no route to 192.0.2.0/24"
 run cgo windows_test '^TestLab'
 run cgo faults
+dns_example cgo
 cp "$build/windows_redirector.dll" "$stage/" # only now: the program with the library inside must do without
 run dll windows_test '^TestLab'
 run dll faults
+dns_example dll
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

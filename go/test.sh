@@ -7,6 +7,8 @@
 # Prints a line per check and ends "N passed, N failed". Needs build/mingw-release; BUILD names another folder with the
 # archive (for its names) and the DLL.
 #
+# The DNS example needs golang.org/x/net, which is fetched once, before all else.
+#
 # Everything runs in a network namespace with loopback alone and a PID namespace of its own, so that nothing leaves
 # the machine and no Wine service outlives the run. WINEPREFIX, if set, must have no wineserver running; otherwise a
 # prefix is made and removed. Windows programs are built by Go 1.19: those of Go 1.22 and later do not run under Wine
@@ -20,6 +22,7 @@ build=$(realpath "${BUILD:-$root/build/mingw-release}")
 if [ "${1-}" != --inside ]; then
     as_user=()
     [ "$(id -u)" = 0 ] || as_user=(--map-root-user)
+    (cd "$root/go/examples/dns" && GOTOOLCHAIN=local "$go_root/bin/go" mod download golang.org/x/net)
     exec unshare "${as_user[@]}" --net --pid --fork --kill-child --mount-proc "$0" --inside
 fi
 ip link set lo up
@@ -91,6 +94,11 @@ check "vet for Windows, compiled in" windows go vet -tags lab ./...
 check "vet for Windows, DLL" windows go vet -tags lab,windows_redirector_dll ./...
 check "vet for Windows, DLL, without cgo" windows env CGO_ENABLED=0 go vet -tags lab ./...
 check "vet of the demo's program" sh -c "cd '$root/demo/fetch' && go vet . && GOOS=windows CGO_ENABLED=0 go vet ."
+# In its own module, whose go.mod and go.sum have all that it needs.
+dns_example() (
+    cd examples/dns && env GOFLAGS=-mod=readonly "$@"
+)
+check "vet of the DNS example" dns_example sh -c 'go vet . && GOOS=windows CGO_ENABLED=0 go vet .'
 check "generated code is that of the header and of the sources" ./generate.sh --check
 for system in linux/amd64 linux/arm64 darwin/arm64 windows/arm64 windows/386; do
     check "build for $system" env GOOS=${system%/*} GOARCH=${system#*/} CGO_ENABLED=0 go build -o "$work/built/" ./...
@@ -105,6 +113,9 @@ fi
 
 go test -race -count=1 -v ./... >"$work/native" 2>&1
 count_tests "this system" $? "$work/native"
+
+dns_example go test -race -count=1 -v . >"$work/dns" 2>&1
+count_tests "DNS example" $? "$work/dns"
 
 # The same system without IPv6.
 unshare --net sh -c 'ip link set lo up && echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 &&
@@ -127,7 +138,8 @@ if [ ! -f "$build/libwindows_redirector.a" ] || [ ! -f "$build/windows_redirecto
 elif ! windows go test -c -o "$work/cgo.exe" ./redirector >"$work/link" 2>&1 ||
     ! windows env CGO_ENABLED=0 go test -c -o "$work/dll.exe" ./redirector >>"$work/link" 2>&1 ||
     ! windows env CGO_ENABLED=0 go build -o "$work/agent-dll.exe" ./examples/agent >>"$work/link" 2>&1 ||
-    ! windows go build -o "$work/agent.exe" ./examples/agent >>"$work/link" 2>&1; then
+    ! windows go build -o "$work/agent.exe" ./examples/agent >>"$work/link" 2>&1 ||
+    ! dns_example env GOOS=windows CGO_ENABLED=0 go test -c -o "$work/dns.exe" . >>"$work/link" 2>&1; then
     fail "Windows: link" "$work/link"
 else
     ok "Windows: link"
@@ -144,6 +156,9 @@ else
     # To files, not pipes: Wine's background services inherit the output and would keep a pipe open.
     (cd redirector && timeout 300 "$wine" "$work/cgo.exe" -test.v) >"$work/wine" 2>&1 </dev/null
     count_tests "Windows, compiled in" $? "$work/wine"
+
+    timeout 300 "$wine" "$work/dns.exe" -test.v >"$work/wine" 2>&1 </dev/null
+    count_tests "Windows, DNS example" $? "$work/wine"
 
     # cannot_start NAME TEXT: the agent with the DLL, which must say that, and never run its program. A DLL in the
     # current folder is of no use.

@@ -133,7 +133,7 @@ REDIRECTOR_API void free_windest(WinDest dest);
     X(OK,                  0, "success")                                                                               \
     X(INVALID_ARGUMENT,    1, "an argument is not valid")                                                              \
     X(PORT_INVALID,        2, "a port number is above 65535; use 1 to 65535, or 0 for off")                            \
-    X(NO_PORT,             3, "both ports are 0, so there is nothing to redirect; give a proxy port")                  \
+    X(NO_PORT,             3, "no port is given, so there is nothing to redirect; give a proxy port")                  \
     X(NO_SUCH_PROCESS,     4, "no such process; check the process id")                                                 \
     X(PROCESS_DENIED,      5, "the process cannot be opened; run as Administrator")                                    \
     X(ALREADY_RUNNING,     6, "the redirector is already running in this process; stop it first")                      \
@@ -283,19 +283,52 @@ enum redirector_flags {
     REDIRECTOR_SMALL_SEGMENTS     = 1u << 10,
 };
 
+enum redirector_rule_action {
+    REDIRECTOR_RULE_PASS     = 0, /**< it goes directly to its destination */
+    REDIRECTOR_RULE_REDIRECT = 1, /**< it goes to the proxy */
+    REDIRECTOR_RULE_BLOCK    = 2, /**< it is refused at once, as by a closed port; datagrams are dropped */
+};
+
+enum redirector_direction {
+    REDIRECTOR_BOTH_WAYS = 0,
+    REDIRECTOR_OUTGOING  = 1, /**< what a process opens */
+    REDIRECTOR_INCOMING  = 2, /**< what comes to a listener of a process */
+};
+
+enum redirector_protocol {
+    REDIRECTOR_TCP = 6,
+    REDIRECTOR_UDP = 17,
+};
+
 /**
- * A rule that refines the process tree. Rules are applied in order to what the tree says of a process, and the last one
- * that matches decides. Rules apply to new connections only. All that a rule names must match.
+ * A rule about connections: whose, to where, and what becomes of them. Zero it, set `size`, and fill in what it names;
+ * all that it names must match. Rules are applied in order, and the last one that matches decides; where none does, the
+ * connections of the tree are redirected, and all others pass. Rules apply to new connections only.
+ *
+ * A rule that names a process (pid or pattern) is about that process, of the tree or not; and if it names nothing else,
+ * it says whether the process is in scope. A rule that names no process is about those in scope: the tree's, as the
+ * rules before it have it. (One that names a listener and no process is about those of any process.) Never redirected,
+ * nor blocked, is what belongs to the agent, to PID 0 or to PID 4.
  */
 typedef struct redirector_rule {
-    uint32_t include;    /**< 1: redirect the processes that match; 0: do not redirect them */
-    uint32_t pid;        /**< process id to match, if pattern is NULL; else 0 */
-    const char *pattern; /**< 1 to 512 bytes. With a slash or backslash in it, it is matched against the full path of
-                              the program, else against its file name. '*': any characters, '?': one character; ASCII
-                              letters match in either case, slashes in either direction. NULL: match by pid */
-    const char *listener; /**< only outgoing connections that reach a listening socket of this machine whose process
-                              matches this pattern, which is one as above; then pattern may be NULL and pid 0: those of
-                              any process. NULL: connections to anywhere */
+    uint32_t size;        /**< sizeof(redirector_rule), in each rule */
+    uint32_t action;      /**< redirector_rule_action */
+    uint32_t pid;         /**< process id, if pattern is NULL; 0: any process */
+    uint32_t direction;   /**< redirector_direction */
+    const char *pattern;  /**< 1 to 512 bytes. With a slash or backslash in it, it is matched against the full path of
+                               the program, else against its file name. '*': any characters, '?': one character; ASCII
+                               letters match in either case, slashes in either direction. NULL: by pid, or any process */
+    const char *listener; /**< only outgoing TCP connections that reach a listening socket of this machine whose process
+                               matches this pattern, which is one as above. NULL: to anywhere */
+    const char *host;     /**< a pattern, 1 to 512 bytes, of the name under which the other end was looked up; where none
+                               is known it does not match. NULL: any name, and none */
+    uint32_t protocol;    /**< redirector_protocol; 0: either */
+    uint32_t first_port;  /**< the port that the connection goes to is one of first_port to last_port, 1 to 65535; */
+    uint32_t last_port;   /**< both 0: any port */
+    uint32_t family;      /**< the address of the other end (the destination, or incoming the peer) is of this family, 4 */
+    uint32_t prefix_length; /**< or 6, and has these first bits, 0 to 32 or 128, in common with `network`; family 0: any */
+    uint8_t network[16];  /**< network byte order; IPv4: the first 4 bytes, the rest is 0 */
+    uint32_t upstream;    /**< any number of yours: redirector_lookup() tells it of what this rule has redirected */
 } redirector_rule;
 
 /** An IP address and a port. */
@@ -351,6 +384,15 @@ typedef struct redirector_config {
     const uint32_t *listen_ports; /**< local ports, 1 to 65535, whose listeners count as the tree's whoever owns them,
                                        for incoming connections: http.sys (IIS Express, HttpListener, WCF) listens as
                                        PID 4. Never the agent's. NULL: none */
+    uint32_t udp_port;            /**< 1 to 65535, may equal proxy_port: the datagrams that the tree sends go to this
+                                       port, on which the agent receives on 127.0.0.1 and [::1]. Each pair of a socket and
+                                       a destination comes from a port of its own; what the agent sends back there
+                                       reaches the program as from that destination. Multicast and broadcast are left
+                                       alone, and so are answers to those who have sent to the program first.
+                                       0: UDP is left alone, and none of it is captured */
+    uint32_t udp_idle_ms;         /**< a UDP flow ends when nothing has come of it for so many milliseconds: 1000 to
+                                       3600000; 0: 60000. One that was never answered ends after half of that, and one of
+                                       a single question and its answer (port 53) after a sixth */
 } redirector_config;
 
 /**
@@ -413,19 +455,22 @@ REDIRECTOR_API uint32_t redirector_get_state(redirector *r, redirector_error *wh
  */
 REDIRECTOR_API void redirector_free(redirector *r);
 
-/** Original destination of a redirected connection. Set `size` before the call. */
+/** Original destination of a redirected connection, or UDP flow. Set `size` and `protocol` before the call. */
 typedef struct redirector_destination {
     uint32_t size;                  /**< in: sizeof(redirector_destination) */
     uint32_t pid;                   /**< process that opened the connection, or owns the listener (incoming) */
     uint32_t incoming;              /**< 1: the connection came to a listener of the tree; 0: the tree opened it */
-    uint32_t reserved;              /**< 0 */
+    uint32_t protocol;              /**< in: REDIRECTOR_TCP (0 counts as that) or REDIRECTOR_UDP: what the peer speaks;
+                                         a port of one is not a port of the other. out: the same, never 0 */
     redirector_address destination; /**< where it was going */
     uint64_t connection_id;         /**< that redirector_next_connection() gave it; 0: it was not asked about */
+    uint32_t upstream;              /**< of the rule that has redirected it; 0: none has */
+    uint32_t reserved;              /**< 0 */
 } redirector_destination;
 
 /**
  * Finds the original destination of a connection by its peer address as the proxy sees it (getpeername,
- * net.Conn.RemoteAddr).
+ * net.Conn.RemoteAddr); that of a datagram by the address that it came from (recvfrom, net.PacketConn.ReadFrom).
  *
  * @param r     the redirector
  * @param peer  the peer's address; if its bytes are all 0 (unspecified), family and port alone are compared, and its
@@ -439,7 +484,21 @@ typedef struct redirector_destination {
 REDIRECTOR_API uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redirector_destination *out);
 
 /**
- * Removes the mapping of a peer for good. The connection itself goes on.
+ * Tells the program that sent to the proxy from this peer that its destination cannot be reached: it receives an ICMP
+ * error (port unreachable) as from there, which a connected UDP socket sees (WSAECONNRESET). To be called when the
+ * destination has answered the proxy so. The flow goes on.
+ *
+ * @param r     the redirector
+ * @param peer  where the datagram came from, as for redirector_lookup()
+ * @return REDIRECTOR_OK; REDIRECTOR_NOT_FOUND (no UDP flow has this peer); REDIRECTOR_INVALID_ARGUMENT, as
+ *         redirector_lookup(); REDIRECTOR_NOT_RUNNING
+ *
+ * Blocks for milliseconds, at most 1 s. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_udp_unreachable(redirector *r, const redirector_address *peer);
+
+/**
+ * Removes the mapping of a TCP peer for good. The connection itself goes on.
  *
  * @param r     the redirector
  * @param peer  the peer's address, as for redirector_lookup()
@@ -455,12 +514,71 @@ REDIRECTOR_API uint32_t redirector_forget(redirector *r, const redirector_addres
  * @param r      the redirector
  * @param rules  `count` rules; copied. NULL with count 0: no rules
  * @param count  number of rules, 0 to 256
+ * @param error  out: what is wrong, and with which rule; may be NULL
  * @return REDIRECTOR_OK; REDIRECTOR_INVALID_ARGUMENT or REDIRECTOR_NO_MEMORY (the former rules stay);
  *         REDIRECTOR_NOT_RUNNING
  *
  * Returns when the engine uses them. Blocks for milliseconds, at most 1 s. Since: 0.1
  */
-REDIRECTOR_API uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count);
+REDIRECTOR_API uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count,
+                                             redirector_error *error);
+
+/** A connection that rules are asked about. Zero it, and set `size`. Texts that are not known may be NULL. */
+typedef struct redirector_rule_case {
+    uint32_t size;                  /**< sizeof(redirector_rule_case) */
+    uint32_t in_tree;               /**< 1: its process belongs to the tree; 0: it does not */
+    uint32_t pid;                   /**< its process */
+    uint32_t protocol;              /**< REDIRECTOR_TCP or REDIRECTOR_UDP */
+    uint32_t direction;             /**< REDIRECTOR_OUTGOING or REDIRECTOR_INCOMING */
+    redirector_address address;     /**< of the other end; its port is the one that the connection goes to */
+    const char *program;            /**< path of its process' image */
+    const char *listener;           /**< path of the image of who listens at the other end on this machine */
+    const char *host;               /**< the other end's name */
+} redirector_rule_case;
+
+#define REDIRECTOR_NO_RULE 0xFFFFFFFFu
+
+/** What rules say of a connection. Set `size` before the call. */
+typedef struct redirector_rule_verdict {
+    uint32_t size;     /**< in: sizeof(redirector_rule_verdict) */
+    uint32_t action;   /**< a redirector_rule_action */
+    uint32_t rule;     /**< number of the rule that has decided, from 0 on; REDIRECTOR_NO_RULE: the tree alone */
+    uint32_t upstream; /**< of that rule */
+} redirector_rule_verdict;
+
+/**
+ * Says what rules would make of a connection, by the code that redirects. It needs no redirector. What is never
+ * redirected, such as the agent's own, is not known to it.
+ *
+ * @param rules       `count` rules; NULL with count 0: no rules
+ * @param count       number of rules, 0 to 256
+ * @param connection  the connection
+ * @param verdict     out: what becomes of it
+ * @param error       out: what is wrong, and with which rule; may be NULL
+ * @return REDIRECTOR_OK; REDIRECTOR_INVALID_ARGUMENT (NULL, unknown size, a rule or the connection is not right);
+ *         REDIRECTOR_NO_MEMORY
+ *
+ * Never blocks. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_test_rules(const redirector_rule *rules, uint32_t count,
+                                              const redirector_rule_case *connection, redirector_rule_verdict *verdict,
+                                              redirector_error *error);
+
+/**
+ * Tells under which name an address was looked up, for rules that name a host: to be called by whoever has seen the
+ * answer of the DNS, before the program gets it, or has read a hosts file. Nothing else makes names known; they are
+ * never guessed. An address has the name that was told last, so where names share an address the latest look-up counts.
+ * 4096 addresses are kept; beyond that the first ones are forgotten.
+ *
+ * @param r        the redirector
+ * @param address  the address; its port is not looked at
+ * @param name     1 to 253 bytes, without a dot at its end; copied
+ * @return REDIRECTOR_OK (it counts for connections opened from now on); REDIRECTOR_INVALID_ARGUMENT;
+ *         REDIRECTOR_NO_MEMORY; REDIRECTOR_NOT_RUNNING
+ *
+ * Blocks for milliseconds, at most 1 s. Since: 0.1
+ */
+REDIRECTOR_API uint32_t redirector_tell_name(redirector *r, const redirector_address *address, const char *name);
 
 /**
  * An outgoing connection whose SYN is held until redirector_decide() says what becomes of it. Set `size` before the
@@ -473,6 +591,8 @@ typedef struct redirector_connection {
                                          redirector_lookup() of its peer tells the same one */
     redirector_address client;      /**< the end that opens it, as that end sees itself */
     redirector_address destination; /**< where it is going */
+    uint32_t upstream;              /**< of the rule that has it redirected; 0: none has */
+    uint32_t reserved;              /**< 0 */
 } redirector_connection;
 
 enum redirector_decision {
@@ -529,7 +649,7 @@ enum redirector_flow_state {
 };
 
 /**
- * A redirected connection that exists now. "Up" is the direction from the end that opened it to the end that accepted
+ * A redirected connection, or UDP flow, that exists now. "Up" is the direction from the end that opened it to the end that accepted
  * it. Bytes are those of the stream, so that retransmissions count once; packets are all packets. Set `size` in the
  * first element of an array before the call.
  */
@@ -541,7 +661,8 @@ typedef struct redirector_flow {
     redirector_address client;      /**< the end that opened it, as that end sees itself */
     redirector_address destination; /**< where it was going */
     redirector_address peer;        /**< the peer that the proxy sees, as redirector_lookup() takes it */
-    uint32_t reserved;              /**< 0 */
+    uint32_t protocol;              /**< redirector_protocol. A UDP flow is OPENING until it was answered; its bytes are
+                                         those of its datagrams' contents */
     uint64_t bytes_up;
     uint64_t bytes_down;
     uint64_t packets_up;
@@ -648,6 +769,28 @@ typedef struct redirector_stats {
                                        whole */
     uint64_t large_segments;      /**< 1: connections are redirected with segments as large as loopback carries; 0: they
                                        are not (REDIRECTOR_SMALL_SEGMENTS, or they do not arrive on this machine) */
+    /* UDP (redirector_config.udp_port); the counters above are TCP's: */
+    uint64_t udp_flows_live;      /**< UDP flows that exist now */
+    uint64_t udp_flows_total;     /**< UDP flows since the start */
+    uint64_t udp_table_full;      /**< datagrams that passed because there was no room for their flow */
+    uint64_t udp_packets_seen;    /**< packets received from the driver: datagrams, fragments, ICMP errors */
+    uint64_t udp_packets_passed;
+    uint64_t udp_packets_rewritten;
+    uint64_t udp_packets_held;    /**< packets that were held until their owner was known */
+    uint64_t udp_packets_dropped; /**< packets dropped on purpose: while nothing received on the proxy's port, with
+                                       REDIRECTOR_FAIL_CLOSED; and what the proxy sent to a flow that has ended */
+    uint64_t udp_packets_malformed;
+    uint64_t udp_proxy_not_listening; /**< datagrams that passed or were dropped because nothing received on udp_port */
+    uint64_t udp_hold_timeouts;   /**< held packets that passed because their owner was not known in time */
+    uint64_t udp_hold_overflows;  /**< packets that passed because too many were held already, or they were too large */
+    uint64_t udp_fragments_passed; /**< fragments that passed because their first one was not seen before them, or was
+                                       not redirected although its flow is */
+    uint64_t udp_errors_translated; /**< ICMP errors that programs were sent */
+    uint64_t udp_uncaptured;      /**< sockets of the tree on a port that the driver's filter left out at that moment:
+                                       their first datagrams may have passed */
+    /* Rules: */
+    uint64_t connections_blocked; /**< SYNs that were refused by a rule */
+    uint64_t udp_packets_blocked; /**< datagrams that were dropped by a rule */
 } redirector_stats;
 
 /**

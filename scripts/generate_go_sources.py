@@ -118,8 +118,8 @@ def main():
         raise SystemExit("cmake/sources.cmake, or the archive, was not understood")
     if check:
         raise SystemExit("\n".join(complaints(kinds, groups, header, folder)) or 0)
-    new = []
-    for kind in kinds:
+    new = divide(kinds[0], [])  # one, whatever was before
+    for kind in kinds[1:]:
         new += divide(kind, [[source for source in group if source in kind] for group in groups])
     write(folder, new, header)
 

@@ -85,6 +85,28 @@ install_packages() {
     fi
 }
 
+# chrony, an NTP server of the end-to-end tests, is unpacked and not installed: for it, Debian would remove what sets
+# this machine's clock. Its libraries are those of apt and wine64.
+unpack_chrony() {
+    local there=build/unpacked/chrony folder result
+    if [ -x $there/usr/sbin/chronyd ]; then
+        have "Debian package chrony, unpacked in $there"
+        return
+    elif [ "$lab" = off ] || ! command -v apt-get >/dev/null; then
+        return
+    fi
+    doing "Debian package chrony, unpacked into $there"
+    folder=$(mktemp -d) || return
+    {
+        ( # as root, apt-get would download as a user of its own, who may not write there; it says so, and goes on
+            cd "$folder" && { apt-get download chrony || { apt-get update && apt-get download chrony; }; }
+        ) && mkdir -p $there && dpkg-deb -x "$folder"/chrony_*.deb $there
+    } >build/setup-chrony.log 2>&1
+    result=$?
+    rm -rf "$folder"
+    [ $result -eq 0 ] || lack "Debian package chrony, an NTP server of the tests (log: build/setup-chrony.log)"
+}
+
 # ---------------------------------------------------------------------------------------------- WinDivert
 
 # genuine_windivert FOLDER: both files are there, and are the pinned ones.
@@ -178,6 +200,7 @@ check_go() {
 echo "setup: what this machine has"
 mkdir -p build
 install_packages
+unpack_chrony
 check_go
 install_windivert
 packaging/tools.sh || missing=$((missing + 1))

@@ -90,7 +90,7 @@ WinDest get_destination(uint32_t src_port)
     bool hit = false;
     AcquireSRWLockShared(&classic.pointer_lock);
     if (classic.instance && src_port <= PORT_MAX) {
-        hit = service_lookup(classic.instance, (uint16_t)src_port, NULL, &d);
+        hit = service_lookup(classic.instance, PROTOCOL_TCP, (uint16_t)src_port, NULL, &d);
     }
     ReleaseSRWLockShared(&classic.pointer_lock);
     return hit ? windest_from(&d) : (WinDest){0};

@@ -15,7 +15,7 @@
 #include <windows.h>
 
 enum { HOLD_TIMEOUT_MS_MAX = 1000, SCAN_INTERVAL_MS_MIN = 100, SCAN_INTERVAL_MS_MAX = 600000, ROOTS_MAX = 4096 };
-enum { DECISION_TIMEOUT_MS_MAX = 60000 };
+enum { DECISION_TIMEOUT_MS_MAX = 60000, UDP_IDLE_MS_MIN = 1000, UDP_IDLE_MS_MAX = 3600000 };
 
 static redirector_status invalid(char detail[CONFIG_DETAIL_SIZE], const char *text)
 {
@@ -68,10 +68,10 @@ static redirector_status check_numbers(const redirector_config *c, char detail[C
                                  REDIRECTOR_DESCENDANTS_ONLY | REDIRECTOR_UNLOAD_DRIVER | REDIRECTOR_NO_LOOPBACK |
                                  REDIRECTOR_CAPTURE_ALL | REDIRECTOR_NO_FIREWALL_PERMIT | REDIRECTOR_NO_PROOF |
                                  REDIRECTOR_DEBUG_PRIVILEGE | REDIRECTOR_SMALL_SEGMENTS;
-    if (c->proxy_port > PORT_MAX || c->incoming_port > PORT_MAX) {
+    if (c->proxy_port > PORT_MAX || c->incoming_port > PORT_MAX || c->udp_port > PORT_MAX) {
         return REDIRECTOR_PORT_INVALID;
     }
-    if (!c->proxy_port && !c->incoming_port) {
+    if (!c->proxy_port && !c->incoming_port && !c->udp_port) {
         return REDIRECTOR_NO_PORT;
     }
     if (c->flags & ~known_flags) {
@@ -96,6 +96,9 @@ static redirector_status check_numbers(const redirector_config *c, char detail[C
     if (c->decision_timeout_ms > DECISION_TIMEOUT_MS_MAX) {
         return invalid(detail, "decision_timeout_ms is above 60000");
     }
+    if (c->udp_idle_ms && (c->udp_idle_ms < UDP_IDLE_MS_MIN || c->udp_idle_ms > UDP_IDLE_MS_MAX)) {
+        return invalid(detail, "udp_idle_ms is not within 1000 to 3600000");
+    }
     redirector_status status = check_upstreams(c->upstreams, c->upstream_count, detail);
     return status ? status : check_listen_ports(c, detail);
 }
@@ -107,7 +110,8 @@ redirector_status config_take(const redirector_config *in, redirector_config *ou
         return invalid(detail, "the configuration is NULL");
     }
     if (in->size != sizeof *in && in->size != offsetof(redirector_config, roots) &&
-        in->size != offsetof(redirector_config, upstreams) && in->size != offsetof(redirector_config, listen_ports)) {
+        in->size != offsetof(redirector_config, upstreams) && in->size != offsetof(redirector_config, listen_ports) &&
+        in->size != offsetof(redirector_config, udp_port)) {
         return invalid(detail, "the configuration's size field is not sizeof(redirector_config)");
     }
     memset(out, 0, sizeof *out);
@@ -115,6 +119,35 @@ redirector_status config_take(const redirector_config *in, redirector_config *ou
     out->size = sizeof *out;
     out->agent_pid = out->agent_pid ? out->agent_pid : GetCurrentProcessId();
     return check_numbers(out, detail);
+}
+
+/* NULL, or what is wrong with it. */
+static const char *add_rule(struct rules *rules, const redirector_rule *r)
+{
+    if (r->size != sizeof *r) {
+        return "its size field is not sizeof(redirector_rule)";
+    }
+    if (r->action > UINT8_MAX || r->direction > UINT8_MAX || r->protocol > UINT8_MAX || r->prefix_length > UINT8_MAX) {
+        return "its action, direction, protocol or prefix length is not valid";
+    }
+    if (r->first_port > PORT_MAX || r->last_port > PORT_MAX) {
+        return "a port is above 65535";
+    }
+    struct rule rule = {.action = r->action,
+                        .direction = r->direction,
+                        .protocol = (uint8_t)r->protocol,
+                        .prefix_length = (uint8_t)r->prefix_length,
+                        .first_port = (uint16_t)r->first_port,
+                        .last_port = (uint16_t)r->last_port,
+                        .family = r->family,
+                        .network =
+                            r->family == FAMILY_IP4 ? ip_addr_from_ip4(r->network) : ip_addr_from_ip6(r->network),
+                        .pid = r->pid,
+                        .program = r->pattern,
+                        .listener = r->listener,
+                        .host = r->host,
+                        .upstream = r->upstream};
+    return rules_add(rules, &rule);
 }
 
 redirector_status config_take_rules(const redirector_rule *rules, uint32_t count, struct rules **out,
@@ -130,17 +163,7 @@ redirector_status config_take_rules(const redirector_rule *rules, uint32_t count
     }
     struct rules *copy = count ? rules_new() : NULL;
     for (uint32_t i = 0; copy && i < count; i++) {
-        const redirector_rule *rule = &rules[i];
-        const char *wrong = NULL;
-        if (rule->include > 1) {
-            wrong = "include is neither 0 nor 1";
-        } else if (rule->pattern && rule->pid) {
-            wrong = "it has both a pid and a pattern";
-        } else if (!rules_add(copy, rule->include, rule->pattern, rule->pid)) {
-            wrong = "its pattern is empty or longer than 512 bytes";
-        } else if (rule->listener && !rules_narrow(copy, rule->listener)) {
-            wrong = "its listener is empty or longer than 512 bytes";
-        }
+        const char *wrong = add_rule(copy, &rules[i]);
         if (wrong) {
             rules_free(copy);
             snprintf(detail, CONFIG_DETAIL_SIZE, "rule %lu: %s", (unsigned long)i, wrong);

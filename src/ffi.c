@@ -80,17 +80,32 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
     if (!r || !out || out->size != sizeof *out || !peer_from_public(peer, &where)) {
         return REDIRECTOR_INVALID_ARGUMENT;
     }
-    if (!service_lookup(r, (uint16_t)peer->port, &where, &d)) {
+    uint32_t protocol = out->protocol ? out->protocol : REDIRECTOR_TCP;
+    if (protocol != REDIRECTOR_TCP && protocol != REDIRECTOR_UDP) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    if (!service_lookup(r, (uint8_t)protocol, (uint16_t)peer->port, &where, &d)) {
         return REDIRECTOR_NOT_FOUND;
     }
     *out = (redirector_destination){
         .size = sizeof *out,
         .pid = d.pid,
         .incoming = d.incoming,
+        .protocol = protocol,
         .destination = address_to_public(&d.address, d.family, d.port, d.scope),
         .connection_id = d.decision_id,
+        .upstream = d.upstream,
     };
     return REDIRECTOR_OK;
+}
+
+uint32_t redirector_udp_unreachable(redirector *r, const redirector_address *peer)
+{
+    struct peer where;
+    if (!r || !peer_from_public(peer, &where)) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    return service_udp_unreachable(r, (uint16_t)peer->port, &where);
 }
 
 uint32_t redirector_forget(redirector *r, const redirector_address *peer)
@@ -100,20 +115,6 @@ uint32_t redirector_forget(redirector *r, const redirector_address *peer)
         return REDIRECTOR_INVALID_ARGUMENT;
     }
     return service_forget(r, (uint16_t)peer->port, &where) ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND;
-}
-
-uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count)
-{
-    struct rules *copy;
-    char detail[CONFIG_DETAIL_SIZE];
-    if (!r) {
-        return REDIRECTOR_INVALID_ARGUMENT;
-    }
-    redirector_status status = config_take_rules(rules, count, &copy, detail);
-    if (status != REDIRECTOR_OK) {
-        return status;
-    }
-    return service_set_rules(r, copy) ? REDIRECTOR_OK : REDIRECTOR_NOT_RUNNING;
 }
 
 uint32_t redirector_next_connection(redirector *r, redirector_connection *out, uint32_t timeout_ms)
@@ -129,6 +130,7 @@ uint32_t redirector_next_connection(redirector *r, redirector_connection *out, u
             .size = sizeof *out,
             .pid = u.pid,
             .connection_id = u.id,
+            .upstream = u.upstream,
             .client = address_to_public(&t->src, t->family, be16_to_host(t->src_port), t->scope),
             .destination = address_to_public(&t->dst, t->family, be16_to_host(t->dst_port), t->scope),
         };

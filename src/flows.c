@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Theory of operation: the list of connections is read in portions of the flow table, which are copied on the engine's
+ * Theory of operation: the list of connections is read in portions of the flow tables, which are copied on the engine's
  * thread between two batches of packets, and converted to the public structure on the caller's thread.
  */
 #include "address.h"
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 struct portion {
+    bool udp;
     uint32_t from, next, count;
     struct flow_view flows[FLOW_LIST_SLOTS];
 };
@@ -17,12 +18,14 @@ struct portion {
 struct listing {
     uint64_t now_ms;      /* on the engine's clock */
     uint64_t now_unix_ms; /* the same moment as Unix time */
+    redirector_flow *out;
+    uint32_t capacity, found;
 };
 
 static void copy_portion(redirector *r, void *context)
 {
     struct portion *p = context;
-    p->next = engine_list_flows(r->engine, p->from, p->flows, &p->count);
+    p->next = (p->udp ? engine_list_udp_flows : engine_list_flows)(r->engine, p->from, p->flows, &p->count);
 }
 
 static uint64_t unix_now_ms(void)
@@ -33,7 +36,7 @@ static uint64_t unix_now_ms(void)
     return (((uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime) - unix_epoch) / 10000;
 }
 
-static redirector_flow flow_to_public(const struct flow_view *f, const struct listing *l)
+static redirector_flow flow_to_public(const struct flow_view *f, bool udp, const struct listing *l)
 {
     static const uint32_t states[] = {[FLOW_OPENING] = REDIRECTOR_FLOW_OPENING,
                                       [FLOW_OPEN] = REDIRECTOR_FLOW_OPEN,
@@ -47,6 +50,7 @@ static redirector_flow flow_to_public(const struct flow_view *f, const struct li
         .state = states[f->state],
         .client = address_to_public(&t->src, t->family, be16_to_host(t->src_port), f->scope),
         .destination = address_to_public(&t->dst, t->family, be16_to_host(t->dst_port), f->scope),
+        .protocol = udp ? REDIRECTOR_UDP : REDIRECTOR_TCP,
         .peer = address_to_public(&f->peer, t->family, f->peer_port, f->scope),
         .bytes_up = f->bytes[LEG_FORWARD],
         .bytes_down = f->bytes[LEG_REPLY],
@@ -57,27 +61,38 @@ static redirector_flow flow_to_public(const struct flow_view *f, const struct li
     };
 }
 
+/* All flows of a protocol. false: the redirector does not run. */
+static bool list(redirector *r, bool udp, struct portion *p, struct listing *l)
+{
+    p->udp = udp;
+    p->next = 0;
+    do {
+        p->from = p->next;
+        if (!request_make(r, copy_portion, p)) {
+            return false;
+        }
+        for (uint32_t i = 0; i < p->count; i++, l->found++) {
+            if (l->found < l->capacity) {
+                l->out[l->found] = flow_to_public(&p->flows[i], udp, l);
+            }
+        }
+    } while (p->next != FLOW_NONE);
+    return true;
+}
+
 redirector_status service_list_flows(redirector *r, redirector_flow *out, uint32_t capacity, uint32_t *total)
 {
-    struct listing listing = {host_now_ms(), unix_now_ms()};
+    struct listing listing = {host_now_ms(), unix_now_ms(), out, capacity, 0};
     struct portion *p = malloc(sizeof *p);
     *total = 0;
     if (!p) {
         return REDIRECTOR_NO_MEMORY;
     }
-    uint32_t found = 0;
-    bool running;
-    p->next = 0;
-    do {
-        p->from = p->next;
-        running = request_make(r, copy_portion, p);
-        for (uint32_t i = 0; running && i < p->count; i++, found++) {
-            if (found < capacity) {
-                out[found] = flow_to_public(&p->flows[i], &listing);
-            }
-        }
-    } while (running && p->next != FLOW_NONE);
+    bool running = list(r, false, p, &listing);
+    if (running && engine_udp_destinations(r->engine)) {
+        running = list(r, true, p, &listing);
+    }
     free(p);
-    *total = running ? found : 0;
+    *total = running ? listing.found : 0;
     return running ? REDIRECTOR_OK : REDIRECTOR_NOT_RUNNING;
 }

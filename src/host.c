@@ -26,7 +26,7 @@ uint64_t host_now_ms(void)
 
 void host_send(redirector *r, const uint8_t *data, uint32_t bytes, struct divert_address *addresses, uint32_t packets)
 {
-    if (packets && packet_handles_send(&r->packets, data, bytes, addresses, packets) != 0) {
+    if (packets && divert_send(r->sender, data, bytes, addresses, packets) != 0) {
         /* Some of them may have left, and the driver does not say which: sending again could double them. */
         atomic_fetch_add_explicit(&r->send_errors, 1, memory_order_relaxed);
     }
@@ -46,7 +46,7 @@ static void host_inject(void *context, const struct packet_meta *meta, const uin
         host_flush(r);
     }
     o->addresses[o->count] = (struct divert_address){.layer = DIVERT_LAYER_NETWORK};
-    divert_apply_meta(&o->addresses[o->count++], meta);
+    divert_apply_meta(&o->addresses[o->count++], meta, DIVERT_TCP_CHECKSUM | DIVERT_UDP_CHECKSUM);
     memcpy(o->data + o->bytes, data, length);
     o->bytes += length;
 }
@@ -91,29 +91,42 @@ static void host_flow_event(void *context, const struct flow *f, const struct tu
     address_text(&original->src, original->family, f->scope, src);
     address_text(&original->dst, original->family, f->scope, dst);
     uint32_t src_port = be16_to_host(original->src_port), dst_port = be16_to_host(original->dst_port);
+    const char *what = f->protocol == PROTOCOL_UDP ? "UDP flow" : "connection";
     if (ended) {
-        log_line(
-            r->log, level, "connection of pid %lu %s:%u -> %s:%u ended after %llu ms, %llu bytes up, %llu bytes down",
-            (unsigned long)f->pid, src, src_port, dst, dst_port, (unsigned long long)(host_now_ms() - f->opened_ms),
-            (unsigned long long)f->bytes[LEG_FORWARD], (unsigned long long)f->bytes[LEG_REPLY]);
+        log_line(r->log, level, "%s of pid %lu %s:%u -> %s:%u ended after %llu ms, %llu bytes up, %llu bytes down",
+                 what, (unsigned long)f->pid, src, src_port, dst, dst_port,
+                 (unsigned long long)(host_now_ms() - f->opened_ms), (unsigned long long)f->bytes[LEG_FORWARD],
+                 (unsigned long long)f->bytes[LEG_REPLY]);
     } else {
-        log_line(r->log, level, "connection of pid %lu %s:%u -> %s:%u redirected", (unsigned long)f->pid, src, src_port,
+        log_line(r->log, level, "%s of pid %lu %s:%u -> %s:%u redirected", what, (unsigned long)f->pid, src, src_port,
                  dst, dst_port);
     }
 }
 
 static void host_read_table(void *context, const struct table_wanted *wanted)
 {
-    table_feed_begin(context, wanted);
+    redirector *r = context;
+    table_feed_begin(&r->tcp_table, wanted);
 }
 
-static void host_proxy_not_listening(void *context, const struct tuple *redirected)
+static void host_read_udp_table(void *context)
+{
+    redirector *r = context;
+    table_feed_begin(&r->udp_table, &(struct table_wanted){.sockets = true});
+}
+
+static void host_proxy_not_listening(void *context, uint8_t protocol, const struct tuple *redirected)
 {
     redirector *r = context;
     char address[64];
+    bool udp = protocol == PROTOCOL_UDP, closed = r->flags & REDIRECTOR_FAIL_CLOSED;
     address_text(&redirected->dst, redirected->family, redirected->scope, address);
-    log_line(r->log, REDIRECTOR_LOG_WARN, "nothing listens on %s:%u: connections %s until the proxy is there", address,
-             be16_to_host(redirected->dst_port), r->flags & REDIRECTOR_FAIL_CLOSED ? "are refused" : "pass directly");
+    log_line(r->log, REDIRECTOR_LOG_WARN, "nothing %s on %s:%u: %s %s until the proxy is there",
+             udp ? "receives datagrams" : "listens", address, be16_to_host(redirected->dst_port),
+             udp ? "those of the tree" : "connections",
+             !closed ? "pass directly"
+             : udp   ? "are dropped"
+                     : "are refused");
 }
 
 static void host_filter_too_late(void *context, const struct tuple *original)
@@ -127,14 +140,15 @@ static void host_filter_too_late(void *context, const struct tuple *original)
              r->flags & REDIRECTOR_FAIL_CLOSED ? "is refused" : "passes directly");
 }
 
-static void host_proxy_spared(void *context, uint32_t pid, const struct tuple *proxy)
+static void host_proxy_spared(void *context, uint8_t protocol, uint32_t pid, const struct tuple *proxy)
 {
     redirector *r = context;
     char address[64];
+    bool udp = protocol == PROTOCOL_UDP;
     address_text(&proxy->dst, proxy->family, proxy->scope, address);
-    log_line(r->log, REDIRECTOR_LOG_INFO,
-             "connections of pid %lu are not redirected: it listens as the proxy on %s:%u does", (unsigned long)pid,
-             address, be16_to_host(proxy->dst_port));
+    log_line(r->log, REDIRECTOR_LOG_INFO, "%s of pid %lu are not redirected: it %s as the proxy on %s:%u does",
+             udp ? "datagrams" : "connections", (unsigned long)pid, udp ? "receives" : "listens", address,
+             be16_to_host(proxy->dst_port));
 }
 
 static void host_decision_wanted(void *context)
@@ -191,6 +205,7 @@ struct engine_host host_of(redirector *r)
         .process_facts = host_process_facts,
         .process_path = host_process_path,
         .read_table = host_read_table,
+        .read_udp_table = host_read_udp_table,
         .inject = host_inject,
         .flow_event = host_flow_event,
         .proxy_not_listening = host_proxy_not_listening,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file host.h
- * What the engine asks of its host (engine/engine_types.h), answered by Windows: facts about processes, the TCP table,
+ * What the engine asks of its host (engine/engine_types.h), answered by Windows: facts about processes, the tables of sockets,
  * packets that it injects, lines in the log. All of it is for the engine's thread, or for the start before that runs.
  */
 #ifndef HOST_H
@@ -23,7 +23,7 @@ void host_take_process_events(redirector *r);
 /** Hands the machine's addresses to the engine, if they have changed. */
 void host_take_addresses(redirector *r);
 
-/** Sends a batch by the packet handles; what fails is counted. */
+/** Sends a batch; what fails is counted. */
 void host_send(redirector *r, const uint8_t *data, uint32_t bytes, struct divert_address *addresses, uint32_t packets);
 
 /** Sends what the engine has injected. */

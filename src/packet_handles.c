@@ -5,18 +5,24 @@ enum { RETIRING_BATCHES = 4 }; /* then the retired handle is shut down, empty or
 
 enum { TASK_WAIT_MS = 200, LOCK_TRIES = 100 };
 
-bool packet_handles_open(struct packet_handles *h, struct divert_api *api, const struct divert_claim *claim,
-                         const struct capture_set *captured, uint16_t proxy_port, uint16_t incoming_port,
-                         redirector_error *error)
+static void write_filter(struct packet_handles *h, const struct capture_set *captured)
+{
+    if (h->ports.udp_port) {
+        divert_filter_write_udp(captured, h->ports.udp_port, h->filter);
+    } else {
+        divert_filter_write(captured, h->ports.proxy_port, h->ports.incoming_port, h->filter);
+    }
+}
+
+bool packet_handles_open(struct packet_handles *h, struct divert_api *api, int16_t band,
+                         const struct packet_filter *ports, const struct capture_set *captured, redirector_error *error)
 {
     InitializeSRWLock(&h->lock);
     h->api = divert_retain(api);
-    h->proxy_port = proxy_port;
-    h->incoming_port = incoming_port;
-    h->sender = claim->sender;
-    h->band = claim->band;
+    h->ports = *ports;
+    h->band = band;
     h->turn = DIVERT_BAND_FIRST;
-    divert_filter_write(captured, proxy_port, incoming_port, h->filter);
+    write_filter(h, captured);
     h->current = divert_open(api, h->filter, DIVERT_LAYER_NETWORK, (int16_t)(h->band + h->turn), error);
     return h->current;
 }
@@ -60,7 +66,7 @@ bool packet_handles_replace(struct packet_handles *h, const struct capture_set *
     if (h->abandoned) {
         return false; /* the watchdog has closed all handles: none is opened any more */
     }
-    divert_filter_write(captured, h->proxy_port, h->incoming_port, h->filter);
+    write_filter(h, captured);
     struct divert_task *task = divert_task_open(h->api, h->filter, (int16_t)(h->band + next_turn(h)));
     if (task) {
         set_task(h, &h->opening, task);
@@ -146,12 +152,6 @@ void packet_handles_recycle(struct packet_handles *h)
     divert_recycle(h->taken_from);
 }
 
-uint32_t packet_handles_send(struct packet_handles *h, const uint8_t *data, uint32_t bytes,
-                             struct divert_address *addresses, uint32_t count)
-{
-    return divert_send(h->sender, data, bytes, addresses, count);
-}
-
 /* Ends an opening that is under way; waits for TASK_WAIT_MS at most. */
 static void cancel_opening(struct packet_handles *h)
 {
@@ -183,11 +183,11 @@ void packet_handles_abandon(struct packet_handles *h)
     for (int i = 0; i < LOCK_TRIES && !(locked = TryAcquireSRWLockExclusive(&h->lock)); i++) {
         Sleep(1);
     }
-    struct divert_ring *rings[] = {h->current, h->retired, h->sender};
+    struct divert_ring *rings[] = {h->current, h->retired};
     struct divert_task *opening = h->opening;
     h->abandoned = true;
     h->opening = NULL;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         if (rings[i]) {
             divert_abandon(rings[i]);
         }
@@ -215,9 +215,8 @@ void packet_handles_close(struct packet_handles *h)
     }
     divert_close(h->retired);
     divert_close(h->current);
-    divert_close(h->sender);
     divert_unload(h->api);
     h->closing = NULL;
-    h->retired = h->current = h->sender = NULL;
+    h->retired = h->current = NULL;
     h->api = NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file packet_handles.h
- * The handles of the packet layer: one that captures, its successor while the filter is replaced, and one that sends.
+ * The handles that capture packets of TCP, or of UDP: one, and its successor while the filter is replaced.
  *
  * Theory of operation: a filter cannot be changed, so a handle with the new filter replaces the old one:
  *
@@ -25,16 +25,19 @@
 #ifndef PACKET_HANDLES_H
 #define PACKET_HANDLES_H
 
-#include "windows/divert_claim.h"
 #include "windows/divert_filter.h"
 #include "windows/divert_task.h"
 
 #include <windows.h>
 
+/** Which packets: those of UDP, if there is a udp_port, else those of TCP (divert_filter.h). */
+struct packet_filter {
+    uint16_t proxy_port, incoming_port, udp_port;
+};
+
 struct packet_handles {
     struct divert_api *api;
-    uint16_t proxy_port, incoming_port;
-    struct divert_ring *sender;
+    struct packet_filter ports;
 
     /* Changed by the engine's thread, read by others; both under the lock. */
     SRWLOCK lock;
@@ -52,11 +55,12 @@ struct packet_handles {
 };
 
 /**
- * Opens the first handle that captures, in the band that was claimed; takes over the one that sends. `h` is zeroed; on
- * failure packet_handles_close() is still needed.
+ * Opens the first handle, in the band that was claimed; several may share it, if their filters have nothing in common.
+ * `h` is zeroed; on failure packet_handles_close() is still needed. One that was never opened may be abandoned and
+ * closed.
  */
-bool packet_handles_open(struct packet_handles *h, struct divert_api *api, const struct divert_claim *claim,
-                         const struct capture_set *captured, uint16_t proxy_port, uint16_t incoming_port,
+bool packet_handles_open(struct packet_handles *h, struct divert_api *api, int16_t band,
+                         const struct packet_filter *ports, const struct capture_set *captured,
                          redirector_error *error);
 
 /** Whether packet_handles_replace() may be called: no replacement is under way. */
@@ -85,8 +89,6 @@ DWORD packet_handles_to_wait_for(const struct packet_handles *h, HANDLE out[2]);
  */
 enum divert_result packet_handles_next(struct packet_handles *h, struct divert_batch *batch, uint32_t *os_error);
 void packet_handles_recycle(struct packet_handles *h);
-uint32_t packet_handles_send(struct packet_handles *h, const uint8_t *data, uint32_t bytes,
-                             struct divert_address *addresses, uint32_t count);
 
 /** Captures nothing new; a replacement that is under way is cancelled. */
 void packet_handles_shutdown(struct packet_handles *h);

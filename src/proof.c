@@ -299,7 +299,8 @@ static void report(redirector *r, int family, bool reflected_before, uint64_t ms
                  "which costs speed and nothing else",
                  name);
     }
-    if (p->reflects[family] != reflected_before && r->packets.proxy_port) { /* incoming ones know but one way */
+    if (p->reflects[family] != reflected_before &&
+        r->tcp.packets.ports.proxy_port) { /* incoming ones know but one way */
         log_line(
             r->log, REDIRECTOR_LOG_WARN,
             "%s: redirecting %s does not work on this machine (a connection of the library's own %s): it is done %s "
@@ -337,7 +338,7 @@ enum proof_outcome proof_make(redirector *r, uint32_t one_way_ms, uint32_t limit
     prove(r, one_way_ms, limit_ms);
     for (int i = 0; i < PROOF_FAMILIES; i++) {
         report(r, i, before[i], host_now_ms() - began);
-        replaced += p->reflects[i] != p->asked_to_reflect && r->packets.proxy_port;
+        replaced += p->reflects[i] != p->asked_to_reflect && r->tcp.packets.ports.proxy_port;
     }
     atomic_store_explicit(&r->steering_replaced, replaced, memory_order_relaxed);
     for (uint32_t i = 0; i < PROOFS_MAX; i++) {

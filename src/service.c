@@ -11,39 +11,9 @@
 #include "firewall.h"
 #include "host.h"
 #include "roots.h"
-#include "statistics.h"
+#include "service_log.h"
 #include "table_feed.h"
 #include "windows/debug_privilege.h"
-
-#include <stdio.h>
-
-/*
- * Each event wakes the engine's thread, so only those are requested that matter. A CLOSE matters if it ends a listener
- * on the proxy's port or an upstream's, or with incoming connections on any port. (Another listener of the agent stays known until the
- * next scan, or until another process listens there; a connection to it is refused meanwhile, redirected or not.) Where
- * connections wait for a decision, that of each connection does, because a program may have given up; but not of the
- * agent's, which are as many as the tree's.
- */
-static struct divert_ring *open_events(redirector *r, const redirector_config *config, redirector_error *error)
-{
-    enum { PORT_TEXT = sizeof " or localPort == 65535" };
-    char filter[160 + PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)], ports[PORT_TEXT * (1 + ENGINE_UPSTREAMS_MAX)] = "true";
-    char connections[sizeof "processId != 4294967295"] = "false";
-    if (!config->incoming_port) {
-        size_t used = (size_t)snprintf(ports, sizeof ports, "localPort == %u", (unsigned)config->proxy_port);
-        for (uint32_t i = 0; i < config->upstream_count; i++) {
-            used += (size_t)snprintf(ports + used, sizeof ports - used, " or localPort == %u",
-                                     (unsigned)config->upstreams[i].port);
-        }
-    }
-    if (config->decision_timeout_ms) {
-        snprintf(connections, sizeof connections, "processId != %lu", (unsigned long)config->agent_pid);
-    }
-    snprintf(filter, sizeof filter,
-             "tcp and (event == CONNECT or event == LISTEN or (event == CLOSE and (remotePort == 0 ? (%s) : %s)))",
-             ports, connections);
-    return divert_open(r->api, filter, DIVERT_LAYER_SOCKET, DIVERT_PRIORITY_EVENTS, error);
-}
 
 enum { ADDRESSES_WAIT_MS = 1000 };
 
@@ -53,24 +23,26 @@ static void unwind(redirector *r)
 {
     watchdog_stop(r);
     divert_claim_leave(r->claiming);
-    packet_handles_close(&r->packets);
-    divert_close(r->events);
+    lane_close(&r->tcp);
+    lane_close(&r->udp);
+    divert_close(r->sender);
     address_watch_stop(r->addresses);
     firewall_end(r);
     process_watch_stop(r->watch);
     process_job_close(r->job);
-    table_reader_stop(r->table_reader);
+    table_reader_stop(r->tcp_table.reader);
+    table_reader_stop(r->udp_table.reader);
     if (r->api && r->flags & REDIRECTOR_UNLOAD_DRIVER) {
         log_line(r->log, REDIRECTOR_LOG_INFO, "the driver %s",
                  divert_stop_driver(r->api) ? "is being unloaded" : "stays loaded: others use it, or Windows keeps it");
     }
     divert_unload(r->api);
     r->claiming = NULL;
-    r->events = NULL;
+    r->sender = NULL;
     r->addresses = NULL;
     r->watch = NULL;
     r->job = NULL;
-    r->table_reader = NULL;
+    r->tcp_table.reader = r->udp_table.reader = NULL;
     r->api = NULL;
 }
 
@@ -123,6 +95,9 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
         .upstream_count = config->upstream_count,
         .seed = random_seed(r),
         .decision_timeout_ms = config->decision_timeout_ms,
+        .udp_port = (uint16_t)config->udp_port,
+        .udp_idle_ms = config->udp_idle_ms ? config->udp_idle_ms : ENGINE_UDP_IDLE_MS_DEFAULT,
+        .max_udp_flows = ENGINE_UDP_FLOWS_DEFAULT,
     };
     for (uint32_t i = 0; i < config->listen_port_count; i++) { /* config.c has checked them */
         engine.listen_ports[engine.listen_port_count++] = (uint16_t)config->listen_ports[i];
@@ -130,9 +105,11 @@ static bool build_engine(redirector *r, const redirector_config *config, const s
     struct engine_host host = host_of(r);
     r->engine = engine_new(&engine, &host);
     r->wake = CreateEventW(NULL, FALSE, FALSE, NULL);
-    r->table_reader = r->wake ? table_reader_start(r->wake) : NULL;
+    r->tcp_table.reader = r->wake ? table_reader_start(r->wake, PROTOCOL_TCP) : NULL;
+    r->udp_table.reader = r->wake && config->udp_port ? table_reader_start(r->wake, PROTOCOL_UDP) : NULL;
     r->decision_wanted = config->decision_timeout_ms ? CreateEventW(NULL, FALSE, FALSE, NULL) : NULL;
-    if (!r->engine || !r->table_reader || (config->decision_timeout_ms && !r->decision_wanted)) {
+    if (!r->engine || !r->tcp_table.reader || (config->udp_port && !r->udp_table.reader) ||
+        (config->decision_timeout_ms && !r->decision_wanted)) {
         error_set(error, REDIRECTOR_NO_MEMORY, GetLastError(), NULL);
         return false;
     }
@@ -150,24 +127,6 @@ static bool has_process(void *redirector_pointer, uint32_t pid)
     return engine_has_process(r->engine, pid);
 }
 
-static void log_claim(redirector *r, enum divert_claim_result result, const struct divert_claim *claim)
-{
-    if (result != DIVERT_CLAIM_OWN) {
-        atomic_store(&r->priority_shared, 1);
-        log_line(r->log, REDIRECTOR_LOG_WARN, "%s: of two redirectors at the same priority one may redirect nothing",
-                 result == DIVERT_CLAIM_NO_ROOM ? "there are too many redirectors for priorities of one's own"
-                                                : "the driver does not tell who else uses it");
-    } else if (claim->inner_pid) {
-        log_line(r->log, REDIRECTOR_LOG_WARN,
-                 "a redirector that belongs to this tree (process %lu) leads the connections that both would redirect",
-                 (unsigned long)claim->inner_pid);
-    } else if (claim->others) {
-        log_line(r->log, REDIRECTOR_LOG_INFO,
-                 "other redirectors run (%lu); this one leads the connections that it and they would redirect",
-                 (unsigned long)claim->others);
-    }
-}
-
 /* The packet layer, at priorities of its own among other redirectors (O7). */
 static bool open_packets(redirector *r, const redirector_config *config, const struct roots *roots,
                          redirector_error *error)
@@ -179,11 +138,19 @@ static bool open_packets(redirector *r, const redirector_config *config, const s
     if (result == DIVERT_CLAIM_FAILED) {
         return false;
     }
-    log_claim(r, result, &claim);
-    const struct capture_set *wanted = engine_capture_wanted(r->engine, host_now_ms());
-    bool ok = packet_handles_open(&r->packets, r->api, &claim, wanted, (uint16_t)config->proxy_port,
-                                  (uint16_t)config->incoming_port, error);
-    engine_capture_replaced(r->engine, ok, host_now_ms());
+    r->sender = claim.sender;
+    service_log_claim(r, result, &claim);
+    bool ok = true;
+    if (lane_is_wanted(&r->tcp, config)) {
+        const struct capture_set *wanted = engine_capture_wanted(r->engine, host_now_ms());
+        ok = lane_open_packets(&r->tcp, r->api, claim.band, config, wanted, error);
+        engine_capture_replaced(r->engine, ok, host_now_ms());
+    }
+    if (ok && lane_is_wanted(&r->udp, config)) {
+        const struct capture_set *wanted = engine_udp_capture_wanted(r->engine, host_now_ms());
+        ok = lane_open_packets(&r->udp, r->api, claim.band, config, wanted, error);
+        engine_udp_capture_replaced(r->engine, ok, host_now_ms());
+    }
     return ok;
 }
 
@@ -214,8 +181,7 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     }
     firewall_begin(r);
     r->addresses = address_watch_start(r->wake);
-    r->events = open_events(r, config, error);
-    if (!r->events) {
+    if (!lane_open_events(&r->tcp, r->api, config, error) || !lane_open_events(&r->udp, r->api, config, error)) {
         return false;
     }
     r->claiming = divert_claim_begin(r->api, roots->all, roots->count);
@@ -237,6 +203,15 @@ static bool open_driver(redirector *r, const redirector_config *config, const st
     return open_packets(r, config, roots, error);
 }
 
+void service_abandon(redirector *r)
+{
+    lane_abandon(&r->tcp);
+    lane_abandon(&r->udp);
+    if (r->sender) {
+        divert_abandon(r->sender);
+    }
+}
+
 /*
  * Ends the engine's thread. false: it does not end; then its driver handles are closed all the same, and the permit for
  * what they send; what the thread uses stays.
@@ -248,8 +223,7 @@ static bool end_thread(redirector *r)
     if (WaitForSingleObject(r->thread, STOP_WAIT_MS) == WAIT_OBJECT_0) {
         return true;
     }
-    packet_handles_abandon(&r->packets);
-    divert_abandon(r->events);
+    service_abandon(r);
     firewall_leave(r);
     r->forced = true;
     return WaitForSingleObject(r->thread, STOP_FORCE_WAIT_MS) == WAIT_OBJECT_0;
@@ -294,7 +268,10 @@ static redirector *start_with_roots(const redirector_config *config, const struc
     InitializeSRWLock(&r->request_lock);
     InitializeSRWLock(&r->failure_lock);
     r->failure.size = sizeof r->failure;
-    r->flags = config->flags;
+    r->tcp.protocol = PROTOCOL_TCP;
+    r->udp.protocol = PROTOCOL_UDP;
+    /* What is proven is that TCP is redirected. */
+    r->flags = config->flags | (lane_is_wanted(&r->tcp, config) ? 0 : REDIRECTOR_NO_PROOF);
     r->proof.asked_to_reflect = r->proof.reflects[0] = r->proof.reflects[1] = config->flags & REDIRECTOR_REFLECT;
     r->log = log_open(config->log_path, config->log_level, config->log_fn, config->log_context, error);
     bool ok = r->log && build_engine(r, config, roots, &rules, error) && open_driver(r, config, roots, error) &&
@@ -307,11 +284,7 @@ static redirector *start_with_roots(const redirector_config *config, const struc
         give_up(r);
         return NULL;
     }
-    char who[40];
-    roots_describe(roots, who);
-    log_line(r->log, REDIRECTOR_LOG_INFO, "started: connections of %s%s descendants go to port %lu of agent %lu", who,
-             config->flags & REDIRECTOR_DESCENDANTS_ONLY ? "'s" : " and its", (unsigned long)config->proxy_port,
-             (unsigned long)config->agent_pid);
+    service_log_start(r, config, roots);
     return r;
 }
 
@@ -326,17 +299,6 @@ redirector *service_start(const redirector_config *config, struct rules *rules, 
     }
     roots_free(&roots);
     return r;
-}
-
-static void log_summary(redirector *r)
-{
-    redirector_stats s;
-    statistics_counters(r, &s);
-    log_line(r->log, REDIRECTOR_LOG_INFO,
-             "stopped: %llu connections redirected, %llu packets seen, %llu passed, %llu rewritten, %llu dropped",
-             (unsigned long long)s.flows_total, (unsigned long long)s.packets_seen,
-             (unsigned long long)s.packets_passed, (unsigned long long)s.packets_rewritten,
-             (unsigned long long)s.packets_dropped);
 }
 
 void service_fail(redirector *r, redirector_status status, uint32_t os_error, const char *detail)
@@ -388,7 +350,7 @@ bool service_stop(redirector *r)
         bool ended = end_thread(r) && proof_task_end(r);
         decide_end(r);
         if (ended) {
-            log_summary(r);
+            service_log_end(r);
             unwind(r);
             r->log_lines_dropped = log_lines_dropped(r->log);
             log_close(r->log);
@@ -406,38 +368,4 @@ void service_free(redirector *r)
     if (WaitForSingleObject(r->thread, 0) == WAIT_OBJECT_0 && proof_task_end(r)) {
         destroy(r);
     } /* else its thread still runs, and its memory is leaked */
-}
-
-static void take_rules(redirector *r, void *rules)
-{
-    engine_set_rules(r->engine, rules);
-}
-
-bool service_set_rules(redirector *r, struct rules *rules)
-{
-    bool taken = request_make(r, take_rules, rules);
-    if (!taken) {
-        rules_free(rules);
-    }
-    return taken;
-}
-
-static bool peer_matches(const struct destination *d, const void *context)
-{
-    const struct peer *peer = context;
-    return d->family == peer->family &&
-           (ip_addr_is_any(&peer->address, peer->family) || ip_addr_equal(&d->peer, &peer->address)) &&
-           (!peer->scope || !d->scope || peer->scope == d->scope || !ip_addr_is_link_local(&d->peer));
-}
-
-bool service_lookup(redirector *r, uint16_t port, const struct peer *peer, struct destination *out)
-{
-    bool hit = destinations_find(engine_destinations(r->engine), port, out) && (!peer || peer_matches(out, peer));
-    atomic_fetch_add_explicit(hit ? &r->lookups_hit : &r->lookups_missed, 1, memory_order_relaxed);
-    return hit;
-}
-
-bool service_forget(redirector *r, uint16_t port, const struct peer *peer)
-{
-    return destinations_delete(engine_destinations(r->engine), port, peer ? peer_matches : NULL, peer);
 }

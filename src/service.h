@@ -21,6 +21,9 @@ redirector *service_start(const redirector_config *config, struct rules *rules, 
 /** Replaces the rules, which it takes over in any case. false: the redirector does not run. */
 bool service_set_rules(redirector *r, struct rules *rules);
 
+/** Tells the engine the name of an address (src). REDIRECTOR_OK, _NO_MEMORY or _NOT_RUNNING. */
+redirector_status service_tell_name(redirector *r, const struct tuple *address, const char *name);
+
 /**
  * REDIRECTOR_RUNNING, _STOPPED or _FAILED, and why it failed (code 0: it did not), if `why` is not NULL. Any thread.
  */
@@ -45,10 +48,13 @@ struct peer {
 };
 
 /**
- * Mapping of a peer port (host order), checked against the peer's address unless `peer` is NULL. Counts hits and
- * misses.
+ * Mapping of a peer port (host order) of PROTOCOL_TCP or PROTOCOL_UDP, checked against the peer's address unless `peer`
+ * is NULL. Counts hits and misses. To forget one is for TCP only.
  */
-bool service_lookup(redirector *r, uint16_t port, const struct peer *peer, struct destination *out);
+bool service_lookup(redirector *r, uint8_t protocol, uint16_t port, const struct peer *peer, struct destination *out);
 bool service_forget(redirector *r, uint16_t port, const struct peer *peer);
+
+/** Tells a UDP peer's program that its destination cannot be reached: OK, NOT_FOUND or NOT_RUNNING. */
+redirector_status service_udp_unreachable(redirector *r, uint16_t port, const struct peer *peer);
 
 #endif

@@ -7,8 +7,8 @@
 #define SERVICE_INTERNAL_H
 
 #include "engine/engine.h"
+#include "lane.h"
 #include "log.h"
-#include "packet_handles.h"
 #include "proof.h"
 #include "queue_delay.h"
 #include "service.h"
@@ -47,17 +47,25 @@ struct request;
     X(handle_renewals)                                                                                                 \
     X(table_failures)
 
+/** A table of sockets, and whether a reading of it is being handed in (table_feed.h). */
+struct table_feed {
+    struct table_reader *reader; /* NULL: nobody asks for this one */
+    /* The engine's thread only. */
+    bool asked, under_way;
+    uint64_t warned_ms; /* when it was said that it cannot be had; 0: never */
+};
+
 struct redirector {
     /* Set by service_start(), constant afterwards. */
     uint32_t flags;
     struct log *log;
     struct divert_api *api;
-    struct packet_handles packets;    /* the packet layer's handles */
-    struct divert_ring *events;       /* SOCKET: sniffs */
+    struct lane tcp, udp;             /* what captures and looks on */
+    struct divert_ring *sender;       /* what both send by */
     struct divert_claiming *claiming; /* while starting */
     struct process_job *job;
     struct process_watch *watch; /* NULL: all members are in the job, so far */
-    struct table_reader *table_reader;
+    struct table_feed tcp_table, udp_table;
     struct address_watch *addresses; /* NULL: Windows does not tell them */
     struct firewall_permit *permit;  /* NULL: off, or no memory */
     struct engine *engine;
@@ -88,8 +96,6 @@ struct redirector {
 
     /* The engine's thread only. */
     uint64_t process_events_ms; /* when process events were taken */
-    bool table_feeding;         /* a reading of the TCP table is being handed in */
-    uint64_t table_warned_ms;   /* when it was said that it cannot be had; 0: never */
     bool decision_asked;        /* about a connection, since decision_wanted was set */
     bool outside_told;          /* a member outside of the job was logged as a warning */
     bool limited;               /* service_state() says so */
@@ -98,6 +104,9 @@ struct redirector {
 
 /** The engine's thread. Ends after stop_requested, with the driver drained. */
 DWORD WINAPI loop_thread(void *redirector_pointer);
+
+/** Closes the driver's handles, so that traffic flows (S3). Idempotent; any thread. */
+void service_abandon(redirector *r);
 
 /** Records that redirection has ended by itself, and logs it. Only the first reason counts. Any thread. */
 void service_fail(redirector *r, redirector_status status, uint32_t os_error, const char *detail);

@@ -12,8 +12,7 @@ enum { CHECK_MS = 400, CHECKS = 5 };
 static void trip(redirector *r)
 {
     atomic_fetch_add(&r->watchdog_trips, 1);
-    packet_handles_abandon(&r->packets);
-    divert_abandon(r->events);
+    service_abandon(r);
     service_fail(r, REDIRECTOR_ENGINE_STALLED, 0, NULL);
 }
 

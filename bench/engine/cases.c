@@ -137,11 +137,44 @@ static void count_syn(struct traffic *t, uint32_t pid, const char *what)
     CALLGRIND_DUMP_STATS_AT(name);
 }
 
+/* One flow of UDP, there and back: whatever the payload, and whoever computes the sums. */
+static void count_udp(struct traffic *t, uint32_t payload, bool offloaded)
+{
+    struct tuple there = traffic_forward(t, 0), back = tuple_reversed(&there);
+    struct socket_event event = traffic_connect(t, 0, ROOT);
+    event.protocol = PROTOCOL_UDP;
+    engine_event(t->world.engine, &event, t->world.now);
+    back.src = back.dst = ip_addr_loopback(t->family);
+    back.src_port = be16_from_host(UDP_PORT);
+    for (int leg = 0; leg < 2; leg++) {
+        char name[64];
+        snprintf(name, sizeof name, "udp_%s.ip%u.1.%u.%s", leg ? "reply" : "forward", t->family, payload,
+                 offloaded ? "offloaded" : "valid");
+        for (uint32_t i = 0; i <= ROUNDS; i++) {
+            traffic_make_udp(t, leg ? &back : &there, payload, offloaded);
+            if (engine_datagram(t->world.engine, &t->meta, t->packet, t->length, t->world.now) != VERDICT_REWRITE) {
+                fprintf(stderr, "bench_engine: a datagram was not redirected\n");
+                exit(1);
+            }
+            if (i == 0) {
+                CALLGRIND_ZERO_STATS; /* the first one opens the flow, or is its first answer */
+            }
+        }
+        CALLGRIND_DUMP_STATS_AT(name);
+    }
+}
+
 static void count_all(uint32_t family)
 {
     static struct traffic t;
     for (size_t i = 0; i < sizeof live / sizeof live[0]; i++) {
         traffic_open(&t, family);
+        if (i == 0) {
+            count_udp(&t, 0, false);
+            count_udp(&t, 1200, false);
+            count_udp(&t, PAYLOAD_MAX, false);
+            count_udp(&t, 1200, true);
+        }
         traffic_grow(&t, live[i]);
         for (int k = 0; k < SHAPES; k++) {
             count_shape(&t, &shapes[k]);
@@ -154,6 +187,8 @@ static void count_all(uint32_t family)
     }
 }
 
+static void time_rules(void);
+
 static void time_all(void)
 {
     static struct traffic t;
@@ -165,6 +200,59 @@ static void time_all(void)
         }
         traffic_close(&t);
     }
+    time_rules();
+}
+
+/*
+ * 256 rules of all kinds, of which the first alone matches: what they add to a new connection. The process and the host
+ * are ones that were seen before.
+ */
+static void time_rules(void)
+{
+    struct rules *rules = rules_new();
+    char program[32], host[32];
+    for (uint32_t i = 0; rules && i < RULES_MAX; i++) {
+        snprintf(program, sizeof program, "C:\\tools\\%u*.exe", i);
+        snprintf(host, sizeof host, "*.%u.example.org", i);
+        struct rule rule = {.action = RULE_BLOCK, .protocol = i % 5 ? PROTOCOL_TCP : 0};
+        rule.program = i % 4 == 1 ? program : NULL;
+        rule.host = i % 4 == 2 ? host : NULL;
+        rule.first_port = rule.last_port = i % 4 == 3 ? (uint16_t)(1000 + i) : 0;
+        rule.family = i % 4 ? FAMILY_NONE : FAMILY_IP4;
+        rule.network = ip_addr_from_ip4((const uint8_t[4]){172, 16, (uint8_t)i, 1});
+        rule.prefix_length = i % 4 ? 0 : 24;
+        rule.action = i ? RULE_BLOCK : RULE_PASS;
+        rule.network = i ? rule.network : ip_addr_from_ip4((const uint8_t[4]){192, 0, 2, 1});
+        if (rules_add(rules, &rule)) {
+            fprintf(stderr, "bench_engine: rule %u is not taken\n", i);
+            exit(1);
+        }
+    }
+    const struct rule_case c = {.in_tree = true,
+                                .pid = ROOT,
+                                .path = "C:\\Program Files\\Some Product\\bin\\program.exe",
+                                .protocol = PROTOCOL_TCP,
+                                .direction = RULE_OUTGOING,
+                                .family = FAMILY_IP4,
+                                .address = ip_addr_from_ip4((const uint8_t[4]){192, 0, 2, 7}),
+                                .port = 443,
+                                .listener = "",
+                                .host = "www.example.com"};
+    double best = 1e18;
+    for (int run = 0; rules && run < 5; run++) {
+        struct timespec began;
+        clock_gettime(CLOCK_MONOTONIC, &began);
+        for (uint32_t i = 0; i < TIME_ROUNDS; i++) {
+            if (rules_judge(rules, &c).rule != 0) {
+                fprintf(stderr, "bench_engine: another rule has decided\n");
+                exit(1);
+            }
+        }
+        double ns = elapsed_ns(&began) / TIME_ROUNDS;
+        best = ns < best ? ns : best;
+    }
+    rules_free(rules);
+    printf("rules_256 %.1f\n", best);
 }
 
 static long resident_bytes(void)

@@ -11,6 +11,7 @@ void traffic_open(struct traffic *t, uint32_t family)
     struct engine_config config = {
         .agent_pid = AGENT,
         .proxy_port = PROXY_PORT,
+        .udp_port = UDP_PORT,
         .hold_timeout_ms = ENGINE_HOLD_TIMEOUT_MS_DEFAULT,
         .scan_interval_ms = ENGINE_SCAN_INTERVAL_MS_DEFAULT,
         .max_flows = ENGINE_FLOWS_DEFAULT,
@@ -132,8 +133,29 @@ void traffic_make(struct traffic *t, const struct tuple *tuple, uint8_t flags, u
         .outbound = true,
         .loopback = tuple->src_port.wire == be16_from_host(PROXY_PORT).wire,
         .ip_checksum_valid = !offloaded,
-        .tcp_checksum_valid = !offloaded,
+        .transport_checksum_valid = !offloaded,
     };
+}
+
+void traffic_make_udp(struct traffic *t, const struct tuple *tuple, uint32_t payload, bool offloaded)
+{
+    bool four = t->family == FAMILY_IP4;
+    uint32_t header = four ? 20 : 40, size = 8 + payload;
+    traffic_make(t, tuple, 0, size < 20 ? 0 : size - 20, offloaded);
+    uint8_t *ip = t->packet, *udp = ip + header;
+    t->length = header + size;
+    put16(ip + (four ? 2 : 4), four ? t->length : size);
+    ip[four ? 9 : 6] = 17;
+    memset(udp + 4, 0, size - 4);
+    put16(udp + 4, size);
+    if (!offloaded) {
+        if (four) {
+            put16(ip + 10, 0);
+            put_sum(ip + 10, sum16(ip, 20, 0));
+        }
+        put_sum(udp + 6, sum16(udp, size, sum16(ip + (four ? 12 : 8), four ? 8 : 32, 17 + size)));
+    }
+    t->meta.loopback = tuple->src_port.wire == be16_from_host(UDP_PORT).wire;
 }
 
 struct socket_event traffic_connect(struct traffic *t, uint32_t i, uint32_t pid)

@@ -13,7 +13,7 @@
 
 #include "engine/packet.h"
 
-enum { AGENT = 500, ROOT = 1000, STRANGER = 2000, PROXY_PORT = 8080 };
+enum { AGENT = 500, ROOT = 1000, STRANGER = 2000, PROXY_PORT = 8080, UDP_PORT = 8053 };
 enum { FLOWS_MAX = 65000, PAYLOAD_MAX = 60000, FIRST_PORT = 500 };
 
 struct traffic {
@@ -37,6 +37,9 @@ struct tuple traffic_reply(const struct traffic *t, uint32_t i);
 
 /** Puts a segment with so much payload into t->packet, its meta beside it; sums right, or the network card's to do. */
 void traffic_make(struct traffic *t, const struct tuple *tuple, uint8_t flags, uint32_t payload, bool offloaded);
+
+/** The same with a datagram. */
+void traffic_make_udp(struct traffic *t, const struct tuple *tuple, uint32_t payload, bool offloaded);
 
 /** CONNECT of connection i by this process, as the driver tells of it. */
 struct socket_event traffic_connect(struct traffic *t, uint32_t i, uint32_t pid);

@@ -44,7 +44,7 @@ static DWORD WINAPI answer_thread(void *argument)
         if (s == INVALID_SOCKET) {
             break;
         }
-        if (door->lookup && redirect_lookup(&peer, 0).status == 0) {
+        if (door->lookup && redirect_lookup(&peer, 0, REDIRECTOR_TCP).status == 0) {
             InterlockedIncrement(&known);
         }
         InterlockedIncrement(&answered);
@@ -254,7 +254,7 @@ static void command_destinations(const struct command *c, struct json *answer)
     json_open(answer, "destinations", '[');
     for (unsigned port = 1; port < PORTS; port++) {
         ((struct sockaddr_in *)&peer)->sin_port = htons((u_short)port);
-        struct destination_found found = redirect_lookup(&peer, 0);
+        struct destination_found found = redirect_lookup(&peer, 0, REDIRECTOR_TCP);
         if (found.status == 0) {
             json_open(answer, NULL, '[');
             json_number(answer, NULL, port);

@@ -46,10 +46,22 @@ class Redirector
     Redirector(const Redirector &) = delete;
     Redirector &operator=(const Redirector &) = delete;
 
+    /// A rule that names nothing yet: about all that is in scope.
+    static redirector_rule rule(redirector_rule_action action)
+    {
+        redirector_rule r{};
+        r.size = sizeof r;
+        r.action = action;
+        return r;
+    }
+
+    /// If it throws, the text says which rule is not right, and why, and the former rules stay.
     void set_rules(const std::vector<redirector_rule> &rules)
     {
-        if (uint32_t status = redirector_set_rules(r_, rules.data(), static_cast<uint32_t>(rules.size()))) {
-            throw Error(status);
+        redirector_error error{};
+        error.size = sizeof error;
+        if (uint32_t status = redirector_set_rules(r_, rules.data(), static_cast<uint32_t>(rules.size()), &error)) {
+            throw Error(status, error.text);
         }
     }
 

@@ -16,8 +16,9 @@ type Config struct {
 	AgentPID     uint32   // runs the proxy, is never redirected; 0: this process. So is who listens in its stead
 	ProxyPort    int      // port of 127.0.0.1 and [::1] on which the agent accepts the tree's connections; 0: outgoing off
 	IncomingPort int      // port on which the agent accepts connections to the tree's own listeners; 0: incoming off
+	UDPPort      int      // port of 127.0.0.1 and [::1] on which the agent receives the tree's datagrams; 0: UDP off
 	ListenPorts  []int    // local ports whose listeners count as the tree's whoever owns them (http.sys), up to 64
-	Rules        []Rule   // refine the tree; SetRules replaces them while running
+	Rules        []Rule   // say more about connections than the tree does; SetRules replaces them while running
 
 	// Upstreams are addresses of this machine to which the agent connects, such as those of a proxy that it goes on
 	// through; up to 64. Connections of a process that listens there are not redirected, whatever process that is when
@@ -43,6 +44,7 @@ type Config struct {
 	DecisionTimeout time.Duration
 
 	HoldTimeout  time.Duration // how long a SYN is held until its owner is known; 0: 50 ms; at most 1 s
+	UDPIdle      time.Duration // a UDP flow ends when nothing has come of it for so long; 0: 1 min; 1 s to 1 h
 	ScanInterval time.Duration // how often connections that no longer exist are searched for; 0: 30 s; 100 ms to 10 min
 	WinDivertDir string        // absolute path of the folder of WinDivert.dll; "": the folder of the running program
 
@@ -60,6 +62,8 @@ const (
 	longestDecisionTimeout = time.Minute
 	shortestScanInterval   = 100 * time.Millisecond
 	longestScanInterval    = 10 * time.Minute
+	shortestUDPIdle        = time.Second
+	longestUDPIdle         = time.Hour
 )
 
 // check finds errors that the translation to C would hide. The library finds all others.
@@ -80,37 +84,10 @@ func (c *Config) check() error {
 		return invalidArgument("the scan interval %v is not between %v and %v", c.ScanInterval, shortestScanInterval,
 			longestScanInterval)
 	}
-	return checkRules(c.Rules)
-}
-
-// Rule refines the process tree. Rules are applied in order to what the tree says of a process, and the last one that
-// matches decides. Rules apply to new connections only. All that a rule names must match.
-type Rule struct {
-	Include bool   // redirect the processes that match; false: leave them alone
-	PID     uint32 // the process, if Pattern is ""; else 0
-
-	// Pattern is 1 to 512 bytes of UTF-8. With a slash or backslash in it, it is matched against the full path of the
-	// program, else against its file name. '*' stands for any characters, '?' for one; ASCII letters match in either
-	// case, slashes in either direction. "": by PID.
-	Pattern string
-
-	// Listener, if it is not "", narrows the rule to outgoing connections that reach a listening socket of this machine
-	// whose program matches this pattern, which is one as above. Then Pattern may be "" and PID 0: those of any process.
-	Listener string
-}
-
-func checkRules(rules []Rule) error {
-	for i, rule := range rules {
-		for _, pattern := range []string{rule.Pattern, rule.Listener} {
-			if strings.IndexByte(pattern, 0) >= 0 {
-				return invalidArgument("rule %d: the pattern %q contains a NUL character", i, pattern)
-			}
-		}
-		if rule.Pattern == "" && rule.PID == 0 && rule.Listener == "" {
-			return invalidArgument("rule %d has neither a pattern nor a process id, nor a listener", i)
-		}
+	if c.UDPIdle != 0 && (c.UDPIdle < shortestUDPIdle || c.UDPIdle > longestUDPIdle) {
+		return invalidArgument("the idle time of UDP %v is not between %v and %v", c.UDPIdle, shortestUDPIdle, longestUDPIdle)
 	}
-	return nil
+	return checkRules(c.Rules)
 }
 
 // LogLevel is the amount of detail in the log; the numbers are those of the C library.

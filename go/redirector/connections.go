@@ -17,6 +17,7 @@ type Connection struct {
 	PID         uint32         // process that opens it
 	Client      netip.AddrPort // the end that opens it, as it sees itself
 	Destination netip.AddrPort // where it is going
+	Upstream    uint32         // of the rule that has it redirected; 0: none has
 }
 
 // Decision is what becomes of a [Connection]; the numbers are those of the C library.

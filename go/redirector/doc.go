@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 
-// Package redirector makes the TCP connections of a process tree on Windows go through a local proxy.
+// Package redirector makes the TCP connections, and the UDP, of a process tree on Windows go through a local proxy.
 //
 // The package is meant for the proxy itself, which listens, starts the redirection, and accepts connections that have
 // their original destination:
@@ -20,6 +20,21 @@
 // The process that calls Start is never redirected, so the proxy reaches the original destinations by ordinary
 // dialling. The file docs/go.md of the project is a guide; examples/agent is a larger proxy.
 //
+// # UDP
+//
+// With Config.UDPPort, datagrams that the tree sends come to that port, where [ListenPacket] receives them, each with its
+// original destination:
+//
+//	packets, err := redirector.ListenPacket(0)
+//	... // Config.UDPPort: redirector.PacketPort(packets)
+//	conn := r.PacketConn(packets)
+//	n, peer, where, err := conn.ReadFromDestination(buffer)
+//	...
+//	conn.WriteToUDPAddrPort(answer, peer) // the program receives it as from where.Addr
+//
+// A program's socket has one peer here for each destination that it sends to. The directory examples/dns has a program
+// that records DNS.
+//
 // # Incoming connections
 //
 // With Config.IncomingPort, connections that arrive at the tree's own listeners, from this or from other machines, are
@@ -36,8 +51,10 @@
 // # Who is redirected
 //
 // The processes Config.ClientPID and Config.Roots and all their descendants. The calling process may be a root: then
-// every process that it starts is redirected, from its first connection on. Config.Rules and [Redirector.SetRules]
-// refine that, by process id, file name or path.
+// every process that it starts is redirected, from its first connection on.
+//
+// Config.Rules and [Redirector.SetRules] say more, each a [Rule]: by process, and by destination (address, port, host name,
+// protocol, direction), what is redirected, passes, or is blocked. [TestRules] says what rules would do.
 //
 // While nothing listens on the proxy's port, connections pass directly (with Config.FailClosed: are refused), and
 // Stats.ProxyNotListening counts them.

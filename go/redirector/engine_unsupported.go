@@ -11,5 +11,12 @@ func startEngine(Config) (engine, error) {
 	}
 }
 
+func testRules([]Rule, RuleCase) (Verdict, error) {
+	return Verdict{}, &Error{
+		Status: ErrUnsupported,
+		Text:   "rules cannot be tested by this program; build it for windows/amd64",
+	}
+}
+
 // Version is the version of the C library, "0.1.0"; "" in a program that has none.
 func Version() string { return "" }

@@ -73,21 +73,40 @@ func failed(what string, status Status) error {
 	return &Error{Status: status, Text: what + ": " + status.String()}
 }
 
-func (e *nativeEngine) destination(peer netip.AddrPort) (Destination, bool) {
-	address := addressToNative(peer)
-	found := nativeDestination{Size: uint32(unsafe.Sizeof(nativeDestination{}))}
-	status := libraryLookup(e.handle, &address, &found)
+// question is what a lookup has in memory. It is used again: what the library is given escapes to the heap, and there is a
+// lookup for each datagram.
+type question struct {
+	peer  nativeAddress
+	found nativeDestination
+}
+
+var questions = sync.Pool{New: func() any { return new(question) }}
+
+func (e *nativeEngine) destination(protocol Protocol, peer netip.AddrPort) (Destination, bool) {
+	q := questions.Get().(*question)
+	defer questions.Put(q)
+	q.peer = addressToNative(peer)
+	q.found = nativeDestination{Size: uint32(unsafe.Sizeof(nativeDestination{})), Protocol: uint32(protocol)}
+	status := libraryLookup(e.handle, &q.peer, &q.found)
 	runtime.KeepAlive(e)
 	if status != statusOK {
 		return Destination{}, false
 	}
 	return Destination{
-		Addr:     addressFromNative(found.Destination),
-		PID:      found.Pid,
-		Incoming: found.Incoming != 0,
+		Addr:     addressFromNative(q.found.Destination),
+		PID:      q.found.Pid,
+		Incoming: q.found.Incoming != 0,
 
-		ConnectionID: found.Id,
+		ConnectionID: q.found.Id,
+		Upstream:     q.found.Upstream,
 	}, true
+}
+
+func (e *nativeEngine) unreachable(peer netip.AddrPort) error {
+	address := addressToNative(peer)
+	status := libraryUDPUnreachable(e.handle, &address)
+	runtime.KeepAlive(e)
+	return failed("unreachable", status)
 }
 
 // nextConnection waits for the next connection until the redirection ends.
@@ -104,6 +123,7 @@ func (e *nativeEngine) nextConnection() (Connection, error) {
 		PID:         found.Pid,
 		Client:      addressFromNative(found.Client),
 		Destination: addressFromNative(found.Destination),
+		Upstream:    found.Upstream,
 	}, nil
 }
 
@@ -118,14 +138,6 @@ func (e *nativeEngine) remove(peer netip.AddrPort) bool {
 	status := libraryForget(e.handle, &address)
 	runtime.KeepAlive(e)
 	return status == statusOK
-}
-
-func (e *nativeEngine) setRules(rules []Rule) error {
-	var m memory
-	defer m.free()
-	status := librarySetRules(e.handle, rulesToNative(rules, &m), uint32(len(rules)))
-	runtime.KeepAlive(e)
-	return failed("set rules", status)
 }
 
 // flows allocates room for all connections, and for a few that may begin before the second call.

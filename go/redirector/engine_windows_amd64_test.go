@@ -141,6 +141,12 @@ func TestStartFailures(t *testing.T) {
 		{"longest look", Config{ClientPID: client, ProxyPort: 8080, ScanInterval: longestScanInterval}, ErrDLLNotFound},
 		{"scan too long", Config{ClientPID: client, ProxyPort: 80, ScanInterval: longestScanInterval + 1}, ErrInvalidArgument},
 		{"incoming only", Config{ClientPID: client, IncomingPort: 8080}, ErrDLLNotFound},
+		{"UDP only", Config{ClientPID: client, UDPPort: 8080}, ErrDLLNotFound},
+		{"UDP by the proxy's port", Config{ClientPID: client, ProxyPort: 8080, UDPPort: 8080}, ErrDLLNotFound},
+		{"UDP port valid in its low 32 bits", Config{ClientPID: client, UDPPort: 1<<32 + 8080}, ErrPortInvalid},
+		{"shortest idle", Config{ClientPID: client, UDPPort: 8080, UDPIdle: shortestUDPIdle}, ErrDLLNotFound},
+		{"longest idle", Config{ClientPID: client, UDPPort: 8080, UDPIdle: longestUDPIdle}, ErrDLLNotFound},
+		{"idle too long", Config{ClientPID: client, UDPPort: 80, UDPIdle: longestUDPIdle + 1}, ErrInvalidArgument},
 		{"every flag", Config{ClientPID: client, ProxyPort: 8080, KeepFlowsOnStop: true, Reflect: true, FailClosed: true,
 			DescendantsOnly: true}, ErrDLLNotFound},
 	}
@@ -228,36 +234,5 @@ func TestVersion(t *testing.T) {
 	}
 	if line := `#define REDIRECTOR_VERSION_STRING "` + Version() + `"`; !strings.Contains(string(header), line) {
 		t.Errorf("the header does not say %s", line)
-	}
-}
-
-// What is wrong with a rule is found before anything else happens, by this package or by the library.
-func TestRuleFailures(t *testing.T) {
-	client := livePID(t)
-	var many [257]Rule
-	for i := range many {
-		many[i].Pattern = "a"
-	}
-	cases := []struct {
-		name  string
-		rules []Rule
-		want  Status
-	}{
-		{"right", []Rule{{Include: true, PID: 4}, {Pattern: "curl.exe"}, {Pattern: `*\tools\*`}}, ErrDLLNotFound},
-		{"says nothing", []Rule{{PID: 4}, {Include: true}}, ErrInvalidArgument},
-		{"process id beside a pattern", []Rule{{PID: 4, Pattern: "a"}}, ErrInvalidArgument},
-		{"NUL", []Rule{{Pattern: "a\x00b"}}, ErrInvalidArgument},
-		{"listener alone", []Rule{{Listener: `*\guard\*`}, {PID: 4, Listener: "b"}}, ErrDLLNotFound},
-		{"NUL of a listener", []Rule{{PID: 4, Listener: "a\x00b"}}, ErrInvalidArgument},
-		{"listener too long", []Rule{{Listener: strings.Repeat("a", 513)}}, ErrInvalidArgument},
-		{"longest pattern", []Rule{{Pattern: strings.Repeat("a", 512)}}, ErrDLLNotFound},
-		{"pattern too long", []Rule{{Pattern: strings.Repeat("a", 513)}}, ErrInvalidArgument},
-		{"as many as may be", many[:256], ErrDLLNotFound},
-		{"too many", many[:257], ErrInvalidArgument},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			wantStatus(t, mustFail(t, Config{ClientPID: client, ProxyPort: 8080, Rules: c.rules}), c.want)
-		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"time"
@@ -90,4 +91,63 @@ func ExampleOriginalDst() {
 	}
 	fmt.Printf("%s", output)
 	// Prints: this is not 192.0.2.1:80, but you may have /a/page
+}
+
+// A mock of whatever a program talks to by UDP.
+func ExampleRedirector_PacketConn() {
+	packets, err := redirector.ListenPacket(0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	r, err := redirector.Start(context.Background(), redirector.Config{
+		Roots:   []uint32{uint32(os.Getpid())}, // whatever this process starts
+		UDPPort: redirector.PacketPort(packets),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Stop()
+
+	conn := r.PacketConn(packets)
+	go func() {
+		buffer := make([]byte, 65535) // enough for any datagram
+		for {
+			n, peer, where, err := conn.ReadFromDestination(buffer)
+			if err != nil {
+				return
+			}
+			answer := fmt.Sprintf("this is not %v, which you told %q", where.Addr, buffer[:n])
+			conn.WriteToUDPAddrPort([]byte(answer), peer) // the program receives it as from there
+		}
+	}()
+	defer conn.Close()
+
+	output, err := exec.Command("client").Output()
+	if err != nil {
+		log.Print(err)
+	}
+	fmt.Printf("%s", output)
+}
+
+// By destination: what passes, what is blocked, and what another upstream is for.
+func ExampleRedirector_SetRules() {
+	r, err := redirector.Start(context.Background(), redirector.Config{
+		Roots:     []uint32{uint32(os.Getpid())}, // whatever this process starts
+		ProxyPort: 8080,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Stop()
+
+	rules := []redirector.Rule{
+		{Action: redirector.ActionRedirect, Pattern: "curl.exe"}, // curl's, too, of the tree or not
+		{PID: 4711}, // but not those of this process
+		{Network: netip.MustParsePrefix("10.0.0.0/8")}, // the tree's to there pass
+		{Action: redirector.ActionBlock, Host: "*.telemetry.example", Protocol: redirector.TCP},
+		{Action: redirector.ActionRedirect, FirstPort: 443, Upstream: 2},
+	}
+	if err := r.SetRules(rules); err != nil {
+		log.Print(err) // "... rule 3: ...": which, from 0 on, and what is wrong with it; the former rules stay
+	}
 }

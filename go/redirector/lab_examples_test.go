@@ -61,3 +61,13 @@ func TestLabExampleMock(t *testing.T) {
 		t.Errorf("it prints %q", got)
 	}
 }
+
+// lab_test.sh has made a copy of the test program that is called client.exe.
+func TestLabExamplePackets(t *testing.T) {
+	t.Setenv("PATH", filepath.Dir(os.Args[0])+";"+os.Getenv("PATH"))
+	t.Setenv("REDIRECTOR_TEST_SEND", "10.77.0.2:9")
+	const want = `10.77.0.2:9 said this is not 10.77.0.2:9, which you told "to 10.77.0.2:9"` + "\n"
+	if got := printed(t, ExampleRedirector_PacketConn); got != want {
+		t.Errorf("it prints %q", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,9 +40,9 @@ func TestLabRules(t *testing.T) {
 	}{
 		{[]Rule{{Pattern: name}}, false, false},
 		{nil, true, false},
-		{[]Rule{{Include: true, PID: bystander.pid()}}, true, true},
-		{[]Rule{{Include: true, Pattern: `*\` + strings.ToUpper(name)}, {PID: c.pid()}}, false, true},
-		{[]Rule{{PID: c.pid()}, {Include: true, Pattern: name[:4] + "*"}}, true, true},
+		{[]Rule{{Action: ActionRedirect, PID: bystander.pid()}}, true, true},
+		{[]Rule{{Action: ActionRedirect, Pattern: `*\` + strings.ToUpper(name)}, {PID: c.pid()}}, false, true},
+		{[]Rule{{PID: c.pid()}, {Action: ActionRedirect, Pattern: name[:4] + "*"}}, true, true},
 	} {
 		if i > 0 { // the first are those of the start
 			if err := r.SetRules(step.rules); err != nil {
@@ -105,5 +106,47 @@ func TestLabDescendantsOnly(t *testing.T) {
 		}
 		conn.Close()
 		c.line()
+	}
+}
+
+// R1, R2: by destination, one is blocked, one passes, and one, by its name, is redirected for an upstream.
+func TestLabRulesByDestination(t *testing.T) {
+	c, p, elsewhere := startClient(t), listen(t), startClient(t).listen()
+	r := mustStartWith(t, Config{ClientPID: c.pid(), ProxyPort: p.port, Rules: []Rule{
+		{Action: ActionBlock, Network: netip.MustParsePrefix("fd77::/64"), Protocol: TCP},
+		{Network: netip.MustParsePrefix(ownAddress + "/32"), FirstPort: 1, LastPort: 65535},
+		{Action: ActionBlock, Network: netip.MustParsePrefix("10.77.0.2/32"), Direction: Outgoing},
+		{Action: ActionRedirect, Host: "db.*", FirstPort: 9, Upstream: 7},
+	}})
+	c.wantLine(servers[1], "error ")
+	blocked := r.Stats().ConnectionsBlocked // Windows tries a refused connection several times
+	c.wantLine(elsewhere, elsewhere+" heard the program itself, to "+ownAddress)
+	if s := r.Stats(); blocked == 0 || s.ConnectionsBlocked != blocked || s.FlowsTotal != 0 {
+		t.Errorf("%d were blocked, and later %+v", blocked, s)
+	}
+	c.wantLine(servers[0], "error ")
+	if s := r.Stats(); s.ConnectionsBlocked == blocked || s.FlowsTotal != 0 {
+		t.Errorf("without a name: %+v", s)
+	}
+	if err := r.TellName(netip.MustParseAddrPort(servers[0]).Addr(), "db.test."); err != nil {
+		t.Fatal(err)
+	}
+	c.dial(servers[0])
+	conn, peer := p.accept(servers[0])
+	want := Destination{Addr: netip.MustParseAddrPort(servers[0]), PID: c.pid(), Upstream: 7}
+	if got, ok := r.Destination(peer); !ok || got != want {
+		t.Errorf("Destination gave %+v, %v", got, ok)
+	}
+	fmt.Fprintln(conn, "welcome")
+	c.line()
+	if err := r.SetRules([]Rule{{}, {Action: 3}}); !errors.Is(err, ErrInvalidArgument) ||
+		!strings.Contains(err.Error(), "rule 1: its action is none of") {
+		t.Errorf("SetRules of a rule that is not right: %v", err)
+	}
+	if err := r.Stop(); err != nil {
+		t.Error(err)
+	}
+	if err := r.TellName(netip.MustParseAddr("192.0.2.1"), "a"); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("TellName after Stop: %v", err)
 	}
 }

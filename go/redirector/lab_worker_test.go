@@ -21,11 +21,19 @@ import (
 
 func init() { childWork = worker }
 
-// worker is a client, or a server. With an address, or a URL of http, on its command line it connects there and ends.
-// Else for each address on its input it connects, says hello and passes on the answer; for "listen" and an address it
-// listens there, tells the address, and answers each hello; for "start" it starts another worker, which goes on with
-// its input.
+// worker is a client, or a server. With an address, or a URL of http, on its command line it connects there and ends;
+// with "resolve" it does what that word does on its input, and ends. Else for each address on its input it connects, says
+// hello and passes on the answer; for "listen" and an address it listens there, tells the address, and answers each hello;
+// for "start" it starts another worker, which goes on with its input; for the words of udpWork it does that.
 func worker() {
+	if len(os.Args) > 3 && os.Args[1] == "resolve" {
+		udpWork("resolve", os.Args[2:])
+		return
+	}
+	if to := os.Getenv("REDIRECTOR_TEST_SEND"); to != "" { // the child of an example, which gives it no arguments
+		udpWork("send", []string{to})
+		return
+	}
 	if len(os.Args) > 1 {
 		if strings.HasPrefix(os.Args[1], "http:") {
 			fetch(os.Args[1])
@@ -43,6 +51,8 @@ func worker() {
 		case "start":
 			startAnother()
 			return
+		case "resolve", "send":
+			udpWork(word, strings.Fields(address))
 		default:
 			go dial(word)
 		}

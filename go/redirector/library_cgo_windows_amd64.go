@@ -65,6 +65,10 @@ func libraryForget(handle unsafe.Pointer, peer *nativeAddress) Status {
 	return Status(C.redirector_forget((*C.redirector)(handle), (*C.redirector_address)(unsafe.Pointer(peer))))
 }
 
+func libraryUDPUnreachable(handle unsafe.Pointer, peer *nativeAddress) Status {
+	return Status(C.redirector_udp_unreachable((*C.redirector)(handle), (*C.redirector_address)(unsafe.Pointer(peer))))
+}
+
 func libraryNextConnection(handle unsafe.Pointer, found *nativeConnection, timeoutMs uint32) Status {
 	return Status(C.redirector_next_connection((*C.redirector)(handle),
 		(*C.redirector_connection)(unsafe.Pointer(found)), C.uint32_t(timeoutMs)))
@@ -74,9 +78,21 @@ func libraryDecide(handle unsafe.Pointer, id uint64, decision uint32) Status {
 	return Status(C.redirector_decide((*C.redirector)(handle), C.uint64_t(id), C.uint32_t(decision)))
 }
 
-func librarySetRules(handle unsafe.Pointer, rules *nativeRule, count uint32) Status {
+func librarySetRules(handle unsafe.Pointer, rules *nativeRule, count uint32, failure *nativeError) Status {
 	return Status(C.redirector_set_rules((*C.redirector)(handle), (*C.redirector_rule)(unsafe.Pointer(rules)),
-		C.uint32_t(count)))
+		C.uint32_t(count), (*C.redirector_error)(unsafe.Pointer(failure))))
+}
+
+func libraryTestRules(rules *nativeRule, count uint32, connection *nativeRuleCase, verdict *nativeVerdict,
+	failure *nativeError) Status {
+	return Status(C.redirector_test_rules((*C.redirector_rule)(unsafe.Pointer(rules)), C.uint32_t(count),
+		(*C.redirector_rule_case)(unsafe.Pointer(connection)), (*C.redirector_rule_verdict)(unsafe.Pointer(verdict)),
+		(*C.redirector_error)(unsafe.Pointer(failure))))
+}
+
+func libraryTellName(handle unsafe.Pointer, address *nativeAddress, name *int8) Status {
+	return Status(C.redirector_tell_name((*C.redirector)(handle), (*C.redirector_address)(unsafe.Pointer(address)),
+		(*C.char)(unsafe.Pointer(name))))
 }
 
 func libraryListFlows(handle unsafe.Pointer, list *nativeFlow, capacity uint32, total *uint32) Status {

@@ -26,7 +26,7 @@ var dll struct {
 	err  error
 
 	start, stop, getState, free, lookup, forget, setRules, listFlows, getStats, version, statusName *syscall.LazyProc
-	nextConnection, decide                                                                          *syscall.LazyProc
+	nextConnection, decide, udpUnreachable, testRules, tellName                                     *syscall.LazyProc
 }
 
 func libraryLoad() error {
@@ -52,9 +52,12 @@ func loadDLL() error {
 		"redirector_free":            &dll.free,
 		"redirector_lookup":          &dll.lookup,
 		"redirector_forget":          &dll.forget,
+		"redirector_udp_unreachable": &dll.udpUnreachable,
 		"redirector_next_connection": &dll.nextConnection,
 		"redirector_decide":          &dll.decide,
 		"redirector_set_rules":       &dll.setRules,
+		"redirector_test_rules":      &dll.testRules,
+		"redirector_tell_name":       &dll.tellName,
 		"redirector_list_flows":      &dll.listFlows,
 		"redirector_get_stats":       &dll.getStats,
 		"redirector_version":         &dll.version,
@@ -119,12 +122,19 @@ func libraryGetState(handle unsafe.Pointer, why *nativeError) {
 
 func libraryFree(handle unsafe.Pointer) { dll.free.Call(uintptr(handle)) }
 
+// libraryLookup is called for each datagram: Call and SyscallN would allocate.
 func libraryLookup(handle unsafe.Pointer, peer *nativeAddress, found *nativeDestination) Status {
-	return status(dll.lookup.Call(uintptr(handle), uintptr(unsafe.Pointer(peer)), uintptr(unsafe.Pointer(found))))
+	result, _, _ := syscall.Syscall(dll.lookup.Addr(), 3, uintptr(handle), uintptr(unsafe.Pointer(peer)),
+		uintptr(unsafe.Pointer(found)))
+	return Status(uint32(result))
 }
 
 func libraryForget(handle unsafe.Pointer, peer *nativeAddress) Status {
 	return status(dll.forget.Call(uintptr(handle), uintptr(unsafe.Pointer(peer))))
+}
+
+func libraryUDPUnreachable(handle unsafe.Pointer, peer *nativeAddress) Status {
+	return status(dll.udpUnreachable.Call(uintptr(handle), uintptr(unsafe.Pointer(peer))))
 }
 
 func libraryNextConnection(handle unsafe.Pointer, found *nativeConnection, timeoutMs uint32) Status {
@@ -135,8 +145,19 @@ func libraryDecide(handle unsafe.Pointer, id uint64, decision uint32) Status {
 	return status(dll.decide.Call(uintptr(handle), uintptr(id), uintptr(decision)))
 }
 
-func librarySetRules(handle unsafe.Pointer, rules *nativeRule, count uint32) Status {
-	return status(dll.setRules.Call(uintptr(handle), uintptr(unsafe.Pointer(rules)), uintptr(count)))
+func librarySetRules(handle unsafe.Pointer, rules *nativeRule, count uint32, failure *nativeError) Status {
+	return status(dll.setRules.Call(uintptr(handle), uintptr(unsafe.Pointer(rules)), uintptr(count),
+		uintptr(unsafe.Pointer(failure))))
+}
+
+func libraryTestRules(rules *nativeRule, count uint32, connection *nativeRuleCase, verdict *nativeVerdict,
+	failure *nativeError) Status {
+	return status(dll.testRules.Call(uintptr(unsafe.Pointer(rules)), uintptr(count),
+		uintptr(unsafe.Pointer(connection)), uintptr(unsafe.Pointer(verdict)), uintptr(unsafe.Pointer(failure))))
+}
+
+func libraryTellName(handle unsafe.Pointer, address *nativeAddress, name *int8) Status {
+	return status(dll.tellName.Call(uintptr(handle), uintptr(unsafe.Pointer(address)), uintptr(unsafe.Pointer(name))))
 }
 
 func libraryListFlows(handle unsafe.Pointer, list *nativeFlow, capacity uint32, total *uint32) Status {

@@ -3,6 +3,7 @@
 package redirector
 
 import (
+	"io"
 	"net"
 	"sync"
 )
@@ -47,10 +48,8 @@ func OriginalDst(conn net.Conn) (Destination, bool) {
 // Listener accepts redirected connections. It comes from [Redirector.Listener].
 type Listener struct {
 	net.Listener
+	*closing
 	redirector *Redirector
-	closed     chan struct{}
-	closeOnce  sync.Once
-	closeErr   error
 }
 
 // Listener wraps a listener so that Accept returns a [*Conn], which has the original destination. Connections that are
@@ -59,15 +58,7 @@ type Listener struct {
 //
 // It takes over the wrapped listener.
 func (r *Redirector) Listener(inner net.Listener) *Listener {
-	l := &Listener{Listener: inner, redirector: r, closed: make(chan struct{})}
-	go func() {
-		select {
-		case <-r.Done():
-			l.Close()
-		case <-l.closed:
-		}
-	}()
-	return l
+	return &Listener{Listener: inner, closing: r.closeAtEnd(inner), redirector: r}
 }
 
 // Accept waits for the next redirected connection.
@@ -94,12 +85,34 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 }
 
 // Close closes the wrapped listener. Accepted connections go on.
-func (l *Listener) Close() error {
-	l.closeOnce.Do(func() {
-		close(l.closed)
-		l.closeErr = l.Listener.Close()
+func (l *Listener) Close() error { return l.close() }
+
+// closing closes something once: when it is told to, or when the redirection ends.
+type closing struct {
+	closed    chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+	what      io.Closer
+}
+
+func (r *Redirector) closeAtEnd(what io.Closer) *closing {
+	c := &closing{closed: make(chan struct{}), what: what}
+	go func() {
+		select {
+		case <-r.Done():
+			c.close()
+		case <-c.closed:
+		}
+	}()
+	return c
+}
+
+func (c *closing) close() error {
+	c.closeOnce.Do(func() {
+		close(c.closed)
+		c.closeErr = c.what.Close()
 	})
-	return l.closeErr
+	return c.closeErr
 }
 
 // reset closes a connection with a RST instead of a FIN.

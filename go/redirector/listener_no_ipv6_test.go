@@ -20,4 +20,12 @@ func TestListenWithoutIPv6(t *testing.T) {
 	if _, err := l.Accept(); err != nil {
 		t.Error(err)
 	}
+	c := mustListenPacket(t)
+	mustSend(t, mustSender(t, packetAddresses(c)[0]), "question")
+	if n, _, err := c.ReadFrom(make([]byte, 100)); n != len("question") || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if _, err := c.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv6loopback, Port: 9}); err == nil {
+		t.Error("wrote by IPv6")
+	}
 }

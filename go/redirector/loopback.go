@@ -4,6 +4,7 @@ package redirector
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 )
@@ -11,19 +12,35 @@ import (
 // Listen listens for outgoing connections that are redirected: on one port of both 127.0.0.1 and [::1], or of 127.0.0.1
 // alone on a machine without IPv6. Port 0: any free one, which [Port] returns.
 func Listen(port int) (net.Listener, error) {
+	listeners, err := onLoopback(port, listenOn, func(l *net.TCPListener) int { return Port(l) })
+	if err != nil {
+		return nil, err
+	}
+	if len(listeners) == 1 {
+		return listeners[0], nil
+	}
+	return joinListeners(listeners[0], listeners[1]), nil
+}
+
+func listenOn(ip net.IP, port int) (*net.TCPListener, error) {
+	return net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: port})
+}
+
+// onLoopback opens one port of 127.0.0.1 and of [::1]; the first alone where there is no IPv6. Port 0: any free one.
+func onLoopback[T io.Closer](port int, open func(net.IP, int) (T, error), portOf func(T) int) ([]T, error) {
 	const attempts = 20 // a port that is free for IPv4 may be taken for IPv6; each attempt tries another one
 	for i := 1; ; i++ {
-		v4, err := listenOn(net.IPv4(127, 0, 0, 1), port)
+		v4, err := open(net.IPv4(127, 0, 0, 1), port)
 		if err != nil {
 			return nil, err
 		}
-		v6, err := listenOn(net.IPv6loopback, Port(v4))
+		v6, err := open(net.IPv6loopback, portOf(v4))
 		if err == nil {
-			return joinListeners(v4, v6), nil
+			return []T{v4, v6}, nil
 		}
-		probe, probeErr := listenOn(net.IPv6loopback, 0)
+		probe, probeErr := open(net.IPv6loopback, 0)
 		if probeErr != nil {
-			return v4, nil // it is not the port: there is no IPv6
+			return []T{v4}, nil // it is not the port: there is no IPv6
 		}
 		probe.Close()
 		v4.Close()
@@ -31,10 +48,6 @@ func Listen(port int) (net.Listener, error) {
 			return nil, err
 		}
 	}
-}
-
-func listenOn(ip net.IP, port int) (*net.TCPListener, error) {
-	return net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: port})
 }
 
 // Port returns the port of a TCP listener, for [Config]; 0 for a listener of another kind.

@@ -57,6 +57,8 @@ func configToNative(config Config, m *memory) nativeConfig {
 		Agent_pid:     config.AgentPID,
 		Proxy_port:    portToNative(config.ProxyPort),
 		Incoming_port: portToNative(config.IncomingPort),
+		Udp_port:      portToNative(config.UDPPort),
+		Udp_idle_ms:   uint32(config.UDPIdle / time.Millisecond),
 		Flags:         flagsToNative(config),
 		// Rounded up: a fraction of a millisecond must not become 0, which means the default.
 		Hold_timeout_ms:     uint32((config.HoldTimeout + time.Millisecond - 1) / time.Millisecond),
@@ -120,27 +122,6 @@ func flagsToNative(config Config) (flags uint32) {
 	return flags
 }
 
-// rulesToNative copies rules; nil for none.
-func rulesToNative(rules []Rule, m *memory) *nativeRule {
-	if len(rules) == 0 {
-		return nil
-	}
-	list := (*nativeRule)(m.allocate(uintptr(len(rules)) * unsafe.Sizeof(nativeRule{})))
-	for i, native := 0, unsafe.Slice(list, len(rules)); i < len(rules); i++ {
-		native[i].Pid = rules[i].PID
-		if rules[i].Include {
-			native[i].Include = 1
-		}
-		if rules[i].Pattern != "" {
-			native[i].Pattern = m.text(rules[i].Pattern)
-		}
-		if rules[i].Listener != "" {
-			native[i].Listener = m.text(rules[i].Listener)
-		}
-	}
-	return list
-}
-
 // portToNative keeps an invalid port invalid: truncated to 32 bits it could become a valid one.
 func portToNative(port int) uint32 {
 	if port < 0 || port > 65535 {
@@ -156,7 +137,8 @@ func addressToNative(peer netip.AddrPort) nativeAddress {
 	switch ip := peer.Addr().Unmap(); {
 	case ip.Is4():
 		native.Family = 4
-		copy(native.Bytes[:], ip.AsSlice())
+		bytes := ip.As4()
+		copy(native.Bytes[:], bytes[:])
 	case ip.Is6():
 		native.Family = 6
 		native.Bytes = ip.As16()
@@ -200,6 +182,7 @@ func flowsFromNative(list []nativeFlow) []Flow {
 				PID:      native.Pid,
 				Incoming: native.Kind == flowIncoming,
 			},
+			Protocol:    Protocol(native.Protocol),
 			Client:      addressFromNative(native.Client),
 			Peer:        addressFromNative(native.Peer),
 			State:       FlowState(native.State),
@@ -216,55 +199,72 @@ func flowsFromNative(list []nativeFlow) []Flow {
 
 func statsFromNative(s *nativeStats) Stats {
 	return Stats{
-		FlowsLive:          s.Flows_live,
-		FlowsTotal:         s.Flows_total,
-		FlowTableFull:      s.Flow_table_full,
-		PacketsSeen:        s.Packets_seen,
-		PacketsPassed:      s.Packets_passed,
-		PacketsRewritten:   s.Packets_rewritten,
-		PacketsHeld:        s.Packets_held,
-		PacketsDropped:     s.Packets_dropped,
-		PacketsMalformed:   s.Packets_malformed,
-		ProxyNotListening:  s.Proxy_not_listening,
-		HoldTimeouts:       s.Hold_timeouts,
-		HoldOverflows:      s.Hold_overflows,
-		SendErrors:         s.Send_errors,
-		ReceiveErrors:      s.Receive_errors,
-		EventsSeen:         s.Events_seen,
-		LookupsHit:         s.Lookups_hit,
-		LookupsMissed:      s.Lookups_missed,
-		LogLinesDropped:    s.Log_lines_dropped,
-		CaptureWaits:       s.Capture_waits,
-		FilterReplacements: s.Filter_replacements,
-		WatchdogTrips:      s.Watchdog_trips,
-		SynsForwarded:      s.Syns_forwarded,
-		LinkLocalPassed:    s.Link_local_passed,
-		CaptureTimeouts:    s.Capture_timeouts,
-		SelfConnections:    s.Self_connections,
-		ProxyConnections:   s.Proxy_connections,
-		DecisionWaits:      s.Decision_waits,
-		DecisionTimeouts:   s.Decision_timeouts,
-		DecisionOverflows:  s.Decision_overflows,
-		PriorityShared:     s.Priority_shared,
-		LedByOthers:        s.Led_by_others,
-		FirewallPermit:     s.Firewall_permit,
-		MembersForgotten:   s.Members_forgotten,
-		MembersOutside:     s.Members_outside,
-		TreeListeners:      s.Tree_listeners,
-		Proofs:             s.Proofs,
-		SteeringReplaced:   s.Steering_replaced,
-		HandleRenewals:     s.Handle_renewals,
-		TableWaits:         s.Table_waits,
-		TableTimeouts:      s.Table_timeouts,
-		TableFailures:      s.Table_failures,
-		AgentConnections:   s.Agent_connections,
-		LoopbackPassed:     s.Loopback_passed,
-		ListenerOverflows:  s.Listener_overflows,
-		ProcessesUnknown:   s.Processes_unknown,
-		SegmentsCut:        s.Segments_cut,
-		LargeSegments:      s.Large_segments,
-		QueueDelayLast:     time.Duration(s.Queue_delay_last_us) * time.Microsecond,
-		QueueDelayMax:      time.Duration(s.Queue_delay_max_us) * time.Microsecond,
-		QueueDelayMean:     time.Duration(s.Queue_delay_mean_us) * time.Microsecond,
+		FlowsLive:            s.Flows_live,
+		FlowsTotal:           s.Flows_total,
+		FlowTableFull:        s.Flow_table_full,
+		PacketsSeen:          s.Packets_seen,
+		PacketsPassed:        s.Packets_passed,
+		PacketsRewritten:     s.Packets_rewritten,
+		PacketsHeld:          s.Packets_held,
+		PacketsDropped:       s.Packets_dropped,
+		PacketsMalformed:     s.Packets_malformed,
+		ProxyNotListening:    s.Proxy_not_listening,
+		HoldTimeouts:         s.Hold_timeouts,
+		HoldOverflows:        s.Hold_overflows,
+		SendErrors:           s.Send_errors,
+		ReceiveErrors:        s.Receive_errors,
+		EventsSeen:           s.Events_seen,
+		LookupsHit:           s.Lookups_hit,
+		LookupsMissed:        s.Lookups_missed,
+		LogLinesDropped:      s.Log_lines_dropped,
+		CaptureWaits:         s.Capture_waits,
+		FilterReplacements:   s.Filter_replacements,
+		WatchdogTrips:        s.Watchdog_trips,
+		SynsForwarded:        s.Syns_forwarded,
+		LinkLocalPassed:      s.Link_local_passed,
+		CaptureTimeouts:      s.Capture_timeouts,
+		SelfConnections:      s.Self_connections,
+		ProxyConnections:     s.Proxy_connections,
+		DecisionWaits:        s.Decision_waits,
+		DecisionTimeouts:     s.Decision_timeouts,
+		DecisionOverflows:    s.Decision_overflows,
+		PriorityShared:       s.Priority_shared,
+		LedByOthers:          s.Led_by_others,
+		FirewallPermit:       s.Firewall_permit,
+		MembersForgotten:     s.Members_forgotten,
+		MembersOutside:       s.Members_outside,
+		TreeListeners:        s.Tree_listeners,
+		Proofs:               s.Proofs,
+		SteeringReplaced:     s.Steering_replaced,
+		HandleRenewals:       s.Handle_renewals,
+		TableWaits:           s.Table_waits,
+		TableTimeouts:        s.Table_timeouts,
+		TableFailures:        s.Table_failures,
+		AgentConnections:     s.Agent_connections,
+		LoopbackPassed:       s.Loopback_passed,
+		ListenerOverflows:    s.Listener_overflows,
+		ProcessesUnknown:     s.Processes_unknown,
+		SegmentsCut:          s.Segments_cut,
+		LargeSegments:        s.Large_segments,
+		UDPFlowsLive:         s.Udp_flows_live,
+		UDPFlowsTotal:        s.Udp_flows_total,
+		UDPTableFull:         s.Udp_table_full,
+		UDPPacketsSeen:       s.Udp_packets_seen,
+		UDPPacketsPassed:     s.Udp_packets_passed,
+		UDPPacketsRewritten:  s.Udp_packets_rewritten,
+		UDPPacketsHeld:       s.Udp_packets_held,
+		UDPPacketsDropped:    s.Udp_packets_dropped,
+		UDPPacketsMalformed:  s.Udp_packets_malformed,
+		UDPProxyNotListening: s.Udp_proxy_not_listening,
+		UDPHoldTimeouts:      s.Udp_hold_timeouts,
+		UDPHoldOverflows:     s.Udp_hold_overflows,
+		UDPFragmentsPassed:   s.Udp_fragments_passed,
+		UDPErrorsTranslated:  s.Udp_errors_translated,
+		UDPUncaptured:        s.Udp_uncaptured,
+		ConnectionsBlocked:   s.Connections_blocked,
+		UDPPacketsBlocked:    s.Udp_packets_blocked,
+		QueueDelayLast:       time.Duration(s.Queue_delay_last_us) * time.Microsecond,
+		QueueDelayMax:        time.Duration(s.Queue_delay_max_us) * time.Microsecond,
+		QueueDelayMean:       time.Duration(s.Queue_delay_mean_us) * time.Microsecond,
 	}
 }

@@ -119,19 +119,34 @@ func TestFlagTranslation(t *testing.T) {
 }
 
 func TestRuleTranslation(t *testing.T) {
-	rules := []Rule{{Include: true, PID: 8}, {Pattern: "é*.exe"}, {Include: true, Pattern: `c:\?`}, {Listener: "g*.exe"}}
+	text := func(s *int8) string {
+		if s == nil {
+			return ""
+		}
+		return goString(s)
+	}
+	rules := []Rule{{Action: ActionRedirect, PID: 8}, {Pattern: "é*.exe"}, {Action: ActionBlock, Host: "*.test", FirstPort: 443},
+		{Listener: "g*.exe", Protocol: UDP, Direction: Incoming, FirstPort: 1, LastPort: 65535, Upstream: 1 << 31},
+		{Network: netip.MustParsePrefix("10.0.0.0/8")}, {Network: netip.MustParsePrefix("2001:db8::/32")},
+		{Network: netip.MustParsePrefix("::ffff:10.0.0.0/104")}, {Network: netip.MustParsePrefix("::/0")}}
 	var m memory
 	defer m.free()
-	for i, native := range unsafe.Slice(rulesToNative(rules, &m), len(rules)) {
-		got := Rule{Include: native.Include == 1, PID: native.Pid}
-		if native.Pattern != nil {
-			got.Pattern = goString(native.Pattern)
+	natives := unsafe.Slice(rulesToNative(rules, &m), len(rules))
+	for i, native := range natives {
+		got := Rule{Action: Action(native.Action), PID: native.Pid, Pattern: text(native.Pattern), Listener: text(native.Listener),
+			Host: text(native.Host), Protocol: Protocol(native.Protocol), Direction: Direction(native.Direction),
+			FirstPort: int(native.First_port), LastPort: int(native.Last_port), Upstream: native.Upstream}
+		want := rules[i]
+		if want.Network = (netip.Prefix{}); want.LastPort == 0 {
+			want.LastPort = want.FirstPort
 		}
-		if native.Listener != nil {
-			got.Listener = goString(native.Listener)
+		if got != want || native.Size == 0 || (native.Pattern == nil) != (want.Pattern == "") {
+			t.Errorf("rule %d became %+v, want %+v", i, got, want)
 		}
-		if got != rules[i] || (native.Pattern == nil) != (rules[i].Pattern == "") {
-			t.Errorf("rule %d became %+v, want %+v", i, got, rules[i])
+	}
+	for i, want := range []string{"0 0 00", "0 0 00", "0 0 00", "0 0 00", "4 8 0a", "6 32 20", "4 8 0a", "6 0 00"} {
+		if got := fmt.Sprintf("%d %d %02x", natives[i].Family, natives[i].Prefix_length, natives[i].Network[0]); got != want {
+			t.Errorf("the network of rule %d became %s, want %s", i, got, want)
 		}
 	}
 	if list := rulesToNative([]Rule{}, &m); list != nil {
@@ -142,7 +157,7 @@ func TestRuleTranslation(t *testing.T) {
 func TestFlowTranslation(t *testing.T) {
 	opened := time.UnixMilli(1_700_000_000_123)
 	native := nativeFlow{
-		Pid: 7, Kind: 1, State: 2,
+		Pid: 7, Kind: 1, State: 2, Protocol: 17,
 		Client:      addressToNative(netip.MustParseAddrPort("10.0.0.2:1")),
 		Destination: addressToNative(netip.MustParseAddrPort("[2001:db8::1]:2")),
 		Peer:        addressToNative(netip.MustParseAddrPort("127.0.0.1:3")),
@@ -152,6 +167,7 @@ func TestFlowTranslation(t *testing.T) {
 		Destination: Destination{Addr: netip.MustParseAddrPort("[2001:db8::1]:2"), PID: 7, Incoming: true},
 		Client:      netip.MustParseAddrPort("10.0.0.2:1"),
 		Peer:        netip.MustParseAddrPort("127.0.0.1:3"),
+		Protocol:    UDP,
 		State:       FlowOpen, BytesUp: 4, BytesDown: 5, PacketsUp: 6, PacketsDown: 7,
 		Opened: opened, Age: 1500 * time.Millisecond,
 	}
@@ -189,10 +205,18 @@ func TestNothingIsForgotten(t *testing.T) {
 
 	var m memory
 	defer m.free()
+	rule := reflect.ValueOf(*rulesToNative([]Rule{{Action: ActionBlock, PID: 1, Pattern: "a", Listener: "a", Host: "a", Protocol: TCP,
+		Direction: Outgoing, Network: netip.MustParsePrefix("10.0.0.0/8"), FirstPort: 1, Upstream: 1}}, &m))
+	for i := 0; i < rule.NumField(); i++ {
+		if rule.Field(i).IsZero() {
+			t.Errorf("rulesToNative does not set %s", rule.Type().Field(i).Name)
+		}
+	}
 	config := reflect.ValueOf(configToNative(Config{
 		ClientPID: 1, Roots: []uint32{1}, AgentPID: 1, ProxyPort: 1, IncomingPort: 1, Rules: []Rule{{PID: 1}}, FailClosed: true,
 		HoldTimeout: 1, ScanInterval: shortestScanInterval, WinDivertDir: "d", LogLevel: LogError, LogPath: "l",
 		DecisionTimeout: 1, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, ListenPorts: []int{1},
+		UDPPort: 1, UDPIdle: shortestUDPIdle,
 	}, &m))
 	for i := 0; i < config.NumField(); i++ {
 		switch name := config.Type().Field(i).Name; name {

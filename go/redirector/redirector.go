@@ -25,11 +25,13 @@ type Redirector struct {
 type engine interface {
 	stop() error
 	failure() error // why it has ended by itself; nil if it has not
-	destination(peer netip.AddrPort) (Destination, bool)
+	destination(protocol Protocol, peer netip.AddrPort) (Destination, bool)
+	unreachable(peer netip.AddrPort) error
 	remove(peer netip.AddrPort) bool
 	nextConnection() (Connection, error) // waits until the engine is stopped or has failed
 	decide(id uint64, decision Decision) error
 	setRules(rules []Rule) error
+	tellName(address netip.Addr, name string) error
 	flows() ([]Flow, error)
 	stats() Stats
 }
@@ -136,7 +138,7 @@ func (r *Redirector) Err() error {
 // Destination finds the original destination of a connection by its peer, the remote address as the proxy sees it. It
 // is false when there is no such connection: it was not redirected, or it has ended. It never blocks.
 func (r *Redirector) Destination(peer netip.AddrPort) (Destination, bool) {
-	return r.engine.destination(peer)
+	return r.engine.destination(TCP, peer)
 }
 
 // OriginalDst is [Redirector.Destination] for a connection that the proxy has accepted.
@@ -144,10 +146,26 @@ func (r *Redirector) OriginalDst(conn net.Conn) (Destination, bool) {
 	return r.Destination(addrPort(conn.RemoteAddr()))
 }
 
-// addrPort is not valid, and so matches no connection, if the address is not one of TCP.
+// UDPDestination finds the original destination of a datagram by the address that it came from. It is false when there is
+// no such flow: it was not redirected, or it has ended. It never blocks. It allocates nothing but
+// what cgo does for a call. [Redirector.PacketConn] asks it for each datagram.
+func (r *Redirector) UDPDestination(peer netip.AddrPort) (Destination, bool) {
+	return r.engine.destination(UDP, peer)
+}
+
+// Unreachable tells the program that sent datagrams from this peer that their destination cannot be reached (port
+// unreachable), as from there: for when the destination has answered the proxy so. The flow goes on. It takes
+// milliseconds, at most one second. It fails with [ErrNotFound] if no UDP flow has this peer, and with [ErrNotRunning]
+// after Stop.
+func (r *Redirector) Unreachable(peer netip.AddrPort) error { return r.engine.unreachable(peer) }
+
+// addrPort is not valid, and so matches nothing, if the address is neither one of TCP nor one of UDP.
 func addrPort(address net.Addr) netip.AddrPort {
-	if tcp, ok := address.(*net.TCPAddr); ok {
-		return tcp.AddrPort()
+	switch a := address.(type) {
+	case *net.TCPAddr:
+		return a.AddrPort()
+	case *net.UDPAddr:
+		return a.AddrPort()
 	}
 	return netip.AddrPort{}
 }
@@ -157,7 +175,7 @@ func (r *Redirector) Forget(peer netip.AddrPort) bool { return r.engine.remove(p
 
 // SetRules replaces the rules while running; nil: none. It returns when they are in force, which takes milliseconds, at
 // most one second. They apply to new connections only. When it fails the former rules stay: with [ErrNotRunning] after
-// Stop, with [ErrInvalidArgument] for a rule with neither Pattern nor PID, or with both.
+// Stop, with [ErrInvalidArgument] for a rule that is not right; the text says which, and what is wrong with it.
 func (r *Redirector) SetRules(rules []Rule) error {
 	if err := checkRules(rules); err != nil {
 		return err

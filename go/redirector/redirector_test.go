@@ -21,10 +21,12 @@ const patience = 30 * time.Second // for what must come; nothing waits so long w
 type fakeEngine struct {
 	mu      sync.Mutex
 	peers   map[netip.AddrPort]Destination
+	senders map[netip.AddrPort]Destination // the same of UDP
 	stops   int
 	stopErr error
 	failed  error
 	rules   []Rule
+	names   map[netip.Addr]string
 
 	connections chan Connection // gives them out; closed: there are no more
 	decisions   []Decision
@@ -34,7 +36,7 @@ func (e *fakeEngine) stop() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stops++
-	e.peers = nil
+	e.peers, e.senders = nil, nil
 	return e.stopErr
 }
 
@@ -50,11 +52,22 @@ func (e *fakeEngine) fail(err error) {
 	e.failed = err
 }
 
-func (e *fakeEngine) destination(peer netip.AddrPort) (Destination, bool) {
+func (e *fakeEngine) destination(protocol Protocol, peer netip.AddrPort) (Destination, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	d, ok := e.peers[peer]
+	peers := e.peers
+	if protocol == UDP {
+		peers = e.senders
+	}
+	d, ok := peers[peer]
 	return d, ok
+}
+
+func (e *fakeEngine) unreachable(peer netip.AddrPort) error {
+	if _, ok := e.destination(UDP, peer); !ok {
+		return &Error{Status: ErrNotFound}
+	}
+	return nil
 }
 
 func (e *fakeEngine) remove(peer netip.AddrPort) bool {
@@ -69,6 +82,16 @@ func (e *fakeEngine) setRules(rules []Rule) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.rules = rules
+	return nil
+}
+
+func (e *fakeEngine) tellName(address netip.Addr, name string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.names == nil {
+		e.names = map[netip.Addr]string{}
+	}
+	e.names[address] = name
 	return nil
 }
 
@@ -188,6 +211,11 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Listener(l)
+		p, err := ListenPacket(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.PacketConn(p)
 		r.Stop()
 	}
 	for end := time.Now().Add(patience); runtime.NumGoroutine() > before+5 && time.Now().Before(end); {
@@ -260,20 +288,6 @@ func TestStopOfNil(t *testing.T) {
 	}
 }
 
-func TestSetRulesChecks(t *testing.T) {
-	e := &fakeEngine{}
-	r := startFake(t, context.Background(), e)
-	good := []Rule{{Include: true, PID: 4}, {Pattern: "a*"}}
-	if err := r.SetRules(good); err != nil || len(e.rules) != 2 {
-		t.Errorf("%v, %+v", err, e.rules)
-	}
-	for _, bad := range [][]Rule{{{Include: true}}, {{PID: 4}, {Pattern: "a\x00b"}}} {
-		if err := r.SetRules(bad); !errors.Is(err, ErrInvalidArgument) || len(e.rules) != 2 {
-			t.Errorf("%+v: %v, %+v", bad, err, e.rules)
-		}
-	}
-}
-
 func TestConfigCheck(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -288,9 +302,13 @@ func TestConfigCheck(t *testing.T) {
 		{"look interval too short", Config{ScanInterval: 100*time.Millisecond - 1}, false},
 		{"look interval longest", Config{ScanInterval: 10 * time.Minute}, true},
 		{"look interval too long", Config{ScanInterval: 10*time.Minute + 1}, false},
+		{"UDP idle shortest", Config{UDPIdle: time.Second}, true},
+		{"UDP idle too short", Config{UDPIdle: time.Second - 1}, false},
+		{"UDP idle longest", Config{UDPIdle: time.Hour}, true},
+		{"UDP idle too long", Config{UDPIdle: time.Hour + 1}, false},
 		{"NUL in the folder", Config{WinDivertDir: "C:\\a\x00b"}, false},
 		{"NUL in the log path", Config{LogPath: "a\x00b"}, false},
-		{"rule that says nothing", Config{Rules: []Rule{{}}}, false},
+		{"NUL in a rule", Config{Rules: []Rule{{}, {Pattern: "a\x00b"}}}, false},
 	} {
 		if err := c.config.check(); (err == nil) != c.good || (err != nil && !errors.Is(err, ErrInvalidArgument)) {
 			t.Errorf("%s: %v", c.name, err)
@@ -302,6 +320,14 @@ func TestFlowStateNames(t *testing.T) {
 	for state, want := range map[FlowState]string{1: "opening", FlowOpen: "open", FlowClosing: "closing", 9: "state 9"} {
 		if got := state.String(); got != want {
 			t.Errorf("state %d is called %q", uint32(state), got)
+		}
+	}
+}
+
+func TestProtocolNames(t *testing.T) {
+	for protocol, want := range map[Protocol]string{6: "TCP", UDP: "UDP", 1: "protocol 1"} {
+		if got := protocol.String(); got != want {
+			t.Errorf("protocol %d is called %q", uint32(protocol), got)
 		}
 	}
 }

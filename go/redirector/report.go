@@ -19,12 +19,36 @@ type Destination struct {
 	// ConnectionID is that of [Connection], by which a proxy finds again what it has decided about. It is 0 if nobody was
 	// asked, and in a [Flow].
 	ConnectionID uint64
+
+	Upstream uint32 // of the rule that has redirected it; 0: none has, and in a [Flow]
 }
 
-// Flow is a redirected connection that exists now. Up is the direction from the end that opened it to the end that
-// accepted it. Bytes are those of the stream, so that retransmissions count once; packets are all packets.
+// Protocol is TCP or UDP; the numbers are those of IP, and of the C library.
+type Protocol uint32
+
+// The protocols.
+const (
+	TCP Protocol = 6
+	UDP Protocol = 17
+)
+
+// String gives the protocol in a word.
+func (p Protocol) String() string {
+	switch p {
+	case TCP:
+		return "TCP"
+	case UDP:
+		return "UDP"
+	}
+	return "protocol " + strconv.FormatUint(uint64(p), 10)
+}
+
+// Flow is a redirected connection that exists now, or a UDP flow: what one socket sends to one destination, and the
+// answers. Up is the direction from the end that opened it to the end that accepted it. Bytes are those of the stream, so
+// that retransmissions count once, and with UDP those of the datagrams' contents; packets are all packets.
 type Flow struct {
 	Destination                // where it was going, and whose it is
+	Protocol    Protocol       // of which Peer is a peer: a port of one is not a port of the other
 	Client      netip.AddrPort // the end that opened it, as it sees itself
 	Peer        netip.AddrPort // the peer that the proxy sees, as [Redirector.Destination] and [Redirector.Forget] take it
 	State       FlowState
@@ -41,7 +65,7 @@ type FlowState uint32
 
 // The states.
 const (
-	FlowOpening FlowState = 1 // its first packet is not answered yet
+	FlowOpening FlowState = 1 // it is not answered yet
 	FlowOpen    FlowState = 2 // established, half-closed included
 	FlowClosing FlowState = 3 // reset, or closed by both ends; its last packets are still translated
 )
@@ -113,4 +137,25 @@ type Stats struct {
 	QueueDelayLast time.Duration
 	QueueDelayMax  time.Duration
 	QueueDelayMean time.Duration
+
+	// UDP; the counters above are TCP's.
+	UDPFlowsLive         uint64 // UDP flows that exist now
+	UDPFlowsTotal        uint64 // UDP flows since the start
+	UDPTableFull         uint64 // datagrams that passed because there was no room for their flow
+	UDPPacketsSeen       uint64 // packets received from the driver: datagrams, fragments, ICMP errors
+	UDPPacketsPassed     uint64 // packets sent on unchanged
+	UDPPacketsRewritten  uint64 // packets sent on with other addresses
+	UDPPacketsHeld       uint64 // packets that were held until their owner was known
+	UDPPacketsDropped    uint64 // packets dropped on purpose: with FailClosed and no proxy; of the proxy to a flow that has ended
+	UDPPacketsMalformed  uint64 // packets that could not be parsed, and therefore passed
+	UDPProxyNotListening uint64 // datagrams that passed or were dropped because nothing received on UDPPort
+	UDPHoldTimeouts      uint64 // held packets that passed because their owner was not known in time
+	UDPHoldOverflows     uint64 // packets that passed because too many were held already, or they were too large
+	UDPFragmentsPassed   uint64 // fragments that passed because their first one had not been seen, or was not redirected
+	UDPErrorsTranslated  uint64 // ICMP errors that programs were sent
+	UDPUncaptured        uint64 // sockets whose first datagrams may have passed: the filter had left their port out
+
+	// Rules.
+	ConnectionsBlocked uint64 // SYNs that were refused by a rule
+	UDPPacketsBlocked  uint64 // datagrams that were dropped by a rule
 }

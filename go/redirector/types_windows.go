@@ -17,6 +17,8 @@ type (
 	nativeError       C.redirector_error
 	nativeFlow        C.redirector_flow
 	nativeRule        C.redirector_rule
+	nativeRuleCase    C.redirector_rule_case
+	nativeVerdict     C.redirector_rule_verdict
 	nativeStats       C.redirector_stats
 )
 
@@ -36,4 +38,5 @@ const (
 	flagDebugPrivilege   = C.REDIRECTOR_DEBUG_PRIVILEGE
 
 	flowIncoming = C.REDIRECTOR_FLOW_INCOMING
+	noRule       = C.REDIRECTOR_NO_RULE
 )

@@ -16,6 +16,9 @@ func TestStartUnsupported(t *testing.T) {
 	if r != nil || !errors.Is(err, ErrUnsupported) {
 		t.Fatalf("Start gave %v, %v; want nil and ErrUnsupported", r, err)
 	}
+	if _, err := TestRules(nil, RuleCase{}); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("TestRules gave %v", err)
+	}
 	if Version() != "" {
 		t.Errorf("a library of version %q", Version())
 	}

@@ -8,7 +8,7 @@ package redirector
 const (
 	ErrInvalidArgument Status = 1  // an argument is not valid
 	ErrPortInvalid     Status = 2  // a port number is above 65535
-	ErrNoPort          Status = 3  // both ports are 0, so there is nothing to redirect
+	ErrNoPort          Status = 3  // no port is given, so there is nothing to redirect
 	ErrNoSuchProcess   Status = 4  // no such process
 	ErrProcessDenied   Status = 5  // the process cannot be opened
 	ErrAlreadyRunning  Status = 6  // the redirector is already running in this process

@@ -35,6 +35,8 @@ type (
 		Decision_timeout_ms uint32
 		Listen_port_count   uint32
 		Listen_ports        *uint32
+		Udp_port            uint32
+		Udp_idle_ms         uint32
 	}
 	nativeConnection struct {
 		Size        uint32
@@ -42,14 +44,18 @@ type (
 		Id          uint64
 		Client      nativeAddress
 		Destination nativeAddress
+		Upstream    uint32
+		Reserved    uint32
 	}
 	nativeDestination struct {
 		Size        uint32
 		Pid         uint32
 		Incoming    uint32
-		Reserved    uint32
+		Protocol    uint32
 		Destination nativeAddress
 		Id          uint64
+		Upstream    uint32
+		Reserved    uint32
 	}
 	nativeError struct {
 		Size  uint32
@@ -65,7 +71,7 @@ type (
 		Client       nativeAddress
 		Destination  nativeAddress
 		Peer         nativeAddress
-		Reserved     uint32
+		Protocol     uint32
 		Bytes_up     uint64
 		Bytes_down   uint64
 		Packets_up   uint64
@@ -74,63 +80,107 @@ type (
 		Age_ms       uint64
 	}
 	nativeRule struct {
-		Include  uint32
-		Pid      uint32
-		Pattern  *int8
-		Listener *int8
+		Size          uint32
+		Action        uint32
+		Pid           uint32
+		Direction     uint32
+		Pattern       *int8
+		Listener      *int8
+		Host          *int8
+		Protocol      uint32
+		First_port    uint32
+		Last_port     uint32
+		Family        uint32
+		Prefix_length uint32
+		Network       [16]uint8
+		Upstream      uint32
+	}
+	nativeRuleCase struct {
+		Size      uint32
+		Tree      uint32
+		Pid       uint32
+		Protocol  uint32
+		Direction uint32
+		Address   nativeAddress
+		Program   *int8
+		Listener  *int8
+		Host      *int8
+	}
+	nativeVerdict struct {
+		Size     uint32
+		Action   uint32
+		Rule     uint32
+		Upstream uint32
 	}
 	nativeStats struct {
-		Size                uint32
-		Flows_live          uint32
-		Flows_total         uint64
-		Flow_table_full     uint64
-		Packets_seen        uint64
-		Packets_passed      uint64
-		Packets_rewritten   uint64
-		Packets_held        uint64
-		Packets_dropped     uint64
-		Packets_malformed   uint64
-		Proxy_not_listening uint64
-		Hold_timeouts       uint64
-		Hold_overflows      uint64
-		Send_errors         uint64
-		Receive_errors      uint64
-		Events_seen         uint64
-		Lookups_hit         uint64
-		Lookups_missed      uint64
-		Log_lines_dropped   uint64
-		Queue_delay_last_us uint64
-		Queue_delay_max_us  uint64
-		Queue_delay_mean_us uint64
-		Capture_waits       uint64
-		Filter_replacements uint64
-		Watchdog_trips      uint64
-		Syns_forwarded      uint64
-		Link_local_passed   uint64
-		Capture_timeouts    uint64
-		Self_connections    uint64
-		Proxy_connections   uint64
-		Decision_waits      uint64
-		Decision_timeouts   uint64
-		Decision_overflows  uint64
-		Priority_shared     uint64
-		Led_by_others       uint64
-		Firewall_permit     uint64
-		Members_forgotten   uint64
-		Members_outside     uint64
-		Tree_listeners      uint64
-		Proofs              uint64
-		Steering_replaced   uint64
-		Handle_renewals     uint64
-		Table_waits         uint64
-		Table_timeouts      uint64
-		Table_failures      uint64
-		Agent_connections   uint64
-		Loopback_passed     uint64
-		Listener_overflows  uint64
-		Processes_unknown   uint64
-		Segments_cut        uint64
-		Large_segments      uint64
+		Size                    uint32
+		Flows_live              uint32
+		Flows_total             uint64
+		Flow_table_full         uint64
+		Packets_seen            uint64
+		Packets_passed          uint64
+		Packets_rewritten       uint64
+		Packets_held            uint64
+		Packets_dropped         uint64
+		Packets_malformed       uint64
+		Proxy_not_listening     uint64
+		Hold_timeouts           uint64
+		Hold_overflows          uint64
+		Send_errors             uint64
+		Receive_errors          uint64
+		Events_seen             uint64
+		Lookups_hit             uint64
+		Lookups_missed          uint64
+		Log_lines_dropped       uint64
+		Queue_delay_last_us     uint64
+		Queue_delay_max_us      uint64
+		Queue_delay_mean_us     uint64
+		Capture_waits           uint64
+		Filter_replacements     uint64
+		Watchdog_trips          uint64
+		Syns_forwarded          uint64
+		Link_local_passed       uint64
+		Capture_timeouts        uint64
+		Self_connections        uint64
+		Proxy_connections       uint64
+		Decision_waits          uint64
+		Decision_timeouts       uint64
+		Decision_overflows      uint64
+		Priority_shared         uint64
+		Led_by_others           uint64
+		Firewall_permit         uint64
+		Members_forgotten       uint64
+		Members_outside         uint64
+		Tree_listeners          uint64
+		Proofs                  uint64
+		Steering_replaced       uint64
+		Handle_renewals         uint64
+		Table_waits             uint64
+		Table_timeouts          uint64
+		Table_failures          uint64
+		Agent_connections       uint64
+		Loopback_passed         uint64
+		Listener_overflows      uint64
+		Processes_unknown       uint64
+		Segments_cut            uint64
+		Large_segments          uint64
+		Udp_flows_live          uint64
+		Udp_flows_total         uint64
+		Udp_table_full          uint64
+		Udp_packets_seen        uint64
+		Udp_packets_passed      uint64
+		Udp_packets_rewritten   uint64
+		Udp_packets_held        uint64
+		Udp_packets_dropped     uint64
+		Udp_packets_malformed   uint64
+		Udp_proxy_not_listening uint64
+		Udp_hold_timeouts       uint64
+		Udp_hold_overflows      uint64
+		Udp_fragments_passed    uint64
+		Udp_errors_translated   uint64
+		Udp_uncaptured          uint64
+		Connections_blocked     uint64
+		Udp_packets_blocked     uint64
 	}
 )
 
@@ -150,4 +200,5 @@ const (
 	flagDebugPrivilege   = 0x200
 
 	flowIncoming = 0x1
+	noRule       = 0xffffffff
 )

@@ -14,6 +14,7 @@
 
 static HANDLE events;
 static struct packet got;
+static uint8_t protocol = IPPROTO_TCP; /* of all events expected */
 
 /* --- roles of the child ------------------------------------------------------------------ */
 
@@ -90,7 +91,7 @@ static void expect(const char *name, int event, DWORD pid, const char *local, in
     }
     check(name,
           good && a->layer == LAYER_SOCKET && a->event == event && a->socket.process_id == pid && a->ipv6 == ipv6 &&
-              a->socket.protocol == IPPROTO_TCP && a->outbound == (event != EVENT_ACCEPT) &&
+              a->socket.protocol == protocol && a->outbound == (event != EVENT_ACCEPT) &&
               !memcmp(a->socket.local_addr, local_words, 16) && !memcmp(a->socket.remote_addr, remote_words, 16) &&
               (local_port == ANY_PORT ? a->socket.local_port != 0 : a->socket.local_port == local_port) &&
               (remote_port == ANY_PORT ? a->socket.remote_port != 0 : a->socket.remote_port == remote_port),
@@ -290,6 +291,47 @@ static void test_filter(void)
     WinDivertClose(h);
 }
 
+/* "First datagram per remote": CONNECT of who sends first, with the whole tuple, ACCEPT of who gets something first. */
+static void test_datagrams(const char *server, const char *own, const char *loopback, const char *any)
+{
+    struct sockaddr_storage to, at;
+    DWORD self = GetCurrentProcessId();
+    int length = net_address(server, ECHO_PORT, &to), port;
+    SOCKET s = socket(to.ss_family, SOCK_DGRAM, 0), receiver = socket(to.ss_family, SOCK_DGRAM, 0);
+    char byte;
+
+    printf("# datagrams of %s\n", own);
+    events = open_or_exit("udp", LAYER_SOCKET, 0, FLAG_SNIFF | FLAG_RECV_ONLY);
+    require("connect", connect(s, (void *)&to, length) == 0);
+    port = net_local_port(s);
+    expect("BIND, implicit, of datagrams", EVENT_BIND, self, any, port, any, 0);
+    expect("CONNECT of a connected socket", EVENT_CONNECT, self, own, port, server, ECHO_PORT);
+    check("is answered", send(s, "x", 1, 0) == 1 && recv(s, &byte, 1, 0) == 1, "error %d", WSAGetLastError());
+    closesocket(s); /* none of that is an event: the next one is */
+    expect("CLOSE of a connected socket", EVENT_CLOSE, self, own, port, server, ECHO_PORT);
+    expect("CLOSE of its port", EVENT_CLOSE, self, any, port, any, 0);
+
+    length = net_address(loopback, 4741, &at);
+    require("bind", bind(receiver, (void *)&at, length) == 0);
+    expect("BIND of a receiver", EVENT_BIND, self, loopback, 4741, any, 0);
+    s = socket(to.ss_family, SOCK_DGRAM, 0);
+    require("sendto", sendto(s, "x", 1, 0, (void *)&at, length) == 1);
+    port = net_local_port(s);
+    expect("BIND of a sender", EVENT_BIND, self, any, port, any, 0);
+    expect("CONNECT of its first datagram", EVENT_CONNECT, self, loopback, port, loopback, 4741);
+    expect("ACCEPT of it", EVENT_ACCEPT, self, loopback, 4741, loopback, port);
+    require("recvfrom", recvfrom(receiver, &byte, 1, 0, (void *)&at, &length) == 1);
+    require("answer", sendto(receiver, "y", 1, 0, (void *)&at, length) == 1 && recv(s, &byte, 1, 0) == 1);
+    length = net_address(loopback, 4741, &at);
+    require("sendto again", sendto(s, "x", 1, 0, (void *)&at, length) == 1 && recv(receiver, &byte, 1, 0) == 1);
+    require("sendto another", sendto(s, "x", 1, 0, (void *)&to, net_address(server, ECHO_PORT, &to)) == 1);
+    expect("CONNECT of the first one to another, after none of an answer", EVENT_CONNECT, self, own, port, server,
+           ECHO_PORT);
+    closesocket(s);
+    closesocket(receiver);
+    WinDivertClose(events);
+}
+
 /* Waits for the connection of a native program, which the runner starts when told. */
 static int role_native(void)
 {
@@ -331,5 +373,9 @@ int main(int argc, char **argv)
     test_loopback("127.0.0.1", ANY4);
     test_loopback("::1", ANY6);
     test_filter();
+    WinDivertClose(events);
+    protocol = IPPROTO_UDP;
+    test_datagrams(SERVER4, CLIENT4, "127.0.0.1", ANY4);
+    test_datagrams(SERVER6, CLIENT6, "::1", ANY6);
     return check_failures != 0;
 }

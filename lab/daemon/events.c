@@ -7,7 +7,7 @@
  *   BIND      explicit, or implicit right before the first CONNECT, then with the wildcard address
  *   CONNECT   as recorded
  *   LISTEN    as recorded
- *   ACCEPT    owner and parent are those of the most specific listener
+ *   ACCEPT    owner and parent are those of the most specific listener; of a datagram, the owner of its socket
  *   CLOSE     twice for a socket that bound and connected: once for the connection (remote known,
  *             parent set), once for the port; once for one that did only one of these
  *
@@ -205,6 +205,17 @@ static void report_connect(struct socket_entry *s, const struct sock_event *ev)
     connect_done(s, ev);
 }
 
+/* A datagram that a socket gets: it is its owner's, who has not asked for anything. Who is not bound gets none. */
+static void report_arrival(struct sock_event *ev)
+{
+    struct socket_entry *s = socket_entry(ev->endpoint);
+
+    if (s->bound) {
+        ev->pid = s->bind.pid;
+        report(report_ctx, ev);
+    }
+}
+
 static void report_bind(struct socket_entry *s, const struct sock_event *ev)
 {
     s->bound = true;
@@ -350,6 +361,9 @@ static int on_record(void *ctx, void *data, size_t size)
         report_bind(socket_entry(ev.endpoint), &ev);
         break;
     case EVENT_CONNECT:
+        if (ev.protocol == IPPROTO_UDP) {
+            veto_local_address(&ev);
+        }
         report_connect(socket_entry(ev.endpoint), &ev);
         break;
     case EVENT_LISTEN:
@@ -357,7 +371,7 @@ static int on_record(void *ctx, void *data, size_t size)
         report(report_ctx, &ev);
         break;
     case EVENT_ACCEPT:
-        report_accept(&ev);
+        (ev.protocol == IPPROTO_UDP ? report_arrival : report_accept)(&ev);
         break;
     }
     return 0;

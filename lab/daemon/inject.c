@@ -35,6 +35,7 @@ void inject_open(void)
         perror("windivert-labd: raw socket");
         exit(1);
     }
+    setsockopt(raw4, SOL_SOCKET, SO_BROADCAST, &one, sizeof(one));
     setsockopt(raw4, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
     setsockopt(raw6, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 }

@@ -5,7 +5,8 @@
  * WinDivert reports BIND, CONNECT, LISTEN, ACCEPT and CLOSE with the process that asked for them.
  * Linux has a cgroup hook for each; all of them run in the context of the caller (ACCEPT excepted,
  * which runs when the SYN arrives), and CONNECT runs before the SYN is built. The beginning and end of
- * an established connection, WinDivert's FLOW events, are states of the socket.
+ * an established connection, WinDivert's FLOW events, are states of the socket. Datagrams connect when a socket first
+ * sends to an address, and are accepted when it first gets one from an address that it has not sent to.
  *
  * The caller is the owner for native Linux programs only. Under Wine it is wineserver that makes
  * every system call on a socket, because a Windows thread asked it to through that thread's request
@@ -27,6 +28,7 @@
 
 #define FAMILY_INET 2
 #define FAMILY_INET6 10
+#define ETHERTYPE_IP 0x0800
 #define SYSCALL_READ 0
 #define SYSCALL_WRITE 1
 #define SYSCALL_WRITEV 20
@@ -335,6 +337,53 @@ int watch_tcp(struct bpf_sock_ops *ops)
     if (r) {
         fill_tuple(r, ops);
         bpf_ringbuf_submit(r, 0);
+    }
+    return 1;
+}
+
+/* The datagram that a socket is about to get. false: it is none. */
+static __always_inline bool fill_arrival(struct sockev_record *r, struct __sk_buff *skb)
+{
+    u32 header = skb->protocol == bpf_htons(ETHERTYPE_IP) ? 20 : 40;
+    u16 ports[2];
+    u8 first, protocol;
+
+    r->family = header == 20 ? FAMILY_INET : FAMILY_INET6;
+    if (bpf_skb_load_bytes(skb, header == 20 ? 9 : 6, &protocol, 1) || protocol != PROTOCOL_UDP)
+        return false;
+    if (header == 20) {
+        if (bpf_skb_load_bytes(skb, 0, &first, 1) || bpf_skb_load_bytes(skb, 12, r->remote_addr, 4) ||
+            bpf_skb_load_bytes(skb, 16, r->local_addr, 4))
+            return false;
+        header = (first & 15) * 4;
+    } else if (bpf_skb_load_bytes(skb, 8, r->remote_addr, 16) || bpf_skb_load_bytes(skb, 24, r->local_addr, 16)) {
+        return false;
+    }
+    if (bpf_skb_load_bytes(skb, header, ports, sizeof ports))
+        return false;
+    r->protocol = PROTOCOL_UDP;
+    r->remote_port = bpf_ntohs(ports[0]);
+    r->local_port = bpf_ntohs(ports[1]);
+    return true;
+}
+
+/* ACCEPT of datagrams: the first one from an address to which the socket has sent nothing. */
+SEC("cgroup_skb/ingress")
+int watch_arrivals(struct __sk_buff *skb)
+{
+    struct sockev_record r = {.kind = SOCKEV_ACCEPT};
+    struct peer peer = {0};
+    u32 known = 1;
+
+    if (!fill_arrival(&r, skb))
+        return 1;
+    r.cookie = bpf_get_socket_cookie(skb);
+    peer.cookie = r.cookie;
+    __builtin_memcpy(peer.addr, r.remote_addr, sizeof peer.addr);
+    peer.port = r.remote_port;
+    if (r.cookie && !bpf_map_lookup_elem(&peers, &peer)) {
+        bpf_map_update_elem(&peers, &peer, &known, BPF_ANY);
+        record_submit(&r);
     }
     return 1;
 }

@@ -152,7 +152,8 @@ static __always_inline void bind_implicitly(struct bpf_sock_addr *address, u32 f
                                     : bpf_bind(address, (struct sockaddr *)&any6, sizeof any6)))
             break;
     }
-    bpf_map_update_elem(&implicit_binds, &cookie, &port, BPF_ANY);
+    if (asking)
+        bpf_map_update_elem(&implicit_binds, &cookie, &port, BPF_ANY);
 }
 
 static __always_inline void fill_connect(struct sockev_record *r, struct bpf_sock_addr *address, struct bpf_sock *sk)
@@ -204,8 +205,8 @@ static __always_inline int allow_connect(struct bpf_sock_addr *address, u32 fami
     if (!sk || (!asking && !datagrams))
         return 1;
     r.cookie = bpf_get_socket_cookie(address);
-    if (asking && connects && !sk->src_port)
-        bind_implicitly(address, family, r.cookie);
+    if (connects && !sk->src_port)
+        bind_implicitly(address, family, r.cookie); /* Windows tells the port of whatever connects */
     fill_connect(&r, address, sk);
     if (datagrams) {
         peer.cookie = r.cookie;

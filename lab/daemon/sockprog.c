@@ -41,6 +41,7 @@ int sockprog_attach(const char *path)
         {programs->progs.see_send4, &programs->links.see_send4},
         {programs->progs.see_send6, &programs->links.see_send6},
         {programs->progs.watch_tcp, &programs->links.watch_tcp},
+        {programs->progs.watch_arrivals, &programs->links.watch_arrivals},
         {programs->progs.watch_release, &programs->links.watch_release},
     };
     int cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -12,6 +12,7 @@ BIN = HERE / "bin"  # windows_redirector.dll, redirector.exe, WinDivert.dll and 
 
 STATUS_OK, STATUS_NOT_FOUND = 0, 8
 STATE_FAILED = 3
+NO_RULE = 0xFFFFFFFF
 
 LogFunction = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_char_p)
 NO_LOG_FUNCTION: Any = LogFunction()  # type: ignore[call-overload]
@@ -29,8 +30,11 @@ class redirector_error(Structure):
     _fields_ = [("size", c_uint32), ("code", c_uint32), ("os_error", c_uint32), ("text", c_char * 324)]
 
 
-class redirector_rule(ctypes.Structure):
-    _fields_ = [("include", c_uint32), ("pid", c_uint32), ("pattern", c_char_p), ("listener", c_char_p)]
+class redirector_rule(Structure):
+    _fields_ = [("size", c_uint32), ("action", c_uint32), ("pid", c_uint32), ("direction", c_uint32), ("pattern", c_char_p),
+                ("listener", c_char_p), ("host", c_char_p), ("protocol", c_uint32), ("first_port", c_uint32),
+                ("last_port", c_uint32), ("family", c_uint32), ("prefix_length", c_uint32), ("network", c_uint8 * 16),
+                ("upstream", c_uint32)]
 
 
 class redirector_address(ctypes.Structure):
@@ -45,23 +49,33 @@ class redirector_config(Structure):
                 ("log_fn", LogFunction), ("log_context", c_void_p), ("roots", POINTER(c_uint32)),
                 ("root_count", c_uint32), ("upstream_count", c_uint32), ("upstreams", POINTER(redirector_address)),
                 ("decision_timeout_ms", c_uint32), ("listen_port_count", c_uint32),
-                ("listen_ports", POINTER(c_uint32))]
+                ("listen_ports", POINTER(c_uint32)), ("udp_port", c_uint32), ("udp_idle_ms", c_uint32)]
 
 
 class redirector_destination(Structure):
-    _fields_ = [("size", c_uint32), ("pid", c_uint32), ("incoming", c_uint32), ("reserved", c_uint32),
-                ("destination", redirector_address), ("connection_id", c_uint64)]
+    _fields_ = [("size", c_uint32), ("pid", c_uint32), ("incoming", c_uint32), ("protocol", c_uint32),
+                ("destination", redirector_address), ("connection_id", c_uint64), ("upstream", c_uint32), ("reserved", c_uint32)]
 
 
 class redirector_connection(Structure):
     _fields_ = [("size", c_uint32), ("pid", c_uint32), ("connection_id", c_uint64), ("client", redirector_address),
-                ("destination", redirector_address)]
+                ("destination", redirector_address), ("upstream", c_uint32), ("reserved", c_uint32)]
+
+
+class redirector_rule_case(Structure):
+    _fields_ = [("size", c_uint32), ("in_tree", c_uint32), ("pid", c_uint32), ("protocol", c_uint32),
+                ("direction", c_uint32), ("address", redirector_address), ("program", c_char_p), ("listener", c_char_p),
+                ("host", c_char_p)]
+
+
+class redirector_rule_verdict(Structure):
+    _fields_ = [("size", c_uint32), ("action", c_uint32), ("rule", c_uint32), ("upstream", c_uint32)]
 
 
 class redirector_flow(Structure):
     _fields_ = [("size", c_uint32), ("pid", c_uint32), ("kind", c_uint32), ("state", c_uint32),
                 ("client", redirector_address), ("destination", redirector_address), ("peer", redirector_address),
-                ("reserved", c_uint32), ("bytes_up", c_uint64), ("bytes_down", c_uint64), ("packets_up", c_uint64),
+                ("protocol", c_uint32), ("bytes_up", c_uint64), ("bytes_down", c_uint64), ("packets_up", c_uint64),
                 ("packets_down", c_uint64), ("opened_ms", c_uint64), ("age_ms", c_uint64)]
 
 
@@ -76,11 +90,14 @@ class redirector_stats(Structure):
             "priority_shared led_by_others firewall_permit members_forgotten members_outside "
             "tree_listeners proofs steering_replaced handle_renewals table_waits table_timeouts table_failures "
             "agent_connections loopback_passed listener_overflows processes_unknown segments_cut "
-            "large_segments").split()]
+            "large_segments udp_flows_live udp_flows_total udp_table_full udp_packets_seen udp_packets_passed "
+            "udp_packets_rewritten udp_packets_held udp_packets_dropped udp_packets_malformed udp_proxy_not_listening "
+            "udp_hold_timeouts udp_hold_overflows udp_fragments_passed udp_errors_translated udp_uncaptured "
+            "connections_blocked udp_packets_blocked").split()]
 
 
 STRUCTURES = (redirector_error, redirector_rule, redirector_config, redirector_address, redirector_destination,
-              redirector_connection, redirector_flow, redirector_stats)
+              redirector_connection, redirector_rule_case, redirector_rule_verdict, redirector_flow, redirector_stats)
 
 PROTOTYPES = {
     "redirector_start": (c_uint32, [POINTER(redirector_config), POINTER(c_void_p), POINTER(redirector_error)]),
@@ -88,10 +105,14 @@ PROTOTYPES = {
     "redirector_free": (None, [c_void_p]),
     "redirector_get_state": (c_uint32, [c_void_p, POINTER(redirector_error)]),
     "redirector_lookup": (c_uint32, [c_void_p, POINTER(redirector_address), POINTER(redirector_destination)]),
+    "redirector_udp_unreachable": (c_uint32, [c_void_p, POINTER(redirector_address)]),
     "redirector_forget": (c_uint32, [c_void_p, POINTER(redirector_address)]),
     "redirector_next_connection": (c_uint32, [c_void_p, POINTER(redirector_connection), c_uint32]),
     "redirector_decide": (c_uint32, [c_void_p, c_uint64, c_uint32]),
-    "redirector_set_rules": (c_uint32, [c_void_p, POINTER(redirector_rule), c_uint32]),
+    "redirector_set_rules": (c_uint32, [c_void_p, POINTER(redirector_rule), c_uint32, POINTER(redirector_error)]),
+    "redirector_test_rules": (c_uint32, [POINTER(redirector_rule), c_uint32, POINTER(redirector_rule_case),
+                                         POINTER(redirector_rule_verdict), POINTER(redirector_error)]),
+    "redirector_tell_name": (c_uint32, [c_void_p, POINTER(redirector_address), c_char_p]),
     "redirector_list_flows": (c_uint32, [c_void_p, POINTER(redirector_flow), c_uint32, POINTER(c_uint32)]),
     "redirector_get_stats": (c_uint32, [c_void_p, POINTER(redirector_stats)]),
     "redirector_status_name": (c_char_p, [c_uint32]),

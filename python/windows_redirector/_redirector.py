@@ -3,24 +3,19 @@
 import contextlib
 import ctypes
 import enum
-import ipaddress
 import os
 import threading
 import weakref
-from ctypes import byref, c_uint8, c_uint32, c_void_p
+from ctypes import byref, c_uint32, c_void_p
 from types import TracebackType
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 from . import _library as c
-
-Address = Tuple[str, int]
-# A peer as sockets tell of it: (host, port), or (host, port, flow information, scope).
-Peer = Sequence[Any]
-# (True, "curl.exe"), (False, 4711): include or exclude, a pattern or a process id; a third word is a pattern for who
-# listens at the other end, on this machine, and then the second may be None.
-Rule = Union[Tuple[bool, Union[str, int]], Tuple[bool, Union[str, int, None], str]]
+from ._convert import Address, Peer, Protocol, address_from_c, address_to_c, number, numbers, text
+from ._rules import RuleLike, rules_to_c
 
 FOREVER_MS = 0xFFFFFFFF
+LONGEST_NAME = 253
 
 
 class Flags(enum.IntFlag):
@@ -54,13 +49,14 @@ STATES = {1: "opening", 2: "open", 3: "closing"}
 
 
 class Destination(NamedTuple):
-    """Where a redirected connection was going, and who opened it (incoming: who listens)."""
+    """Where a redirected connection or datagram was going, and who opened it (incoming: who listens)."""
 
     host: str
     port: int
     pid: int
     incoming: bool
     connection_id: int
+    upstream: int = 0  # of the rule that has redirected it; 0: none has
 
 
 class Undecided(NamedTuple):
@@ -70,10 +66,11 @@ class Undecided(NamedTuple):
     pid: int
     client: Address
     destination: Address
+    upstream: int = 0  # of the rule that has it redirected; 0: none has
 
 
 class Connection(NamedTuple):
-    """A redirected connection."""
+    """A redirected connection, or UDP flow: what one socket sends to one destination, and the answers."""
 
     pid: int
     kind: str  # "outgoing", "incoming"
@@ -87,53 +84,7 @@ class Connection(NamedTuple):
     packets_down: int
     opened_ms: int  # since 1970
     age_ms: int
-
-
-def _number(name: str, value: int, bits: int = 32) -> int:
-    """ctypes would cut off what does not fit: port 4294967376 would become 80."""
-    if not 0 <= value < 1 << bits:
-        raise ValueError(f"{name} is {value}; it has to be 0 to {(1 << bits) - 1}")
-    return value
-
-
-def _numbers(name: str, values: Sequence[int]) -> Any:
-    return (c_uint32 * len(values))(*(_number(name, value) for value in values))
-
-
-def _text(name: str, value: Union[str, "os.PathLike[str]", None]) -> Optional[bytes]:
-    """C would take a text with a NUL in it for a shorter one."""
-    data = None if value is None else os.fspath(value).encode()
-    if data is not None and b"\0" in data:
-        raise ValueError(f"{name} has a NUL in it: {value!r}")
-    return data
-
-
-def _address_to_c(host: str, port: int, _flow_information: int = 0, scope: int = 0) -> c.redirector_address:
-    host, _, zone = host.partition("%")
-    ip: Any = ipaddress.ip_address(host)
-    ip = getattr(ip, "ipv4_mapped", None) or ip  # the form of IPv4 peers of a dual-stack listener
-    number = scope or (int(zone) if zone.isdigit() else 0)
-    return c.redirector_address(family=ip.version, port=_number("a port", port, 16), bytes=(c_uint8 * 16)(*ip.packed),
-                                scope=_number("a scope", number))
-
-
-def _address_from_c(address: Any) -> Address:
-    """The scope of a link-local address stands behind it, fe80::1%4, as connect() takes it."""
-    packed = bytes(address.bytes)
-    ip = str(ipaddress.ip_address(packed[:4] if address.family == 4 else packed))
-    return f"{ip}%{address.scope}" if address.scope else ip, int(address.port)
-
-
-def _rules_to_c(rules: Sequence[Rule]) -> Any:
-    array = (c.redirector_rule * len(rules))()
-    for rule, (include, what, *listener) in zip(array, rules):
-        rule.include = int(include)
-        if isinstance(what, int):
-            rule.pid = _number("a rule's process", what)
-        else:
-            rule.pattern = _text("a rule's pattern", what)
-        rule.listener = _text("a rule's listener", listener[0]) if listener else None
-    return array
+    protocol: Protocol
 
 
 class _LogThread(threading.local):
@@ -203,24 +154,27 @@ class _Running:
 class Redirector:
     """A running redirector; use it as a context manager, or call close(). Its calls may come from any thread.
 
-    roots: process ids. proxy_port, incoming_port: where this process (or agent_pid) listens, on loopback. log: called
-    with (level, line) on a thread of the library's. Raises Error; needs a process that runs as administrator.
+    roots: process ids. proxy_port, incoming_port: where this process (or agent_pid) listens, on loopback; udp_port: where it
+    receives datagrams. log: called with (level, line) on a thread of the library's. Raises Error; needs a process that runs
+    as administrator.
     """
 
     def __init__(self, roots: Iterable[int], proxy_port: int = 0, incoming_port: int = 0, agent_pid: int = 0,
-                 flags: int = 0, rules: Sequence[Rule] = (), windivert_dir: Union[str, "os.PathLike[str]"] = c.BIN,
+                 flags: int = 0, rules: Sequence[RuleLike] = (), windivert_dir: Union[str, "os.PathLike[str]"] = c.BIN,
                  log_path: Union[str, "os.PathLike[str]", None] = None, log: Optional[Callable[[int, str], object]] = None,
-                 upstreams: Sequence[Peer] = (), decision_timeout_ms: int = 0, listen_ports: Sequence[int] = ()) -> None:
+                 upstreams: Sequence[Peer] = (), decision_timeout_ms: int = 0, listen_ports: Sequence[int] = (),
+                 udp_port: int = 0, udp_idle_ms: int = 0) -> None:
         library, pids = c.library(), list(roots)
         log_function = _log_function(log)
         config = c.redirector_config(
-            proxy_port=_number("proxy_port", proxy_port), incoming_port=_number("incoming_port", incoming_port),
-            agent_pid=_number("agent_pid", agent_pid), flags=_number("flags", int(flags)), roots=_numbers("a root", pids),
-            root_count=len(pids), rules=_rules_to_c(rules), rule_count=len(rules), upstream_count=len(upstreams),
-            upstreams=(c.redirector_address * len(upstreams))(*(_address_to_c(*address) for address in upstreams)),
-            decision_timeout_ms=_number("decision_timeout_ms", decision_timeout_ms),
-            listen_port_count=len(listen_ports), listen_ports=_numbers("a listen_port", listen_ports),
-            windivert_dir=_text("windivert_dir", windivert_dir), log_fn=log_function, log_path=_text("log_path", log_path))
+            proxy_port=number("proxy_port", proxy_port), incoming_port=number("incoming_port", incoming_port),
+            agent_pid=number("agent_pid", agent_pid), flags=number("flags", int(flags)), roots=numbers("a root", pids),
+            root_count=len(pids), rules=rules_to_c(rules), rule_count=len(rules), upstream_count=len(upstreams),
+            upstreams=(c.redirector_address * len(upstreams))(*(address_to_c(*address) for address in upstreams)),
+            decision_timeout_ms=number("decision_timeout_ms", decision_timeout_ms),
+            listen_port_count=len(listen_ports), listen_ports=numbers("a listen_port", listen_ports),
+            udp_port=number("udp_port", udp_port), udp_idle_ms=number("udp_idle_ms", udp_idle_ms),
+            windivert_dir=text("windivert_dir", windivert_dir), log_fn=log_function, log_path=text("log_path", log_path))
         handle, error = c_void_p(), c.redirector_error()
         c.check(library.redirector_start(byref(config), byref(handle), byref(error)), error.text.decode())
         self._running = _Running(library, handle, log_function)
@@ -246,49 +200,71 @@ class Redirector:
         self._running.close()
         self._close.detach()
 
-    def destination(self, peer: Peer) -> Optional[Destination]:
-        """Original destination of a peer (host, port, ...) as the proxy sees it; None: not a redirected connection."""
-        found = c.redirector_destination()
+    def destination(self, peer: Peer, protocol: Protocol = Protocol.TCP) -> Optional[Destination]:
+        """Original destination of a peer (host, port, ...) as the proxy sees it; None: not a redirected connection. With
+        Protocol.UDP, that of a datagram by the address that it came from."""
+        found = c.redirector_destination(protocol=number("a protocol", int(protocol)))
         with self._running.entered() as (library, handle):
-            status = library.redirector_lookup(handle, byref(_address_to_c(*peer)), byref(found))
+            status = library.redirector_lookup(handle, byref(address_to_c(*peer)), byref(found))
         if status == c.STATUS_NOT_FOUND:
             return None
         c.check(status)
-        return Destination(*_address_from_c(found.destination), found.pid, bool(found.incoming), found.connection_id)
+        return Destination(*address_from_c(found.destination), found.pid, bool(found.incoming), found.connection_id,
+                           found.upstream)
+
+    def unreachable(self, peer: Peer) -> bool:
+        """Tells the program that sent datagrams from this peer that nobody listens at their destination, as from there. False:
+        no UDP flow has this peer."""
+        with self._running.entered() as (library, handle):
+            status = library.redirector_udp_unreachable(handle, byref(address_to_c(*peer)))
+        return self._found(status)
+
+    @staticmethod
+    def _found(status: int) -> bool:
+        """The result of a call for which "not found" is an answer."""
+        if status != c.STATUS_NOT_FOUND:
+            c.check(status)
+        return status == c.STATUS_OK
 
     def next_connection(self, timeout_ms: int = FOREVER_MS) -> Optional[Undecided]:
         """Waits for the next outgoing connection to decide about; None: there was none in time. Needs
         decision_timeout_ms."""
         found = c.redirector_connection()
         with self._running.entered() as (library, handle):
-            status = library.redirector_next_connection(handle, byref(found), _number("timeout_ms", timeout_ms))
+            status = library.redirector_next_connection(handle, byref(found), number("timeout_ms", timeout_ms))
         if status == c.STATUS_NOT_FOUND:
             return None
         c.check(status)
-        return Undecided(found.connection_id, found.pid, _address_from_c(found.client),
-                         _address_from_c(found.destination))
+        return Undecided(found.connection_id, found.pid, address_from_c(found.client),
+                         address_from_c(found.destination), found.upstream)
 
     def decide(self, connection_id: int, decision: int) -> bool:
         """A Decision about what next_connection() told of. False: it does not wait for that any more."""
         with self._running.entered() as (library, handle):
-            status = library.redirector_decide(handle, _number("connection_id", connection_id, 64),
-                                                     _number("decision", int(decision)))
-        if status != c.STATUS_NOT_FOUND:
-            c.check(status)
-        return bool(status == c.STATUS_OK)
+            status = library.redirector_decide(handle, number("connection_id", connection_id, 64),
+                                                     number("decision", int(decision)))
+        return self._found(status)
 
     def forget(self, peer: Peer) -> bool:
         """Removes the mapping of a peer; its connection goes on. False: there was none."""
         with self._running.entered() as (library, handle):
-            status = library.redirector_forget(handle, byref(_address_to_c(*peer)))
-        if status != c.STATUS_NOT_FOUND:
-            c.check(status)
-        return bool(status == c.STATUS_OK)
+            status = library.redirector_forget(handle, byref(address_to_c(*peer)))
+        return self._found(status)
 
-    def set_rules(self, rules: Sequence[Rule]) -> None:
-        """Replaces the rules."""
+    def set_rules(self, rules: Sequence[RuleLike]) -> None:
+        """Replaces the rules. An error says which rule is not right, and why; then the former rules stay."""
+        error = c.redirector_error()
         with self._running.entered() as (library, handle):
-            c.check(library.redirector_set_rules(handle, _rules_to_c(rules), len(rules)))
+            c.check(library.redirector_set_rules(handle, rules_to_c(rules), len(rules), byref(error)), error.text.decode())
+
+    def tell_name(self, host: str, name: str) -> None:
+        """Tells under which name an address was looked up, for rules that name a host: before the program gets the DNS's
+        answer. Names are never guessed."""
+        told = text("a name", name[:-1] if name.endswith(".") else name) or b""
+        if not 1 <= len(told) <= LONGEST_NAME:
+            raise ValueError(f"a name is {name!r}; it has to have 1 to {LONGEST_NAME} bytes")
+        with self._running.entered() as (library, handle):
+            c.check(library.redirector_tell_name(handle, byref(address_to_c(host, 0)), told))
 
     def connections(self) -> List[Connection]:
         """The redirected connections that exist now."""
@@ -299,9 +275,9 @@ class Redirector:
             flows[0].size = ctypes.sizeof(c.redirector_flow)
             with self._running.entered() as (library, handle):
                 c.check(library.redirector_list_flows(handle, flows, room, byref(total)))
-        return [Connection(f.pid, KINDS[f.kind], STATES[f.state], _address_from_c(f.client),
-                           _address_from_c(f.destination), _address_from_c(f.peer), f.bytes_up, f.bytes_down,
-                           f.packets_up, f.packets_down, f.opened_ms, f.age_ms) for f in flows[:total.value]]
+        return [Connection(f.pid, KINDS[f.kind], STATES[f.state], address_from_c(f.client),
+                           address_from_c(f.destination), address_from_c(f.peer), f.bytes_up, f.bytes_down,
+                           f.packets_up, f.packets_down, f.opened_ms, f.age_ms, Protocol(f.protocol)) for f in flows[:total.value]]
 
     def stats(self) -> Dict[str, int]:
         """The counters; windows_redirector.h says what each counts."""

@@ -10,9 +10,17 @@ enum { CHECK_MS = 5000, WARN_MS = 60000, LASTING_CHECKS = 2 };
 static uint64_t counted(const struct engine *e, enum bypass way)
 {
     const _Atomic uint64_t *counters[] = {
-        [BYPASS_OWNER_UNKNOWN] = &e->counters.hold_timeouts, [BYPASS_PROCESS_UNKNOWN] = &e->counters.processes_unknown,
-        [BYPASS_TABLE_LATE] = &e->counters.table_timeouts,   [BYPASS_HELD_FULL] = &e->counters.hold_overflows,
-        [BYPASS_FLOWS_FULL] = &e->counters.flow_table_full,  [BYPASS_LISTENERS_FULL] = &e->counters.listener_overflows,
+        [BYPASS_OWNER_UNKNOWN] = &e->counters.hold_timeouts,
+        [BYPASS_PROCESS_UNKNOWN] = &e->counters.processes_unknown,
+        [BYPASS_TABLE_LATE] = &e->counters.table_timeouts,
+        [BYPASS_HELD_FULL] = &e->counters.hold_overflows,
+        [BYPASS_FLOWS_FULL] = &e->counters.flow_table_full,
+        [BYPASS_LISTENERS_FULL] = &e->counters.listener_overflows,
+        [BYPASS_UDP_OWNER_UNKNOWN] = &e->counters.udp_hold_timeouts,
+        [BYPASS_UDP_FRAGMENTS] = &e->counters.udp_fragments_passed,
+        [BYPASS_UDP_UNCAPTURED] = &e->counters.udp_uncaptured,
+        [BYPASS_UDP_HELD_FULL] = &e->counters.udp_hold_overflows,
+        [BYPASS_UDP_FLOWS_FULL] = &e->counters.udp_table_full,
     };
     return atomic_load_explicit(counters[way], memory_order_relaxed);
 }
@@ -23,10 +31,11 @@ static void check(struct engine *e, enum bypass way, uint64_t now_ms)
     uint64_t count = counted(e, way);
     b->checks = count > b->seen ? b->checks + 1 : 0;
     b->seen = count;
-    uint32_t enough = way >= BYPASS_HELD_FULL ? 1 : LASTING_CHECKS;
-    if (b->checks >= enough && (!b->told_ms || now_ms - b->told_ms >= WARN_MS)) {
-        if (e->host.bypassed) {
-            e->host.bypassed(e->host.context, way, count - b->told);
+    bool limit = way < BYPASS_UDP ? way >= BYPASS_HELD_FULL : way >= BYPASS_UDP_HELD_FULL;
+    if (b->checks >= (limit ? 1 : LASTING_CHECKS) && (!b->told_ms || now_ms - b->told_ms >= WARN_MS)) {
+        void (*tell)(void *, enum bypass, uint64_t) = way < BYPASS_UDP ? e->host.bypassed : e->host.udp_bypassed;
+        if (tell) {
+            tell(e->host.context, way, count - b->told);
         }
         b->told = count;
         b->told_ms = now_ms;

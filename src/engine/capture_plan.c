@@ -81,8 +81,8 @@ bool capture_plan_is_due(const struct capture_plan *c, uint64_t now_ms)
 void capture_plan_begin(struct capture_plan *c, uint64_t now_ms)
 {
     c->next = (struct capture_set){0};
-    c->wide = c->flow_ms && now_ms - c->flow_ms < c->quiet_ms;
-    if (RESTLESS) {
+    c->wide = c->always_wide || (c->flow_ms && now_ms - c->flow_ms < c->quiet_ms);
+    if (RESTLESS && !c->always_wide) {
         c->wide = now_ms / RESTLESS_MS % 2;
     }
     c->narrowed_ms = c->wide || c->all ? 0 : c->narrowed_ms ? c->narrowed_ms : now_ms;

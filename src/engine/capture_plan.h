@@ -38,8 +38,9 @@ enum { CAPTURE_HEAVY = 32 };
 /** Zeroed at first, then capture_plan_init(). */
 struct capture_plan {
     struct capture_set active, next;
-    bool all;      /* everything is captured, at all times: the filter is never replaced */
-    bool in_place; /* there is a filter */
+    bool always_wide; /* of UDP, whose sockets send wherever they like at any time: no set is narrow */
+    bool all;         /* everything is captured, at all times: the filter is never replaced */
+    bool in_place;    /* there is a filter */
     bool replacing;
     bool wide;              /* what is being planned */
     bool renewed;           /* the next plan replaces the filter, though it may be the same */
@@ -68,6 +69,12 @@ static inline bool capture_plan_has(const struct capture_plan *c, bool outbound,
     const struct port_set *active = outbound ? &c->active.outbound : &c->active.inbound;
     const struct port_set *next = outbound ? &c->next.outbound : &c->next.inbound;
     return port_set_has(active, port) && (!c->replacing || port_set_has(next, port));
+}
+
+/** Strangers' packets come that no port tells of: a plan is due. */
+static inline void capture_plan_intrude(struct capture_plan *c)
+{
+    c->intruded = true;
 }
 
 /** From this port CAPTURE_HEAVY packets have left that are of no flow. */

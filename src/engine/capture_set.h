@@ -15,6 +15,7 @@ struct capture_set {
     struct port_set outbound;    /* by source port */
     struct port_set inbound;     /* by destination port */
     uint32_t without_link_local; /* 1: nothing from or to link-local addresses, but over loopback */
+    uint32_t fragments;          /* 1: of UDP, fragments too */
 };
 
 #endif

@@ -41,13 +41,19 @@ void checksum_ip_header(struct packet *p)
     store_be16(p->ip + 10, (uint16_t)~checksum_fold(sum_words(p->ip, (uint32_t)(p->ip[0] & 15) * 4)));
 }
 
+void checksum_message(const uint8_t *ip, uint8_t *message, uint32_t length, uint32_t protocol, uint8_t *field)
+{
+    bool ip4 = ip[0] >> 4 == 4;
+    uint64_t sum = 0;
+    if (protocol) {
+        sum = sum_words(ip + (ip4 ? 12 : 8), ip4 ? 8 : 32) + protocol + length;
+    }
+    store_be16(field, 0);
+    sum += sum_words(message, length);
+    store_be16(field, (uint16_t)~checksum_fold(sum));
+}
+
 void checksum_tcp(struct packet *p)
 {
-    uint32_t segment = p->length - (uint32_t)(p->tcp - p->ip);
-    bool ip4 = p->tuple.family == FAMILY_IP4;
-    uint64_t sum = sum_words(p->ip + (ip4 ? 12 : 8), ip4 ? 8 : 32);
-    sum += 6 + (uint64_t)segment; /* protocol and length: the rest of the pseudo-header */
-    store_be16(p->tcp + 16, 0);
-    sum += sum_words(p->tcp, segment);
-    store_be16(p->tcp + 16, (uint16_t)~checksum_fold(sum));
+    checksum_message(p->ip, p->tcp, p->length - (uint32_t)(p->tcp - p->ip), PROTOCOL_TCP, p->tcp + 16);
 }

@@ -41,6 +41,11 @@ static inline void checksum_adjust(uint8_t *field, uint16_t difference)
 /** Writes the IPv4 header checksum (nothing to do for IPv6). */
 void checksum_ip_header(struct packet *p);
 
+/**
+ * Writes the checksum of a message to `field` within it: with the pseudo-header of this protocol, or (0) without one.
+ */
+void checksum_message(const uint8_t *ip, uint8_t *message, uint32_t length, uint32_t protocol, uint8_t *field);
+
 /** Writes the TCP checksum, pseudo-header and payload included. */
 void checksum_tcp(struct packet *p);
 

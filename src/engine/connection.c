@@ -23,10 +23,10 @@
  */
 #include "connection.h"
 
+#include "carry_out.h"
 #include "held.h"
 #include "others.h"
 #include "policy.h"
-#include "redirect.h"
 #include "sockets.h"
 #include "tcp_table.h"
 
@@ -43,106 +43,6 @@ static bool is_forwarded(const struct engine *e, const struct attempt *a, uint32
     return !own_addresses_has(e->own, a->meta->outbound ? &t->src : &t->dst, t->family);
 }
 
-static bool agent_listens(struct engine *e, const struct attempt *a)
-{
-    const struct listener *l = listeners_find(&e->listeners, &a->packet->tuple);
-    return l && sockets_is_agent(e, l->pid);
-}
-
-static const struct listener *tree_listener(struct engine *e, const struct attempt *a)
-{
-    const struct listener *l = e->config.incoming_port ? listeners_find(&e->listeners, &a->packet->tuple) : NULL;
-    return l && l->in_tree && !sockets_is_agent(e, l->pid) ? l : NULL;
-}
-
-/* Whether whose listener it goes to decides, and that is in doubt: then it waits. */
-static bool waits_for_listener(struct engine *e, struct attempt *a)
-{
-    bool matters = a->meta->loopback ? !e->config.no_loopback : !a->meta->outbound && e->config.incoming_port;
-    return matters && sockets_in_doubt(e) && redirect_waits_for_table(e, a);
-}
-
-/* An outbound SYN that is left alone because of where it goes, whoever opened it. */
-static bool is_left_alone(struct engine *e, const struct attempt *a)
-{
-    if (a->meta->loopback && e->config.no_loopback) {
-        COUNT(e, loopback_passed);
-        return true;
-    }
-    if (a->meta->loopback && agent_listens(e, a)) {
-        COUNT(e, agent_connections);
-        return true;
-    }
-    return !e->config.proxy_port && !(a->meta->loopback && tree_listener(e, a)); /* only incoming is on */
-}
-
-/* Straight to a port of the proxy: not redirected (I3), but its source port must not be mistaken for a flow's. */
-static bool is_direct(struct engine *e, const struct attempt *a)
-{
-    const struct tuple *t = &a->packet->tuple;
-    uint16_t port = be16_to_host(t->dst_port);
-    bool here = a->meta->loopback || !a->meta->outbound;
-    if (!here || !port || (port != e->config.proxy_port && port != e->config.incoming_port)) {
-        return false;
-    }
-    ip_addr loopback = ip_addr_loopback(t->family);
-    return ip_addr_equal(&t->dst, &loopback) || agent_listens(e, a);
-}
-
-/* Whose listener it goes to decides. */
-static enum verdict carry_out_incoming(struct engine *e, struct attempt *a)
-{
-    if (waits_for_listener(e, a)) {
-        return VERDICT_HOLD;
-    }
-    const struct listener *l = tree_listener(e, a);
-    return l ? redirect_syn(e, a, FLOW_INCOMING, l->pid) : VERDICT_PASS;
-}
-
-/* The owner is known, or known to be unknown. */
-static enum verdict carry_out(struct engine *e, struct attempt *a)
-{
-    bool within = a->meta->loopback && a->pid && a->pid != e->config.agent_pid;
-    bool redirected = a->redirected, unsure = false;
-    if (within && e->config.proxy_port) {
-        redirected = sockets_redirects_to(e, &a->packet->tuple, a->pid, redirected, a->now_ms, &unsure);
-    }
-    bool outgoing = redirected && e->config.proxy_port;
-    const struct listener *l = within ? tree_listener(e, a) : NULL;
-    enum own own = within && (l || outgoing) ? sockets_own_listener(e, &a->packet->tuple, a->pid, a->now_ms) : OWN_NO;
-    bool doubtful = unsure || own == OWN_UNSURE || (a->unsure && sockets_in_doubt(e));
-    if (doubtful && redirect_waits_for_table(e, a)) {
-        return VERDICT_HOLD;
-    }
-    a->redirected = redirected;
-    if (own == OWN_YES) {
-        COUNT(e, self_connections);
-        return VERDICT_PASS;
-    }
-    if (l && !sockets_is_agent(e, a->pid)) {
-        if (others_agent(e, a->pid)) {
-            return VERDICT_PASS; /* the program is to get it (O7) */
-        }
-        return redirect_syn(e, a, FLOW_INCOMING, l->pid); /* also if the tree opened it (N4) */
-    }
-    return outgoing ? redirect_syn(e, a, FLOW_OUTGOING, a->pid) : VERDICT_PASS;
-}
-
-/* What was decided about a SYN that is not redirected. */
-static enum verdict turn_away(struct engine *e, enum decision decision, const struct packet *syn,
-                              const struct packet_meta *meta)
-{
-    switch (decision) {
-    case DECISION_REFUSE:
-        return redirect_refuse(e, syn, meta);
-    case DECISION_DROP:
-        COUNT(e, packets_dropped);
-        return VERDICT_DROP;
-    default:
-        return VERDICT_PASS;
-    }
-}
-
 /* What is pending under its tuple tells of its owner, unless that is about an older connection. */
 static void know_owner(struct engine *e, struct attempt *a, uint32_t id)
 {
@@ -154,11 +54,14 @@ static void know_owner(struct engine *e, struct attempt *a, uint32_t id)
     a->pid = known->pid;
     a->redirected =
         known->redirect && policy_may_redirect(e, known->pid); /* an incoming one's has no owner here (I3) */
+    a->blocked = known->block;
+    a->upstream = known->upstream;
     a->unsure = known->unsure;
     a->decision_id = known->decision_id;
     a->decided = known->decision == DECISION_ACCEPT;
     if (a->unsure && !sockets_in_doubt(e)) {
-        a->redirected = sockets_redirects(e, a->pid, &a->unsure); /* the doubt was resolved meanwhile */
+        carry_out_take_verdict(
+            a, sockets_judge(e, a->pid, &a->packet->tuple, PROTOCOL_TCP, &a->unsure)); /* it was resolved */
     }
 }
 
@@ -170,9 +73,9 @@ static enum verdict decide_by_owner(struct engine *e, struct attempt *a, uint32_
     }
     struct pending_entry *known = &e->pending.entries[id];
     if (known->decision > DECISION_ACCEPT) {
-        return turn_away(e, known->decision, a->packet, a->meta);
+        return carry_out_turn_away(e, known->decision, a->packet, a->meta);
     }
-    enum verdict verdict = carry_out(e, a);
+    enum verdict verdict = carry_out_owned(e, a);
     if (verdict == VERDICT_HOLD) {
         return held_for_redirection(e, a);
     }
@@ -230,7 +133,7 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
             pending_use(&e->pending, id, p->seq, meta->timestamp, now_ms); /* its SYN has come, whatever it becomes */
         }
     }
-    if (is_direct(e, &a)) {
+    if (carry_out_is_direct(e, &a)) {
         enum verdict verdict = redirect_syn(e, &a, FLOW_DIRECT, 0);
         return verdict == VERDICT_HOLD ? held_for_redirection(e, &a) : verdict;
     }
@@ -241,10 +144,10 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
         return decide_by_listener(e, &a, id);
     }
     know_owner(e, &a, id);
-    if (waits_for_listener(e, &a)) {
+    if (carry_out_waits_for_listener(e, &a)) {
         return held_for_redirection(e, &a);
     }
-    return is_left_alone(e, &a) ? VERDICT_PASS : decide_by_owner(e, &a, id);
+    return carry_out_is_left_alone(e, &a) ? VERDICT_PASS : decide_by_owner(e, &a, id);
 }
 
 /* ---- held SYNs */
@@ -253,14 +156,15 @@ enum verdict connection_syn(struct engine *e, struct packet *p, struct packet_me
 struct owner {
     bool known;
     uint32_t pid;
-    bool redirected, unsure;
+    struct rule_verdict verdict;
+    bool unsure;
 };
 
-static struct owner owner_by_event(struct engine *e, uint32_t pid)
+static struct owner owner_by_event(struct engine *e, uint32_t pid, const struct tuple *tuple)
 {
     struct owner owner = {.known = true, .pid = pid};
     e->process_unknown = false;
-    owner.redirected = sockets_redirects(e, pid, &owner.unsure);
+    owner.verdict = sockets_judge(e, pid, tuple, PROTOCOL_TCP, &owner.unsure);
     if (e->process_unknown) {
         COUNT(e, processes_unknown);
     }
@@ -269,26 +173,27 @@ static struct owner owner_by_event(struct engine *e, uint32_t pid)
 
 static struct owner owner_of_held(const struct pending_entry *held)
 {
-    return (struct owner){held->owned, held->pid, held->redirect, held->unsure};
+    return (struct owner){held->owned, held->pid, carry_out_verdict_of(held->redirect, held->block, held->upstream),
+                          held->unsure};
 }
 
 /* With all that is known of it by now. *a->owned: if not, VERDICT_HOLD may also mean that this is missing. */
 static enum verdict judge_held(struct engine *e, struct attempt *a)
 {
-    if (is_direct(e, a)) {
+    if (carry_out_is_direct(e, a)) {
         return redirect_syn(e, a, FLOW_DIRECT, 0);
     }
     if (!a->meta->outbound) {
         return carry_out_incoming(e, a);
     }
-    if (waits_for_listener(e, a)) {
+    if (carry_out_waits_for_listener(e, a)) {
         return VERDICT_HOLD;
     }
-    if (is_left_alone(e, a)) {
+    if (carry_out_is_left_alone(e, a)) {
         return VERDICT_PASS;
     }
     a->waits_for = HELD_FOR_EVENT;
-    return a->owned ? carry_out(e, a) : VERDICT_HOLD;
+    return a->owned ? carry_out_owned(e, a) : VERDICT_HOLD;
 }
 
 /* A held SYN leaves, unless it has to wait for something (else) first. */
@@ -302,7 +207,9 @@ static void decide_held(struct engine *e, uint32_t id, struct owner owner, uint6
                         .meta = &meta,
                         .now_ms = now_ms,
                         .pid = owner.pid,
-                        .redirected = owner.redirected,
+                        .redirected = owner.verdict.action == RULE_REDIRECT,
+                        .blocked = owner.verdict.action == RULE_BLOCK,
+                        .upstream = owner.verdict.upstream,
                         .unsure = owner.unsure,
                         .owned = owner.known,
                         .held = true,
@@ -317,6 +224,8 @@ static void decide_held(struct engine *e, uint32_t id, struct owner owner, uint6
         verdict = judge_held(e, &a);
     }
     if (verdict != VERDICT_HOLD) {
+        e->pending.entries[id].block = a.blocked; /* for its retransmissions */
+        e->pending.entries[id].upstream = a.upstream;
         held_leave(e, id, verdict, &meta, a.pid, now_ms);
     } else if (a.waits_for == HELD_FOR_EVENT) {
         held_wait_for_event(e, id, now_ms);
@@ -331,21 +240,8 @@ static void decide_answered(struct engine *e, uint32_t id, uint32_t pid, uint64_
     struct pending_entry *held = &e->pending.entries[id];
     held->asked = true;
     pid = held->owned ? held->pid : pid;
-    decide_held(e, id, pid ? owner_by_event(e, pid) : owner_of_held(held), now_ms);
-}
-
-/*
- * The tuple that its SYN will have: an event tells no scope, but its local address belongs to an interface. An address
- * that several have tells nothing; the SYN then waits until the TCP table is asked, which knows the scope.
- */
-static struct tuple tuple_of_event(const struct engine *e, const struct socket_event *event)
-{
-    struct tuple t = event->tuple;
-    bool loopback = e->own && own_addresses_has(e->own, &t.dst, t.family);
-    if (e->own && !loopback && tuple_is_scoped(&t)) {
-        t.scope = own_addresses_interface(e->own, &t.src);
-    }
-    return t;
+    const struct tuple *tuple = &e->pending.map.keys[id];
+    decide_held(e, id, pid ? owner_by_event(e, pid, tuple) : owner_of_held(held), now_ms);
 }
 
 /* The driver does not show the packets of this connection (capture_needs.c). */
@@ -366,12 +262,12 @@ static void carry_out_decision(struct engine *e, uint32_t id, enum decision deci
         return;
     }
     bool whole = packet_parse(pending_bytes(&e->pending, id), held->length, &p) == PACKET_TCP;
-    held_leave(e, id, whole ? turn_away(e, decision, &p, &meta) : VERDICT_PASS, &meta, held->pid, now_ms);
+    held_leave(e, id, whole ? carry_out_turn_away(e, decision, &p, &meta) : VERDICT_PASS, &meta, held->pid, now_ms);
 }
 
 void connection_closed(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
-    struct tuple tuple = tuple_of_event(e, event);
+    struct tuple tuple = own_addresses_scoped(e->own, &event->tuple);
     uint32_t id = e->decisions ? pending_find(&e->pending, &tuple) : PENDING_NONE;
     const struct pending_entry *held = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
     if (held && held->state == HELD_FOR_DECISION && event->timestamp > held->meta.timestamp) {
@@ -384,7 +280,7 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
     if (e->stopping) {
         return;
     }
-    struct tuple tuple = tuple_of_event(e, event);
+    struct tuple tuple = own_addresses_scoped(e->own, &event->tuple);
     uint32_t id = pending_find(&e->pending, &tuple);
     const struct pending_entry *known = id != PENDING_NONE ? &e->pending.entries[id] : NULL;
     if (known && event->timestamp && event->timestamp <= known->syn_time) {
@@ -393,16 +289,19 @@ void connection_event(struct engine *e, const struct socket_event *event, uint64
     if (known && known->state == HELD_FOR_DECISION) {
         return; /* its owner is known */
     }
-    struct owner owner = owner_by_event(e, event->pid);
+    struct owner owner = owner_by_event(e, event->pid, &tuple);
     if (known && pending_is_held(known)) {
         decide_held(e, id, owner, now_ms);
         return;
     }
-    id = others_event(e, event, &tuple, owner.redirected, now_ms);
+    bool redirected = owner.verdict.action == RULE_REDIRECT;
+    id = others_event(e, event, &tuple, redirected, now_ms);
     if (id != PENDING_NONE) {
         e->pending.entries[id].unsure = owner.unsure;
+        e->pending.entries[id].block = owner.verdict.action == RULE_BLOCK;
+        e->pending.entries[id].upstream = owner.verdict.upstream;
     }
-    if (owner.redirected && e->config.proxy_port && is_left(e, &tuple)) {
+    if (redirected && e->config.proxy_port && is_left(e, &tuple)) {
         COUNT(e, link_local_passed);
     }
 }

@@ -19,7 +19,7 @@ static_assert(DECISIONS_MAX % 64 == 0, "a bit for each place");
 struct place {
     _Atomic uint64_t word; /* id and state */
     _Atomic uint64_t tuple[TUPLE_WORDS];
-    _Atomic uint32_t pid;
+    _Atomic uint32_t pid, upstream;
     uint32_t entry; /* writer's */
 };
 
@@ -65,17 +65,18 @@ bool decisions_have_room(const struct decisions *d)
     return d->free_count != 0;
 }
 
-uint64_t decisions_ask(struct decisions *d, const struct tuple *tuple, uint32_t pid, uint32_t entry)
+uint64_t decisions_ask(struct decisions *d, const struct undecided *connection, uint32_t entry)
 {
     uint64_t id = ++d->count * DECISIONS_MAX + d->free_places[--d->free_count];
     struct place *p = place_of(d, id);
     uint64_t words[TUPLE_WORDS];
-    memcpy(words, tuple, sizeof words);
+    memcpy(words, &connection->tuple, sizeof words);
     atomic_thread_fence(memory_order_release); /* whoever reads a word of it finds the place FREE, or later */
     for (int i = 0; i < TUPLE_WORDS; i++) {
         atomic_store_explicit(&p->tuple[i], words[i], memory_order_relaxed);
     }
-    atomic_store_explicit(&p->pid, pid, memory_order_relaxed);
+    atomic_store_explicit(&p->pid, connection->pid, memory_order_relaxed);
+    atomic_store_explicit(&p->upstream, connection->upstream, memory_order_relaxed);
     p->entry = entry;
     atomic_store_explicit(&p->word, word_of(id, ASKED), memory_order_release);
     return id;
@@ -130,6 +131,7 @@ bool decisions_take(struct decisions *d, struct undecided *out)
             words[i] = atomic_load_explicit(&p->tuple[i], memory_order_relaxed);
         }
         out->pid = atomic_load_explicit(&p->pid, memory_order_relaxed);
+        out->upstream = atomic_load_explicit(&p->upstream, memory_order_relaxed);
         out->id = word >> STATE_BITS;
         memcpy(&out->tuple, words, sizeof words);
         atomic_thread_fence(memory_order_acquire);

@@ -31,6 +31,7 @@ struct undecided {
     uint64_t id; /* never 0, and never given twice */
     struct tuple tuple;
     uint32_t pid;
+    uint32_t upstream; /* of the rule that has it redirected */
 };
 
 struct decisions;
@@ -42,8 +43,9 @@ void decisions_free(struct decisions *d);
 
 bool decisions_have_room(const struct decisions *d);
 
-/** Asks about a connection; there must be room. Returns its id. `entry` is what decisions_next() gives back. */
-uint64_t decisions_ask(struct decisions *d, const struct tuple *tuple, uint32_t pid, uint32_t entry);
+/** Asks about a connection; there must be room. Returns its id, which is not looked at in what is given. `entry` is what
+ * decisions_next() gives back. */
+uint64_t decisions_ask(struct decisions *d, const struct undecided *connection, uint32_t entry);
 
 /** It does not wait any more. Returns what was decided meanwhile, for whoever was told that it counts. */
 enum decision decisions_withdraw(struct decisions *d, uint64_t id);

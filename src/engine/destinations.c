@@ -15,7 +15,7 @@ enum { LIVE = 1, WRITING = 2, STEP = 4 };
 struct entry {
     _Atomic uint64_t version;
     _Atomic uint64_t peer[2], address[2], decision_id;
-    _Atomic uint32_t family_and_port, scope, pid;
+    _Atomic uint32_t family_and_port, scope, pid, upstream;
 };
 
 struct destinations {
@@ -42,6 +42,7 @@ static void store(struct entry *e, const struct destination *v)
     atomic_store_explicit(&e->family_and_port, packed, memory_order_relaxed);
     atomic_store_explicit(&e->scope, v->scope, memory_order_relaxed);
     atomic_store_explicit(&e->pid, v->pid, memory_order_relaxed);
+    atomic_store_explicit(&e->upstream, v->upstream, memory_order_relaxed);
     atomic_store_explicit(&e->decision_id, v->decision_id, memory_order_relaxed);
 }
 
@@ -57,6 +58,7 @@ static void load(const struct entry *e, struct destination *v)
     v->port = (uint16_t)packed;
     v->scope = atomic_load_explicit(&e->scope, memory_order_relaxed);
     v->pid = atomic_load_explicit(&e->pid, memory_order_relaxed);
+    v->upstream = atomic_load_explicit(&e->upstream, memory_order_relaxed);
     v->decision_id = atomic_load_explicit(&e->decision_id, memory_order_relaxed);
 }
 

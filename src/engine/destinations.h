@@ -24,6 +24,7 @@ struct destination {
     uint16_t port;  /* where it was going, host order */
     uint32_t pid;
     bool incoming;
+    uint32_t upstream;    /* of the rule that decided; 0: none did */
     uint64_t decision_id; /* with which somebody was asked to decide it; 0: nobody was */
 };
 

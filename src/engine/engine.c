@@ -10,16 +10,16 @@
 #include "engine.h"
 
 #include "bypasses.h"
-#include "capture_needs.h"
 #include "connection.h"
 #include "held.h"
 #include "policy.h"
-#include "redirect.h"
 #include "segment_size.h"
 #include "sockets.h"
 #include "state.h"
 #include "tcp_table.h"
 #include "translate.h"
+#include "udp.h"
+#include "udp_events.h"
 
 #include <stdlib.h>
 
@@ -64,6 +64,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
     ok = flow_table_init(&e->flows, config->max_flows, config->seed) && ok;
     ok = pending_init(&e->pending, config->seed) && ok;
     ok = listeners_init(&e->listeners) && ok;
+    ok = (!config->udp_port || udp_open(e)) && ok;
     if (!ok) {
         engine_free(e);
         return NULL;
@@ -76,6 +77,7 @@ void engine_free(struct engine *e)
     if (!e) {
         return;
     }
+    udp_close(e);
     destinations_free(e->destinations);
     decisions_free(e->decisions);
     process_tree_free(e->tree);
@@ -83,6 +85,7 @@ void engine_free(struct engine *e)
     pending_free(&e->pending);
     listeners_free(&e->listeners);
     rules_free(e->rules);
+    names_free(e->names);
     own_addresses_free(e->own);
     free(e);
 }
@@ -169,6 +172,7 @@ void engine_process(struct engine *e, struct process_id id)
 {
     process_tree_pin(e->tree, id);
     sockets_judge_listeners(e, id.pid);
+    udp_events_judge(e, id.pid);
 }
 
 bool engine_process_seen(struct engine *e, const struct process_facts *facts)
@@ -226,6 +230,7 @@ void engine_read_table(struct engine *e, uint64_t now_ms)
 {
     if (!e->stopping) {
         tcp_table_begin(e, now_ms);
+        udp_events_read_table(e, now_ms);
     }
 }
 
@@ -234,6 +239,16 @@ void engine_set_rules(struct engine *e, struct rules *rules)
     rules_free(e->rules);
     e->rules = rules;
     sockets_judge_listeners(e, 0);
+    udp_events_judge(e, 0);
+}
+
+bool engine_tell_name(struct engine *e, const ip_addr *address, uint32_t family, const char *name)
+{
+    e->names = e->names ? e->names : names_new(e->config.seed);
+    if (e->names) {
+        names_tell(e->names, address, family, name);
+    }
+    return e->names;
 }
 
 void engine_set_own_addresses(struct engine *e, struct own_addresses *all)
@@ -244,6 +259,10 @@ void engine_set_own_addresses(struct engine *e, struct own_addresses *all)
 
 void engine_event(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
+    if (event->protocol == PROTOCOL_UDP) {
+        udp_events_take(e, event, now_ms);
+        return;
+    }
     if (proofs_have_event(&e->proofs, event)) {
         return;
     }
@@ -268,79 +287,6 @@ void engine_event(struct engine *e, const struct socket_event *event, uint64_t n
     }
 }
 
-const struct capture_set *engine_capture_wanted(struct engine *e, uint64_t now_ms)
-{
-    return e->stopping ? NULL : capture_needs_next(e, now_ms);
-}
-
-static void mark_captured_proofs(struct engine *e)
-{
-    bool settled = !e->capture.replacing && !e->capture.renewed;
-    for (uint32_t i = 0; settled && e->proofs.count && i < PROOFS_MAX; i++) {
-        if (e->proofs.announced[i] && redirect_captures_proof(e, &e->proofs.routes[i])) {
-            proofs_mark(&e->proofs, i, PROOF_CAPTURABLE);
-        }
-    }
-}
-
-void engine_capture_replaced(struct engine *e, bool ok, uint64_t now_ms)
-{
-    if (ok && e->capture.in_place) { /* the first one replaces nothing */
-        COUNT(e, filter_replacements);
-    }
-    capture_plan_replaced(&e->capture, ok, now_ms);
-    connection_filter_replaced(e, ok, now_ms);
-    mark_captured_proofs(e);
-}
-
-bool engine_prove(struct engine *e, uint32_t which, const struct proof_route *route)
-{
-    uint16_t port = be16_to_host(route->original.src_port);
-    uint32_t former = e->flows.port_owner[port];
-    if (former && !e->stopping && flow_at(&e->flows, former - 1)->kind == FLOW_PROOF) {
-        translate_end_flow(e, former - 1); /* an earlier one's, which has not come far */
-    }
-    if (e->stopping || flow_pick_port(&e->flows, port) != port) {
-        return false;
-    }
-    proofs_announce(&e->proofs, which, route);
-    mark_captured_proofs(e);
-    if (!(engine_proof_marks(e, which) & PROOF_CAPTURABLE)) {
-        capture_plan_again(&e->capture, false);
-    }
-    return true;
-}
-
-void engine_prove_no_more(struct engine *e)
-{
-    proofs_forget_all(&e->proofs);
-}
-
-uint32_t engine_proof_marks(const struct engine *e, uint32_t which)
-{
-    return atomic_load_explicit(&e->proofs.marks[which], memory_order_relaxed);
-}
-
-void engine_set_steering(struct engine *e, uint32_t family, bool reflect)
-{
-    *state_reflects(e, family) = reflect;
-    for (uint32_t i = 0; e->config.proxy_port && i < 2; i++) {
-        if (e->proxies[i].family == family) {
-            e->proxies[i].dst = reflect ? ip_addr_any(family) : ip_addr_loopback(family);
-        }
-    }
-}
-
-void engine_set_large_segments(struct engine *e, uint32_t family, bool arrive)
-{
-    segment_size_proven(e, family, arrive);
-}
-
-void engine_renew_filter(struct engine *e)
-{
-    capture_plan_again(&e->capture, true);
-}
-
 void engine_tick(struct engine *e, uint64_t now_ms)
 {
     if (e->stopping) {
@@ -352,13 +298,15 @@ void engine_tick(struct engine *e, uint64_t now_ms)
     process_tree_tick(e->tree, now_ms);
     COUNT_SET(e, members_forgotten, process_tree_forgotten(e->tree));
     sockets_tick(e, now_ms);
+    udp_events_tick(e, now_ms);
     bypasses_tick(e, now_ms);
 }
 
 uint32_t engine_next_tick_ms(const struct engine *e, uint64_t now_ms)
 {
     enum { IDLE_MS = 250 }; /* time-outs of flows and verdicts are seconds long: this is exact enough for them */
-    uint64_t due = held_next_due_ms(e);
+    uint64_t due = held_next_due_ms(e), udp_due = udp_next_due_ms(e);
+    due = udp_due < due ? udp_due : due;
     return due <= now_ms ? 0 : due - now_ms < IDLE_MS ? (uint32_t)(due - now_ms) : IDLE_MS;
 }
 
@@ -369,6 +317,7 @@ void engine_stop(struct engine *e, bool reset, uint64_t now_ms)
     }
     e->stopping = true;
     held_give_up_all(e, now_ms);
+    udp_events_stop(e, now_ms);
     translate_stop(e, reset);
 }
 

@@ -4,6 +4,7 @@
  * The engine: one state machine, driven by calls.
  *
  *   packet in -> verdict out          engine_packet()
+ *   UDP packet in -> verdict out      engine_datagram()
  *   socket event in                   engine_event()
  *   process and listener events in    engine_process(), engine_process_exited(), engine_process_gone(),
  *                                     engine_listener()
@@ -36,6 +37,13 @@ void engine_free(struct engine *e);
 
 /** One captured packet, exactly as long as its header says. Changes data and *meta only for VERDICT_REWRITE. */
 enum verdict engine_packet(struct engine *e, struct packet_meta *meta, uint8_t *data, uint32_t length, uint64_t now_ms);
+
+/**
+ * One packet of the UDP filter, likewise: a datagram, a fragment, or an ICMP error. Only with a udp_port. What it calls
+ * on the host is as in engine_packet().
+ */
+enum verdict engine_datagram(struct engine *e, struct packet_meta *meta, uint8_t *data, uint32_t length,
+                             uint64_t now_ms);
 
 /** One socket event. Hand in the events of a wake-up before its packets. */
 void engine_event(struct engine *e, const struct socket_event *event, uint64_t now_ms);
@@ -79,6 +87,10 @@ void engine_socket(struct engine *e, const struct tuple *row);
  */
 void engine_table_end(struct engine *e, const uint32_t *owners, bool whole, uint64_t now_ms);
 
+/** One UDP socket (src is its local end), while read_udp_table() is being answered; and the end of it. */
+void engine_udp_socket(struct engine *e, const struct tuple *local, uint32_t pid);
+void engine_udp_table_end(struct engine *e, bool whole, uint64_t now_ms);
+
 /** Wants to know all listeners: once after the driver was opened and the tree's processes are known; later by itself. */
 void engine_want_listeners(struct engine *e);
 
@@ -87,6 +99,11 @@ void engine_read_table(struct engine *e, uint64_t now_ms);
 
 /** Replaces the rules (I4), and takes them over; NULL: none. They apply to new connections and to all listeners. */
 void engine_set_rules(struct engine *e, struct rules *rules);
+
+/**
+ * An address was found under this name (R2), which has 1 to 253 bytes and counts for new connections. false: no memory.
+ */
+bool engine_tell_name(struct engine *e, const ip_addr *address, uint32_t family, const char *name);
 
 /**
  * All addresses of this machine, which it takes over: before the first packet, and again whenever they have changed.
@@ -102,6 +119,19 @@ void engine_set_own_addresses(struct engine *e, struct own_addresses *all);
  */
 const struct capture_set *engine_capture_wanted(struct engine *e, uint64_t now_ms);
 void engine_capture_replaced(struct engine *e, bool ok, uint64_t now_ms);
+
+/**
+ * The same for the filter of UDP: the source ports from which datagrams are captured, besides those that the proxy
+ * sends, and whether fragments are. NULL without a udp_port.
+ */
+const struct capture_set *engine_udp_capture_wanted(struct engine *e, uint64_t now_ms);
+void engine_udp_capture_replaced(struct engine *e, bool ok, uint64_t now_ms);
+
+/**
+ * Tells the program of the UDP flow that has this peer port that its destination cannot be reached (ICMP port
+ * unreachable, from there). false: there is no such flow.
+ */
+bool engine_udp_unreachable(struct engine *e, uint16_t peer_port, uint64_t now_ms);
 
 /**
  * Announces a connection of the library's own, as number `which` of PROOFS_MAX. It may connect once it is marked
@@ -138,12 +168,14 @@ void engine_stop(struct engine *e, bool reset, uint64_t now_ms);
 
 /** The flows, a portion per call: see flow_list_copy(). */
 uint32_t engine_list_flows(const struct engine *e, uint32_t from, struct flow_view *out, uint32_t *count);
+uint32_t engine_list_udp_flows(const struct engine *e, uint32_t from, struct flow_view *out, uint32_t *count);
 
 /** How many packets have come back to the programs whose flows live. It takes a fraction of a millisecond. */
 uint64_t engine_replies(const struct engine *e);
 
 /** Safe from any thread. */
 struct destinations *engine_destinations(const struct engine *e);
+struct destinations *engine_udp_destinations(const struct engine *e); /* NULL: UDP is left alone */
 struct decisions *engine_decisions(const struct engine *e); /* NULL: nobody decides. Answers count at the next tick */
 const struct engine_counters *engine_counters(const struct engine *e);
 

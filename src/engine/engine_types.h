@@ -14,9 +14,10 @@
 /** Each of proxy_port and incoming_port is two, one in each family. */
 enum { ENGINE_UPSTREAMS_MAX = 64, ENGINE_PROXIES_MAX = ENGINE_UPSTREAMS_MAX + 4 };
 enum { ENGINE_LISTEN_PORTS_MAX = 64 };
+enum { ENGINE_UDP_FLOWS_DEFAULT = 16384, ENGINE_UDP_IDLE_MS_DEFAULT = 60000 };
 enum { ENGINE_FLOWS_DEFAULT = 65536, ENGINE_HOLD_TIMEOUT_MS_DEFAULT = 50, ENGINE_SCAN_INTERVAL_MS_DEFAULT = 30000 };
 
-/** Ways around the proxy that somebody should know of (bypasses.h); from BYPASS_HELD_FULL on, limits. */
+/** Ways around the proxy that somebody should know of (bypasses.h), and of those of UDP from which on. */
 enum bypass {
     BYPASS_OWNER_UNKNOWN,
     BYPASS_PROCESS_UNKNOWN,
@@ -24,6 +25,12 @@ enum bypass {
     BYPASS_HELD_FULL,
     BYPASS_FLOWS_FULL,
     BYPASS_LISTENERS_FULL,
+    BYPASS_UDP,
+    BYPASS_UDP_OWNER_UNKNOWN = BYPASS_UDP,
+    BYPASS_UDP_FRAGMENTS,
+    BYPASS_UDP_UNCAPTURED,
+    BYPASS_UDP_HELD_FULL,
+    BYPASS_UDP_FLOWS_FULL,
     BYPASSES,
 };
 
@@ -61,6 +68,12 @@ struct engine_host {
      * is no table.
      */
     void (*read_table)(void *context, const struct table_wanted *wanted);
+
+    /**
+     * Begins to read the table of UDP sockets, likewise: every one is handed in by engine_udp_socket(), and at the end
+     * engine_udp_table_end() has to come in any case. No calls. NULL: there is no table.
+     */
+    void (*read_udp_table)(void *context);
     bool owners_only; /* the table tells owners alone: the proxy is taken to listen, flows end by their packets only */
 
     /** A flow begins or has ended; for the log. No calls. NULL: nobody wants to know. */
@@ -70,7 +83,7 @@ struct engine_host {
      * A connection passes, or is refused, because nothing listens where it would have been redirected to. At most once
      * a minute. No calls. NULL: nobody wants to know.
      */
-    void (*proxy_not_listening)(void *context, const struct tuple *steered);
+    void (*proxy_not_listening)(void *context, uint8_t protocol, const struct tuple *steered);
 
     /**
      * A connection passes, or is refused, because the filter that captures its port was not in place in time, or could
@@ -82,7 +95,7 @@ struct engine_host {
      * A connection of the tree passes, because its process listens where a proxy does (proxy->dst). Not twice in a row
      * for the same process. No calls. NULL: nobody wants to know.
      */
-    void (*proxy_spared)(void *context, uint32_t pid, const struct tuple *proxy);
+    void (*proxy_spared)(void *context, uint8_t protocol, uint32_t pid, const struct tuple *proxy);
 
     /** A connection waits for a decision: decisions_take() has it. No calls. NULL: nobody wants to know. */
     void (*decision_wanted)(void *context);
@@ -101,6 +114,9 @@ struct engine_host {
      * NULL: nobody wants to know.
      */
     void (*bypassed)(void *context, enum bypass way, uint64_t connections);
+
+    /** The same for the ways of UDP, with so many datagrams, fragments or (BYPASS_UDP_UNCAPTURED) sockets. */
+    void (*udp_bypassed)(void *context, enum bypass way, uint64_t datagrams);
 
     /**
      * Replies larger than the program's interface takes do not reach it on this machine: connections have lost them.
@@ -128,6 +144,9 @@ struct engine_config {
     uint32_t decision_timeout_ms;  /* how long a connection waits for a decision; 0: nobody decides */
     uint16_t listen_ports[ENGINE_LISTEN_PORTS_MAX]; /* whose listeners count as the tree's, whoever owns them (N1) */
     uint32_t listen_port_count;
+    uint16_t udp_port;    /* where the agent receives datagrams of the tree; 0: UDP is left alone, and costs nothing */
+    uint32_t udp_idle_ms; /* a UDP flow ends when nothing has come of it for so long (U5) */
+    uint32_t max_udp_flows;
 };
 
 /** Counters; redirector_stats says what they mean, and has them under the same names. */
@@ -164,7 +183,24 @@ struct engine_config {
     X(listener_overflows)                                                                                              \
     X(processes_unknown)                                                                                               \
     X(segments_cut)                                                                                                    \
-    X(large_segments)
+    X(connections_blocked)                                                                                             \
+    X(large_segments)                                                                                                  \
+    X(udp_flows_live)                                                                                                  \
+    X(udp_flows_total)                                                                                                 \
+    X(udp_table_full)                                                                                                  \
+    X(udp_packets_seen)                                                                                                \
+    X(udp_packets_passed)                                                                                              \
+    X(udp_packets_rewritten)                                                                                           \
+    X(udp_packets_held)                                                                                                \
+    X(udp_packets_dropped)                                                                                             \
+    X(udp_packets_malformed)                                                                                           \
+    X(udp_proxy_not_listening)                                                                                         \
+    X(udp_hold_timeouts)                                                                                               \
+    X(udp_hold_overflows)                                                                                              \
+    X(udp_fragments_passed)                                                                                            \
+    X(udp_errors_translated)                                                                                           \
+    X(udp_uncaptured)                                                                                                  \
+    X(udp_packets_blocked)
 
 /** Written by the engine's thread, readable by all. */
 struct engine_counters {

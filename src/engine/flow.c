@@ -13,15 +13,22 @@ enum { FIRST_SUBSTITUTE = 1024 };
 
 enum { SCANS_UNTIL_LOST = 2 };
 
-static const uint32_t queue_time_ms[FLOW_QUEUES] = {
-    [FLOW_QUEUE_OPENING] = FLOW_OPENING_MS,
-    [FLOW_QUEUE_FIN] = FLOW_LINGER_FIN_MS,
-    [FLOW_QUEUE_RST] = FLOW_LINGER_RST_MS,
-};
+enum { PORT_OF_QUESTIONS = 53 };
 
 bool flow_table_init(struct flow_table *t, uint32_t capacity, uint64_t seed)
 {
-    *t = (struct flow_table){.capacity = capacity, .first_free = FLOW_NONE, .next_port = FIRST_SUBSTITUTE};
+    *t = (struct flow_table){
+        .capacity = capacity,
+        .first_free = FLOW_NONE,
+        .next_port = FIRST_SUBSTITUTE,
+        .protocol = PROTOCOL_TCP,
+        .queue_time_ms =
+            {
+                [FLOW_QUEUE_OPENING] = FLOW_OPENING_MS,
+                [FLOW_QUEUE_FIN] = FLOW_LINGER_FIN_MS,
+                [FLOW_QUEUE_RST] = FLOW_LINGER_RST_MS,
+            },
+    };
     for (int q = 0; q < FLOW_QUEUES; q++) {
         t->queues[q].head = t->queues[q].tail = FLOW_NONE;
     }
@@ -31,6 +38,15 @@ bool flow_table_init(struct flow_table *t, uint32_t capacity, uint64_t seed)
         return false;
     }
     return true;
+}
+
+void flow_table_for_udp(struct flow_table *t, uint32_t idle_ms)
+{
+    t->protocol = PROTOCOL_UDP;
+    t->queue_time_ms[FLOW_QUEUE_OPENING] = idle_ms / FLOW_UNANSWERED_SHARE;
+    t->queue_time_ms[FLOW_QUEUE_FIN] = FLOW_LINGER_UDP_MS;
+    t->queue_time_ms[FLOW_QUEUE_ANSWERED] = idle_ms / FLOW_ANSWERED_SHARE;
+    t->queue_time_ms[FLOW_QUEUE_IDLE] = idle_ms;
 }
 
 void flow_table_free(struct flow_table *t)
@@ -75,7 +91,7 @@ static void queue_enter(struct flow_table *t, uint32_t id, enum flow_queue queue
     struct flow *f = flow_at(t, id);
     queue_leave(t, id);
     f->queue = (uint8_t)queue;
-    f->deadline_ms = now_ms + queue_time_ms[queue];
+    f->deadline_ms = now_ms + t->queue_time_ms[queue];
     f->queue_next = FLOW_NONE;
     f->queue_prev = t->queues[queue].tail;
     *(f->queue_prev == FLOW_NONE ? &t->queues[queue].head : &t->flows[f->queue_prev].queue_next) = id;
@@ -122,6 +138,7 @@ uint32_t flow_open(struct flow_table *t, const struct tuple *original, const str
     t->flows[id] = (struct flow){
         .state = FLOW_OPENING,
         .opened_ms = now_ms,
+        .protocol = t->protocol,
         .delta = {delta, rewrite_delta_reversed(delta)},
     };
     queue_enter(t, id, FLOW_QUEUE_OPENING, now_ms);
@@ -213,13 +230,78 @@ void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct 
     note_answer(t, id, leg);
 }
 
+/* The first answer, or one more question: how long it may be idle changes. */
+static enum flow_queue udp_queue_of(const struct flow_table *t, uint32_t id)
+{
+    const struct flow *f = flow_at(t, id);
+    if (f->state == FLOW_OPENING) {
+        return FLOW_QUEUE_OPENING;
+    }
+    bool question = f->packets[LEG_FORWARD] == 1 && be16_to_host(flow_original(t, id)->dst_port) == PORT_OF_QUESTIONS;
+    return question ? FLOW_QUEUE_ANSWERED : FLOW_QUEUE_IDLE;
+}
+
+__attribute__((noinline)) static void move(struct flow_table *t, uint32_t id, enum leg leg, uint64_t now_ms)
+{
+    struct flow *f = flow_at(t, id);
+    f->state = leg == LEG_REPLY ? FLOW_OPEN : f->state;
+    queue_enter(t, id, udp_queue_of(t, id), now_ms);
+}
+
+void flow_advance_datagram(struct flow_table *t, uint32_t id, enum leg leg, uint32_t payload, uint64_t now_ms)
+{
+    struct flow *f = flow_at(t, id);
+    f->packets[leg]++;
+    f->bytes[leg] += payload;
+    if (f->state == FLOW_CLOSING) {
+        return;
+    }
+    f->last_ms = now_ms;
+    uint64_t entered_ms = f->deadline_ms - t->queue_time_ms[f->queue];
+    bool opens = leg == LEG_REPLY && f->state == FLOW_OPENING;
+    bool asks_again = leg == LEG_FORWARD && f->queue == FLOW_QUEUE_ANSWERED;
+    if (opens || asks_again || now_ms - entered_ms >= t->queue_time_ms[FLOW_QUEUE_IDLE] / FLOW_IDLE_STEPS) {
+        move(t, id, leg, now_ms);
+    }
+}
+
+void flow_linger(struct flow_table *t, uint32_t id, int64_t closed_at, uint64_t now_ms)
+{
+    struct flow *f = flow_at(t, id);
+    f->state = FLOW_CLOSING;
+    f->kind = FLOW_ENDED;
+    f->closed_at = closed_at;
+    queue_enter(t, id, FLOW_QUEUE_FIN, now_ms);
+}
+
+void flow_unkey(struct flow_table *t, uint32_t id)
+{
+    tuple_map_remove(&t->map, 2 * id + LEG_FORWARD);
+    flow_at(t, id)->unkeyed = true;
+}
+
+uint32_t flow_most_idle(const struct flow_table *t)
+{
+    static const enum flow_queue queues[] = {FLOW_QUEUE_OPENING, FLOW_QUEUE_ANSWERED, FLOW_QUEUE_IDLE};
+    uint32_t most = FLOW_NONE;
+    for (uint32_t i = 0; i < sizeof queues / sizeof *queues; i++) {
+        uint32_t id = t->queues[queues[i]].head;
+        if (id != FLOW_NONE && (most == FLOW_NONE || t->flows[id].last_ms < t->flows[most].last_ms)) {
+            most = id;
+        }
+    }
+    return most;
+}
+
 void flow_close(struct flow_table *t, uint32_t id)
 {
     struct flow *f = flow_at(t, id);
     struct tuple steered = flow_steered(t, id);
     queue_leave(t, id);
     t->port_owner[be16_to_host(steered.src_port)] = 0;
-    tuple_map_remove(&t->map, 2 * id + LEG_FORWARD);
+    if (!f->unkeyed) {
+        tuple_map_remove(&t->map, 2 * id + LEG_FORWARD);
+    }
     tuple_map_remove(&t->map, 2 * id + LEG_REPLY);
     f->state = FLOW_FREE;
     f->queue_next = t->first_free;
@@ -227,12 +309,30 @@ void flow_close(struct flow_table *t, uint32_t id)
     t->live--;
 }
 
-uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms)
+/* Whether a packet has come since it took its place: it gets the one that is due to it. */
+static bool is_refreshed(struct flow_table *t, uint32_t id, uint64_t now_ms)
+{
+    struct flow *f = flow_at(t, id);
+    if (t->protocol != PROTOCOL_UDP || f->state == FLOW_CLOSING) {
+        return false;
+    }
+    uint64_t deadline_ms = f->last_ms + t->queue_time_ms[f->queue];
+    if (deadline_ms <= now_ms) {
+        return false;
+    }
+    queue_enter(t, id, f->queue, now_ms);
+    f->deadline_ms = deadline_ms;
+    return true;
+}
+
+uint32_t flow_expired(struct flow_table *t, uint64_t now_ms)
 {
     for (int q = 0; q < FLOW_QUEUES; q++) {
         uint32_t id = t->queues[q].head;
-        if (id != FLOW_NONE && t->flows[id].deadline_ms <= now_ms) {
-            return id;
+        for (; id != FLOW_NONE && t->flows[id].deadline_ms <= now_ms; id = t->queues[q].head) {
+            if (!is_refreshed(t, id, now_ms)) {
+                return id;
+            }
         }
     }
     return FLOW_NONE;
@@ -274,6 +374,6 @@ uint32_t flow_lost(const struct flow_table *t, uint32_t from)
 
 uint32_t flow_oldest_closing(const struct flow_table *t)
 {
-    uint32_t id = t->queues[FLOW_QUEUE_RST].head;
+    uint32_t id = t->queues[FLOW_QUEUE_RST].head; /* of UDP there are none */
     return id != FLOW_NONE ? id : t->queues[FLOW_QUEUE_FIN].head;
 }

@@ -10,6 +10,8 @@
  * One steered source port means one flow, whatever the family, address or direction (O3): the table hands out the
  * ports.
  *
+ * UDP has a table of its own of the same kind (udp_flows.h), with its own ports, time-outs and ends.
+ *
  * Life of a flow (L1), and what may be done in each state:
  *
  *   FLOW_OPENING  SYN seen, not answered.   Ends when it was not answered for FLOW_OPENING_MS after the last SYN.
@@ -25,6 +27,10 @@
 
 enum { FLOW_OPENING_MS = 30000, FLOW_LINGER_FIN_MS = 10000, FLOW_LINGER_RST_MS = 1000 };
 
+/** UDP: shares of the idle time, how long a flow is kept after its end, and into how many steps the idle time is cut:
+ * within one, a packet moves its flow to no other place in its queue. */
+enum { FLOW_UNANSWERED_SHARE = 2, FLOW_ANSWERED_SHARE = 6, FLOW_LINGER_UDP_MS = 10000, FLOW_IDLE_STEPS = 64 };
+
 #define FLOW_NONE UINT32_MAX
 
 enum flow_state { FLOW_FREE, FLOW_OPENING, FLOW_OPEN, FLOW_CLOSING };
@@ -36,6 +42,7 @@ enum flow_kind {
     FLOW_INCOMING, /* opened to a listener of the tree */
     FLOW_DIRECT,   /* somebody's own connection to the proxy's port: here only because it takes a source port there */
     FLOW_PROOF,    /* the library's own (proofs.h); its pid is the proof's number */
+    FLOW_ENDED,    /* of UDP, over: here only because the proxy may still look it up, or send to its port */
 };
 
 /** Whether flows of this kind are redirected ones, of which others are told. */
@@ -45,16 +52,35 @@ static inline bool flow_is_told(uint8_t kind)
 }
 
 /** Flows that wait for the same time-out stand in one queue, oldest first. */
-enum flow_queue { FLOW_QUEUE_NONE, FLOW_QUEUE_OPENING, FLOW_QUEUE_FIN, FLOW_QUEUE_RST, FLOW_QUEUES };
+enum flow_queue {
+    FLOW_QUEUE_NONE,
+    FLOW_QUEUE_OPENING,
+    FLOW_QUEUE_FIN, /* of UDP: those that have ended */
+    FLOW_QUEUE_RST,
+    FLOW_QUEUE_ANSWERED, /* UDP alone: those of one question and its answer; */
+    FLOW_QUEUE_IDLE,     /* and all others that were answered */
+    FLOW_QUEUES,
+};
 
 struct flow {
     uint64_t opened_ms;
     uint64_t deadline_ms; /* while in a queue */
     uint64_t bytes[2];    /* of the stream, by leg: what is sent again counts once */
     uint64_t packets[2];  /* by leg */
-    uint32_t last_ack[2]; /* by leg: newest acknowledgement number, which is what the sender expects to receive next */
-    uint32_t next_seq[2]; /* by leg: end of what was sent, SYN and FIN counted */
-    uint32_t isn;         /* of the SYN that opened it */
+    union {
+        struct {
+            uint32_t last_ack[2]; /* by leg: newest acknowledgement number: what the sender expects to receive next */
+            uint32_t next_seq[2]; /* by leg: end of what was sent, SYN and FIN counted */
+        };
+        struct {
+            uint64_t last_ms; /* UDP: when its last packet was seen */
+            union {
+                uint64_t endpoint; /* UDP: the socket that sends; 0: unknown */
+                int64_t closed_at; /* UDP, once ended: what was sent until then is still of it, by time stamp */
+            };
+        };
+    };
+    uint32_t isn; /* of the SYN that opened it */
     uint32_t pid;
     uint32_t if_index, sub_if_index; /* where the original packets were captured; replies go back in there */
     uint32_t scope;                  /* of its link-local addresses, the interface's index; 0: not known, or none is */
@@ -68,6 +94,8 @@ struct flow {
     bool acked[2];                 /* by leg: last_ack is meaningful */
     bool begun[2];                 /* by leg: next_seq is meaningful */
     bool seen;                     /* in the TCP table, in the scan that is under way */
+    bool unkeyed;                  /* UDP: flow_find() does not find it by its original tuple any more */
+    uint8_t protocol;              /* PROTOCOL_TCP or PROTOCOL_UDP */
     uint8_t missed;                /* scans, in a row, that found neither end */
     uint8_t segment_sent;          /* how often the watched reply was sent; 0: none is watched (segment_size.c) */
     bool segments_arrive;          /* a large reply was acknowledged */
@@ -84,6 +112,8 @@ struct flow_table {
     uint32_t first_free; /* chained through queue_next */
     uint32_t never_used; /* flows from here on were never touched */
     uint32_t next_port;  /* where the search for a free port goes on */
+    uint8_t protocol;    /* of all its flows */
+    uint32_t queue_time_ms[FLOW_QUEUES];
     struct {
         uint32_t head, tail;
     } queues[FLOW_QUEUES];
@@ -91,6 +121,9 @@ struct flow_table {
 };
 
 bool flow_table_init(struct flow_table *t, uint32_t capacity, uint64_t seed); /* false: no memory */
+
+/** Makes it one of UDP, of which nothing has been opened yet: flows end when nothing has come of them for so long (U5). */
+void flow_table_for_udp(struct flow_table *t, uint32_t idle_ms);
 void flow_table_free(struct flow_table *t);
 
 /** The flow that a packet with this tuple belongs to, and its leg; FLOW_NONE: none. */
@@ -130,10 +163,22 @@ static inline bool flow_is_control(uint8_t flags)
 /** Takes note of one packet: counters and state. Call before rewriting. */
 void flow_advance(struct flow_table *t, uint32_t id, enum leg leg, const struct packet *p, uint64_t now_ms);
 
+/** The same of a datagram, or a fragment of one, with so much payload. */
+void flow_advance_datagram(struct flow_table *t, uint32_t id, enum leg leg, uint32_t payload, uint64_t now_ms);
+
+/** A flow of UDP has ended: it stays in the table for FLOW_LINGER_UDP_MS, so that its port is not used again at once. */
+void flow_linger(struct flow_table *t, uint32_t id, int64_t closed_at, uint64_t now_ms);
+
+/** A lingering one is found by the proxy's packets alone from now on. */
+void flow_unkey(struct flow_table *t, uint32_t id);
+
+/** Of UDP: the flow of which nothing has come for the longest time, give or take the grain; FLOW_NONE: none lives. */
+uint32_t flow_most_idle(const struct flow_table *t);
+
 void flow_close(struct flow_table *t, uint32_t id);
 
 /** The oldest flow whose time is up; FLOW_NONE: none. */
-uint32_t flow_expired(const struct flow_table *t, uint64_t now_ms);
+uint32_t flow_expired(struct flow_table *t, uint64_t now_ms);
 
 /**
  * A scan of the TCP table: every row of it (either end of a connection; src is the local one), then the end, then
@@ -172,6 +217,16 @@ static inline struct tuple flow_target(const struct flow_table *t, uint32_t id, 
 static inline struct tuple flow_steered(const struct flow_table *t, uint32_t id)
 {
     return flow_target(t, id, LEG_FORWARD);
+}
+
+/** A direct one to the proxy that kept its source port: nothing is rewritten. */
+static inline bool flow_is_only_watched(const struct flow_table *t, uint32_t id)
+{
+    if (flow_at(t, id)->kind != FLOW_DIRECT) {
+        return false;
+    }
+    const struct tuple steered = flow_steered(t, id);
+    return tuple_equal(flow_original(t, id), &steered);
 }
 
 #endif

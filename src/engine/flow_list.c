@@ -13,7 +13,8 @@ uint32_t flow_list_copy(const struct flow_table *t, uint32_t from, struct flow_v
     *count = 0;
     for (uint32_t id = from; id < until; id++) {
         const struct flow *f = flow_at(t, id);
-        if (f->state == FLOW_FREE || !flow_is_told(f->kind)) {
+        bool ended = f->kind == FLOW_ENDED; /* of UDP: it may have lived for a moment only */
+        if (f->state == FLOW_FREE || (!flow_is_told(f->kind) && !ended)) {
             continue;
         }
         struct tuple steered = flow_steered(t, id);
@@ -21,7 +22,7 @@ uint32_t flow_list_copy(const struct flow_table *t, uint32_t from, struct flow_v
             .original = *flow_original(t, id),
             .peer = steered.src,
             .peer_port = be16_to_host(steered.src_port),
-            .kind = f->kind,
+            .kind = ended ? FLOW_OUTGOING : f->kind,
             .state = f->state,
             .pid = f->pid,
             .scope = f->scope,

@@ -75,7 +75,8 @@ static void begin_wait(struct engine *e, uint32_t id, const struct attempt *a)
         return;
     }
     COUNT(e, decision_waits);
-    held->decision_id = decisions_ask(e->decisions, &a->packet->tuple, a->pid, id);
+    const struct undecided connection = {.tuple = a->packet->tuple, .pid = a->pid, .upstream = a->upstream};
+    held->decision_id = decisions_ask(e->decisions, &connection, id);
     if (e->host.decision_wanted) {
         e->host.decision_wanted(e->host.context);
     }
@@ -88,6 +89,8 @@ static void note_wait(struct engine *e, uint32_t id, const struct attempt *a)
     const struct tuple *t = &a->packet->tuple;
     bool outbound = held->meta.outbound;
     held->redirect = a->redirected;
+    held->block = a->blocked;
+    held->upstream = a->upstream;
     held->pid = a->pid;
     held->owned = a->owned;
     held->unsure = a->unsure;

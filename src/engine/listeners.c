@@ -125,8 +125,9 @@ struct listener *listeners_add(struct listeners *l, const struct tuple *local, u
     if (x) {
         x->told_in = source.reading;
         x->seen_ms = source.at_ms > x->seen_ms ? source.at_ms : x->seen_ms;
-        x->confirmed = x->confirmed || source.snapshot;
+        x->confirmed = x->confirmed || (source.snapshot && !l->dual);
         if (pid) {
+            x->judged = x->pid == pid ? x->judged : 0;
             x->pid = pid;
         }
         if (pid || in_tree) { /* a row without an owner takes nothing from what is known */
@@ -143,6 +144,14 @@ bool listeners_remove(struct listeners *l, const struct tuple *local, uint32_t p
         drop(l, x);
     }
     return x != NULL;
+}
+
+void listeners_remove_twin(struct listeners *l, const struct tuple *local, uint32_t pid)
+{
+    if (local->family == FAMILY_IP6 && ip_addr_is_any(&local->src, local->family)) {
+        struct tuple twin = {.src = ip_addr_any(FAMILY_IP4), .src_port = local->src_port, .family = FAMILY_IP4};
+        listeners_remove(l, &twin, pid);
+    }
 }
 
 void listeners_snapshot_end(struct listeners *l, uint32_t reading)
@@ -207,4 +216,16 @@ bool listeners_serve(const struct listeners *l, const struct tuple *connection, 
         own = fit > own && x->pid == pid ? fit : own;
     }
     return own != FIT_NONE && own == best;
+}
+
+bool listeners_own(const struct listeners *l, const struct tuple *local, uint32_t pid)
+{
+    const struct tuple connection = tuple_reversed(local);
+    const uint16_t port = be16_to_host(local->src_port);
+    for (const struct listener *x = first_of(l, port); x; x = next_of(l, x)) {
+        if (x->port == port && x->pid == pid && fit_of(x, &connection) != FIT_NONE) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -24,6 +24,7 @@ struct listener {
     uint16_t port;    /* host order */
     uint16_t next;    /* in its chain, plus 1; 0: it is the last */
     bool in_tree;     /* its owner is one whose connections are redirected */
+    uint8_t judged;   /* of UDP, where in_tree is not known from the start (udp_sockets.c) */
     bool confirmed;   /* a snapshot had it: then it has IPv4's table to show whether it is dual-stack */
     uint32_t told_in; /* the last reading of the table (tcp_table.h) that had it, or had begun before its event */
     uint64_t seen_ms; /* when an event told of it last, or the last snapshot that had it began */
@@ -36,6 +37,7 @@ struct listener {
 struct listeners {
     struct listener *all;
     uint32_t count;
+    bool dual;                        /* of UDP: a socket on :: may be dual-stack whatever a snapshot shows */
     uint16_t chains[LISTENER_CHAINS]; /* ports with the same last bits -> one of all, plus 1; 0: none */
 };
 
@@ -74,6 +76,12 @@ void listeners_snapshot_end(struct listeners *l, uint32_t reading);
  * that it counts for IPv4 too until a snapshot has shown it.
  */
 const struct listener *listeners_find(const struct listeners *l, const struct tuple *connection);
+
+/** Removes the IPv4 half of what may have been a dual-stack socket, for which there is no event of its own. */
+void listeners_remove_twin(struct listeners *l, const struct tuple *local, uint32_t pid);
+
+/** Whether a process has a socket at this port that sends from, or receives at, this address, however others do. */
+bool listeners_own(const struct listeners *l, const struct tuple *local, uint32_t pid);
 
 /** Whether another process listens on the very same address and port (SO_REUSEADDR): either may get a connection. */
 bool listeners_is_shared(const struct listeners *l, const struct listener *x);

@@ -52,7 +52,7 @@ bool own_addresses_equal(const struct own_addresses *a, const struct own_address
     }
     bool equal = a->count == b->count;
     for (uint32_t i = 0; equal && i < a->count; i++) {
-        equal = compare(&a->all[i], &b->all[i]) == 0;
+        equal = compare(&a->all[i], &b->all[i]) == 0 && a->all[i].prefix_length == b->all[i].prefix_length;
     }
     return equal;
 }
@@ -89,6 +89,11 @@ bool own_addresses_has(const struct own_addresses *l, const ip_addr *address, ui
     return owners(l, address, family, &if_index) != 0;
 }
 
+static uint32_t load_address_ip4(const ip_addr *a)
+{
+    return (uint32_t)a->bytes[12] << 24 | (uint32_t)a->bytes[13] << 16 | (uint32_t)a->bytes[14] << 8 | a->bytes[15];
+}
+
 /* 127.0.0.0/8 and 169.254.0.0/16; ::1 and fe80::/10. */
 static bool is_global(const struct own_address *a)
 {
@@ -115,6 +120,30 @@ uint32_t own_addresses_interface(const struct own_addresses *l, const ip_addr *a
 {
     uint32_t if_index = 0;
     return owners(l, address, FAMILY_IP6, &if_index) == 1 ? if_index : 0;
+}
+
+bool own_addresses_is_broadcast(const struct own_addresses *l, const ip_addr *address, uint32_t family)
+{
+    enum { PREFIX_MAX = 30 }; /* those of 31 and 32 bits have no broadcast address */
+    uint32_t wanted = load_address_ip4(address);
+    for (uint32_t i = 0; family == FAMILY_IP4 && i < l->count; i++) {
+        const struct own_address *a = &l->all[i];
+        uint32_t host_bits = a->prefix_length ? UINT32_MAX >> a->prefix_length : 0;
+        if (a->family == FAMILY_IP4 && a->prefix_length && a->prefix_length <= PREFIX_MAX &&
+            wanted == (load_address_ip4(&a->address) | host_bits)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct tuple own_addresses_scoped(const struct own_addresses *l, const struct tuple *of_event)
+{
+    struct tuple t = *of_event;
+    if (l && tuple_is_scoped(&t) && !own_addresses_has(l, &t.dst, t.family)) {
+        t.scope = own_addresses_interface(l, &t.src);
+    }
+    return t;
 }
 
 bool own_addresses_link_local_doubled(const struct own_addresses *l)

@@ -14,6 +14,7 @@ struct own_address {
     ip_addr address;
     uint32_t family;
     uint32_t if_index;
+    uint8_t prefix_length; /* of the network on its link; 0: not known */
 };
 
 struct own_addresses;
@@ -24,6 +25,15 @@ void own_addresses_free(struct own_addresses *l);
 bool own_addresses_equal(const struct own_addresses *a, const struct own_addresses *b); /* NULL: equal to NULL */
 
 bool own_addresses_has(const struct own_addresses *l, const ip_addr *address, uint32_t family);
+
+/** Whether it is the broadcast address of a network that this machine is in: IPv4 alone has them. */
+bool own_addresses_is_broadcast(const struct own_addresses *l, const ip_addr *address, uint32_t family);
+
+/**
+ * The tuple that the packets of a socket event have: an event tells no scope, but its local address belongs to an
+ * interface. An address that several have tells nothing. NULL: nothing is known.
+ */
+struct tuple own_addresses_scoped(const struct own_addresses *l, const struct tuple *of_event);
 
 /** Addresses of a family that other machines may know: not loopback, not link-local. At most `room`; how many. */
 uint32_t own_addresses_global(const struct own_addresses *l, uint32_t family, ip_addr *out, uint32_t room);

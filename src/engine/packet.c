@@ -9,13 +9,9 @@
 #include <stddef.h>
 
 enum {
-    IP4_HEADER_MIN = 20,
-    IP6_HEADER = 40,
     TCP_HEADER_MIN = 20,
     PROTOCOL_HOP_BY_HOP = 0,
-    PROTOCOL_TCP = 6,
     PROTOCOL_ROUTING = 43,
-    PROTOCOL_FRAGMENT = 44,
     PROTOCOL_DESTINATION = 60,
     FRAGMENT_RAW = 0xff3f, /* "more fragments", or an offset: the bytes 0x3f, 0xff as they lie in memory */
 };
@@ -40,24 +36,35 @@ static inline bool is_cut_short(uint32_t header, uint32_t least, uint32_t availa
     return header - least > available - least; /* available is not less than `least`; a header that is wraps */
 }
 
-/* Finds the TCP header behind an IPv6 header. PACKET_TCP: *offset is its place. */
-static enum packet_kind locate_ip6(const uint8_t *data, uint32_t length, uint32_t *offset)
+static inline uint32_t walk(const uint8_t *data, uint32_t length, uint32_t *offset)
 {
     uint8_t next = data[6];
     uint32_t at = IP6_HEADER;
     while (next == PROTOCOL_HOP_BY_HOP || next == PROTOCOL_ROUTING || next == PROTOCOL_DESTINATION) {
         if (length - at < 8) {
-            return PACKET_MALFORMED;
+            return PACKET_CUT_SHORT;
         }
         uint32_t size = ((uint32_t)data[at + 1] + 1) * 8;
         if (length - at < size) {
-            return PACKET_MALFORMED;
+            return PACKET_CUT_SHORT;
         }
         next = data[at];
         at += size;
     }
     *offset = at;
-    return next == PROTOCOL_TCP ? PACKET_TCP : PACKET_OTHER;
+    return next;
+}
+
+uint32_t packet_walk_ip6(const uint8_t *data, uint32_t length, uint32_t *offset)
+{
+    return walk(data, length, offset);
+}
+
+/* Finds the TCP header behind an IPv6 header. PACKET_TCP: *offset is its place. */
+static enum packet_kind locate_ip6(const uint8_t *data, uint32_t length, uint32_t *offset)
+{
+    uint32_t next = walk(data, length, offset);
+    return next == PROTOCOL_TCP ? PACKET_TCP : next == PACKET_CUT_SHORT ? PACKET_MALFORMED : PACKET_OTHER;
 }
 
 static enum packet_kind locate_ip4(const uint8_t *data, uint32_t length, uint32_t *offset)

@@ -10,13 +10,19 @@
 
 enum tcp_flag { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_PSH = 0x08, TCP_ACK = 0x10 };
 
+/** Bytes of the IP headers, without options and extension headers. */
+enum { IP4_HEADER_MIN = 20, IP6_HEADER = 40 };
+
 /** Longest packet there is: 40 bytes of IPv6 header and a 65535 byte payload. */
-enum { PACKET_MAX = 40 + 65535 };
+enum { PACKET_MAX = IP6_HEADER + 65535 };
 
 /** A TCP segment. The pointers lead into the caller's bytes. */
 struct packet {
     uint8_t *ip;
-    uint8_t *tcp;
+    union {
+        uint8_t *tcp;
+        uint8_t *udp; /* of a datagram (datagram.h) */
+    };
     struct tuple tuple; /* see packet_read() */
     uint32_t length;    /* of the whole packet */
     uint32_t payload;   /* bytes of TCP payload */
@@ -38,7 +44,10 @@ static inline uint32_t packet_tcp_header(const uint8_t *tcp)
 
 /** Where a segment's parts are: what can be known of it without a look at its addresses. */
 struct packet_place {
-    uint8_t *tcp;
+    union {
+        uint8_t *tcp;
+        uint8_t *udp; /* of a datagram (datagram.h): its ports are where TCP's are */
+    };
     const uint8_t *addresses; /* source, then destination, as the IP header has them */
     uint32_t family;
 };
@@ -50,6 +59,15 @@ struct packet_place {
 enum packet_kind packet_locate(uint8_t *data, uint32_t length, struct packet_place *out);
 void packet_read(uint8_t *data, uint32_t length, const struct packet_place *at, struct packet *out);
 void packet_read_tuple(const struct packet_place *at, uint32_t scope, struct packet *out);
+
+/** What upper protocol numbers are never: a header is not all there. */
+enum { PACKET_CUT_SHORT = 256 };
+
+/**
+ * Goes over the extension headers of an IPv6 packet of which `length` bytes are there, 40 at least: the protocol of the
+ * first header that is none of hop-by-hop, routing and destination options, and its place; or PACKET_CUT_SHORT.
+ */
+uint32_t packet_walk_ip6(const uint8_t *data, uint32_t length, uint32_t *offset);
 
 /** The scope of a segment's tuple, which is not in its bytes: the interface, if one of its addresses is link-local. */
 static inline uint32_t packet_scope(const struct packet_place *at, const struct packet_meta *meta)

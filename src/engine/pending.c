@@ -137,6 +137,8 @@ uint32_t pending_decide(struct pending *p, const struct tuple *tuple, bool redir
     e->decision_id = 0;
     e->decision = DECISION_NONE;
     e->unsure = false;
+    e->block = false;
+    e->upstream = 0;
     enter(p, id, PENDING_DECIDED, now_ms + PENDING_KEEP_MS);
     return id;
 }

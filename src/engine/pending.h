@@ -75,6 +75,8 @@ struct pending_entry {
     uint8_t state;              /* enum pending_state */
     uint8_t decision;           /* enum decision: the answer, also to retransmissions; NONE: there is none yet */
     bool redirect;              /* DECIDED, USED: the verdict. HELD, owned: of its owner's */
+    bool block;                 /* likewise: a rule blocks it; then it is not redirected */
+    uint32_t upstream;          /* likewise: of the rule that decided */
     bool unsure;                /* `redirect` was found while it was in doubt who listens (sockets.h) */
     bool owned;                 /* HELD: its owner is known, in `pid` */
     bool asked;                 /* HELD: it has waited for the TCP table, and does not do so again */

@@ -40,26 +40,64 @@ bool policy_may_redirect(const struct engine *e, uint32_t pid)
     return pid != PID_IDLE && pid != PID_SYSTEM && pid != e->config.agent_pid;
 }
 
-/* `listener`: the path of who listens at the other end, on this machine; "": not known, or elsewhere. */
-static bool judge(struct engine *e, uint32_t pid, const char *listener)
+static const struct rule_verdict passes = {RULE_PASS, RULE_NONE, 0};
+
+/* What rules are asked about a process; its connection is filled in by the caller. */
+static struct rule_case case_of(struct engine *e, uint32_t pid, char path[PATH_BYTES])
 {
+    *path = 0;
+    if (e->rules && rules_want_path(e->rules)) {
+        e->host.process_path(e->host.context, pid, path, PATH_BYTES);
+    }
+    return (struct rule_case){
+        .in_tree = policy_is_member(e, pid) && !process_tree_is_marked(e->tree, pid),
+        .pid = pid,
+        .path = path,
+        .listener = "",
+        .host = "",
+    };
+}
+
+static void go_to(const struct engine *e, struct rule_case *c, const struct tuple *t, uint8_t protocol,
+                  enum rule_direction direction)
+{
+    c->protocol = protocol;
+    c->direction = direction;
+    c->family = t->family;
+    c->address = direction == RULE_OUTGOING ? t->dst : t->src;
+    c->port = be16_to_host(t->dst_port);
+    if (e->rules && rules_want_host(e->rules)) {
+        c->host = names_of(e->names, &c->address, c->family);
+    }
+}
+
+struct rule_verdict policy_judge(struct engine *e, uint32_t pid, const struct tuple *t, uint8_t protocol,
+                                 enum rule_direction direction)
+{
+    char path[PATH_BYTES];
+    if (!policy_may_redirect(e, pid)) {
+        return passes;
+    }
+    struct rule_case c = case_of(e, pid, path);
+    go_to(e, &c, t, protocol, direction);
+    return rules_judge(e->rules, &c);
+}
+
+bool policy_may_concern(struct engine *e, uint32_t pid, uint8_t protocol, enum rule_direction direction)
+{
+    char path[PATH_BYTES];
     if (!policy_may_redirect(e, pid)) {
         return false;
     }
-    bool member = policy_is_member(e, pid) && !process_tree_is_marked(e->tree, pid);
-    if (!e->rules) {
-        return member;
-    }
-    char path[PATH_BYTES] = "";
-    if (rules_want_path(e->rules)) {
-        e->host.process_path(e->host.context, pid, path, sizeof path);
-    }
-    return rules_apply(e->rules, member, pid, path, listener);
+    struct rule_case c = case_of(e, pid, path);
+    c.protocol = protocol;
+    c.direction = direction;
+    return e->rules ? rules_may_concern(e->rules, &c) : c.in_tree;
 }
 
-bool policy_redirects(struct engine *e, uint32_t pid)
+bool policy_minds_places(const struct engine *e)
 {
-    return judge(e, pid, "");
+    return e->rules && rules_want_place(e->rules);
 }
 
 bool policy_minds_listeners(const struct engine *e)
@@ -67,9 +105,16 @@ bool policy_minds_listeners(const struct engine *e)
     return e->rules && rules_want_listener(e->rules);
 }
 
-bool policy_redirects_to(struct engine *e, uint32_t pid, uint32_t listener, bool otherwise)
+struct rule_verdict policy_judge_to(struct engine *e, uint32_t pid, const struct tuple *t, uint8_t protocol,
+                                    uint32_t listener, struct rule_verdict otherwise)
 {
-    char path[PATH_BYTES] = "";
-    e->host.process_path(e->host.context, listener, path, sizeof path);
-    return rules_know_listener(e->rules, path) ? judge(e, pid, path) : otherwise;
+    char path[PATH_BYTES], listens[PATH_BYTES] = "";
+    e->host.process_path(e->host.context, listener, listens, sizeof listens);
+    if (!rules_know_listener(e->rules, listens) || !policy_may_redirect(e, pid)) {
+        return otherwise;
+    }
+    struct rule_case c = case_of(e, pid, path);
+    go_to(e, &c, t, protocol, RULE_OUTGOING);
+    c.listener = listens;
+    return rules_judge(e->rules, &c);
 }

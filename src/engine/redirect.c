@@ -66,7 +66,7 @@ enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const s
     uint32_t length = reset_refuse(syn, rst);
     struct packet_meta meta = *captured;
     meta.outbound = captured->loopback || !captured->outbound;
-    meta.ip_checksum_valid = meta.tcp_checksum_valid = true;
+    meta.ip_checksum_valid = meta.transport_checksum_valid = true;
     e->host.inject(e->host.context, &meta, rst, length);
     COUNT(e, packets_dropped);
     return VERDICT_DROP;
@@ -77,7 +77,7 @@ static enum verdict without_proxy(struct engine *e, const struct attempt *a, con
     COUNT(e, proxy_not_listening);
     if (e->host.proxy_not_listening && (!e->warned_ms || a->now_ms - e->warned_ms >= WARN_MS)) {
         e->warned_ms = a->now_ms;
-        e->host.proxy_not_listening(e->host.context, steered);
+        e->host.proxy_not_listening(e->host.context, PROTOCOL_TCP, steered);
     }
     return e->config.fail_closed ? redirect_refuse(e, a->packet, a->meta) : VERDICT_PASS;
 }
@@ -109,7 +109,7 @@ static uint16_t make_room(struct engine *e, uint16_t wanted)
     return port;
 }
 
-static void announce(struct engine *e, uint32_t id, const struct tuple *steered, uint64_t decision_id)
+static void announce(struct engine *e, uint32_t id, const struct tuple *steered, const struct attempt *a)
 {
     const struct flow *f = flow_at(&e->flows, id);
     const struct tuple *original = flow_original(&e->flows, id);
@@ -121,7 +121,8 @@ static void announce(struct engine *e, uint32_t id, const struct tuple *steered,
         .port = be16_to_host(original->dst_port),
         .pid = f->pid,
         .incoming = f->kind == FLOW_INCOMING,
-        .decision_id = decision_id,
+        .upstream = a->upstream,
+        .decision_id = a->decision_id,
     };
     COUNT_SET(e, flows_live, ++e->redirected_live);
     COUNT(e, flows_total);
@@ -205,7 +206,7 @@ enum verdict redirect_syn(struct engine *e, struct attempt *a, enum flow_kind ki
     }
     uint32_t id = open_flow(e, a, kind, &steered, reflect, pid);
     if (flow_is_told((uint8_t)kind)) {
-        announce(e, id, &steered, a->decision_id);
+        announce(e, id, &steered, a);
     }
     return translate_packet(e, id, LEG_FORWARD, a->packet, a->meta, a->now_ms);
 }

@@ -9,8 +9,10 @@
 struct attempt {
     struct packet *packet;
     struct packet_meta *meta;
-    uint32_t pid;    /* which process opens the connection; 0: unknown */
-    bool redirected; /* its connections are redirected */
+    uint32_t pid;      /* which process opens the connection; 0: unknown */
+    bool redirected;   /* it is redirected, by its owner */
+    bool blocked;      /* a rule blocks it */
+    uint32_t upstream; /* of the rule that decided */
     uint64_t now_ms;
     uint64_t decision_id;         /* somebody was asked to decide it; 0: nobody was */
     bool decided;                 /* it is to be redirected without asking */

@@ -3,7 +3,7 @@
 
 #include "checksum.h"
 
-enum { TCP_HEADER = 20, HOP_LIMIT = 64, PROTOCOL_TCP = 6 };
+enum { TCP_HEADER = 20, HOP_LIMIT = 64 };
 
 static uint32_t build_ip_header(const struct tuple *t, uint8_t *out)
 {

@@ -23,16 +23,22 @@ struct rewrite_delta rewrite_delta_reversed(struct rewrite_delta d)
     return (struct rewrite_delta){(uint16_t)~d.ip, (uint16_t)~d.tcp};
 }
 
-void rewrite_apply(struct packet *p, struct packet_meta *meta, const struct tuple *answer, struct rewrite_delta delta)
+static inline void set_addresses(uint8_t *ip, bool ip4, const struct tuple *answer)
+{
+    if (ip4) {
+        memcpy(ip + 12, answer->dst.bytes + 12, 4);
+        memcpy(ip + 16, answer->src.bytes + 12, 4);
+    } else {
+        memcpy(ip + 8, answer->dst.bytes, 16);
+        memcpy(ip + 24, answer->src.bytes, 16);
+    }
+}
+
+static inline void set_tuple(struct packet *p, struct packet_meta *meta, const struct tuple *answer,
+                             struct rewrite_delta delta)
 {
     bool ip4 = p->tuple.family == FAMILY_IP4;
-    if (ip4) {
-        memcpy(p->ip + 12, answer->dst.bytes + 12, 4);
-        memcpy(p->ip + 16, answer->src.bytes + 12, 4);
-    } else {
-        memcpy(p->ip + 8, answer->dst.bytes, 16);
-        memcpy(p->ip + 24, answer->src.bytes, 16);
-    }
+    set_addresses(p->ip, ip4, answer);
     uint32_t ports = load_raw32((const uint8_t *)&answer->src_port);
     store_raw32(p->tcp, ports >> 16 | ports << 16); /* the other way round */
 
@@ -42,7 +48,42 @@ void rewrite_apply(struct packet *p, struct packet_meta *meta, const struct tupl
     } else if (ip4) {
         checksum_adjust(p->ip + 10, delta.ip);
     }
-    if (meta->tcp_checksum_valid) {
+}
+
+void rewrite_apply(struct packet *p, struct packet_meta *meta, const struct tuple *answer, struct rewrite_delta delta)
+{
+    set_tuple(p, meta, answer, delta);
+    if (meta->transport_checksum_valid) {
         checksum_adjust(p->tcp + 16, delta.tcp);
     }
+}
+
+void rewrite_datagram(struct packet *p, struct packet_meta *meta, const struct tuple *answer,
+                      struct rewrite_delta delta, bool fragment)
+{
+    uint8_t *sum = p->udp + 6;
+    set_tuple(p, meta, answer, delta);
+    if ((meta->transport_checksum_valid || fragment) && load_raw16(sum)) {
+        checksum_adjust(sum, delta.tcp);
+        if (!load_raw16(sum)) {
+            store_raw16(sum, 0xffff);
+        }
+    }
+}
+
+void rewrite_addresses(uint8_t *ip, uint32_t family, const struct tuple *answer)
+{
+    set_addresses(ip, family == FAMILY_IP4, answer);
+}
+
+void rewrite_identification(uint8_t *ip, uint32_t family, uint8_t *field, uint32_t id)
+{
+    if (family == FAMILY_IP6) {
+        store_be32(field, id);
+        return;
+    }
+    uint8_t fresh[2];
+    store_be16(fresh, (uint16_t)id);
+    checksum_adjust(ip + 10, checksum_difference(field, fresh, sizeof fresh));
+    memcpy(field, fresh, sizeof fresh);
 }

@@ -12,7 +12,7 @@
 /** What the change of a tuple does to the checksums. The reverse direction uses the complements. */
 struct rewrite_delta {
     uint16_t ip;  /* IPv4 header: addresses */
-    uint16_t tcp; /* TCP: addresses (pseudo-header) and ports */
+    uint16_t tcp; /* TCP and UDP: addresses (pseudo-header) and ports */
 };
 
 struct rewrite_delta rewrite_delta_between(const struct tuple *from, const struct tuple *to);
@@ -26,5 +26,18 @@ struct rewrite_delta rewrite_delta_reversed(struct rewrite_delta d);
  * packet without it. A TCP sum whose flag is unset is left to the driver, which computes it on sending.
  */
 void rewrite_apply(struct packet *p, struct packet_meta *meta, const struct tuple *answer, struct rewrite_delta delta);
+
+/**
+ * The same of a datagram. No sum (0, over IPv4) stays none, and a sum that becomes 0 is written as 0xffff (RFC 768). The
+ * sum of a fragment is adjusted whatever its flag says, because no driver can compute it.
+ */
+void rewrite_datagram(struct packet *p, struct packet_meta *meta, const struct tuple *answer,
+                      struct rewrite_delta delta, bool fragment);
+
+/** Addresses alone: of a fragment that has no ports, or of a quoted header. */
+void rewrite_addresses(uint8_t *ip, uint32_t family, const struct tuple *answer);
+
+/** Gives a fragment, whose identification stands at `field`, another one: the lower 16 bits of it over IPv4. */
+void rewrite_identification(uint8_t *ip, uint32_t family, uint8_t *field, uint32_t id);
 
 #endif

@@ -78,7 +78,7 @@ void segment_size_offer(struct engine *e, uint32_t id, enum leg leg, struct pack
         size = f->segment_size;
     }
     if (size != stated) {
-        set_mss(p, mss, size, meta->tcp_checksum_valid);
+        set_mss(p, mss, size, meta->transport_checksum_valid);
     }
 }
 
@@ -179,7 +179,7 @@ static void fit_header(struct packet *piece, const struct packet *whole, uint32_
 static void send_pieces(struct engine *e, const struct packet *whole, const struct packet_meta *captured, uint32_t size)
 {
     struct packet_meta meta = *captured;
-    meta.ip_checksum_valid = meta.tcp_checksum_valid = true;
+    meta.ip_checksum_valid = meta.transport_checksum_valid = true;
     struct packet piece = *whole;
     uint32_t headers = whole->length - whole->payload;
     uint16_t urgent = load_be16(whole->tcp + 18);
@@ -209,7 +209,7 @@ bool segment_size_cut(struct engine *e, uint32_t id, struct packet *p, const str
     if (!f->segments_cut || f->segment_size <= options) {
         return false;
     }
-    if (meta->tcp_checksum_valid && !checksum_is_right(p)) {
+    if (meta->transport_checksum_valid && !checksum_is_right(p)) {
         return false; /* damaged: pieces with sums of their own would hide it */
     }
     send_pieces(e, p, meta, f->segment_size - options);

@@ -31,7 +31,7 @@ static bool counts(struct engine *e, uint32_t pid, uint16_t port)
             return true;
         }
     }
-    return pid && policy_redirects(e, pid);
+    return pid && policy_may_concern(e, pid, PROTOCOL_TCP, RULE_INCOMING);
 }
 
 void sockets_judge_listeners(struct engine *e, uint32_t pid)
@@ -111,12 +111,8 @@ void sockets_listener_closed(struct engine *e, const struct socket_event *event,
         return;
     }
     sockets_doubt_listeners(e, now_ms); /* a second socket of the process at the same address may live */
-    if (may_be_dual_stack(&event->tuple)) {
-        /* Then its IPv4 half goes without an event; if that was a socket of its own, the next scan finds it again. */
-        struct tuple twin = {.src_port = event->tuple.src_port, .family = FAMILY_IP4};
-        twin.src = ip_addr_from_ip4((const uint8_t[4]){0});
-        listeners_remove(&e->listeners, &twin, event->pid);
-    }
+    /* If that was a socket of its own, the next scan finds it again. */
+    listeners_remove_twin(&e->listeners, &event->tuple, event->pid);
 }
 
 void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t pid)
@@ -167,37 +163,48 @@ static const struct tuple *proxy_of(const struct engine *e, uint32_t pid, uint32
     return NULL;
 }
 
+bool sockets_is_proxy(const struct engine *e, uint32_t pid)
+{
+    return e->config.proxy_port && proxy_of(e, pid, e->proxy_count);
+}
+
 bool sockets_is_agent(struct engine *e, uint32_t pid)
 {
     return pid == e->config.agent_pid || (policy_may_redirect(e, pid) && proxy_of(e, pid, e->agent_proxies));
 }
 
-bool sockets_redirects(struct engine *e, uint32_t pid, bool *unsure)
+struct rule_verdict sockets_judge(struct engine *e, uint32_t pid, const struct tuple *t, uint8_t protocol, bool *unsure)
 {
-    bool redirected = policy_redirects(e, pid);
+    struct rule_verdict verdict = policy_judge(e, pid, t, protocol, RULE_OUTGOING);
+    bool redirected = verdict.action == RULE_REDIRECT;
     const struct tuple *proxy = redirected && e->config.proxy_port ? proxy_of(e, pid, e->proxy_count) : NULL;
     *unsure = redirected && e->config.proxy_port && sockets_in_doubt(e);
     if (!proxy) {
-        return redirected;
+        return verdict;
     }
     COUNT(e, proxy_connections);
     if (e->host.proxy_spared && pid != e->spared_pid) {
         e->spared_pid = pid;
-        e->host.proxy_spared(e->host.context, pid, proxy);
+        e->host.proxy_spared(e->host.context, PROTOCOL_TCP, pid, proxy);
     }
-    return false;
+    verdict.action = RULE_PASS;
+    return verdict;
 }
 
-bool sockets_redirects_to(struct engine *e, const struct tuple *connection, uint32_t pid, bool otherwise,
-                          uint64_t now_ms, bool *unsure)
+struct rule_verdict sockets_judge_to(struct engine *e, const struct tuple *connection, uint32_t pid,
+                                     struct rule_verdict otherwise, uint64_t now_ms, bool *unsure)
 {
     *unsure = false;
     if (!policy_minds_listeners(e)) {
         return otherwise;
     }
     const struct listener *l = sure_listener(e, connection, 0, now_ms, unsure);
-    bool redirected = l && l->pid ? policy_redirects_to(e, pid, l->pid, otherwise) : otherwise;
-    return redirected && (otherwise || !proxy_of(e, pid, e->proxy_count)); /* O9 counts more than a rule */
+    struct rule_verdict verdict =
+        l && l->pid ? policy_judge_to(e, pid, connection, PROTOCOL_TCP, l->pid, otherwise) : otherwise;
+    if (verdict.action == RULE_REDIRECT && otherwise.action != RULE_REDIRECT && proxy_of(e, pid, e->proxy_count)) {
+        verdict.action = RULE_PASS; /* O9 counts more than a rule */
+    }
+    return verdict;
 }
 
 void sockets_row(struct engine *e, const struct tuple *row)

@@ -36,19 +36,23 @@ enum own sockets_own_listener(const struct engine *e, const struct tuple *connec
  */
 bool sockets_is_agent(struct engine *e, uint32_t pid);
 
+/** Whether connections of this process are spared for where it listens: at a proxy's place or an upstream's (O9). */
+bool sockets_is_proxy(const struct engine *e, uint32_t pid);
+
 /**
- * Whether connections of this process are redirected: by the policy; never those of a proxy or an upstream (O9).
- * *unsure: it is a matter of who listens, which is in doubt.
+ * What becomes of an outgoing connection of this process, whose first packet has this tuple: by the policy; never is
+ * that of a proxy or an upstream redirected (O9). *unsure: it is a matter of who listens, which is in doubt.
  */
-bool sockets_redirects(struct engine *e, uint32_t pid, bool *unsure);
+struct rule_verdict sockets_judge(struct engine *e, uint32_t pid, const struct tuple *t, uint8_t protocol,
+                                  bool *unsure);
 
 /**
  * The same of one connection within the machine, by rules about who listens at its other end. `otherwise`: what
- * sockets_redirects() has said, which stays where no such rule is about that listener, or where whose it is is not sure.
+ * sockets_judge() has said, which stays where no such rule is about that listener, or where whose it is is not sure.
  * *unsure: that it is not is a matter of a reading of the TCP table.
  */
-bool sockets_redirects_to(struct engine *e, const struct tuple *connection, uint32_t pid, bool otherwise,
-                          uint64_t now_ms, bool *unsure);
+struct rule_verdict sockets_judge_to(struct engine *e, const struct tuple *connection, uint32_t pid,
+                                     struct rule_verdict otherwise, uint64_t now_ms, bool *unsure);
 
 /** What a reading of the TCP table has: a listener; another socket; its end. */
 void sockets_listener_row(struct engine *e, const struct tuple *local, uint32_t pid);

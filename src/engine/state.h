@@ -4,9 +4,18 @@
  * The engine's state, and the staircase: the order of the engine's files. A file includes and calls only what stands
  * below it, so that it can be read without those above. scripts/check_engine_order.py holds the engine to this list.
  *
+ *   engine_udp     the same door as engine, for UDP
+ *   engine_filter  the same, for the driver's filter and proofs
  *   engine         the door: packets, events, time and configuration in; verdicts out
+ *   udp_events     what concerns UDP besides packets
+ *   udp            a packet of UDP is led, held, released
+ *   udp_choice     what is to become of a datagram of no flow
+ *   udp_flows      flows of UDP: opened, translated, ended
+ *   udp_sockets    who sends and receives UDP
+ *   udp_state      struct udp
  *   bypasses       ways around the proxy, and since when
  *   connection     a first SYN is decided
+ *   carry_out      what was decided about a first SYN comes true
  *   capture_needs  what of flows, held SYNs and listeners the filter has to capture
  *   others         connections that another redirector leads
  *   held           SYNs that wait: for their owner, for a decision, for the filter
@@ -20,6 +29,10 @@
  *   table_talk     question and answer between engine and who reads the TCP table
  *   engine_types   configuration, host, counters, verdicts
  *   flow_list      flows as others may see them
+ *   udp_held       datagrams that wait for their owner
+ *   udp_peers      pairs of a UDP socket and an address
+ *   fragments      what became of a datagram's first fragment
+ *   icmp           errors about datagrams
  *   proofs         connections of the library's own
  *   reset          builds RST segments
  *   pending        the table in which a SYN and its event meet
@@ -27,13 +40,18 @@
  *   listeners      the table of listening sockets
  *   destinations   the map that proxies read
  *   process_tree   the members of the tree
- *   rules          include and exclude rules
+ *   rules          whose connections to where are redirected, passed or blocked
+ *   rule_texts     which rules' patterns match a text
+ *   rule_set       a set of rules
+ *   pattern        `*` and `?`
  *   capture_plan   when the filter is replaced, and by what
  *   proof_plan     when redirection is proven again
  *   flow           the flow table
  *   rewrite        new addresses and ports for a packet
  *   checksum       sums in full and by difference
+ *   names          under which names addresses were looked up
  *   tuple_map      4-tuple to number
+ *   datagram       from bytes to facts, of UDP
  *   packet         from bytes to facts
  *   capture_set    what the filter captures
  *   own_addresses  the addresses of this machine
@@ -41,7 +59,7 @@
  *   types          addresses, ports, tuples, events, processes
  *
  * Other rooms include engine.h and, of what is below, only what they exchange with it or use by itself: types, packet,
- * rules, destinations, decisions, flow_list, proofs, capture_set, proof_plan, own_addresses, port_set, table_talk.
+ * rules, destinations, decisions, flow_list, proofs, capture_set, proof_plan, own_addresses, port_set, table_talk, names.
  */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
@@ -50,6 +68,7 @@
 #include "destinations.h"
 #include "engine_types.h"
 #include "listeners.h"
+#include "names.h"
 #include "own_addresses.h"
 #include "pending.h"
 #include "process_tree.h"
@@ -90,7 +109,9 @@ struct engine {
     struct destinations *destinations;
     struct decisions *decisions; /* NULL: nobody decides */
     struct process_tree *tree;
+    struct udp *udp;           /* NULL: there is no udp_port */
     struct rules *rules;       /* NULL: none */
+    struct names *names;       /* NULL: nobody has told any */
     struct own_addresses *own; /* NULL: not known yet */
     struct engine_counters counters;
     struct bypass_watch bypasses[BYPASSES];

@@ -58,7 +58,7 @@ static void inject_made(struct engine *e, uint32_t id, enum leg leg, const uint8
         .if_index = f->if_index,
         .sub_if_index = f->sub_if_index,
         .ip_checksum_valid = true,
-        .tcp_checksum_valid = true,
+        .transport_checksum_valid = true,
     };
     direct_meta(&meta, f, leg);
     e->host.inject(e->host.context, &meta, data, length);
@@ -108,16 +108,6 @@ static void reset_flow(struct engine *e, uint32_t id)
 
 /* ---- packets */
 
-/* A direct connection to the proxy that kept its source port: it is only watched. */
-static bool is_only_watched(const struct engine *e, uint32_t id)
-{
-    if (flow_at(&e->flows, id)->kind != FLOW_DIRECT) {
-        return false;
-    }
-    struct tuple steered = flow_steered(&e->flows, id);
-    return tuple_equal(flow_original(&e->flows, id), &steered);
-}
-
 static inline void lead(const struct flow *f, enum leg leg, const struct tuple *answer, struct packet *p,
                         struct packet_meta *meta)
 {
@@ -130,7 +120,7 @@ __attribute__((noinline)) static enum verdict translate_untold(struct engine *e,
                                                                struct packet *p, struct packet_meta *meta)
 {
     const struct flow *f = flow_at(&e->flows, id);
-    if (is_only_watched(e, id)) {
+    if (flow_is_only_watched(&e->flows, id)) {
         return VERDICT_PASS; /* as it came, checksum flags included (O5) */
     }
     lead(f, leg, flow_answer(&e->flows, id, leg), p, meta);
@@ -191,7 +181,7 @@ void translate_stop(struct engine *e, bool reset)
         if (flow_at(&e->flows, id)->state == FLOW_FREE) {
             continue;
         }
-        if (!reset || is_only_watched(e, id)) {
+        if (!reset || flow_is_only_watched(&e->flows, id)) {
             translate_end_flow(e, id);
         } else {
             reset_flow(e, id);

@@ -144,10 +144,12 @@ struct packet_meta {
     uint32_t if_index, sub_if_index;
     bool outbound;
     bool loopback;
-    bool impostor;           /* injected by another driver; kept, so that its TTL guard against loops works */
-    bool ip_checksum_valid;  /* false: the bytes mean nothing, the driver computes the sum when the packet is sent */
-    bool tcp_checksum_valid; /* likewise */
+    bool impostor;          /* injected by another driver; kept, so that its TTL guard against loops works */
+    bool ip_checksum_valid; /* false: the bytes mean nothing, the driver computes the sum when the packet is sent */
+    bool transport_checksum_valid; /* likewise, of the segment or datagram in it */
 };
+
+enum { PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
 
 /** A process is its pid and its creation time (I2). Creation time in 100 ns units since 1601, as Windows has it. */
 struct process_id {
@@ -170,9 +172,11 @@ enum socket_event_kind {
     SOCKET_CLOSE,
 };
 
-/** A socket event of the driver. */
+/** A socket event of the driver, of a TCP or a UDP socket. Of UDP, CONNECT tells of the first datagram to an address, and
+ * ACCEPT of the first from one. */
 struct socket_event {
     enum socket_event_kind kind;
+    uint8_t protocol; /* PROTOCOL_TCP or PROTOCOL_UDP */
     uint32_t pid;
     int64_t timestamp;  /* when the driver saw it, on the same clock as packets; 0: unknown */
     uint64_t endpoint;  /* which socket it is, whatever its address; 0: unknown */

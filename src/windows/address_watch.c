@@ -64,7 +64,7 @@ static void watch_free(void *watch)
 /* false: it is no IP address. */
 static bool address_of(const MIB_UNICASTIPADDRESS_ROW *row, struct own_address *out)
 {
-    *out = (struct own_address){.if_index = row->InterfaceIndex};
+    *out = (struct own_address){.if_index = row->InterfaceIndex, .prefix_length = row->OnLinkPrefixLength};
     if (row->Address.si_family == AF_INET) {
         out->family = FAMILY_IP4;
         out->address = ip_addr_from_ip4((const uint8_t *)&row->Address.Ipv4.sin_addr);

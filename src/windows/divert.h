@@ -175,10 +175,11 @@ void divert_close(struct divert_ring *ring);
  */
 bool divert_stop_driver(struct divert_api *api);
 
-/** Conversion at the border. */
-struct packet_meta divert_packet_meta(const struct divert_address *a);
-void divert_apply_meta(struct divert_address *a, const struct packet_meta *m); /* everything else in *a stays */
-bool divert_socket_event(const struct divert_address *a,
-                         struct socket_event *out); /* false: not TCP, or not understood */
+/** Conversion at the border. `transport`: the flag that tells of the sum in question, DIVERT_TCP_CHECKSUM or _UDP_. */
+struct packet_meta divert_packet_meta(const struct divert_address *a, uint8_t transport);
+/** Everything else in *a stays. */
+void divert_apply_meta(struct divert_address *a, const struct packet_meta *m, uint8_t transport);
+/** false: neither TCP nor UDP, or not understood. */
+bool divert_socket_event(const struct divert_address *a, struct socket_event *out);
 
 #endif

@@ -69,15 +69,17 @@ static void put_set(struct text *t, const char *field, const struct port_set *se
 }
 static_assert((int)CAPTURE_INBOUND_RANGES <= (int)CAPTURE_RANGES, "room for either");
 static_assert(2 * (CAPTURE_RANGES + CAPTURE_INBOUND_RANGES) + 22 <= 255, "the driver takes 255 tests");
+static_assert(2 * CAPTURE_RANGES + 19 <= 255 && 11 * CAPTURE_RANGES + 160 <= 1278, "and of UDP");
 static_assert(11 * (CAPTURE_RANGES + CAPTURE_INBOUND_RANGES) + 224 <= 1278, "the DLL takes filters of this length");
+
+static const char no_link_local[] = "(ip or loopback or ((ipv6.SrcAddr < fe80:: or ipv6.SrcAddr >= fec0::) and "
+                                    "(ipv6.DstAddr < fe80:: or ipv6.DstAddr >= fec0::)))";
 
 void divert_filter_write(const struct capture_set *captured, uint16_t proxy_port, uint16_t incoming_port,
                          /* NOLINTNEXTLINE(readability-non-const-parameter): it is written to by way of `t` */
                          char out[DIVERT_FILTER_MAX])
 {
     static const char first_syn[] = "(tcp.Syn and tcp.Ack == 0)";
-    static const char no_link_local[] = "(ip or loopback or ((ipv6.SrcAddr < fe80:: or ipv6.SrcAddr >= fec0::) and "
-                                        "(ipv6.DstAddr < fe80:: or ipv6.DstAddr >= fec0::)))";
     const uint16_t ports[] = {proxy_port, incoming_port};
     struct text t = {out, out + DIVERT_FILTER_MAX};
     put(&t, incoming_port ? "tcp and " : "outbound and tcp and ");
@@ -97,4 +99,24 @@ void divert_filter_write(const struct capture_set *captured, uint16_t proxy_port
         put_set(&t, "tcp.DstPort", &captured->inbound);
         put(&t, "))");
     }
+}
+
+/*
+ * A test of a header that a packet does not have fails, whichever it is: so each is behind a test that the header is
+ * there, and what is not UDP, nearly all of a machine's packets, has the fewest tests.
+ */
+void divert_filter_write_udp(const struct capture_set *captured, uint16_t udp_port,
+                             /* NOLINTNEXTLINE(readability-non-const-parameter): it is written to by way of `t` */
+                             char out[DIVERT_FILTER_MAX])
+{
+    static const char no_multicast[] = "(ip ? ip.DstAddr < 224.0.0.0 : ipv6.DstAddr < ff00::)";
+    static const char unreachable[] = "loopback and (icmp ? icmp.Type == 3 : icmpv6.Type == 1)";
+    struct text t = {out, out + DIVERT_FILTER_MAX};
+    put(&t, "outbound and ");
+    if (captured->without_link_local) {
+        put(&t, "%s and ", no_link_local);
+    }
+    put(&t, "(udp ? (%s and ((loopback and udp.SrcPort == %u)", no_multicast, udp_port);
+    put_set(&t, "udp.SrcPort", &captured->outbound);
+    put(&t, ")) : (%s%s))", captured->fragments ? "(fragment and protocol == 17) or " : "", unreachable);
 }

@@ -20,4 +20,14 @@ enum { DIVERT_FILTER_MAX = 16 * 1024 };
 void divert_filter_write(const struct capture_set *captured, uint16_t proxy_port, uint16_t incoming_port,
                          char out[DIVERT_FILTER_MAX]);
 
+/**
+ * Writes a filter that diverts, outbound only and nothing of TCP:
+ *
+ *   UDP        over loopback what leaves from udp_port; what leaves from ports of captured->outbound; but nothing to
+ *              multicast addresses or 255.255.255.255
+ *   fragments  of UDP but the first, if captured->fragments; they have no ports
+ *   ICMP       over loopback: that a destination cannot be reached
+ */
+void divert_filter_write_udp(const struct capture_set *captured, uint16_t udp_port, char out[DIVERT_FILTER_MAX]);
+
 #endif

@@ -11,14 +11,12 @@
 /* Values of divert_address.event on the SOCKET layer. */
 enum { EVENT_BIND = 3, EVENT_CONNECT, EVENT_LISTEN, EVENT_ACCEPT, EVENT_CLOSE };
 
-enum { PROTOCOL_TCP = 6 };
-
 static void set_flag(uint8_t *flags, uint8_t flag, bool on)
 {
     *flags = (uint8_t)(on ? *flags | flag : *flags & ~flag);
 }
 
-struct packet_meta divert_packet_meta(const struct divert_address *a)
+struct packet_meta divert_packet_meta(const struct divert_address *a, uint8_t transport)
 {
     return (struct packet_meta){
         .timestamp = a->timestamp,
@@ -28,11 +26,11 @@ struct packet_meta divert_packet_meta(const struct divert_address *a)
         .loopback = a->flags & DIVERT_LOOPBACK,
         .impostor = a->flags & DIVERT_IMPOSTOR,
         .ip_checksum_valid = a->flags & DIVERT_IP_CHECKSUM,
-        .tcp_checksum_valid = a->flags & DIVERT_TCP_CHECKSUM,
+        .transport_checksum_valid = a->flags & transport,
     };
 }
 
-void divert_apply_meta(struct divert_address *a, const struct packet_meta *m)
+void divert_apply_meta(struct divert_address *a, const struct packet_meta *m, uint8_t transport)
 {
     a->network.if_index = m->if_index;
     a->network.sub_if_index = m->sub_if_index;
@@ -40,7 +38,7 @@ void divert_apply_meta(struct divert_address *a, const struct packet_meta *m)
     set_flag(&a->flags, DIVERT_LOOPBACK, m->loopback);
     set_flag(&a->flags, DIVERT_IMPOSTOR, m->impostor);
     set_flag(&a->flags, DIVERT_IP_CHECKSUM, m->ip_checksum_valid);
-    set_flag(&a->flags, DIVERT_TCP_CHECKSUM, m->tcp_checksum_valid);
+    set_flag(&a->flags, transport, m->transport_checksum_valid);
 }
 
 static ip_addr address_from_words(const uint32_t words[4], uint32_t family)
@@ -57,12 +55,13 @@ bool divert_socket_event(const struct divert_address *a, struct socket_event *ou
     static const enum socket_event_kind kinds[] = {SOCKET_BIND, SOCKET_CONNECT, SOCKET_LISTEN, SOCKET_ACCEPT,
                                                    SOCKET_CLOSE};
     if (a->layer != DIVERT_LAYER_SOCKET || a->event < EVENT_BIND || a->event > EVENT_CLOSE ||
-        a->socket.protocol != PROTOCOL_TCP) {
+        (a->socket.protocol != PROTOCOL_TCP && a->socket.protocol != PROTOCOL_UDP)) {
         return false;
     }
     uint32_t family = a->flags & DIVERT_IPV6 ? FAMILY_IP6 : FAMILY_IP4;
     *out = (struct socket_event){
         .kind = kinds[a->event - EVENT_BIND],
+        .protocol = a->socket.protocol,
         .pid = a->socket.process_id,
         .timestamp = a->timestamp,
         .endpoint = a->socket.endpoint_id,

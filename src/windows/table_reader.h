@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file table_reader.h
- * Reads the TCP table on a thread of its own, because that takes milliseconds on a machine with many sockets. One
- * reading at a time; what it has found is walked over by the engine's thread, in portions.
+ * Reads the TCP table, or that of UDP, on a thread of its own, because that takes milliseconds on a machine with many
+ * sockets. One reading at a time; what it has found is walked over by the engine's thread, in portions.
  */
 #ifndef WINDOWS_TABLE_READER_H
 #define WINDOWS_TABLE_READER_H
@@ -12,10 +12,13 @@
 
 struct table_reader;
 
-/** `wake` (HANDLE of an event) is set when a reading has ended; it is duplicated. NULL: no memory. */
-struct table_reader *table_reader_start(void *wake);
+/**
+ * For the table of PROTOCOL_TCP or PROTOCOL_UDP. `wake` (HANDLE of an event) is set when a reading has ended; it is
+ * duplicated. NULL: no memory.
+ */
+struct table_reader *table_reader_start(void *wake, uint8_t protocol);
 
-/** Begins a reading. Not before the last one is done with. */
+/** Begins a reading. Not before the last one is done with. Of UDP it tells of all sockets, and no owners. */
 void table_reader_ask(struct table_reader *r, const struct table_wanted *wanted);
 
 /** Whether it has ended, and was not done with yet. Waits for that at most so long. */

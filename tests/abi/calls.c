@@ -97,7 +97,7 @@ static void check_arguments(void)
     memset(&error, 0, sizeof error);
     check(redirector_last_error(&error) == REDIRECTOR_INVALID_ARGUMENT, "an error structure of size 0");
     check(redirector_last_error(NULL) == REDIRECTOR_INVALID_ARGUMENT, "no error structure");
-    check(redirector_set_rules(NULL, NULL, 0) == REDIRECTOR_INVALID_ARGUMENT, "rules for nothing");
+    check(redirector_set_rules(NULL, NULL, 0, NULL) == REDIRECTOR_INVALID_ARGUMENT, "rules for nothing");
     check(redirector_stop(NULL) == REDIRECTOR_INVALID_ARGUMENT, "stop of nothing");
     check(redirector_get_state(NULL, NULL) == 0, "the state of nothing");
     error.size = sizeof error + 1;
@@ -120,13 +120,17 @@ static void check_lookup_arguments(void)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         wrong += redirector_lookup(any_instance(), &bad[i], &out) != refused;
         wrong += redirector_forget(any_instance(), &bad[i]) != refused;
+        wrong += redirector_udp_unreachable(any_instance(), &bad[i]) != refused;
     }
-    check(wrong == 0, "lookup and forget: a family or port that is none");
-    check(redirector_lookup(NULL, &good, &out) == refused && redirector_forget(NULL, &good) == refused,
-          "lookup and forget: no instance");
+    check(wrong == 0, "lookup, forget and unreachable: a family or port that is none");
+    check(redirector_lookup(NULL, &good, &out) == refused && redirector_forget(NULL, &good) == refused &&
+              redirector_udp_unreachable(NULL, &good) == refused,
+          "lookup, forget and unreachable: no instance");
     check(redirector_lookup(any_instance(), NULL, &out) == refused &&
-              redirector_forget(any_instance(), NULL) == refused,
-          "lookup and forget: no address");
+              redirector_forget(any_instance(), NULL) == refused &&
+              redirector_udp_unreachable(any_instance(), NULL) == refused,
+          "lookup, forget and unreachable: no address");
+    check(redirector_lookup(any_instance(), &good, &out) == refused, "lookup: a protocol that is none");
     check(redirector_lookup(any_instance(), &good, NULL) == refused, "lookup: nowhere to put it");
     check(memcmp(&out, untouched, sizeof out) == 0, "a refused lookup writes nothing");
     out.size--;
@@ -208,14 +212,6 @@ static uint32_t start_status(const redirector_config *config)
     return r == NULL ? status : UINT32_MAX;
 }
 
-static uint32_t rules_status(const redirector_rule *rules, uint32_t count)
-{
-    redirector_config config = sound_config();
-    config.rules = rules;
-    config.rule_count = count;
-    return start_status(&config);
-}
-
 /* Numbers at both sides of each limit: those inside get as far as the client that never was. */
 static void check_limits(void)
 {
@@ -247,36 +243,6 @@ static void check_limits(void)
     check(wrong == 0, "numbers of the configuration are limited as stated");
 }
 
-static void check_rules(void)
-{
-    static redirector_rule many[257];
-    static char longest[513], too_long[514];
-    memset(longest, 'a', sizeof longest - 1);
-    memset(too_long, 'a', sizeof too_long - 1);
-    for (size_t i = 0; i < sizeof many / sizeof many[0]; i++) {
-        many[i].pid = 8;
-    }
-    const redirector_rule good[] = {
-        {1, 8, NULL, NULL}, {0, 0, "*\\tools\\?.exe", NULL}, {1, 0, longest, NULL}, {0, 0, NULL, longest}};
-    const redirector_rule not_a_word = {2, 8, NULL, NULL}, both = {1, 8, "a", NULL}, empty = {1, 0, "", NULL},
-                          over = {1, 0, too_long, NULL}, no_listener = {0, 8, NULL, ""},
-                          long_listener = {0, 0, NULL, too_long};
-    const uint32_t refused = REDIRECTOR_INVALID_ARGUMENT;
-    check(rules_status(good, 4) == REDIRECTOR_NO_SUCH_PROCESS, "rules by process, name, path and listener");
-    check(rules_status(many, 256) == REDIRECTOR_NO_SUCH_PROCESS, "256 rules");
-    check(rules_status(many, 257) == refused, "257 rules are too many");
-    check(rules_status(NULL, 1) == refused, "rules that are not there");
-    check(rules_status(&not_a_word, 1) == refused, "a rule that neither includes nor excludes");
-    check(rules_status(&both, 1) == refused, "a rule with a process and a pattern");
-    check(rules_status(&empty, 1) == refused, "an empty pattern");
-    check(rules_status(&over, 1) == refused, "a pattern of 513 bytes");
-    check(rules_status(&no_listener, 1) == refused, "an empty pattern of a listener");
-    check(rules_status(&long_listener, 1) == refused, "a listener's pattern of 513 bytes");
-    check(redirector_set_rules(any_instance(), many, 257) == refused, "257 new rules are too many");
-    check(redirector_set_rules(any_instance(), NULL, 1) == refused, "new rules that are not there");
-    check(redirector_set_rules(any_instance(), &empty, 1) == refused, "a new rule with an empty pattern");
-}
-
 /* A structure as an earlier header had it is accepted, and what lies behind it is not looked at. */
 static void check_config_sizes(void)
 {
@@ -292,6 +258,11 @@ static void check_config_sizes(void)
     config.size = LAYOUT_CONFIG_WITHOUT_LISTEN_PORTS;
     config.listen_ports = (const uint32_t *)1;
     check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "a configuration without listen_ports");
+    config = sound_config();
+    config.size = LAYOUT_CONFIG_WITHOUT_UDP_PORT;
+    config.udp_port = 65536;
+    config.udp_idle_ms = 1;
+    check(start_status(&config) == REDIRECTOR_NO_SUCH_PROCESS, "a configuration without udp_port");
     const uint32_t sizes[] = {0,
                               4,
                               LAYOUT_CONFIG_WITHOUT_ROOTS - 8,
@@ -396,8 +367,34 @@ static void check_listen_ports(void)
     check(start_status(&config) == refused, "ports that are not there");
 }
 
+/* Each of the three ports is enough by itself. */
+static void check_udp(void)
+{
+    static const struct {
+        uint32_t port, idle_ms, status;
+    } cases[] = {
+        {1, 0, REDIRECTOR_NO_SUCH_PROCESS},           {65535, 1000, REDIRECTOR_NO_SUCH_PROCESS},
+        {65535, 3600000, REDIRECTOR_NO_SUCH_PROCESS}, {65536, 0, REDIRECTOR_PORT_INVALID},
+        {UINT32_MAX, 0, REDIRECTOR_PORT_INVALID},     {1, 999, REDIRECTOR_INVALID_ARGUMENT},
+        {1, 3600001, REDIRECTOR_INVALID_ARGUMENT},    {0, 0, REDIRECTOR_NO_PORT},
+    };
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        redirector_config config = sound_config();
+        config.proxy_port = 0;
+        config.udp_port = cases[i].port;
+        config.udp_idle_ms = cases[i].idle_ms;
+        uint32_t status = start_status(&config);
+        if (status != cases[i].status) {
+            wrong++;
+            printf("     case %d: %s\n", (int)i, redirector_status_name(status));
+        }
+    }
+    check(wrong == 0, "a UDP port alone is enough, and it and its idle time are limited as stated");
+}
+
 /* Whoever reads only the text must be able to tell one mistake from another. */
-static char texts[20][sizeof(((redirector_error *)0)->text)];
+static char texts[21][sizeof(((redirector_error *)0)->text)];
 static int refusals;
 
 static void note_refusal(const redirector_config *config)
@@ -430,23 +427,14 @@ static void check_distinct_texts(void)
         {offsetof(redirector_config, decision_timeout_ms), 60001},
         {offsetof(redirector_config, listen_port_count), 65},
         {offsetof(redirector_config, listen_port_count), 1},
+        {offsetof(redirector_config, udp_idle_ms), 999},
         {offsetof(redirector_config, rule_count), 257},
         {offsetof(redirector_config, rule_count), 1},
     };
-    static const redirector_rule rules[][2] = {{{1, 8, NULL, NULL}, {2, 8, NULL, NULL}},
-                                               {{1, 8, NULL, NULL}, {1, 8, "a", NULL}},
-                                               {{1, 8, NULL, NULL}, {1, 0, "", NULL}},
-                                               {{1, 8, NULL, NULL}, {0, 0, NULL, ""}}};
     note_refusal(NULL);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         redirector_config config = sound_config();
         memcpy((char *)&config + numbers[i].field, &numbers[i].value, sizeof numbers[i].value);
-        note_refusal(&config);
-    }
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        redirector_config config = sound_config();
-        config.rules = rules[i];
-        config.rule_count = 2;
         note_refusal(&config);
     }
     int same = 0;
@@ -455,9 +443,8 @@ static void check_distinct_texts(void)
             same += strcmp(texts[i], texts[k]) == 0;
         }
     }
-    check(refusals == 20, "each mistake is refused");
+    check(refusals == 17, "each mistake is refused");
     check(same == 0, "each mistake has a text of its own");
-    check(strstr(texts[16], "rule 1:") && strstr(texts[19], "rule 1:"), "the text names the rule");
 }
 
 int main(void)
@@ -475,7 +462,7 @@ int main(void)
     check_roots();
     check_upstreams();
     check_listen_ports();
-    check_rules();
+    check_udp();
     check_distinct_texts();
     printf("%d passed, %d failed\n", passed, failed);
     return failed ? 1 : 0;

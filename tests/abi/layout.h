@@ -18,18 +18,21 @@
 #define LAYOUT_STRUCTS(X)            \
     X(WinDest,                 32)   \
     X(redirector_error,       336)   \
-    X(redirector_rule,         24)   \
-    X(redirector_config,      120)   \
+    X(redirector_rule,         80)   \
+    X(redirector_config,      128)   \
     X(redirector_address,      28)   \
-    X(redirector_destination,  56)   \
-    X(redirector_connection,   72)   \
+    X(redirector_destination,  64)   \
+    X(redirector_rule_case,    72)   \
+    X(redirector_rule_verdict, 16)   \
+    X(redirector_connection,   80)   \
     X(redirector_flow,        152)   \
-    X(redirector_stats,       400)
+    X(redirector_stats,       536)
 
 /* The sizes that were published before; the library still accepts them. */
 #define LAYOUT_CONFIG_WITHOUT_ROOTS 80
 #define LAYOUT_CONFIG_WITHOUT_UPSTREAMS 96
 #define LAYOUT_CONFIG_WITHOUT_LISTEN_PORTS 112
+#define LAYOUT_CONFIG_WITHOUT_UDP_PORT 120
 #define LAYOUT_STATS_WITHOUT_DELAY 144
 
 /* structure, member, offset, size */
@@ -43,10 +46,20 @@
     X(redirector_error,       code,                   4,   4)  \
     X(redirector_error,       os_error,               8,   4)  \
     X(redirector_error,       text,                  12, 324)  \
-    X(redirector_rule,        include,                0,   4)  \
-    X(redirector_rule,        pid,                    4,   4)  \
-    X(redirector_rule,        pattern,                8,   8)  \
-    X(redirector_rule,        listener,              16,   8)  \
+    X(redirector_rule,        size,                    0,   4)  \
+    X(redirector_rule,        action,                  4,   4)  \
+    X(redirector_rule,        pid,                     8,   4)  \
+    X(redirector_rule,        direction,              12,   4)  \
+    X(redirector_rule,        pattern,                16,   8)  \
+    X(redirector_rule,        listener,               24,   8)  \
+    X(redirector_rule,        host,                   32,   8)  \
+    X(redirector_rule,        protocol,               40,   4)  \
+    X(redirector_rule,        first_port,             44,   4)  \
+    X(redirector_rule,        last_port,              48,   4)  \
+    X(redirector_rule,        family,                 52,   4)  \
+    X(redirector_rule,        prefix_length,          56,   4)  \
+    X(redirector_rule,        network,                60,  16)  \
+    X(redirector_rule,        upstream,               76,   4)  \
     X(redirector_config,      size,                   0,   4)  \
     X(redirector_config,      client_pid,             4,   4)  \
     X(redirector_config,      agent_pid,              8,   4)  \
@@ -69,6 +82,8 @@
     X(redirector_config,      decision_timeout_ms,  104,   4)  \
     X(redirector_config,      listen_port_count,    108,   4)  \
     X(redirector_config,      listen_ports,         112,   8)  \
+    X(redirector_config,      udp_port,             120,   4)  \
+    X(redirector_config,      udp_idle_ms,          124,   4)  \
     X(redirector_address,     family,                 0,   4)  \
     X(redirector_address,     port,                   4,   4)  \
     X(redirector_address,     bytes,                  8,  16)  \
@@ -76,14 +91,31 @@
     X(redirector_destination, size,                   0,   4)  \
     X(redirector_destination, pid,                    4,   4)  \
     X(redirector_destination, incoming,               8,   4)  \
-    X(redirector_destination, reserved,              12,   4)  \
+    X(redirector_destination, protocol,              12,   4)  \
     X(redirector_destination, destination,           16,  28)  \
     X(redirector_destination, connection_id,         48,   8)  \
+    X(redirector_destination, upstream,               56,   4)  \
+    X(redirector_destination, reserved,               60,   4)  \
+    X(redirector_rule_case,   size,                    0,   4)  \
+    X(redirector_rule_case,   in_tree,                 4,   4)  \
+    X(redirector_rule_case,   pid,                     8,   4)  \
+    X(redirector_rule_case,   protocol,               12,   4)  \
+    X(redirector_rule_case,   direction,              16,   4)  \
+    X(redirector_rule_case,   address,                20,  28)  \
+    X(redirector_rule_case,   program,                48,   8)  \
+    X(redirector_rule_case,   listener,               56,   8)  \
+    X(redirector_rule_case,   host,                   64,   8)  \
+    X(redirector_rule_verdict, size,                    0,   4)  \
+    X(redirector_rule_verdict, action,                  4,   4)  \
+    X(redirector_rule_verdict, rule,                    8,   4)  \
+    X(redirector_rule_verdict, upstream,               12,   4)  \
     X(redirector_connection,  size,                   0,   4)  \
     X(redirector_connection,  pid,                    4,   4)  \
     X(redirector_connection,  connection_id,          8,   8)  \
     X(redirector_connection,  client,                16,  28)  \
     X(redirector_connection,  destination,           44,  28)  \
+    X(redirector_connection,  upstream,              72,   4)  \
+    X(redirector_connection,  reserved,              76,   4)  \
     X(redirector_flow,        size,                   0,   4)  \
     X(redirector_flow,        pid,                    4,   4)  \
     X(redirector_flow,        kind,                   8,   4)  \
@@ -91,7 +123,7 @@
     X(redirector_flow,        client,                16,  28)  \
     X(redirector_flow,        destination,           44,  28)  \
     X(redirector_flow,        peer,                  72,  28)  \
-    X(redirector_flow,        reserved,             100,   4)  \
+    X(redirector_flow,        protocol,             100,   4)  \
     X(redirector_flow,        bytes_up,             104,   8)  \
     X(redirector_flow,        bytes_down,           112,   8)  \
     X(redirector_flow,        packets_up,           120,   8)  \
@@ -148,7 +180,24 @@
     X(redirector_stats,       listener_overflows,   368,   8)  \
     X(redirector_stats,       processes_unknown,    376,   8)  \
     X(redirector_stats,       segments_cut,         384,   8)  \
-    X(redirector_stats,       large_segments,       392,   8)
+    X(redirector_stats,       large_segments,       392,   8)  \
+    X(redirector_stats,       udp_flows_live,         400,   8)  \
+    X(redirector_stats,       udp_flows_total,        408,   8)  \
+    X(redirector_stats,       udp_table_full,         416,   8)  \
+    X(redirector_stats,       udp_packets_seen,       424,   8)  \
+    X(redirector_stats,       udp_packets_passed,     432,   8)  \
+    X(redirector_stats,       udp_packets_rewritten,  440,   8)  \
+    X(redirector_stats,       udp_packets_held,       448,   8)  \
+    X(redirector_stats,       udp_packets_dropped,    456,   8)  \
+    X(redirector_stats,       udp_packets_malformed,  464,   8)  \
+    X(redirector_stats,       udp_proxy_not_listening,472,   8)  \
+    X(redirector_stats,       udp_hold_timeouts,      480,   8)  \
+    X(redirector_stats,       udp_hold_overflows,     488,   8)  \
+    X(redirector_stats,       udp_fragments_passed,   496,   8)  \
+    X(redirector_stats,       udp_errors_translated,  504,   8)  \
+    X(redirector_stats,       udp_uncaptured,         512,   8)  \
+    X(redirector_stats,       connections_blocked,    520,   8)  \
+    X(redirector_stats,       udp_packets_blocked,    528,   8)
 
 /* The bits of redirector_config.flags. */
 #define LAYOUT_FLAGS(X)      \
@@ -173,6 +222,8 @@
     X(RUNNING,          1)   \
     X(STOPPED,          2)   \
     X(FAILED,           3)   \
+    X(TCP,              6)   \
+    X(UDP,             17)   \
     X(FLOW_OUTGOING,    0)   \
     X(FLOW_INCOMING,    1)   \
     X(FLOW_OPENING,     1)   \

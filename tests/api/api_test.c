@@ -124,8 +124,8 @@ static void test_descendants_only(void)
     check(who(&a, "") == 'L', "the root itself is not redirected, though it descends from another");
     check(who(&a, "child ") == 'P', "its child is");
     check(who(&b, "") == 'P', "a child of the agent is");
-    redirector_rule rule = {.include = 1, .pid = a.pid};
-    check(redirector_set_rules(r, &rule, 1) == REDIRECTOR_OK && who(&a, "") == 'P', "a rule includes the root");
+    redirector_rule rule = {.size = sizeof rule, .action = REDIRECTOR_RULE_REDIRECT, .pid = a.pid};
+    check(redirector_set_rules(r, &rule, 1, NULL) == REDIRECTOR_OK && who(&a, "") == 'P', "a rule includes the root");
     redirector_free(r);
 }
 
@@ -272,7 +272,7 @@ static DWORD WINAPI ask(void *rules)
         uint32_t total;
         flows[0].size = sizeof flows[0];
         uint32_t status =
-            rules ? redirector_set_rules(asked, NULL, 0) : redirector_list_flows(asked, flows, 64, &total);
+            rules ? redirector_set_rules(asked, NULL, 0, NULL) : redirector_list_flows(asked, flows, 64, &total);
         if (status != REDIRECTOR_OK) {
             InterlockedIncrement(&wrong);
         }
@@ -366,6 +366,11 @@ static void test_rules(void)
     check(*worker_do(&a, "dial %s %d", own4, world4) == 'L', "excluded by its name it is not");
     worker_do(&rules, "+ *\\api?test.*");
     check(*worker_do(&a, "dial %s %d", own4, world4) == 'P', "included by its path it is again");
+    worker_do(&rules, "! %s/32", own4);
+    check(strcmp(worker_do(&a, "dial %s %d", own4, world4), "error 10061") == 0,
+          "what goes to a blocked network is refused");
+    check(strstr(worker_do(&rules, "! %s/33", own4), "rule 3: its prefix is longer than its address") != NULL,
+          "a rule that is not right is told of");
     worker_do(&a, "close");
     worker_end(&rules);
 }

@@ -6,6 +6,7 @@ examples with it, at work.
 """
 import ctypes
 import gc
+import ipaddress
 import os
 import pathlib
 import re
@@ -19,13 +20,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HEADER = ROOT / "include" / "windows_redirector.h"
 PACKAGE = ROOT / "python"
 EXAMPLES = ROOT / "examples" / "python"
-PATIENCE = 30
+PATIENCE = 60
 ID = 1 << 40
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(PACKAGE))
+sys.path[:0] = [str(PACKAGE), str(pathlib.Path(__file__).resolve().parent)]
 import windows_redirector as binding  # noqa: E402  (found only now)
 from windows_redirector import _library as c  # noqa: E402
+import check_datagrams  # noqa: E402
 
 
 def check(condition, name, why=""):
@@ -136,11 +138,58 @@ def check_types():
         check(done.returncode == 0, f"Python: types, as on {system}", done.stdout + done.stderr)
 
 
+def message(call, *arguments):
+    """What a call says when it fails."""
+    try:
+        call(*arguments)
+    except (binding.Error, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "it was taken"
+
+
+def check_rules(redirector):
+    """R1: every field of a rule, and of what rules are asked about; each kind of mistake has its text."""
+    redirector.set_rules([(True, 7)])
+    redirector.set_rules([])
+    refused = message(redirector.set_rules, [(False, 7)])
+    check(refused == "Error: the mock did not get the rule about process 7", "Python: new rules, and what the library says", refused)
+    Rule, there = binding.Rule, ("192.0.2.1", 1)
+    for rule, text in ((Rule(network="10.0.0.0/33"), "rule 1: '10.0.0.0/33' does not appear to be"),
+                       (Rule(network="10.0.0.1/8"), "rule 1: 10.0.0.1/8 has host bits set"),
+                       (Rule(network="::ffff:10.0.0.0/95"), "rule 1: "), (Rule(ports=(2, 1)), "rule 1: a rule's ports are 2 to 1"),
+                       (Rule(ports=0), "rule 1: a rule's ports are 0 to 0"), (Rule(ports=65536), "rule 1: a rule's ports are 65536"),
+                       (Rule(host="a\0b"), "rule 1: a rule's host has a NUL"), (Rule(upstream=-1), "rule 1: an upstream is -1"),
+                       (Rule(listener="a\0b"), "rule 1: a rule's listener has a NUL"), (Rule(action=-1), "rule 1: an action is -1"),
+                       ((True, "a", "b", "c", 1 << 32), "rule 1: a protocol is 4294967296")):
+        for call, more in ((redirector.set_rules, ()), (binding.test_rules, (there,))):
+            said = message(call, [(True, 7), rule], *more)
+            check(said.startswith("ValueError: " + text), f"Python: a rule that is not right: {text}", said)
+    check(message(redirector.set_rules, [(True, 7, None, None, None, None, None, None, 0, 1)]).startswith("TypeError: rule 0: "),
+          "Python: a tuple with too many words")
+    verdict = binding.test_rules([(True, 7)], ("2001:db8::1", 5500), "c:\\a.exe", 9, False, binding.Protocol.UDP,
+                                 binding.Direction.INCOMING, "c:\\b.exe", "a.test")
+    check(verdict == (binding.Action.BLOCK, 3, 11), "Python: what a rule says of a connection", verdict)
+    verdict = binding.test_rules([], there)
+    check(verdict == (binding.Action.REDIRECT, None, 0), "Python: what the tree alone says of it", verdict)
+    check("the mock did not get" in message(binding.test_rules, [], there, "c:\\a.exe"), "Python: what the library says of it")
+    check(redirector.tell_name("192.0.2.1", "a.test.") is None, "Python: a name")
+    check(raises(redirector.tell_name, "192.0.2.2", "a.test") == "INVALID_ARGUMENT", "Python: a name that the library refuses")
+    for name in ("", ".", "a\0b", "a" * 254):
+        check(message(redirector.tell_name, "192.0.2.1", name).startswith("ValueError: a name "), f"Python: no name: {name[:5]!r}")
+
+
 def check_calls():
     lines = []
     arguments = dict(roots=[1000, 2000], proxy_port=8080, incoming_port=8081, agent_pid=500,
-                     flags=binding.Flags.FAIL_CLOSED | binding.Flags.DESCENDANTS_ONLY, rules=[(True, "curl.exe"), (False, 4711), (False, None, "guard.exe")],
-                     windivert_dir="/some/where", decision_timeout_ms=3000, listen_ports=[80, 65535], log_path="",
+                     flags=binding.Flags.FAIL_CLOSED | binding.Flags.DESCENDANTS_ONLY, 
+                     rules=[(True, "curl.exe"), (False, 4711), (False, None, "guard.exe"),
+                            binding.Rule(binding.Action.BLOCK, host="*.test", protocol=binding.Protocol.UDP,
+                                         direction=binding.Direction.OUTGOING, network="2001:db8::/32", ports=(5000, 6000),
+                                         upstream=7),
+                            binding.Rule(True, network=ipaddress.ip_network("::ffff:10.0.0.0/104"), ports=443,
+                                         protocol=binding.Protocol.TCP, direction=binding.Direction.INCOMING)],
+                     windivert_dir="/some/where", decision_timeout_ms=3000, listen_ports=[80, 65535], udp_port=5353,
+                     udp_idle_ms=20000, log_path="",
                      log=lambda level, line: lines.append((level, line)))
     try:
         redirector = binding.Redirector(**arguments)
@@ -150,40 +199,45 @@ def check_calls():
     with redirector:
         check(True, "Python: start hands everything over")
         check(lines == [(4, "mock started")], "Python: log lines arrive", str(lines))
-        check(redirector.destination(("127.0.0.1", 4000)) == ("10.1.2.3", 80, 1004, False, ID | 4000),
+        check(redirector.destination(("127.0.0.1", 4000)) == ("10.1.2.3", 80, 1004, False, ID | 4000, 11),
               "Python: lookup, IPv4")
-        check(redirector.destination(("::1", 4000, 0, 0)) == ("fd00::7", 443, 1004, True, ID | 4000),
+        check(redirector.destination(("::1", 4000, 0, 0)) == ("fd00::7", 443, 1004, True, ID | 4000, 11),
               "Python: lookup, IPv6")
         for peer in (("fe80::9", 4000, 0, 7), ("fe80::9%7", 4000), ("fe80::9%7", 4000, 0, 7)):
-            check(redirector.destination(peer) == ("fe80::7%7", 443, 1004, True, ID | 4000),
+            check(redirector.destination(peer) == ("fe80::7%7", 443, 1004, True, ID | 4000, 11),
                   f"Python: lookup of {peer}")
-        check(redirector.destination(("::ffff:127.0.0.1", 4000, 0, 0)) == ("10.1.2.3", 80, 1004, False, ID | 4000),
+        check(redirector.destination(("::ffff:127.0.0.1", 4000, 0, 0)) == ("10.1.2.3", 80, 1004, False, ID | 4000, 11),
               "Python: lookup, IPv4 as a dual-stack listener says it")
         check(redirector.destination(("127.0.0.1", 1)) is None, "Python: a stranger")
+        for peer, host in ((("127.0.0.1", 4000), "10.1.2.3"), (("::1", 4000, 0, 0), "fd00::7")):
+            check(redirector.destination(peer, binding.Protocol.UDP) == (host, 53, 1004, ":" in host, ID | 4000, 11),
+                  f"Python: lookup of a UDP peer, {peer[0]}")
+        check(raises(redirector.destination, ("127.0.0.1", 4000), 132) == "INVALID_ARGUMENT", "Python: no such protocol")
+        check(redirector.unreachable(("127.0.0.1", 5)) and not redirector.unreachable(("127.0.0.1", 1)), "Python: unreachable")
         check(redirector.next_connection(0) is None, "Python: no connection to decide about")
         undecided = redirector.next_connection(100)
-        check(undecided == (7 << 40 | 7, 1004, ("10.0.0.1", 100), ("10.0.0.2", 200)),
+        check(undecided == (7 << 40 | 7, 1004, ("10.0.0.1", 100), ("10.0.0.2", 200), 12),
               "Python: a connection to decide about", str(undecided))
         check(redirector.decide(7 << 40 | 7, binding.Decision.REFUSE) and not redirector.decide(8, binding.Decision.REFUSE),
               "Python: a decision")
         check(redirector.failure() is None, "Python: no failure")
         check(redirector.forget(("127.0.0.1", 5)) and not redirector.forget(("127.0.0.1", 1)), "Python: forget")
         check(redirector.failure() == "the mock has failed", "Python: failure")
-        redirector.set_rules([(True, 7)])
-        redirector.set_rules([])
-        check(True, "Python: new rules")
+        check_rules(redirector)
         connections = redirector.connections()
         want = (1039, "incoming", "opening", ("10.0.0.1", 139), ("10.0.0.2", 239), ("fe80::9%39", 339),
-                *((n << 40) + 39 for n in range(1, 7)))
+                *((n << 40) + 39 for n in range(1, 7)), binding.Protocol.UDP)
         check(len(connections) == 40 and connections[39] == want, "Python: the list of connections",
               str(connections[-1]))
+        check([one.protocol.name for one in connections[:4]] == ["TCP", "TCP", "TCP", "UDP"], "Python: their protocols")
         check(list(redirector) == connections, "Python: the same by iteration")
         stats = redirector.stats()
         check(stats.pop("flows_live") == 99 and list(stats.values()) == list(range(1, len(stats) + 1)),
               "Python: the counters", str(stats))
     check(not raises(redirector.close), "Python: closed twice")
     for name, value in (("proxy_port", (1 << 32) + 80), ("agent_pid", -1), ("roots", [1 << 32]), ("listen_ports", [1 << 32]),
-                        ("windivert_dir", "a\0b"), ("rules", [(True, "a\0b")]), ("rules", [(True, 1 << 32)]),
+                        ("udp_port", (1 << 32) + 53), ("udp_idle_ms", -1), ("windivert_dir", "a\0b"), 
+                        ("rules", [(True, "a\0b")]), ("rules", [(True, 1 << 32)]),
                         ("upstreams", [("10.0.0.1", 1 << 16)])):
         try:
             binding.Redirector(**dict(arguments, **{name: value})).close()
@@ -324,6 +378,8 @@ def main():
     check_loading(folder)
     binding.load(mock)
     check_calls()
+    for name, right, why in check_datagrams.check_all(folder):
+        check(right, f"Python: datagrams, {name}", why)
     check_proxy(folder)
     check_mitmproxy(folder)
 

@@ -21,6 +21,32 @@ def check(condition, name, why=""):
     print(f"ok Python: {name}" if condition else f"FAIL Python: {name}: {why}", flush=True)
 
 
+PROGRAM = """import socket
+program = socket.socket(type=socket.SOCK_DGRAM)
+program.settimeout(30)
+program.sendto(b"question", ("10.77.0.2", 9))
+print(*program.recvfrom(99))
+"""
+
+
+async def datagrams():
+    """What a child sends, and is answered."""
+    seen, loop = [], asyncio.get_running_loop()
+
+    def receive(data, peer, where):
+        seen.append((data, where))
+        server.sendto(b"answer to " + data, peer)
+
+    async with await aio.start_server(None, roots=[os.getpid()], datagrams=receive) as server:
+        child = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        said, _ = await loop.run_in_executor(None, child.communicate)
+        check(said.strip() == "b'answer to question' ('10.77.0.2', 9)", "a datagram is answered as from where it was sent", said)
+        check(len(seen) == 1 and seen[0][0] == b"question" and seen[0][1][:4] == ("10.77.0.2", 9, child.pid, False),
+              "where it was going, and who", seen)
+        stats = server.redirector.stats()
+        check((stats["udp_flows_total"], stats["flows_total"], server.stranger_datagrams) == (1, 0, 0), "one flow, of UDP", stats)
+
+
 async def main(stage):
     seen, loop = [], asyncio.get_running_loop()
 
@@ -43,6 +69,7 @@ async def main(stage):
         stats = server.redirector.stats()
         check((len(seen), stats["flows_total"], server.strangers) == (1, 1, 0), "one, and nobody else's", stats)
     check(not server.redirector._close.alive, "the end stops it")
+    await datagrams()
     try:
         windows_redirector.Redirector([0xFFFFFFF0], proxy_port=8080)
         check(False, "an error is raised")

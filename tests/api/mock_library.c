@@ -7,6 +7,7 @@
 #include "windows_redirector.h"
 
 #include <arpa/inet.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,11 @@ static void refuse(redirector_error *error, const char *what)
 {
     error->code = REDIRECTOR_INVALID_ARGUMENT;
     snprintf(error->text, sizeof error->text, "the mock did not get %s", what);
+}
+
+static bool same(const char *text, const char *wanted)
+{
+    return text && !strcmp(text, wanted);
 }
 
 /* MOCK_PORT names a file: then any configuration will do, and the proxy's port is written there. */
@@ -43,12 +49,24 @@ static const char *wrong_in(const redirector_config *c)
     EXPECT(c->flags == (REDIRECTOR_FAIL_CLOSED | REDIRECTOR_DESCENDANTS_ONLY))
     EXPECT(c->hold_timeout_ms == 0 && c->scan_interval_ms == 0 && c->log_level == 0 && c->upstream_count == 0)
     EXPECT(c->decision_timeout_ms == 3000 && c->listen_port_count == 2 && c->listen_ports[1] == 65535)
+    EXPECT(c->udp_port == 5353 && c->udp_idle_ms == 20000)
     EXPECT(c->root_count == 2 && c->roots[0] == 1000 && c->roots[1] == 2000)
-    EXPECT(c->rule_count == 3)
-    EXPECT(rules[0].include == 1 && rules[0].pid == 0 && strcmp(rules[0].pattern, "curl.exe") == 0)
-    EXPECT(rules[0].listener == NULL && rules[1].listener == NULL && strcmp(rules[2].listener, "guard.exe") == 0)
-    EXPECT(rules[2].include == 0 && rules[2].pid == 0 && rules[2].pattern == NULL)
-    EXPECT(rules[1].include == 0 && rules[1].pid == 4711 && rules[1].pattern == NULL)
+    EXPECT(c->rule_count == 5)
+    EXPECT(rules[0].size == sizeof *rules && rules[0].action == REDIRECTOR_RULE_REDIRECT && rules[0].pid == 0)
+    EXPECT(same(rules[0].pattern, "curl.exe") && rules[0].listener == NULL && rules[0].host == NULL)
+    EXPECT(rules[0].family == 0 && rules[0].first_port == 0 && rules[0].last_port == 0 && rules[0].upstream == 0)
+    EXPECT(rules[1].size == sizeof *rules && rules[1].action == REDIRECTOR_RULE_PASS && rules[1].pid == 4711)
+    EXPECT(rules[1].pattern == NULL && rules[1].listener == NULL && rules[1].protocol == 0 && rules[1].direction == 0)
+    EXPECT(rules[2].size == sizeof *rules && rules[2].action == REDIRECTOR_RULE_PASS && rules[2].pid == 0)
+    EXPECT(rules[2].pattern == NULL && same(rules[2].listener, "guard.exe"))
+    EXPECT(rules[3].size == sizeof *rules && rules[3].action == REDIRECTOR_RULE_BLOCK && rules[3].pid == 0)
+    EXPECT(rules[3].pattern == NULL && rules[3].listener == NULL && same(rules[3].host, "*.test"))
+    EXPECT(rules[3].protocol == REDIRECTOR_UDP && rules[3].direction == REDIRECTOR_OUTGOING && rules[3].upstream == 7)
+    EXPECT(rules[3].first_port == 5000 && rules[3].last_port == 6000 && rules[3].family == 6)
+    EXPECT(rules[3].prefix_length == 32 && !memcmp(rules[3].network, (uint8_t[16]){0x20, 1, 0xd, 0xb8}, 16))
+    EXPECT(rules[4].direction == REDIRECTOR_INCOMING && rules[4].first_port == 443 && rules[4].last_port == 443)
+    EXPECT(rules[4].protocol == REDIRECTOR_TCP && rules[4].family == 4 && rules[4].prefix_length == 8)
+    EXPECT(!memcmp(rules[4].network, (uint8_t[16]){10}, 16) && rules[4].action == REDIRECTOR_RULE_REDIRECT)
     EXPECT(strcmp(c->windivert_dir, "/some/where") == 0 && strcmp(c->log_path, "") == 0)
     EXPECT(c->log_fn != NULL)
 #undef EXPECT
@@ -93,13 +111,19 @@ uint32_t redirector_get_state(redirector *r, redirector_error *why)
     return r->forgotten ? REDIRECTOR_FAILED : REDIRECTOR_RUNNING;
 }
 
-/* Peers with port 1 are strangers; those with a scope were going to the same one of fe80::7. Others were going to MOCK_DESTINATION (a port of 127.0.0.1), or to fd00::7 port 443
- * (IPv6) and 10.1.2.3 port 80 (IPv4), if the peer's address has come through. */
+/* Peers with port 1, and 127.0.0.2, are strangers; those with a scope were going to the same one of fe80::7. Others were
+ * going to MOCK_DESTINATION (a port of 127.0.0.1), or to fd00::7 port 443 (IPv6) and 10.1.2.3 port 80 (IPv4), by UDP port 53,
+ * if the peer's address has come through. */
 uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redirector_destination *out)
 {
     const uint8_t loopback4[16] = {127, 0, 0, 1}, loopback6[16] = {[15] = 1}, link_local[16] = {0xfe, 0x80, [15] = 9};
+    const uint8_t stranger4[16] = {127, 0, 0, 2};
     const char *elsewhere = getenv("MOCK_DESTINATION");
-    if (!r || out->size != sizeof *out ||
+    bool udp = out->protocol == REDIRECTOR_UDP;
+    if (peer->port == 1 || !memcmp(peer->bytes, stranger4, 16)) {
+        return REDIRECTOR_NOT_FOUND;
+    }
+    if (!r || out->size != sizeof *out || (!udp && out->protocol != REDIRECTOR_TCP && out->protocol != 0) ||
         memcmp(peer->bytes,
                peer->family == 4 ? loopback4
                : peer->scope     ? link_local
@@ -107,13 +131,12 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
                16)) {
         return REDIRECTOR_INVALID_ARGUMENT;
     }
-    if (peer->port == 1) {
-        return REDIRECTOR_NOT_FOUND;
-    }
+    out->protocol = udp ? REDIRECTOR_UDP : REDIRECTOR_TCP;
     out->pid = 1004;
     out->incoming = peer->family == 6;
     out->connection_id = 1ull << 40 | peer->port;
-    out->destination = (redirector_address){.family = peer->family, .port = peer->family == 6 ? 443 : 80};
+    out->upstream = 11;
+    out->destination = (redirector_address){.family = peer->family, .port = udp ? 53 : peer->family == 6 ? 443 : 80};
     inet_pton(AF_INET6, peer->scope ? "fe80::7" : "fd00::7", out->destination.bytes);
     out->destination.scope = peer->scope;
     if (peer->family == 4) {
@@ -124,6 +147,15 @@ uint32_t redirector_lookup(redirector *r, const redirector_address *peer, redire
             (redirector_address){.family = 4, .port = (uint32_t)atoi(elsewhere), .bytes = {127, 0, 0, 1}};
     }
     return REDIRECTOR_OK;
+}
+
+/* Of UDP peers 5 has a flow. */
+uint32_t redirector_udp_unreachable(redirector *r, const redirector_address *peer)
+{
+    if (!r || (peer->family != 4 && peer->family != 6)) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    return peer->port == 5 ? REDIRECTOR_OK : REDIRECTOR_NOT_FOUND;
 }
 
 /* One connection for whoever waits for 100 ms, none for others; it takes one decision. */
@@ -139,6 +171,7 @@ uint32_t redirector_next_connection(redirector *r, redirector_connection *out, u
     out->connection_id = 7ull << 40 | 7;
     out->client = (redirector_address){4, 100, {10, 0, 0, 1}};
     out->destination = (redirector_address){4, 200, {10, 0, 0, 2}};
+    out->upstream = 12;
     return REDIRECTOR_OK;
 }
 
@@ -156,10 +189,67 @@ uint32_t redirector_forget(redirector *r, const redirector_address *peer)
     return peer->port == 1 ? REDIRECTOR_NOT_FOUND : REDIRECTOR_OK;
 }
 
-uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count)
+/* It takes none, and one that redirects process 7. */
+static bool rules_are_right(const redirector_rule *rules, uint32_t count, redirector_error *error)
 {
+    if (count == 0 || (count == 1 && rules[0].pid == 7 && rules[0].size == sizeof *rules &&
+                       rules[0].action == REDIRECTOR_RULE_REDIRECT)) {
+        return true;
+    }
+    refuse(error, "the rule about process 7");
+    return false;
+}
+
+uint32_t redirector_set_rules(redirector *r, const redirector_rule *rules, uint32_t count, redirector_error *error)
+{
+    if (!r || error->size != sizeof *error || !rules_are_right(rules, count, error)) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
     r->rules = count;
-    return count == 0 || (rules[0].pid == 7 && rules[0].include == 1) ? REDIRECTOR_OK : REDIRECTOR_INVALID_ARGUMENT;
+    return REDIRECTOR_OK;
+}
+
+static const char *wrong_in_case(const redirector_rule_case *c)
+{
+#define EXPECT(condition)                                                                                              \
+    if (!(condition)) {                                                                                                \
+        return #condition;                                                                                             \
+    }
+    EXPECT(c->size == sizeof *c && c->in_tree == 0 && c->pid == 9 && c->protocol == REDIRECTOR_UDP)
+    EXPECT(c->direction == REDIRECTOR_INCOMING && c->address.family == 6 && c->address.port == 5500)
+    EXPECT(!memcmp(c->address.bytes, (uint8_t[16]){0x20, 1, 0xd, 0xb8, [15] = 1}, 16))
+    EXPECT(same(c->program, "c:\\a.exe") && same(c->listener, "c:\\b.exe") && same(c->host, "a.test"))
+#undef EXPECT
+    return NULL;
+}
+
+/* A connection of TCP is decided by the tree alone; the other one has to have everything. */
+uint32_t redirector_test_rules(const redirector_rule *rules, uint32_t count, const redirector_rule_case *connection,
+                               redirector_rule_verdict *verdict, redirector_error *error)
+{
+    if (error->size != sizeof *error || verdict->size != sizeof *verdict || !rules_are_right(rules, count, error)) {
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    if (connection->protocol == REDIRECTOR_TCP && connection->in_tree == 1 && !connection->program &&
+        !connection->listener && !connection->host && connection->direction == REDIRECTOR_OUTGOING) {
+        *verdict = (redirector_rule_verdict){sizeof *verdict, REDIRECTOR_RULE_REDIRECT, REDIRECTOR_NO_RULE, 0};
+        return REDIRECTOR_OK;
+    }
+    const char *wrong = wrong_in_case(connection);
+    if (wrong) {
+        refuse(error, wrong);
+        return REDIRECTOR_INVALID_ARGUMENT;
+    }
+    *verdict = (redirector_rule_verdict){sizeof *verdict, REDIRECTOR_RULE_BLOCK, 3, 11};
+    return REDIRECTOR_OK;
+}
+
+uint32_t redirector_tell_name(redirector *r, const redirector_address *address, const char *name)
+{
+    const uint8_t wanted[16] = {192, 0, 2, 1};
+    return r && address->family == 4 && !memcmp(address->bytes, wanted, 16) && !strcmp(name, "a.test")
+               ? REDIRECTOR_OK
+               : REDIRECTOR_INVALID_ARGUMENT;
 }
 
 /* Forty connections, each field of each another number. */
@@ -178,6 +268,7 @@ uint32_t redirector_list_flows(redirector *r, redirector_flow *flows, uint32_t c
             .client = {4, 100 + i, {10, 0, 0, 1}, 0},
             .destination = {4, 200 + i, {10, 0, 0, 2}, 0},
             .peer = {6, 300 + i, {0xfe, 0x80, [15] = 9}, i},
+            .protocol = i % 4 == 3 ? REDIRECTOR_UDP : REDIRECTOR_TCP,
             .bytes_up = 1ull << 40 | i,
             .bytes_down = 2ull << 40 | i,
             .packets_up = 3ull << 40 | i,

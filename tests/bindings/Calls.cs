@@ -37,7 +37,8 @@ internal static class Calls
             }
         }
         foreach (var type in new[] { typeof(RedirectorFlags), typeof(RedirectorLogLevel), typeof(RedirectorDecision),
-                                     typeof(RedirectorState), typeof(RedirectorFlowKind), typeof(RedirectorFlowState) })
+                                     typeof(RedirectorState), typeof(RedirectorFlowKind), typeof(RedirectorFlowState),
+                                     typeof(RedirectorProtocol), typeof(RedirectorRuleAction), typeof(RedirectorDirection) })
         {
             foreach (var value in Enum.GetValues(type))
             {
@@ -57,12 +58,25 @@ internal static class Calls
             Flags = RedirectorFlags.FailClosed | RedirectorFlags.DescendantsOnly,
             Rules =
             {
-                new RedirectorRule { Include = true, Pattern = "curl.exe" },
+                new RedirectorRule { Action = RedirectorRuleAction.Redirect, Pattern = "curl.exe" },
                 new RedirectorRule { ProcessId = 4711 },
                 new RedirectorRule { Listener = "guard.exe" },
+                new RedirectorRule
+                {
+                    Action = RedirectorRuleAction.Block, Host = "*.test", Protocol = RedirectorProtocol.Udp,
+                    Direction = RedirectorDirection.Outgoing, Network = IPAddress.Parse("2001:db8::"), PrefixLength = 32,
+                    FirstPort = 5000, LastPort = 6000, Upstream = 7,
+                },
+                new RedirectorRule
+                {
+                    Action = RedirectorRuleAction.Redirect, Network = IPAddress.Parse("::ffff:10.0.0.0"), PrefixLength = 104,
+                    FirstPort = 443, Protocol = RedirectorProtocol.Tcp, Direction = RedirectorDirection.Incoming,
+                },
             },
             DecisionTimeout = TimeSpan.FromSeconds(3),
             ListenPorts = { 80, 65535 },
+            UdpPort = 5353,
+            UdpIdle = TimeSpan.FromSeconds(20),
             WinDivertFolder = "/some/where",
             LogPath = "",
             Log = (level, line) => { },
@@ -104,6 +118,7 @@ internal static class Calls
         Refused<ArgumentException>("a NUL character in a pattern", "NUL", c => c.Rules.Add(new RedirectorRule { Pattern = "a\0b" }));
         Refused<ArgumentException>("a NUL character in a path", "NUL", c => c.LogPath = "a\0b");
         Refused<ArgumentException>("a port that is none", "a port is", c => c.ProxyPort = 65536);
+        Refused<ArgumentException>("a port of UDP that is none", "a port is", c => c.UdpPort = -1);
         Refused<ArgumentException>("a negative time", "negative", c => c.HoldTimeout = TimeSpan.FromSeconds(-1));
         // Not 0, which is the default: the stand-in refuses it because it wants 0.
         Refused<RedirectorException>("a time below a millisecond", "hold_timeout_ms == 0", c => c.HoldTimeout = new TimeSpan(1));
@@ -114,12 +129,22 @@ internal static class Calls
         Func<string, int, string> found = (host, port) =>
         {
             var where = redirector.Lookup(new IPEndPoint(IPAddress.Parse(host), port));
-            return where == null ? "none" : where.Address + " " + where.ProcessId + " " + where.Incoming + " " + where.ConnectionId;
+            return where == null ? "none" : where.Address + " " + where.ProcessId + " " + where.Incoming + " " + where.ConnectionId +
+                " " + where.Upstream;
         };
-        Check(found("127.0.0.1", 4000) == "10.1.2.3:80 1004 False " + (Id | 4000), "lookup, IPv4", found("127.0.0.1", 4000));
+        Check(found("127.0.0.1", 4000) == "10.1.2.3:80 1004 False " + (Id | 4000) + " 11", "lookup, IPv4", found("127.0.0.1", 4000));
         Check(found("::ffff:127.0.0.1", 4000) == found("127.0.0.1", 4000), "lookup, IPv4 as a dual-stack listener says it");
-        Check(found("::1", 4000) == "[fd00::7]:443 1004 True " + (Id | 4000), "lookup, IPv6", found("::1", 4000));
+        Check(found("::1", 4000) == "[fd00::7]:443 1004 True " + (Id | 4000) + " 11", "lookup, IPv6", found("::1", 4000));
         Check(found("127.0.0.1", 1) == "none", "a stranger");
+        Func<string, int, string> datagram = (host, port) =>
+        {
+            var where = redirector.LookupUdp(new IPEndPoint(IPAddress.Parse(host), port));
+            return where == null ? "none" : where.Address.ToString();
+        };
+        Check(datagram("127.0.0.1", 4000) == "10.1.2.3:53" && datagram("::1", 4000) == "[fd00::7]:53" &&
+              datagram("127.0.0.1", 1) == "none", "lookup of a UDP peer", datagram("127.0.0.1", 4000) + datagram("::1", 4000));
+        Check(redirector.UdpUnreachable(new IPEndPoint(IPAddress.Loopback, 5)) &&
+              !redirector.UdpUnreachable(new IPEndPoint(IPAddress.Loopback, 1)), "unreachable");
         var local = redirector.Lookup(new IPEndPoint(IPAddress.Parse("fe80::9%7"), 4000)).Address;
         Check(local.Address.ScopeId == 7, "lookup, the scope of a link-local address", local);
         try
@@ -134,12 +159,78 @@ internal static class Calls
         }
     }
 
+    private static string Said(Action call)
+    {
+        try
+        {
+            call();
+            return "it was taken";
+        }
+        catch (Exception error)
+        {
+            return error.Message;
+        }
+    }
+
+    // R1, R3.
+    private static void CheckRules(Redirector redirector)
+    {
+        var seven = new[] { new RedirectorRule { Action = RedirectorRuleAction.Redirect, ProcessId = 7 } };
+        var there = new RedirectorRuleCase { Address = new IPEndPoint(IPAddress.Parse("192.0.2.1"), 1) };
+        redirector.SetRules(seven);
+        redirector.SetRules(new RedirectorRule[0]);
+        var said = Said(() => redirector.SetRules(new[] { new RedirectorRule { ProcessId = 7 } }));
+        Check(said == "the mock did not get the rule about process 7", "new rules, and what the library says of them", said);
+        var four = IPAddress.Parse("10.0.0.0");
+        foreach (var wrong in new Dictionary<string, RedirectorRule>
+        {
+            { "its pattern contains a NUL", new RedirectorRule { Pattern = "a\0b" } },
+            { "its listener contains a NUL", new RedirectorRule { Listener = "a\0b" } },
+            { "its host contains a NUL", new RedirectorRule { Host = "a\0b" } },
+            { "its first port is not 0 to 65535", new RedirectorRule { FirstPort = -1, LastPort = 1 } },
+            { "its last port is not 0 to 65535", new RedirectorRule { FirstPort = 1, LastPort = 65536 } },
+            { "its prefix length is not 0 to 32", new RedirectorRule { Network = four, PrefixLength = 33 } },
+            { "its prefix length is not 0 to 128", new RedirectorRule { Network = IPAddress.IPv6Any, PrefixLength = -1 } },
+            { "it has a prefix length, and no network", new RedirectorRule { PrefixLength = 0 } },
+        })
+        {
+            var rules = new[] { seven[0], wrong.Value };
+            said = Said(() => redirector.SetRules(rules)) + Said(() => Redirector.TestRules(rules, there));
+            Check(said.StartsWith("rule 1: " + wrong.Key) && said.LastIndexOf("rule 1: " + wrong.Key) > 0,
+                  "a rule that is not right: " + wrong.Key, said);
+        }
+        var verdict = Redirector.TestRules(seven, new RedirectorRuleCase
+        {
+            Address = new IPEndPoint(IPAddress.Parse("2001:db8::1"), 5500), InTree = false, ProcessId = 9,
+            Protocol = RedirectorProtocol.Udp, Direction = RedirectorDirection.Incoming, Program = "c:\\a.exe",
+            Listener = "c:\\b.exe", Host = "a.test",
+        });
+        Check(verdict.Action == RedirectorRuleAction.Block && verdict.Rule == 3 && verdict.Upstream == 11,
+              "what a rule says of a connection");
+        verdict = Redirector.TestRules(new RedirectorRule[0], there);
+        Check(verdict.Action == RedirectorRuleAction.Redirect && verdict.Rule == null && verdict.Upstream == 0,
+              "what the tree alone says of it");
+        there.ProcessId = 8;
+        there.Program = "c:\\a.exe";
+        said = Said(() => Redirector.TestRules(seven, there));
+        Check(said.StartsWith("the mock did not get"), "what the library says of it", said);
+        Check(Said(() => Redirector.TestRules(seven, new RedirectorRuleCase())).Contains("no address"), "a connection to nowhere");
+        redirector.TellName(IPAddress.Parse("192.0.2.1"), "a.test.");
+        foreach (var name in new[] { "", ".", "a\0b", new string('a', 254) })
+        {
+            said = Said(() => redirector.TellName(IPAddress.Parse("192.0.2.1"), name));
+            Check(said.Contains("name"), "no name: " + name.Replace("\0", "NUL").PadRight(5).Substring(0, 5), said);
+        }
+        said = Said(() => redirector.TellName(IPAddress.Loopback, "a.test"));
+        Check(said == "redirector_tell_name: INVALID_ARGUMENT", "a name that the library refuses", said);
+    }
+
     private static void CheckCalls(Redirector redirector)
     {
         Check(redirector.NextConnection(TimeSpan.Zero) == null, "no connection to decide about");
         var waits = redirector.NextConnection(TimeSpan.FromMilliseconds(100));
         Check(waits.Id == (7ul << 40 | 7) && waits.ProcessId == 1004 && waits.Client.ToString() == "10.0.0.1:100" &&
-              waits.Destination.ToString() == "10.0.0.2:200", "a connection to decide about");
+              waits.Destination.ToString() == "10.0.0.2:200" && waits.Upstream == 12, "a connection to decide about");
         Check(redirector.NextConnection(Timeout.InfiniteTimeSpan) == null, "to wait for as long as redirection lasts");
         Check(redirector.Decide(waits.Id, RedirectorDecision.Refuse) && !redirector.Decide(8, RedirectorDecision.Refuse),
               "a decision");
@@ -149,19 +240,17 @@ internal static class Calls
         var failure = redirector.Failure;
         Check(redirector.State == RedirectorState.Failed && failure.Message == "the mock has failed" && failure.Status == 24 &&
               failure.OsError == 5, "failure");
-        redirector.SetRules(new[] { new RedirectorRule { Include = true, ProcessId = 7 } });
-        redirector.SetRules(new RedirectorRule[0]);
-        Check(true, "new rules");
         var flows = redirector.Flows();
         var last = flows[flows.Count - 1];
         Check(flows.Count == 40 && last.ProcessId == 1039 && last.Kind == RedirectorFlowKind.Incoming &&
+              last.Protocol == RedirectorProtocol.Udp && flows[0].Protocol == RedirectorProtocol.Tcp &&
               last.State == RedirectorFlowState.Opening && last.Client.ToString() == "10.0.0.1:139" &&
               last.Destination.ToString() == "10.0.0.2:239" && last.Peer.Port == 339 && last.Peer.Address.ScopeId == 39 &&
               last.BytesUp == (Id | 39) && last.BytesDown == (2 * Id | 39) && last.PacketsUp == (3 * Id | 39) &&
               last.PacketsDown == (4 * Id | 39) && last.Age == TimeSpan.FromMilliseconds(6 * Id | 39), "the list of connections",
               flows.Count);
         var stats = redirector.Stats();
-        Check(stats["flows_live"] == 99 && stats.Values.Skip(1).SequenceEqual(Enumerable.Range(1, 49).Select(n => (ulong)n)),
+        Check(stats["flows_live"] == 99 && stats.Values.Skip(1).SequenceEqual(Enumerable.Range(1, 66).Select(n => (ulong)n)),
               "the counters", string.Join(" ", stats));
         redirector.Stop();
         Check(true, "stop");
@@ -224,6 +313,7 @@ internal static class Calls
         using (var redirector = new Redirector(Config()))
         {
             CheckLookup(redirector);
+            CheckRules(redirector);
             CheckCalls(redirector);
         }
         CheckClassic();

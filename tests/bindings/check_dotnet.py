@@ -15,7 +15,7 @@ SOURCE = ROOT / "dotnet" / "WindowsRedirector.cs"
 LAYOUT = ROOT / "tests" / "abi" / "layout.h"
 # The bytes of C arrays, by the fields that stand for them. redirector_error is read by offsets.
 PARTS = ("first", "second", "third", "fourth")
-ARRAYS = {("WinDest", "dest_ip6"): 16, ("redirector_address", "bytes"): 16}
+ARRAYS = {("WinDest", "dest_ip6"): 16, ("redirector_address", "bytes"): 16, ("redirector_rule", "network"): 16}
 
 
 def entries(name):
@@ -38,7 +38,7 @@ def wanted_layout():
 
 def wanted_numbers():
     kinds = {"ACCEPT": "Decision", "REFUSE": "Decision", "PASS": "Decision", "DROP": "Decision", "RUNNING": "State",
-             "STOPPED": "State", "FAILED": "State"}
+             "STOPPED": "State", "FAILED": "State", "TCP": "Protocol", "UDP": "Protocol"}
     lines = {"RedirectorFlags None = 0"}
 
     def camel(words):
@@ -52,6 +52,11 @@ def wanted_numbers():
         else:
             kind = kinds[name]
         lines.add(f"Redirector{kind} {camel(name)} = {number}")
+    header = (ROOT / "include" / "windows_redirector.h").read_text(encoding="utf-8")
+    for kind, enum in (("RuleAction", "rule_action"), ("Direction", "direction")):
+        body = re.search(rf"enum redirector_{enum} {{(.*?)}};", header, re.S)[1]
+        lines.update(f"Redirector{kind} {camel(name)} = {number}"
+                     for name, number in re.findall(r"REDIRECTOR_(?:RULE_)?(\w+) += (\d)", body))
     return lines
 
 

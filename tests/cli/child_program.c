@@ -8,6 +8,7 @@
  *   raw ...       print the whole command line as it came
  *   pass LINE     start LINE as it is, wait for it, and end with its status
  *   pass @FILE    the same with the text of a file, UTF-8
+ *   say FILE HEX  open it, write these bytes, and read until NUL or its end
  *   hold FILE     open it to read and write, print "open", and wait until standard input ends
  *   crowd N       start itself N times to wait, and wait
  *   launch ...    start itself with these arguments and end at once, before the other has done anything
@@ -17,6 +18,8 @@
  *                 an end, and go on until standard input ends
  *   datagrams ADDRESS PORT COUNT
  *                 send datagrams until COUNT answers have come or there is none for a while; print how many came
+ *   refused ADDRESS PORT
+ *                 send datagrams until receiving fails by something else than time; print the error
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +132,31 @@ static int hold(const wchar_t *path)
     return 0;
 }
 
+/* Opens it, writes bytes, and reads until the other end sends a NUL, or has had enough. */
+static int say(const wchar_t *path, const wchar_t *bytes)
+{
+    HANDLE file = INVALID_HANDLE_VALUE;
+    for (int i = 0; i < 100 && file == INVALID_HANDLE_VALUE; i++) { /* another one may be served */
+        file = CreateFileW(path, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0, NULL);
+        if (file == INVALID_HANDLE_VALUE) {
+            WaitNamedPipeW(path, 100);
+        }
+    }
+    if (file == INVALID_HANDLE_VALUE) {
+        return 1;
+    }
+    char data[4096], got = 1;
+    DWORD size = 0, done = 1;
+    for (unsigned byte; size < sizeof data && swscanf(bytes + 2 * size, L"%2x", &byte) == 1; size++) {
+        data[size] = (char)byte;
+    }
+    WriteFile(file, data, size, &done, NULL);
+    while (got && ReadFile(file, &got, 1, &done, NULL) && done) {
+        ;
+    }
+    return 0;
+}
+
 static SOCKET open_socket(wchar_t **argv, int type)
 {
     WSADATA data;
@@ -177,6 +205,21 @@ static int datagrams(wchar_t **argv)
         came += recv(s, answer, sizeof answer, 0) > 0;
     }
     printf("%d\n", came);
+    return 0;
+}
+
+static int refused(wchar_t **argv)
+{
+    enum { TRIES = 20, PATIENCE_MS = 1000 };
+    SOCKET s = open_socket(argv, SOCK_DGRAM);
+    DWORD patience = PATIENCE_MS;
+    int error = WSAETIMEDOUT;
+    char answer[64];
+    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, (const char *)&patience, sizeof patience);
+    for (int i = 0; i < TRIES && error == WSAETIMEDOUT; i++) {
+        error = send(s, "hello", 5, 0) < 0 || recv(s, answer, sizeof answer, 0) < 0 ? WSAGetLastError() : 0;
+    }
+    printf("%d\n", error);
     return 0;
 }
 
@@ -240,6 +283,9 @@ int wmain(int argc, wchar_t **argv)
     if (wcscmp(what, L"hold") == 0 && argc > 2) {
         return hold(argv[2]);
     }
+    if (wcscmp(what, L"say") == 0 && argc > 3) {
+        return say(argv[2], argv[3]);
+    }
     if (wcscmp(what, L"crowd") == 0 && argc > 2) {
         return crowd(argv, _wtoi(argv[2]));
     }
@@ -254,6 +300,9 @@ int wmain(int argc, wchar_t **argv)
     }
     if (wcscmp(what, L"datagrams") == 0 && argc == 5) {
         return datagrams(argv + 2);
+    }
+    if (wcscmp(what, L"refused") == 0 && argc == 4) {
+        return refused(argv + 2);
     }
     return 99;
 }

@@ -56,9 +56,10 @@ class Context:
         run.wait()
         return run
 
-    def relay(self, *options, destination4=None, destination6=None, program=None, status=0, err=None):
-        """A redirector whose program waits; its relay leads to the given (address, port) pairs."""
-        environment = {"err": err} if err else {}
+    def relay(self, *options, destination4=None, destination6=None, program=None, status=0, err=None, udp=()):
+        """A redirector whose program waits; its relay leads to the given (address, port) pairs, and what comes by UDP
+        to those of Run.udp_flows()."""
+        environment = {"err": err, "udp": udp} if err else {"udp": udp}
         if destination4:
             environment["FAKE_DESTINATION4"] = "%s %d" % destination4
         if destination6:
@@ -86,9 +87,14 @@ class Run:
         self.out_path, self.err_path = base + ".out", base + ".err"
         self.start_path, self.stop_path = base + ".start", base + ".stop"
         self.rules_path = base + ".rules"
+        self.told_path = base + ".told"
+        self.udp_path, self.unreachable_path = base + ".udp", base + ".unreachable"
+        self.udp_flows(environment.pop("udp", ()))
         other_err = environment.pop("err", None)
         environment = dict(os.environ, FAKE_RULES="Z:" + self.rules_path, FAKE_PORT_FILE="Z:" + self.start_path,
-                           FAKE_STOP_FILE="Z:" + self.stop_path,
+                           FAKE_STOP_FILE="Z:" + self.stop_path, FAKE_UDP="Z:" + self.udp_path,
+                           FAKE_TOLD="Z:" + self.told_path,
+                           FAKE_UNREACHABLE="Z:" + self.unreachable_path,
                            **environment)
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.process = subprocess.Popen([WINE, os.path.join(context.build, "redirector.exe"), *arguments],
@@ -101,7 +107,29 @@ class Run:
             return os.path.exists(self.start_path) and open(self.start_path).read().count("\n") >= 3
         wait_for(there, "the redirector's start")
         numbers, self.windivert_dir, self.log_path = open(self.start_path).read().splitlines()
-        self.port, self.pid, self.agent, self.incoming, self.level = map(int, numbers.split())
+        self.port, self.pid, self.agent, self.incoming, self.level, self.udp_port = map(int, numbers.split())
+
+    def udp_flows(self, flows):
+        """The UDP flows from now on: (peer's port or 0 for any, (address, port))."""
+        text = "".join("%d %s %d\n" % (peer, *destination) for peer, destination in flows).encode("ascii")
+        expect(len(text) <= 1024, "there are too many flows")
+        file = os.open(self.udp_path, os.O_WRONLY | os.O_CREAT)
+        os.pwrite(file, text.ljust(1024), 0)  # at once: it is read meanwhile
+        os.close(file)
+
+    def unreachable(self):
+        """The ports of the peers that were told so."""
+        if not os.path.exists(self.unreachable_path):
+            return []
+        with open(self.unreachable_path, encoding="ascii") as file:
+            return [int(line) for line in file]
+
+    def told(self):
+        """Lines of what the library was told while it ran."""
+        if not os.path.exists(self.told_path):
+            return []
+        with open(self.told_path, encoding="utf-8") as file:
+            return file.read().splitlines()
 
     def end_input(self):
         self.process.stdin.close()
@@ -156,11 +184,12 @@ class Run:
 class Server:
     """A listening socket; `serve`, if given, handles each connection in a thread of its own."""
 
-    def __init__(self, family=4, serve=None, address=None, scope=0):
+    def __init__(self, family=4, serve=None, address=None, scope=0, port=0):
         kind = socket.AF_INET if family == 4 else socket.AF_INET6
         self.socket = socket.socket(kind)
         self.socket.setsockopt(socket.SOL_IP, 15, 1)  # IP_FREEBIND: the address may come later
-        self.socket.bind((address or ("127.0.0.1" if family == 4 else "::1"), 0, *([0, scope] if family == 6 else [])))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind((address or ("127.0.0.1" if family == 4 else "::1"), port, *([0, scope] if family == 6 else [])))
         self.socket.listen(1024)
         self.socket.settimeout(TIME_LIMIT)
         self.destination = self.socket.getsockname()[:2]

@@ -9,7 +9,7 @@ from lab import expect, expect_equal
 
 ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
 DOCS = os.path.join(ROOT, "docs")
-PAGES = ("getting-started", "concepts", "cli", "json", "troubleshooting", "comparison", "design-notes")  # and howto/
+PAGES = ("getting-started", "concepts", "cli", "rules-file", "json", "troubleshooting", "comparison", "design-notes")  # and howto/
 
 
 def read(*parts):
@@ -84,6 +84,8 @@ def commands(text):
 def test_every_command_is_understood(t):
     """Each is run, the program that it starts replaced by one that we have. What it needs of the world may be missing
     (no such process, no such proxy); its command line may not be wrong."""
+    with open(t.path("rules.txt"), "w", encoding="utf-8") as file:
+        file.write("pass to *.example.org\n")
     seen = 0
     for page, text in pages():
         for line in commands(text):
@@ -101,7 +103,7 @@ def test_other_blocks_are_marked(t):
     """A block of commands is `console` (run by the test above), `bat` (for Windows alone), or shows something else."""
     for page, text in pages():
         for kind, block in re.findall(r"^ *```([a-z]*)\n(.*?)^ *```$", text, re.M | re.S):
-            expect(kind in ("console", "bat", "text", "go", "python", "json", "c"), f"{page}: a block of kind '{kind}'")
+            expect(kind in ("console", "bat", "text", "go", "python", "json", "c", "rules", "mistakes"), f"{page}: a block of kind '{kind}'")
             expect(kind in ("console", "text") or not re.search(r"^redirector ", block, re.M),
                    f"{page}: a command of redirector in a block of kind '{kind}'")
 

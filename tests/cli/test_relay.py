@@ -401,11 +401,13 @@ def test_json(t):
             expect(0 < line.pop("duration_ms") < 30_000, f"duration of {line}")
             number = 1 if size == 100 else 2
             expect_equal(line, {"type": "connection", "number": number, "process": "child.exe", "pid": run.pid,
-                               "direction": "out", "destination": destination[0], "port": destination[1], "host": None,
+                               "protocol": "tcp", "direction": "out", "destination": destination[0],
+                               "port": destination[1], "host": None, "dns": None,
                                "upstream": None, "bytes_up": size, "bytes_down": size, "outcome": "closed"},
                         "connection")
         expect_equal(lines[2:], [{"type": "summary", "connections": 2, "bytes_up": 300, "bytes_down": 300, "failed": 0,
-                                 "unknown_peers": 0, "lines_dropped": 0}], "summary")
+                                 "unknown_peers": 0, "lines_dropped": 0, "udp_unknown_peers": 0, "udp_invalid": 0,
+                                 "udp_lost": 0, "udp_blocked": 0, "udp_evicted": 0}], "summary")
 
 
 def test_json_failure_and_hostile_name(t):

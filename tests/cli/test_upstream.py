@@ -15,10 +15,10 @@ from test_relay import LinkLocalServer, parse
 class Proxy(Server):
     """A proxy that speaks as `talk` says; what it was asked for is in `asked`."""
 
-    def __init__(self, talk, family=4):
+    def __init__(self, talk, family=4, port=0):
         self.asked = []
         self.talk = talk
-        super().__init__(family, self.serve)
+        super().__init__(family, self.serve, port=port)
 
     def serve(self, connection):
         destination = self.talk(self, connection)

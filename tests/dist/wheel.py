@@ -17,7 +17,8 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PACKAGE = "windows_redirector"
 BIN = ("windows_redirector.dll", "redirector.exe", "WinDivert.dll", "WinDivert64.sys")
-MODULES = ("__init__.py", "__main__.py", "_library.py", "_process.py", "_redirector.py", "aio.py", "py.typed")
+MODULES = ("__init__.py", "__main__.py", "_convert.py", "_datagrams.py", "_library.py", "_process.py", "_redirector.py",
+           "_rules.py", "aio.py", "py.typed")
 LICENSES = ("COPYING", "COPYING.LESSER", "WinDivert/GPL-2", "WinDivert/GPL-3", "WinDivert/LGPL-3", "WinDivert/NOTICE.txt",
             "mingw-w64/copyright")
 

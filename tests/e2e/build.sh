@@ -12,7 +12,7 @@ cc=x86_64-w64-mingw32-gcc
 flags=(-std=c11 -O2 -Wall -Wextra -Werror -D_WIN32_WINNT=0x0A00 -D__USE_MINGW_ANSI_STDIO=1 -Iinclude)
 programs=tests/e2e/programs
 common=("$programs"/{actor,stream,endpoint,datagram,serve,burst,process,upstream}.c)
-agent=("$programs"/{agent,proxy,relay,redirect,hammer,measure,freeze}.c)
+agent=("$programs"/{agent,proxy,datagram_proxy,relay,redirect,hammer,measure,freeze}.c)
 mkdir -p "$out/other_version"
 scripts/build.sh "$preset"
 

@@ -25,8 +25,8 @@ NO_PROOF = 256  # the library's own connection is in the driver's counters, thou
 LINGER_S = 13  # a flow's longest linger time, and a little
 STOP_MS = 1000  # S2
 AGAIN = 2  # times that a scenario which failed has to pass
-SHARED = {"shared": {}, "incoming": {"incoming": True}}  # redirectors that scenarios share, and their settings
-ORDER = {"none": 0, "shared": 1, "incoming": 2, "own": 3}  # of the sessions: what shares a redirector stands together
+SHARED = {"shared": {}, "incoming": {"incoming": True}, "udp": {"udp": True}}  # redirectors that scenarios share, and their settings
+ORDER = {"none": 0, "shared": 1, "incoming": 2, "udp": 3, "own": 4}  # of the sessions: what shares a redirector stands together
 SCENARIOS = []
 PRESET = os.environ.get("E2E_PRESET", "mingw-release")
 PROGRAMS = os.path.join(ROOT, "build", "e2e", PRESET)
@@ -39,14 +39,14 @@ class Scenario:
     name: str
     run: object
     family: int  # 0: none
-    session: str  # "shared", "incoming", "own" or "none": the redirector it needs
+    session: str  # a key of ORDER: the redirector it needs
     long: bool
 
 
 def scenario(*rules, families=(4, 6), session="shared", long=False, first=False):
     """Registers a scenario, once per family. session: "shared" uses the common redirector (t.session), "incoming" the
-    common one that redirects incoming connections, too; "own" starts its own (t.redirected()); "none" wants none to
-    run."""
+    common one that redirects incoming connections, too, "udp" the one that redirects datagrams; "own" starts its own
+    (t.redirected()); "none" wants none to run."""
     def register(function):
         made = [Scenario(rules, function.__name__ + (f"_ipv{family}" if family else ""), function, family, session, long)
                 for family in families or (0,)]
@@ -78,6 +78,14 @@ class Session:
         self.incoming_port = world.free_port() if incoming is True else incoming
         for host in config.pop("incoming_hosts", ANY.values() if incoming is True else ()):
             agent.call("proxy", at=f"{host}/{self.incoming_port}", mode=mode, instance=self.instance)
+        self.udp_port = 0
+        if config.pop("udp", False):
+            self.udp_port = world.free_port()
+            for host in LOOPBACK.values() if config.pop("udp_proxy", True) else ():
+                agent.call("datagram_proxy", at=f"{host}/{self.udp_port}", mode=config.get("udp_mode", "relay"),
+                           instance=self.instance)
+            config.pop("udp_mode", None)
+            config["udp"] = self.udp_port
         arguments = {"client": root.pid, "proxy": self.proxy_port, "incoming": self.incoming_port, **config}
         self.before = world.lab.counters()
         self.started = agent.call("start", limit=60, api=self.api, **arguments)
@@ -105,6 +113,16 @@ class Session:
         expect_equal(records[0]["pid"], connection.actor.pid, "process that the proxy was told")
         return records[0]
 
+    def led(self, destination=None):
+        """The peers of the proxy of datagrams, and what it was told of them."""
+        peers = self.agent.call("datagram_peers")["peers"]
+        return [p for p in peers if destination in (None, p["destination"])]
+
+    def flows(self, **wanted):
+        """The library's list, as far as it is what is wanted."""
+        flows = self.agent.call("flows", instance=self.instance)["flows"]
+        return [f for f in flows if all(f[key] == value for key, value in wanted.items())]
+
     def stats(self):
         return self.agent.call("stats", instance=self.instance)
 
@@ -126,6 +144,7 @@ class Session:
         if self.api == "extended":
             self.agent.call("free")
         self.agent.call("proxy_close_all")
+        self.agent.call("datagram_proxy_close_all")
 
 
 class World:
@@ -328,11 +347,12 @@ class Runner:
         why = None
         try:
             self.world.close_connections()
-            wait_until(lambda: session.stats()["flows_live"] == 0, "no flow left over after all connections ended",
-                       LINGER_S)
+            wait_until(lambda: not session.stats()["flows_live"] and not session.stats()["udp_flows_live"],
+                       "no flow left over after all connections ended", LINGER_S)
             stats = session.stats()
             for counter in ("send_errors", "receive_errors", "packets_malformed", "log_lines_dropped",
-                            "flow_table_full", "hold_overflows"):
+                            "flow_table_full", "hold_overflows", "udp_packets_malformed", "udp_table_full",
+                            "udp_hold_overflows"):
                 expect_equal(stats[counter], 0, counter)
             session.end()
         except Failure as error:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Real servers on the server host: nginx, PostgreSQL, Redis, and one in Go. Each is started when it is first asked for
-and runs until the lab goes down; each listens on both families. Their certificate is made anew with every lab."""
+"""Real servers on the server host: nginx, PostgreSQL, Redis, dnsmasq, chrony, iperf3, and some in Go. Each is started
+when it is first asked for and runs until the lab goes down; each listens on both families. Their certificate is made
+anew with every lab."""
 import glob
 import os
 import shutil
 import subprocess
 
-from lab import ROOT, SERVER, Failure, wait_until
+from lab import ROOT, SERVER, Failure, listens, wait_until
 
 CLIENTS = os.path.join(ROOT, "build", "e2e", "clients")
+CHRONYD = os.path.join(ROOT, "build", "unpacked", "chrony", "usr", "sbin", "chronyd")
+NO_TCP = ("ntp", "quic", "udp", "iperf3")  # or none that others may connect to
 NGINX = """
 user root; daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
 events {{ }}
@@ -36,7 +39,7 @@ class Servers:
         self.make_certificate()
 
     def make_certificate(self):
-        names = ",".join(f"IP:{host}" for host in SERVER.values())
+        names = ",".join([*(f"IP:{host}" for host in SERVER.values()), "DNS:quic.lab.test"])
         self.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=the lab",
                  "-addext", f"subjectAltName={names}", "-keyout", "key.pem", "-out", "cert.pem")
         shutil.copy(os.path.join(self.folder, "cert.pem"), os.path.join(self.folder, "ca.pem"))
@@ -51,11 +54,13 @@ class Servers:
         self.lab.popen("run", "server", "--", *words, out=os.path.join(self.folder, name + ".out"), cwd=self.folder)
 
     def port(self, name):
-        """The port of "http", "https", "go", "postgres" or "redis", which then answers."""
+        """The port of "http", "https", "go", "postgres", "redis", "dns", "ntp", "quic", "udp" or "iperf3", which then
+        answers."""
         if name not in self.running:
             for port_name, port in getattr(self, "start_" + name)().items():
                 for host in SERVER.values():
-                    wait_until(lambda at=f"{host}/{port}": self.answers(at), f"{port_name} at {host}/{port}", 30)
+                    wait_until(lambda at=f"{host}/{port}": self.answers(at) if port_name not in NO_TCP else
+                               listens("server", port), f"{port_name} at {host}/{port}", 30)
                 self.running[port_name] = port
         return self.running[name]
 
@@ -86,6 +91,40 @@ class Servers:
         port = self.world.free_port()
         self.start("go", CLIENTS, f"serve@::/{port}", self.folder)  # ::: of both families
         return {"go": port}
+
+    def start_quic(self):
+        port = self.world.free_port()
+        self.start("quic", CLIENTS, f"serve-quic@::/{port}", self.folder)
+        return {"quic": port}
+
+    def start_udp(self):
+        port = self.world.free_port()
+        self.start("udp", CLIENTS, f"serve-udp@::/{port}", self.folder)
+        return {"udp": port}
+
+    def start_iperf3(self):
+        port = self.world.free_port()
+        self.start("iperf3", "iperf3", "-s", "-p", str(port))
+        return {"iperf3": port}
+
+    def start_dns(self):
+        """What clients/datagrams.go expects; the answer for long.lab.test does not fit into a datagram."""
+        long = ",".join(f"{i:0200d}" for i in range(8))
+        self.start("dns", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file",
+                   "--no-resolv", "--no-hosts", "--bind-interfaces",
+                   *(f"--listen-address={host}" for host in SERVER.values()), "--local=/lab.test/",
+                   "--host-record=www.lab.test,192.0.2.1,2001:db8::7", "--mx-host=lab.test,mail.lab.test,10",
+                   "--txt-record=long.lab.test," + long)
+        return {"dns": 53}
+
+    def start_ntp(self):
+        if not os.path.exists(CHRONYD):
+            raise Failure("build/unpacked/chrony is not there: make setup")
+        path, port = os.path.join(self.folder, "chrony.conf"), 123
+        with open(path, "w", encoding="ascii") as out:
+            out.write(f"port {port}\nlocal stratum 5\nallow all\ncmdport 0\npidfile {self.folder}/chrony.pid\n")
+        self.start("ntp", CHRONYD, "-d", "-x", "-u", "root", "-f", path)  # -x: it leaves the clock alone
+        return {"ntp": port}
 
     def start_redis(self):
         port = self.world.free_port()

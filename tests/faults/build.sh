@@ -18,7 +18,7 @@ mkdir -p "$out"
 scripts/build.sh mingw-release lab
 
 common=("$shared"/{actor,stream,endpoint,datagram,serve,burst,process,upstream}.c "$own"/{resources,churn,rewriter}.c)
-agent=("$own"/{agent_main,tell,storm}.c "$shared"/{proxy,relay,redirect,hammer,measure,freeze}.c)
+agent=("$own"/{agent_main,tell,storm}.c "$shared"/{proxy,datagram_proxy,relay,redirect,hammer,measure,freeze}.c)
 
 if [ ! -e "$out/done" ] ||
     [ -n "$(find "$shared" tests/faults include "$library"/*.a -newer "$out/done" -print -quit)" ]; then

@@ -78,6 +78,23 @@ class Connection:
         self.call("shutdown")
 
 
+class Datagrams(Connection):
+    """A UDP socket of an actor's."""
+
+    def ask(self, *to, n=1, size=1, limit=30, **more):
+        """Asks each of `to` (none: where it is connected): {"came": answers that were right, "from": who answered,
+        "code": the last error}."""
+        where = {"to": ",".join(to)} if to else {}
+        return self.actor.call("ask", limit=limit, id=self.number, n=n, size=size, **where, **more)
+
+    def tell(self, to=None, n=1, size=1):
+        return self.call("tell_datagrams", n=n, size=size, **({"to": to} if to else {}))["sent"]
+
+    def hear(self, answer=0):
+        """The next datagram: {"from", "bytes"}, or {"code"}."""
+        return self.call("hear", answer=answer)
+
+
 class Actor:
     """One running test program."""
 
@@ -149,6 +166,11 @@ class Actor:
 
     def visitors(self, server):
         return self.call("served", id=server.number)["visitors"]
+
+    def datagrams(self, at, **more):
+        """A UDP socket bound to `at`; port "any": not bound."""
+        number = self.new_id()
+        return Datagrams(self, number, self.call("datagram", id=number, at=at, **more))
 
     def close(self):
         self.reader.close()

@@ -115,6 +115,7 @@ class Native:
         self.stream = Stream()
         self.sockets = {}
         self.servers = {}
+        self.datagram_visitors = {}
         self.flood = collections.deque()
 
     def command_connect(self, id, to, **more):
@@ -166,20 +167,51 @@ class Native:
             reset(self.flood.popleft())
         return {"open": len(self.flood)}
 
-    def command_serve_datagrams(self, id, at):
-        """Echoes UDP datagrams."""
+    def command_serve_datagrams(self, id, at, mute=0):
+        """Echoes UDP datagrams, or only takes them."""
         family, address = parse(at)
         sock = self.sockets[id] = socket.socket(family, socket.SOCK_DGRAM)
         sock.bind(address)
 
+        visitors = self.datagram_visitors[id] = collections.Counter()
+
         def echo():
             try:
                 while True:
-                    sock.sendto(*sock.recvfrom(CHUNK))
+                    datagram, peer = sock.recvfrom(CHUNK)
+                    visitors[text(peer)] += 1
+                    if not mute:
+                        sock.sendto(datagram, peer)
             except OSError:
                 pass
         threading.Thread(target=echo, daemon=True).start()
         return {"local": text(sock.getsockname())}
+
+    def command_datagram_visitors(self, id):
+        """How many datagrams have come from whom."""
+        return {"visitors": dict(self.datagram_visitors[id])}
+
+    def command_hand_out(self, id, at, to, count, n):
+        """Sends datagrams of n bytes to there, as fast as the network takes them; from one socket by its number."""
+        family, address = parse(at)
+        if id not in self.sockets:
+            self.sockets[id] = socket.socket(family, socket.SOCK_DGRAM)
+            self.sockets[id].bind(address)
+        datagram, to = bytes(int(n)), parse(to)[1]
+        for _ in range(int(count)):
+            self.sockets[id].sendto(datagram, to)
+        return {"local": text(self.sockets[id].getsockname())}
+
+    def command_once(self, at, to, n):
+        """Sends a datagram of n bytes from there to there, and waits for the same back."""
+        family, address = parse(at)
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(5)
+            sock.bind(address)
+            datagram = bytes(self.stream.piece(1, 0, int(n)))
+            sock.sendto(datagram, parse(to)[1])
+            answer, peer = sock.recvfrom(CHUNK)
+            return {"same": answer == datagram, "from": text(peer), "local": text(sock.getsockname())}
 
     def command_datagrams(self, to, count, n):
         """Sends datagrams of n bytes; each must come back before the next is sent. How many did, in order and right."""

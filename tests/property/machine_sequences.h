@@ -199,12 +199,12 @@ static inline void step_rules(void)
     m.rules = rng_below(&m.r, RULES_KINDS);
     struct rules *rules = m.rules ? rules_new() : NULL;
     if (m.rules == RULES_EXCLUDE_CHILD) {
-        rules_add(rules, false, NULL, CHILD);
+        rules_add(rules, &(struct rule){.action = RULE_PASS, .pid = CHILD});
     } else if (m.rules == RULES_INCLUDE_STRANGER) {
-        rules_add(rules, true, NULL, STRANGER);
+        rules_add(rules, &(struct rule){.action = RULE_REDIRECT, .pid = STRANGER});
     } else if (m.rules) {
         for (uint32_t i = 0; i < 4; i++) {
-            rules_add(rules, false, NULL, pids[i]);
+            rules_add(rules, &(struct rule){.action = RULE_PASS, .pid = pids[i]});
         }
     }
     engine_set_rules(m.f->world.engine, rules);

@@ -198,9 +198,9 @@ static inline void check_rewritten(const struct made *before, const struct made 
     assert_true(same_but_for_tuple_and_checksums(before, &lowered));
     assert_true(ip_checksum_right(after));
     assert_true(after->meta.ip_checksum_valid || after->bytes[0] >> 4 == 6);
-    assert_int_equal(before->meta.tcp_checksum_valid, after->meta.tcp_checksum_valid);
+    assert_int_equal(before->meta.transport_checksum_valid, after->meta.transport_checksum_valid);
     assert_int_equal(before->meta.impostor, after->meta.impostor);
-    if (after->meta.tcp_checksum_valid) {
+    if (after->meta.transport_checksum_valid) {
         assert_true(tcp_checksum_right(after));
     }
 }

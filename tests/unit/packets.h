@@ -292,7 +292,7 @@ static inline void make(struct made *m, const struct segment *s)
         .sub_if_index = 3,
         .outbound = true,
         .ip_checksum_valid = true,
-        .tcp_checksum_valid = true,
+        .transport_checksum_valid = true,
     };
 }
 
@@ -445,7 +445,7 @@ static inline bool meta_equal(const struct packet_meta *a, const struct packet_m
 {
     return a->if_index == b->if_index && a->sub_if_index == b->sub_if_index && a->outbound == b->outbound &&
            a->loopback == b->loopback && a->impostor == b->impostor && a->ip_checksum_valid == b->ip_checksum_valid &&
-           a->tcp_checksum_valid == b->tcp_checksum_valid;
+           a->transport_checksum_valid == b->transport_checksum_valid;
 }
 
 #endif

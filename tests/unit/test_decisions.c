@@ -38,13 +38,14 @@ static struct tuple nth(uint32_t n)
 static bool is_nth(const struct undecided *u, uint32_t n)
 {
     struct tuple want = nth(n);
-    return u->pid == n && tuple_equal(&u->tuple, &want);
+    return u->pid == n && u->upstream == n + 1 && tuple_equal(&u->tuple, &want);
 }
 
 static uint64_t ask(uint32_t n, uint32_t entry)
 {
     struct tuple t = nth(n);
-    return decisions_ask(d, &t, n, entry);
+    const struct undecided connection = {.tuple = t, .pid = n, .upstream = n + 1};
+    return decisions_ask(d, &connection, entry);
 }
 
 static void the_oldest_is_taken_first_and_once(void **state)

@@ -259,7 +259,7 @@ static void o8_rules_that_change_meanwhile_are_for_later_connections(void **stat
     struct tuple t = tuple4(), other = tuple6();
     uint64_t id = asked(f, &t, 100);
     struct rules *rules = rules_new();
-    assert_true(rules_add(rules, false, NULL, ROOT));
+    assert_null(rules_add(rules, &(struct rule){.action = RULE_PASS, .pid = ROOT}));
     engine_set_rules(engine_of(f), rules);
     decide(f, id, DECISION_ACCEPT);
     injected_redirected(f, 0, &t, id);

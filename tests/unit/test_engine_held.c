@@ -147,7 +147,7 @@ static void o2_o5_meta_of_a_held_packet_is_kept(void **state)
             .loopback = i & 1,
             .impostor = i & 2,
             .ip_checksum_valid = i & 4,
-            .tcp_checksum_valid = i & 8,
+            .transport_checksum_valid = i & 8,
         };
         assert_int_equal(send_packet(f, &f->last), VERDICT_HOLD);
         pass_time(f, HOLD_MS);

@@ -237,7 +237,7 @@ static void o5_a_direct_connection_of_a_stranger_leaves_as_it_came(void **state)
         make(&came, &s);
         came.meta.loopback = true;
         came.meta.ip_checksum_valid = i & 1;
-        came.meta.tcp_checksum_valid = i & 2;
+        came.meta.transport_checksum_valid = i & 2;
         if (!(i & 1)) {
             put16(came.bytes + 10, 0);
         }

@@ -177,7 +177,7 @@ static void a_rule_includes_a_spared_root(void **state)
     engine_exclude_root(f->world.engine, (struct process_id){ROOT, 200});
     struct rules *rules = rules_new();
     assert_non_null(rules);
-    assert_true(rules_add(rules, true, NULL, ROOT));
+    assert_null(rules_add(rules, &(struct rule){.action = RULE_REDIRECT, .pid = ROOT}));
     engine_set_rules(f->world.engine, rules);
     assert_true(redirects(f, ROOT));
     engine_set_rules(f->world.engine, NULL);

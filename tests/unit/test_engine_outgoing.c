@@ -92,11 +92,11 @@ static void o6_sums_are_right_for_every_combination_of_flags(void **state)
         struct segment s = i & 8 ? data_of(&t, 101, 501, 333) : data_of(&reply, 501, 101, 333);
         make(&f->last, &s);
         f->last.meta.ip_checksum_valid = i & 1;
-        f->last.meta.tcp_checksum_valid = i >> 1 & 1;
+        f->last.meta.transport_checksum_valid = i >> 1 & 1;
         if (!f->last.meta.ip_checksum_valid && !(i & 4)) {
             put16(f->last.bytes + 10, 0);
         }
-        if (!f->last.meta.tcp_checksum_valid) {
+        if (!f->last.meta.transport_checksum_valid) {
             put16(f->last.bytes + f->last.tcp_offset + 16, 0x1111); /* a partial sum, say */
         }
         f->last.meta.impostor = i & 1;

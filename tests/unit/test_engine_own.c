@@ -182,7 +182,7 @@ static void o8_rules_that_include_a_stranger_leave_it_to_itself_too(void **state
 {
     struct fixture *f = without_incoming(state);
     struct rules *rules = rules_new();
-    assert_true(rules_add(rules, true, NULL, STRANGER));
+    assert_null(rules_add(rules, &(struct rule){.action = RULE_REDIRECT, .pid = STRANGER}));
     engine_set_rules(engine_of(f), rules);
     opens(f, STRANGER, "127.0.0.1", SERVICE);
     assert_int_equal(connecting(f, STRANGER, "127.0.0.1"), VERDICT_PASS);
@@ -215,10 +215,16 @@ static void o1_loopback_as_a_whole_can_be_left_alone(void **state)
 
 /* ---- rules about who listens at the other end (I4) */
 
+static bool add_rule(struct rules *rules, bool include, uint32_t pid, const char *listener)
+{
+    const struct rule rule = {.action = include ? RULE_REDIRECT : RULE_PASS, .pid = pid, .listener = listener};
+    return !rules_add(rules, &rule);
+}
+
 static struct rules *rule_to(bool include, uint32_t pid, const char *listener)
 {
     struct rules *rules = rules_new();
-    assert_true(rules_add(rules, include, NULL, pid) && rules_narrow(rules, listener));
+    assert_true(add_rule(rules, include, pid, listener));
     return rules;
 }
 
@@ -274,12 +280,11 @@ static void i4_o9_a_listener_can_be_included_too(void **state)
     has_path(f, STRANGER, "C:\\Guard\\guard.exe");
     opens(f, STRANGER, "127.0.0.1", SERVICE);
     struct rules *rules = rule_to(true, ROOT, "guard.exe");
-    assert_true(rules_add(rules, false, NULL, ROOT));
+    assert_true(add_rule(rules, false, ROOT, NULL));
     engine_set_rules(engine_of(f), rules);
     assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_PASS); /* the last rule decides */
     rules = rules_new();
-    assert_true(rules_add(rules, false, NULL, ROOT) && rules_add(rules, true, NULL, ROOT) &&
-                rules_narrow(rules, "guard.exe"));
+    assert_true(add_rule(rules, false, ROOT, NULL) && add_rule(rules, true, ROOT, "guard.exe"));
     engine_set_rules(engine_of(f), rules);
     assert_int_equal(connecting(f, ROOT, "127.0.0.1"), VERDICT_REWRITE);
     struct tuple t = tuple4();

@@ -36,7 +36,7 @@ static void o5_whatever_the_driver_says_of_them(void **state)
             .loopback = i & 2,
             .impostor = i & 4,
             .ip_checksum_valid = i & 8,
-            .tcp_checksum_valid = i & 16,
+            .transport_checksum_valid = i & 16,
         };
         put16(f->last.bytes + f->last.tcp_offset + 16, 0xdead);
         assert_int_equal(send_packet(f, &f->last), VERDICT_PASS);
@@ -80,7 +80,8 @@ static void o5_random_bytes_pass(void **state)
     for (int i = 0; i < 20000; i++) {
         f->last.length = rng_below(&r, 120);
         rng_fill(&r, f->last.bytes, f->last.length);
-        f->last.meta = (struct packet_meta){.outbound = true, .tcp_checksum_valid = true, .ip_checksum_valid = true};
+        f->last.meta =
+            (struct packet_meta){.outbound = true, .transport_checksum_valid = true, .ip_checksum_valid = true};
         if (i % 2) {
             f->last.bytes[0] = 0x45;
             put16(f->last.bytes + 2, f->last.length);
@@ -111,7 +112,7 @@ static void o6_damage_is_not_hidden(void **state)
     uint8_t *at = guarded_put(&f->guard, f->last.bytes, f->last.length);
     assert_int_equal(engine_packet(f->world.engine, &meta, at, f->last.length, f->world.now), VERDICT_REWRITE);
     memcpy(f->last.bytes, at, f->last.length);
-    assert_true(meta.tcp_checksum_valid);
+    assert_true(meta.transport_checksum_valid);
     assert_true(ip_checksum_right(&f->last));
     assert_false(tcp_checksum_right(&f->last));
     f->last.bytes[60] ^= 0x10;

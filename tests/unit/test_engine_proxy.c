@@ -126,7 +126,7 @@ static void check_refusal(const struct fixture *f, uint32_t n, const struct tupl
     assert_int_equal(wire32(rst->bytes + rst->tcp_offset + 8), isn + 1);
     assert_int_equal(rst->length, rst->tcp_offset + 20);
     assert_true(ip_checksum_right(rst) && tcp_checksum_right(rst));
-    assert_true(rst->meta.ip_checksum_valid && rst->meta.tcp_checksum_valid);
+    assert_true(rst->meta.ip_checksum_valid && rst->meta.transport_checksum_valid);
     assert_int_equal(rst->meta.outbound, outbound);
     assert_int_equal(rst->meta.if_index, 7);
     assert_int_equal(rst->meta.sub_if_index, 3);
@@ -145,7 +145,8 @@ static void o4_refused_if_so_configured(void **state)
         connects(f, ROOT, &t);
         make(&f->last, &s);
         f->last.meta.loopback = f->loopback;
-        f->last.meta.ip_checksum_valid = f->last.meta.tcp_checksum_valid = i % 2; /* the reset's own are right anyhow */
+        f->last.meta.ip_checksum_valid = f->last.meta.transport_checksum_valid =
+            i % 2; /* the reset's own are right anyhow */
         assert_int_equal(send_packet(f, &f->last), VERDICT_DROP);
         check_refusal(f, i, &t, 4000, i >= 2);
     }

@@ -33,7 +33,9 @@ static void set_rules(struct fixture *f, const struct rule_text *texts)
     struct rules *rules = rules_new();
     assert_non_null(rules);
     for (; texts->sign; texts++) {
-        assert_true(rules_add(rules, texts->sign == '+', texts->pattern, texts->pid));
+        const struct rule rule = {
+            .action = texts->sign == '+' ? RULE_REDIRECT : RULE_PASS, .program = texts->pattern, .pid = texts->pid};
+        assert_null(rules_add(rules, &rule));
     }
     engine_set_rules(f->world.engine, rules);
 }

@@ -57,7 +57,7 @@ static void o6_sums_that_the_driver_computes_are_left_to_it(void **state)
     struct made *m = syn_with_mss(&t, MSS, 1);
     uint8_t *sum = m->bytes + m->tcp_offset + 16;
     put16(sum, 0xabcd);
-    m->meta.tcp_checksum_valid = false;
+    m->meta.transport_checksum_valid = false;
     connects(f, ROOT, &t);
     assert_int_equal(send_packet(f, m), VERDICT_REWRITE);
     assert_int_equal(wire16(mss_in(m)), 65495);
@@ -182,7 +182,7 @@ static void check_pieces(struct fixture *f, const struct made *whole, const stru
         bool last = at + n == payload;
         assert_true(tuple_equal(&t, target));
         assert_false(piece->meta.outbound);
-        assert_true(piece->meta.ip_checksum_valid && piece->meta.tcp_checksum_valid);
+        assert_true(piece->meta.ip_checksum_valid && piece->meta.transport_checksum_valid);
         assert_true(ip_checksum_right(piece) && tcp_checksum_right(piece));
         assert_in_range(n, 1, MSS - 12);
         assert_int_equal(wire32(tcp + 4), wire32(whole->bytes + whole->tcp_offset + 4) + at);

@@ -25,7 +25,7 @@ static const struct made *find_reset(const struct fixture *f, const struct tuple
         struct tuple is = tuple_in(m);
         if (tuple_equal(&is, t) && flags_in(m) & TCP_RST && seq_in(m) == expected) {
             assert_true(ip_checksum_right(m) && tcp_checksum_right(m));
-            assert_true(m->meta.ip_checksum_valid && m->meta.tcp_checksum_valid);
+            assert_true(m->meta.ip_checksum_valid && m->meta.transport_checksum_valid);
             return m;
         }
     }

@@ -54,14 +54,14 @@ static void check_there_and_back(struct made *m, const struct tuple *from, const
         put16(m->bytes + m->tcp_offset + 16, 0xbeef);
     }
     m->meta.ip_checksum_valid = ip_valid;
-    m->meta.tcp_checksum_valid = tcp_valid;
+    m->meta.transport_checksum_valid = tcp_valid;
     struct rewrite_delta delta = rewrite_delta_between(from, to);
 
     rewrite(m, to, delta);
     struct tuple written = tuple_in(m);
     assert_true(tuple_equal(&written, to));
     assert_true(same_but_for_tuple_and_checksums(before, m));
-    assert_int_equal(m->meta.tcp_checksum_valid, tcp_valid);
+    assert_int_equal(m->meta.transport_checksum_valid, tcp_valid);
     if (ip4) {
         assert_true(m->meta.ip_checksum_valid);
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * An iphlpapi.dll with a fixed TCP table, for systems whose own names no owners. The table grows by a row with each
- * of the first few calls, as on a busy machine. test_owner.c knows the rows.
+ * An iphlpapi.dll with a fixed TCP table and a fixed UDP table, for systems whose own name no owners. A table needs more
+ * room with each of the first few calls, as on a busy machine, and may tell of more rows than it has. test_owner.c knows
+ * the rows.
  *
  * And with addresses that change when they are told to (fake_iphlpapi.h); test_addresses.c knows them.
  */
@@ -40,23 +41,65 @@ static const MIB_TCP6ROW_OWNER_PID rows6[] = {
     {{0}, 0, PORT(8081), {0}, 0, PORT(999), MIB_TCP_STATE_LISTEN, 700},
 };
 
-__declspec(dllexport) DWORD WINAPI
-    GetExtendedTcpTable(void *table, DWORD *size, BOOL order, ULONG family, TCP_TABLE_CLASS class, ULONG reserved)
+static const MIB_UDPROW_OWNER_PID datagrams4[] = {
+    {LOCALHOST, PORT(53), 800},
+    {0, PORT(53), 801},
+    {0x0200000a, PORT(5000), 802},
+};
+
+static const MIB_UDP6ROW_OWNER_PID datagrams6[] = {
+    {{0}, 0, PORT(53), 900},
+    {{LINK_LOCAL, [15] = 1}, 4, PORT(5000), 901},
+    {{[15] = 1}, 7, PORT(5000), 902},
+};
+
+struct rows {
+    const void *all;
+    DWORD size, count;
+};
+
+static volatile LONG lie; /* so many rows are told of; 0: as many as there are */
+
+__declspec(dllexport) void fake_row_count(LONG told)
 {
-    static DWORD calls;
-    const void *rows = family == AF_INET ? (const void *)rows4 : rows6;
-    DWORD row_size = family == AF_INET ? sizeof *rows4 : sizeof *rows6;
-    DWORD count = family == AF_INET ? sizeof rows4 / sizeof *rows4 : sizeof rows6 / sizeof *rows6;
-    DWORD needed = 4 + count * row_size + (calls < GROWTH ? calls * 8192 : 0);
-    (void)order, (void)class, (void)reserved;
-    calls++;
+    lie = told;
+}
+
+static DWORD give(const struct rows *rows, void *table, DWORD *size, DWORD *calls)
+{
+    DWORD needed = 4 + rows->count * rows->size + (*calls < GROWTH ? *calls * 8192 : 0);
+    ++*calls;
     if (!table || *size < needed) {
         *size = needed;
         return ERROR_INSUFFICIENT_BUFFER;
     }
-    memcpy(table, &count, 4);
-    memcpy((char *)table + 4, rows, count * row_size);
+    DWORD told = lie ? (DWORD)lie : rows->count;
+    memcpy(table, &told, 4);
+    memcpy((char *)table + 4, rows->all, rows->count * rows->size);
     return NO_ERROR;
+}
+
+#define ROWS(array)                                                                                                    \
+    {                                                                                                                  \
+        array, sizeof *(array), sizeof(array) / sizeof *(array)                                                        \
+    }
+
+__declspec(dllexport) DWORD WINAPI
+    GetExtendedTcpTable(void *table, DWORD *size, BOOL order, ULONG family, TCP_TABLE_CLASS class, ULONG reserved)
+{
+    static const struct rows rows[] = {ROWS(rows4), ROWS(rows6)};
+    static DWORD calls;
+    (void)order, (void)class, (void)reserved;
+    return give(&rows[family == AF_INET6], table, size, &calls);
+}
+
+__declspec(dllexport) DWORD WINAPI
+    GetExtendedUdpTable(void *table, DWORD *size, BOOL order, ULONG family, UDP_TABLE_CLASS class, ULONG reserved)
+{
+    static const struct rows rows[] = {ROWS(datagrams4), ROWS(datagrams6)};
+    static DWORD calls;
+    (void)order, (void)reserved;
+    return class == UDP_TABLE_OWNER_PID ? give(&rows[family == AF_INET6], table, size, &calls) : ERROR_NOT_SUPPORTED;
 }
 
 /* ---- addresses */

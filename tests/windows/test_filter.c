@@ -212,6 +212,178 @@ static void the_finest_set_compiles(void)
     check_packets(65535, 65534, 3000);
 }
 
+/* ---- UDP */
+
+enum { UDP_PORT = 9053 };
+
+/* A packet of the UDP filter, or one of its neighbours. */
+struct packet {
+    bool outbound, ipv6, loopback;
+    uint8_t protocol;      /* TCP, UDP, ICMP of its family */
+    uint8_t type;          /* of ICMP */
+    bool more, later;      /* the first fragment; one without header */
+    uint16_t src;          /* port */
+    uint16_t to, to_start; /* how the destination begins: IPv6; IPv4 */
+};
+
+enum { ICMP = 1, TCP = 6, UDP = 17, ICMP6 = 58, FRAGMENT = 44 };
+
+static uint16_t put_header6(uint8_t *packet, const struct packet *p)
+{
+    bool fragment = p->more || p->later;
+    memcpy(packet, (uint8_t[]){0x60, 0, 0, 0, 0, fragment ? 32 : 24, fragment ? FRAGMENT : p->protocol, 64}, 8);
+    packet[23] = packet[39] = 1;
+    packet[8] = 0x20;
+    packet[24] = (uint8_t)(p->to >> 8);
+    packet[25] = (uint8_t)p->to;
+    if (fragment) {
+        memcpy(packet + 40, (uint8_t[]){p->protocol, 0, p->later ? 5 : 0, p->more ? 1 : 0, 0, 0, 0, 1}, 8);
+    }
+    return fragment ? 48 : 40;
+}
+
+static uint16_t put_header4(uint8_t *packet, const struct packet *p)
+{
+    memcpy(packet, (uint8_t[]){0x45, 0, 0, 44, 0, 1, 0, 0, 64, p->protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2}, 20);
+    packet[6] = p->more ? 0x20 : 0;
+    packet[7] = p->later ? 3 : 0;
+    packet[16] = (uint8_t)(p->to_start >> 8);
+    packet[17] = (uint8_t)p->to_start;
+    return 20;
+}
+
+static bool takes(const struct packet *p)
+{
+    uint8_t packet[80] = {0};
+    struct divert_address address = {.flags =
+                                         (uint8_t)((p->outbound ? DIVERT_OUTBOUND : 0) | (p->ipv6 ? DIVERT_IPV6 : 0) |
+                                                   (p->loopback ? DIVERT_LOOPBACK : 0))};
+    uint16_t at = p->ipv6 ? put_header6(packet, p) : put_header4(packet, p);
+    uint8_t *inner = packet + at;
+    if (p->protocol == ICMP || p->protocol == ICMP6) {
+        inner[0] = p->type;
+    } else {
+        inner[0] = (uint8_t)(p->src >> 8);
+        inner[1] = (uint8_t)p->src;
+        inner[3] = 7;
+        inner[p->protocol == UDP ? 5 : 12] = p->protocol == UDP ? 24 : 0x50;
+    }
+    SetLastError(0);
+    return eval(object, packet, at + 24u, &address);
+}
+
+/* As divert_filter.h says it. */
+static bool ought_to_be_taken(const struct packet *p)
+{
+    bool fragment = p->later, multicast = p->ipv6 ? p->to >= 0xff00 : p->to_start >= 0xe000;
+    if (!p->outbound || p->protocol == TCP) {
+        return false;
+    }
+    if (p->protocol == UDP) {
+        return fragment
+                   ? captured.fragments != 0
+                   : !multicast && ((p->loopback && p->src == UDP_PORT) || port_set_has(&captured.outbound, p->src));
+    }
+    return p->loopback && !fragment && p->type == (p->ipv6 ? 1 : 3);
+}
+
+static bool compiles_udp(void)
+{
+    const char *why = "";
+    UINT position = 0;
+    divert_filter_write_udp(&captured, UDP_PORT, filter);
+    bool ok = compile(filter, NETWORK, object, sizeof object, &why, &position);
+    if (!ok) {
+        printf("# %s at %u of: %.300s\n", why, position, filter);
+    }
+    return ok;
+}
+
+static struct packet random_packet(void)
+{
+    static const uint16_t begins[] = {0, 0x2001, 0xfe80, 0xfeff, 0xff00, 0xff02, 0xffff};
+    static const uint16_t starts[] = {0x0a00, 0x7f00, 0xdfff, 0xe000, 0xefff, 0xffff};
+    struct packet p = {.outbound = random_below(8),
+                       .ipv6 = random_below(2),
+                       .more = random_below(4) == 0,
+                       .later = random_below(4) == 0,
+                       .type = (uint8_t)random_below(5),
+                       .src = (uint16_t)(random_below(4) ? random_below(65536) : UDP_PORT),
+                       .to = begins[random_below(7)],
+                       .to_start = starts[random_below(6)]};
+    const uint8_t protocols[] = {UDP, UDP, UDP, TCP, p.ipv6 ? ICMP6 : ICMP};
+    struct port_range edge;
+    p.protocol = protocols[random_below(5)];
+    p.loopback = p.outbound && random_below(2);
+    if (random_below(2) && port_set_next_range(&captured.outbound, p.src, &edge)) { /* where mistakes are */
+        p.src = (uint16_t)(random_below(2) ? edge.first - random_below(2) : edge.last + random_below(2));
+    }
+    return p;
+}
+
+static void check_udp(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct packet p = random_packet();
+        bool is = takes(&p), ought = ought_to_be_taken(&p);
+        if (is != ought) {
+            printf("# %s IPv%d protocol %u type %u port %u%s%s%s to %04x/%04x: %d, filter %.200s\n",
+                   p.outbound ? "out" : "in", p.ipv6 ? 6 : 4, p.protocol, p.type, p.src, p.loopback ? " loopback" : "",
+                   p.more ? " first" : "", p.later ? " later" : "", p.to, p.to_start, is, filter);
+        }
+        CHECK(is == ought);
+    }
+}
+
+/* U3, U4, U5: datagrams to somebody, fragments while they are wanted, errors that are ours to translate. */
+static void udp_takes_what_it_says(void)
+{
+    memset(&captured, 0, sizeof captured);
+    CHECK(compiles_udp());
+    CHECK(strstr(filter, "inbound") == NULL && strncmp(filter, "outbound and ", 13) == 0); /* no inbound callout */
+    check_udp(4000);
+    captured.fragments = 1;
+    port_set_fill(&captured.outbound);
+    CHECK(compiles_udp());
+    check_udp(4000);
+    port_set_remove(&captured.outbound, 50000); /* a stranger's */
+    CHECK(compiles_udp());
+    check_udp(4000);
+    CHECK(!takes(&(struct packet){.outbound = true, .protocol = UDP, .src = 50000, .to_start = 0x0a00}));
+    CHECK(takes(&(struct packet){.outbound = true, .protocol = UDP, .src = 50001, .to_start = 0x0a00}));
+    CHECK(takes(
+        &(struct packet){.outbound = true, .loopback = true, .protocol = UDP, .src = UDP_PORT, .to_start = 0x7f00}));
+}
+
+static void udp_takes_random_sets(void)
+{
+    for (uint32_t round = 0; round < 40; round++) {
+        memset(&captured, 0, sizeof captured);
+        for (uint32_t i = 0, n = random_below(round < 20 ? 60 : 4000); i < n; i++) {
+            port_set_add(&captured.outbound, (uint16_t)random_below(65536));
+        }
+        port_set_coarsen(&captured.outbound, CAPTURE_RANGES);
+        captured.fragments = round % 2;
+        CHECK(compiles_udp());
+        check_udp(500);
+    }
+}
+
+static void the_finest_set_of_udp_compiles(void)
+{
+    memset(&captured, 0, sizeof captured);
+    captured.without_link_local = captured.fragments = 1;
+    for (uint32_t i = 0; i < CAPTURE_RANGES; i++) {
+        port_set_add(&captured.outbound, (uint16_t)(10001 + 700 * i));
+        port_set_add(&captured.outbound, (uint16_t)(10002 + 700 * i));
+    }
+    CHECK(compiles_udp());
+    printf("# %u characters, %u bytes serialised\n", (unsigned)strlen(filter), (unsigned)strlen(object));
+    captured.without_link_local = 0;
+    CHECK(compiles_udp());
+    check_udp(3000);
+}
+
 int main(int argc, char **argv)
 {
     char path[600];
@@ -230,5 +402,8 @@ int main(int argc, char **argv)
     RUN(random_sets);
     RUN(link_local_packets_can_be_left_out);
     RUN(the_finest_set_compiles);
+    RUN(udp_takes_what_it_says);
+    RUN(udp_takes_random_sets);
+    RUN(the_finest_set_of_udp_compiles);
     return checks_done();
 }

@@ -46,14 +46,16 @@ static void converts_socket_events(void)
     a = socket_address(3, 0);
     CHECK(divert_socket_event(&a, &e) && e.kind == SOCKET_BIND);
     a = socket_address(7, 0);
-    CHECK(divert_socket_event(&a, &e) && e.kind == SOCKET_CLOSE);
+    CHECK(divert_socket_event(&a, &e) && e.kind == SOCKET_CLOSE && e.protocol == PROTOCOL_TCP);
+    a.socket.protocol = 17;
+    CHECK(divert_socket_event(&a, &e) && e.kind == SOCKET_CLOSE && e.protocol == PROTOCOL_UDP);
 }
 
 static void leaves_other_events_alone(void)
 {
     struct socket_event e;
     struct divert_address a = socket_address(4, 0);
-    a.socket.protocol = 17;
+    a.socket.protocol = 1;
     CHECK(!divert_socket_event(&a, &e));
     a.socket.protocol = 255; /* PID 4's raw packets */
     CHECK(!divert_socket_event(&a, &e));
@@ -74,15 +76,15 @@ static void converts_packet_meta_both_ways(void)
         a.flags = (uint8_t)flags;
         a.network.if_index = 7;
         a.network.sub_if_index = 9;
-        struct packet_meta m = divert_packet_meta(&a);
+        struct packet_meta m = divert_packet_meta(&a, DIVERT_TCP_CHECKSUM);
         CHECK(m.if_index == 7 && m.sub_if_index == 9 && m.outbound == !!(flags & 2) && m.loopback == !!(flags & 4) &&
               m.impostor == !!(flags & 8) && m.ip_checksum_valid == !!(flags & 0x20) &&
-              m.tcp_checksum_valid == !!(flags & 0x40));
+              m.transport_checksum_valid == !!(flags & 0x40));
         b = a;
-        divert_apply_meta(&b, &m);
+        divert_apply_meta(&b, &m, DIVERT_TCP_CHECKSUM);
         CHECK(memcmp(&a, &b, sizeof a) == 0);
         m = (struct packet_meta){.if_index = 1, .outbound = true, .ip_checksum_valid = true};
-        divert_apply_meta(&b, &m);
+        divert_apply_meta(&b, &m, DIVERT_TCP_CHECKSUM);
         CHECK(b.network.if_index == 1 && b.network.sub_if_index == 0);
         CHECK(b.flags ==
               ((flags & (DIVERT_SNIFFED | DIVERT_IPV6 | DIVERT_UDP_CHECKSUM)) | DIVERT_OUTBOUND | DIVERT_IP_CHECKSUM));

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* Owners of sockets, from the fixed table of fake_iphlpapi.c. */
+/* Owners of sockets, from the fixed tables of fake_iphlpapi.c. */
 #include "check.h"
 #include "windows/table_reader.h"
+#include "windows/udptable.h"
 
+#include <string.h>
 #include <windows.h>
 
 static struct tcptable *table;
@@ -142,7 +144,7 @@ static void lists_all_sockets_of_both_families(void)
 static void reads_on_a_thread_of_its_own(void)
 {
     HANDLE wake = CreateEventW(NULL, FALSE, FALSE, NULL);
-    struct table_reader *reader = table_reader_start(wake);
+    struct table_reader *reader = table_reader_start(wake, PROTOCOL_TCP);
     CHECK(reader);
     CHECK(!table_reader_has_answer(reader, 0));
     for (int round = 0; round < 100; round++) {
@@ -167,6 +169,86 @@ static void reads_on_a_thread_of_its_own(void)
     CloseHandle(wake);
 }
 
+static void lists_udp_sockets(void)
+{
+    static const struct {
+        uint32_t pid, family, scope;
+        uint16_t port;
+        uint8_t first, last; /* bytes of the address: of IPv4 its own */
+    } expected[] = {
+        {800, FAMILY_IP4, 0, 53, 127, 1}, {801, FAMILY_IP4, 0, 53, 0, 0},      {802, FAMILY_IP4, 0, 5000, 10, 2},
+        {900, FAMILY_IP6, 0, 53, 0, 0},   {901, FAMILY_IP6, 4, 5000, 0xfe, 1}, {902, FAMILY_IP6, 0, 5000, 0, 1},
+    };
+    struct udptable *udp = udptable_open();
+    struct tuple t;
+    uint32_t pid;
+    CHECK(udp);
+    for (int round = 0; udp && round < 2; round++) { /* first it has to be taken several times */
+        CHECK(udptable_read(udp));
+        for (int i = 0; i < 6; i++) {
+            CHECK(udptable_next(udp, &t, &pid));
+            CHECK(pid == expected[i].pid && t.family == expected[i].family && t.scope == expected[i].scope);
+            CHECK(be16_to_host(t.src_port) == expected[i].port && t.dst_port.wire == 0);
+            CHECK(t.src.bytes[t.family == FAMILY_IP4 ? 12 : 0] == expected[i].first);
+            CHECK(t.src.bytes[15] == expected[i].last && ip_addr_is_any(&t.dst, t.family));
+        }
+        CHECK(!udptable_next(udp, &t, &pid));
+    }
+    udptable_close(udp);
+    udptable_close(NULL);
+}
+
+static void udp_on_a_thread_of_its_own(void)
+{
+    HANDLE wake = CreateEventW(NULL, FALSE, FALSE, NULL);
+    struct table_reader *reader = table_reader_start(wake, PROTOCOL_UDP);
+    CHECK(reader);
+    for (int round = 0; reader && round < 20; round++) {
+        struct tcptable_row row;
+        uint32_t pids = 0;
+        table_reader_ask(reader, &(struct table_wanted){.sockets = true});
+        CHECK(WaitForSingleObject(wake, 10000) == WAIT_OBJECT_0);
+        CHECK(table_reader_has_answer(reader, 10000) && table_reader_is_whole(reader));
+        while (table_reader_next(reader, &row)) {
+            CHECK(!row.listens);
+            pids += row.pid;
+        }
+        CHECK(pids == 800 + 801 + 802 + 900 + 901 + 902);
+        table_reader_done(reader);
+    }
+    table_reader_stop(reader);
+    CloseHandle(wake);
+}
+
+/* A table that tells of more rows than there is room for: no more are read than that. */
+static void believes_a_table_as_far_as_its_buffer_goes(void)
+{
+    static const LONG lies[] = {1 << 20, 0x7fffffff, -1};
+    FARPROC found = GetProcAddress(GetModuleHandleA("iphlpapi.dll"), "fake_row_count");
+    void (*told)(LONG);
+    memcpy(&told, &found, sizeof told);
+    CHECK(found);
+    struct udptable *udp = udptable_open();
+    for (int i = 0; found && udp && i < 3; i++) {
+        struct tcptable_row row;
+        struct tuple t;
+        uint32_t pid = 0, rows = 0, others = 0;
+        told(lies[i]);
+        CHECK(udptable_read(udp) && tcptable_read(table, true));
+        told(0);
+        for (; udptable_next(udp, &t, &pid); rows++) {
+        }
+        for (; tcptable_next(table, &row); others++) {
+        }
+        CHECK(rows >= 6 && rows < 10000 && others >= 10 && others < 10000);
+        t = tuple4(ip4(127, 1), 5000, 80);
+        pid = 0;
+        tcptable_owners(table, &t, 1, &pid);
+        CHECK(pid == 300);
+    }
+    udptable_close(udp);
+}
+
 int main(void)
 {
     table = tcptable_open();
@@ -180,6 +262,9 @@ int main(void)
     RUN(does_not_know_strangers);
     RUN(lists_all_sockets_of_both_families);
     RUN(reads_on_a_thread_of_its_own);
+    RUN(lists_udp_sockets);
+    RUN(udp_on_a_thread_of_its_own);
+    RUN(believes_a_table_as_far_as_its_buffer_goes);
     tcptable_close(table);
     return checks_done();
 }

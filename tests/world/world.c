@@ -137,11 +137,39 @@ bool world_table_answers(struct world *w)
     return true;
 }
 
+static void host_read_udp_table(void *context)
+{
+    struct world *w = context;
+    if (w->udp_under_way) {
+        misused("a second reading of the UDP table");
+    }
+    w->udp_under_way = true;
+    w->udp.asked++;
+    w->udp_read = w->udp;
+}
+
+bool world_udp_table_answers(struct world *w)
+{
+    const struct world_table *t = &w->udp_read;
+    if (!w->udp_under_way) {
+        return false;
+    }
+    for (uint32_t i = 0; i < rows_to_hand_in(t); i++) {
+        engine_udp_socket(w->engine, &t->rows[i].tuple, t->rows[i].pid);
+    }
+    w->udp_under_way = false;
+    engine_udp_table_end(w->engine, !t->fails, w->now);
+    return true;
+}
+
 void world_settle(struct world *w)
 {
+    bool again;
     do {
         engine_read_table(w->engine, w->now);
-    } while (!w->slow && world_table_answers(w));
+        again = !w->slow && world_table_answers(w);
+        again = (!w->slow && world_udp_table_answers(w)) || again;
+    } while (again);
 }
 
 void world_scan_listeners(struct world *w)
@@ -159,8 +187,9 @@ static void host_flow_event(void *context, const struct flow *flow, const struct
     }
 }
 
-static void host_proxy_not_listening(void *context, const struct tuple *steered)
+static void host_proxy_not_listening(void *context, uint8_t protocol, const struct tuple *steered)
 {
+    (void)protocol;
     struct world *w = context;
     w->warned++;
     w->warned_of = *steered;
@@ -173,8 +202,9 @@ static void host_filter_too_late(void *context, const struct tuple *original)
     w->filter_late_for = *original;
 }
 
-static void host_proxy_spared(void *context, uint32_t pid, const struct tuple *proxy)
+static void host_proxy_spared(void *context, uint8_t protocol, uint32_t pid, const struct tuple *proxy)
 {
+    (void)protocol;
     struct world *w = context;
     w->spared_pid = pid;
     w->spared_at = *proxy;
@@ -214,6 +244,7 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
         .process_facts = host_process_facts,
         .process_path = host_process_path,
         .read_table = host_read_table,
+        .read_udp_table = kind == WORLD_WITHOUT_TABLES ? NULL : host_read_udp_table,
         .owners_only = kind == WORLD_WITHOUT_TABLES,
         .inject = host_inject,
         .flow_event = host_flow_event,
@@ -223,6 +254,7 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
         .led_by_other = host_led_by_other,
         .no_listener = host_no_listener,
         .bypassed = host_bypassed,
+        .udp_bypassed = host_bypassed,
         .segments_lost = host_segments_lost,
     };
 }
@@ -234,7 +266,7 @@ void world_has_address(struct world *w, const ip_addr *address, uint32_t family,
     if (w->own_count == WORLD_ADDRESSES_MAX) {
         misused("too many addresses");
     }
-    w->own[w->own_count++] = (struct own_address){*address, family, if_index};
+    w->own[w->own_count++] = (struct own_address){*address, family, if_index, 0};
     struct own_addresses *all = own_addresses_new(w->own, w->own_count);
     if (!all) {
         misused("no memory");

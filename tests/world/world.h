@@ -47,7 +47,10 @@ struct world {
     struct world_table listening, connected;
     struct own_address own[WORLD_ADDRESSES_MAX]; /* the machine's; none: the engine was not told any */
     uint32_t own_count;
-    uint32_t owner; /* of any connection, as the TCP table says it; 0: unknown */
+    uint32_t owner;              /* of any connection, as the TCP table says it; 0: unknown */
+    struct world_table udp;      /* the UDP sockets, */
+    struct world_table udp_read; /* and those that there were when the reading began */
+    bool udp_under_way;
 
     /* The reading of the TCP table that is under way. What it finds is what there is when it began. */
     bool without_lists;
@@ -99,6 +102,9 @@ void world_settle(struct world *w);
 
 /** The reading that is under way ends, and what it has found is handed in. false: none is under way. */
 bool world_table_answers(struct world *w);
+
+/** The same for the UDP table. */
+bool world_udp_table_answers(struct world *w);
 
 /** Every listener is read anew. */
 void world_scan_listeners(struct world *w);

@@ -2,4 +2,4 @@
 /* Made by go/generate.sh: sources that have no names of their own in common. */
 #include "znames.h"
 #include "../../../src/windows/stack_guard.h"
-#include "../../../src/engine/held.c"
+#include "../../../src/engine/bypasses.c"

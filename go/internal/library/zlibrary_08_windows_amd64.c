@@ -3,10 +3,6 @@
 #include "znames.h"
 #include "../../../src/windows/stack_guard.h"
 #include <winsock2.h>
-#include "../../../src/windows/divert_claim.c"
-#include "../../../src/windows/table_reader.c"
-#include "../../../src/windows/firewall_permit.c"
-#include "../../../src/roots.c"
-#include "../../../src/queue_delay.c"
-#include "../../../src/host.c"
-#include "../../../src/firewall.c"
+#include "../../../src/windows/ip_table.c"
+#include "../../../src/windows/address_watch.c"
+#include "../../../src/proof_task.c"

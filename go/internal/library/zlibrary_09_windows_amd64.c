@@ -3,5 +3,5 @@
 #include "znames.h"
 #include "../../../src/windows/stack_guard.h"
 #include <winsock2.h>
-#include "../../../src/windows/tcptable.c"
 #include "../../../src/service.c"
+#include "../../../src/host.c"

@@ -7,6 +7,7 @@ pub const REDIRECTOR_VERSION_MAJOR: u32 = 0;
 pub const REDIRECTOR_VERSION_MINOR: u32 = 1;
 pub const REDIRECTOR_VERSION_PATCH: u32 = 0;
 pub const REDIRECTOR_VERSION_STRING: &[u8; 6usize] = b"0.1.0\0";
+pub const REDIRECTOR_NO_RULE: u32 = 4294967295;
 #[doc = " Original destination of a redirected connection. Numbers are in host byte order. It has no room for the scope of a"]
 #[doc = "  link-local address (fe80::1%4): a proxy that wants to reach such a one asks by redirector_lookup()."]
 #[repr(C)]
@@ -211,23 +212,65 @@ pub const REDIRECTOR_DEBUG_PRIVILEGE: redirector_flags = 512;
 #[doc = "  proxy answers crosses the driver in few packets."]
 pub const REDIRECTOR_SMALL_SEGMENTS: redirector_flags = 1024;
 pub type redirector_flags = ::std::os::raw::c_uint;
-#[doc = " A rule that refines the process tree. Rules are applied in order to what the tree says of a process, and the last one"]
-#[doc = " that matches decides. Rules apply to new connections only. All that a rule names must match."]
+#[doc = "< it goes directly to its destination"]
+pub const REDIRECTOR_RULE_PASS: redirector_rule_action = 0;
+#[doc = "< it goes to the proxy"]
+pub const REDIRECTOR_RULE_REDIRECT: redirector_rule_action = 1;
+#[doc = "< it is refused at once, as by a closed port; datagrams are dropped"]
+pub const REDIRECTOR_RULE_BLOCK: redirector_rule_action = 2;
+pub type redirector_rule_action = ::std::os::raw::c_uint;
+pub const REDIRECTOR_BOTH_WAYS: redirector_direction = 0;
+#[doc = "< what a process opens"]
+pub const REDIRECTOR_OUTGOING: redirector_direction = 1;
+#[doc = "< what comes to a listener of a process"]
+pub const REDIRECTOR_INCOMING: redirector_direction = 2;
+pub type redirector_direction = ::std::os::raw::c_uint;
+pub const REDIRECTOR_TCP: redirector_protocol = 6;
+pub const REDIRECTOR_UDP: redirector_protocol = 17;
+pub type redirector_protocol = ::std::os::raw::c_uint;
+#[doc = " A rule about connections: whose, to where, and what becomes of them. Zero it, set `size`, and fill in what it names;"]
+#[doc = " all that it names must match. Rules are applied in order, and the last one that matches decides; where none does, the"]
+#[doc = " connections of the tree are redirected, and all others pass. Rules apply to new connections only."]
+#[doc = ""]
+#[doc = " A rule that names a process (pid or pattern) is about that process, of the tree or not; and if it names nothing else,"]
+#[doc = " it says whether the process is in scope. A rule that names no process is about those in scope: the tree's, as the"]
+#[doc = " rules before it have it. (One that names a listener and no process is about those of any process.) Never redirected,"]
+#[doc = " nor blocked, is what belongs to the agent, to PID 0 or to PID 4."]
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct redirector_rule {
-    #[doc = "< 1: redirect the processes that match; 0: do not redirect them"]
-    pub include: u32,
-    #[doc = "< process id to match, if pattern is NULL; else 0"]
+    #[doc = "< sizeof(redirector_rule), in each rule"]
+    pub size: u32,
+    #[doc = "< redirector_rule_action"]
+    pub action: u32,
+    #[doc = "< process id, if pattern is NULL; 0: any process"]
     pub pid: u32,
+    #[doc = "< redirector_direction"]
+    pub direction: u32,
     #[doc = "< 1 to 512 bytes. With a slash or backslash in it, it is matched against the full path of"]
     #[doc = "the program, else against its file name. '*': any characters, '?': one character; ASCII"]
-    #[doc = "letters match in either case, slashes in either direction. NULL: match by pid"]
+    #[doc = "letters match in either case, slashes in either direction. NULL: by pid, or any process"]
     pub pattern: *const ::std::os::raw::c_char,
-    #[doc = "< only outgoing connections that reach a listening socket of this machine whose process"]
-    #[doc = "matches this pattern, which is one as above; then pattern may be NULL and pid 0: those of"]
-    #[doc = "any process. NULL: connections to anywhere"]
+    #[doc = "< only outgoing TCP connections that reach a listening socket of this machine whose process"]
+    #[doc = "matches this pattern, which is one as above. NULL: to anywhere"]
     pub listener: *const ::std::os::raw::c_char,
+    #[doc = "< a pattern, 1 to 512 bytes, of the name under which the other end was looked up; where none"]
+    #[doc = "is known it does not match. NULL: any name, and none"]
+    pub host: *const ::std::os::raw::c_char,
+    #[doc = "< redirector_protocol; 0: either"]
+    pub protocol: u32,
+    #[doc = "< the port that the connection goes to is one of first_port to last_port, 1 to 65535;"]
+    pub first_port: u32,
+    #[doc = "< both 0: any port"]
+    pub last_port: u32,
+    #[doc = "< the address of the other end (the destination, or incoming the peer) is of this family, 4"]
+    pub family: u32,
+    #[doc = "< or 6, and has these first bits, 0 to 32 or 128, in common with `network`; family 0: any"]
+    pub prefix_length: u32,
+    #[doc = "< network byte order; IPv4: the first 4 bytes, the rest is 0"]
+    pub network: [u8; 16usize],
+    #[doc = "< any number of yours: redirector_lookup() tells it of what this rule has redirected"]
+    pub upstream: u32,
 }
 impl Default for redirector_rule {
     fn default() -> Self {
@@ -318,6 +361,17 @@ pub struct redirector_config {
     #[doc = "for incoming connections: http.sys (IIS Express, HttpListener, WCF) listens as"]
     #[doc = "PID 4. Never the agent's. NULL: none"]
     pub listen_ports: *const u32,
+    #[doc = "< 1 to 65535, may equal proxy_port: the datagrams that the tree sends go to this"]
+    #[doc = "port, on which the agent receives on 127.0.0.1 and [::1]. Each pair of a socket and"]
+    #[doc = "a destination comes from a port of its own; what the agent sends back there"]
+    #[doc = "reaches the program as from that destination. Multicast and broadcast are left"]
+    #[doc = "alone, and so are answers to those who have sent to the program first."]
+    #[doc = "0: UDP is left alone, and none of it is captured"]
+    pub udp_port: u32,
+    #[doc = "< a UDP flow ends when nothing has come of it for so many milliseconds: 1000 to"]
+    #[doc = "3600000; 0: 60000. One that was never answered ends after half of that, and one of"]
+    #[doc = "a single question and its answer (port 53) after a sixth"]
+    pub udp_idle_ms: u32,
 }
 impl Default for redirector_config {
     fn default() -> Self {
@@ -389,7 +443,7 @@ extern "C" {
     #[doc = " Blocks as redirector_stop() does. Since: 0.1"]
     pub fn redirector_free(r: *mut redirector);
 }
-#[doc = " Original destination of a redirected connection. Set `size` before the call."]
+#[doc = " Original destination of a redirected connection, or UDP flow. Set `size` and `protocol` before the call."]
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]
 pub struct redirector_destination {
@@ -399,16 +453,21 @@ pub struct redirector_destination {
     pub pid: u32,
     #[doc = "< 1: the connection came to a listener of the tree; 0: the tree opened it"]
     pub incoming: u32,
-    #[doc = "< 0"]
-    pub reserved: u32,
+    #[doc = "< in: REDIRECTOR_TCP (0 counts as that) or REDIRECTOR_UDP: what the peer speaks;"]
+    #[doc = "a port of one is not a port of the other. out: the same, never 0"]
+    pub protocol: u32,
     #[doc = "< where it was going"]
     pub destination: redirector_address,
     #[doc = "< that redirector_next_connection() gave it; 0: it was not asked about"]
     pub connection_id: u64,
+    #[doc = "< of the rule that has redirected it; 0: none has"]
+    pub upstream: u32,
+    #[doc = "< 0"]
+    pub reserved: u32,
 }
 extern "C" {
     #[doc = " Finds the original destination of a connection by its peer address as the proxy sees it (getpeername,"]
-    #[doc = " net.Conn.RemoteAddr)."]
+    #[doc = " net.Conn.RemoteAddr); that of a datagram by the address that it came from (recvfrom, net.PacketConn.ReadFrom)."]
     #[doc = ""]
     #[doc = " @param r     the redirector"]
     #[doc = " @param peer  the peer's address; if its bytes are all 0 (unspecified), family and port alone are compared, and its"]
@@ -425,7 +484,20 @@ extern "C" {
     ) -> u32;
 }
 extern "C" {
-    #[doc = " Removes the mapping of a peer for good. The connection itself goes on."]
+    #[doc = " Tells the program that sent to the proxy from this peer that its destination cannot be reached: it receives an ICMP"]
+    #[doc = " error (port unreachable) as from there, which a connected UDP socket sees (WSAECONNRESET). To be called when the"]
+    #[doc = " destination has answered the proxy so. The flow goes on."]
+    #[doc = ""]
+    #[doc = " @param r     the redirector"]
+    #[doc = " @param peer  where the datagram came from, as for redirector_lookup()"]
+    #[doc = " @return REDIRECTOR_OK; REDIRECTOR_NOT_FOUND (no UDP flow has this peer); REDIRECTOR_INVALID_ARGUMENT, as"]
+    #[doc = "         redirector_lookup(); REDIRECTOR_NOT_RUNNING"]
+    #[doc = ""]
+    #[doc = " Blocks for milliseconds, at most 1 s. Since: 0.1"]
+    pub fn redirector_udp_unreachable(r: *mut redirector, peer: *const redirector_address) -> u32;
+}
+extern "C" {
+    #[doc = " Removes the mapping of a TCP peer for good. The connection itself goes on."]
     #[doc = ""]
     #[doc = " @param r     the redirector"]
     #[doc = " @param peer  the peer's address, as for redirector_lookup()"]
@@ -440,11 +512,102 @@ extern "C" {
     #[doc = " @param r      the redirector"]
     #[doc = " @param rules  `count` rules; copied. NULL with count 0: no rules"]
     #[doc = " @param count  number of rules, 0 to 256"]
+    #[doc = " @param error  out: what is wrong, and with which rule; may be NULL"]
     #[doc = " @return REDIRECTOR_OK; REDIRECTOR_INVALID_ARGUMENT or REDIRECTOR_NO_MEMORY (the former rules stay);"]
     #[doc = "         REDIRECTOR_NOT_RUNNING"]
     #[doc = ""]
     #[doc = " Returns when the engine uses them. Blocks for milliseconds, at most 1 s. Since: 0.1"]
-    pub fn redirector_set_rules(r: *mut redirector, rules: *const redirector_rule, count: u32) -> u32;
+    pub fn redirector_set_rules(
+        r: *mut redirector,
+        rules: *const redirector_rule,
+        count: u32,
+        error: *mut redirector_error,
+    ) -> u32;
+}
+#[doc = " A connection that rules are asked about. Zero it, and set `size`. Texts that are not known may be NULL."]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct redirector_rule_case {
+    #[doc = "< sizeof(redirector_rule_case)"]
+    pub size: u32,
+    #[doc = "< 1: its process belongs to the tree; 0: it does not"]
+    pub in_tree: u32,
+    #[doc = "< its process"]
+    pub pid: u32,
+    #[doc = "< REDIRECTOR_TCP or REDIRECTOR_UDP"]
+    pub protocol: u32,
+    #[doc = "< REDIRECTOR_OUTGOING or REDIRECTOR_INCOMING"]
+    pub direction: u32,
+    #[doc = "< of the other end; its port is the one that the connection goes to"]
+    pub address: redirector_address,
+    #[doc = "< path of its process' image"]
+    pub program: *const ::std::os::raw::c_char,
+    #[doc = "< path of the image of who listens at the other end on this machine"]
+    pub listener: *const ::std::os::raw::c_char,
+    #[doc = "< the other end's name"]
+    pub host: *const ::std::os::raw::c_char,
+}
+impl Default for redirector_rule_case {
+    fn default() -> Self {
+        let mut s = ::std::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::std::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[doc = " What rules say of a connection. Set `size` before the call."]
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct redirector_rule_verdict {
+    #[doc = "< in: sizeof(redirector_rule_verdict)"]
+    pub size: u32,
+    #[doc = "< a redirector_rule_action"]
+    pub action: u32,
+    #[doc = "< number of the rule that has decided, from 0 on; REDIRECTOR_NO_RULE: the tree alone"]
+    pub rule: u32,
+    #[doc = "< of that rule"]
+    pub upstream: u32,
+}
+extern "C" {
+    #[doc = " Says what rules would make of a connection, by the code that redirects. It needs no redirector. What is never"]
+    #[doc = " redirected, such as the agent's own, is not known to it."]
+    #[doc = ""]
+    #[doc = " @param rules       `count` rules; NULL with count 0: no rules"]
+    #[doc = " @param count       number of rules, 0 to 256"]
+    #[doc = " @param connection  the connection"]
+    #[doc = " @param verdict     out: what becomes of it"]
+    #[doc = " @param error       out: what is wrong, and with which rule; may be NULL"]
+    #[doc = " @return REDIRECTOR_OK; REDIRECTOR_INVALID_ARGUMENT (NULL, unknown size, a rule or the connection is not right);"]
+    #[doc = "         REDIRECTOR_NO_MEMORY"]
+    #[doc = ""]
+    #[doc = " Never blocks. Since: 0.1"]
+    pub fn redirector_test_rules(
+        rules: *const redirector_rule,
+        count: u32,
+        connection: *const redirector_rule_case,
+        verdict: *mut redirector_rule_verdict,
+        error: *mut redirector_error,
+    ) -> u32;
+}
+extern "C" {
+    #[doc = " Tells under which name an address was looked up, for rules that name a host: to be called by whoever has seen the"]
+    #[doc = " answer of the DNS, before the program gets it, or has read a hosts file. Nothing else makes names known; they are"]
+    #[doc = " never guessed. An address has the name that was told last, so where names share an address the latest look-up counts."]
+    #[doc = " 4096 addresses are kept; beyond that the first ones are forgotten."]
+    #[doc = ""]
+    #[doc = " @param r        the redirector"]
+    #[doc = " @param address  the address; its port is not looked at"]
+    #[doc = " @param name     1 to 253 bytes, without a dot at its end; copied"]
+    #[doc = " @return REDIRECTOR_OK (it counts for connections opened from now on); REDIRECTOR_INVALID_ARGUMENT;"]
+    #[doc = "         REDIRECTOR_NO_MEMORY; REDIRECTOR_NOT_RUNNING"]
+    #[doc = ""]
+    #[doc = " Blocks for milliseconds, at most 1 s. Since: 0.1"]
+    pub fn redirector_tell_name(
+        r: *mut redirector,
+        address: *const redirector_address,
+        name: *const ::std::os::raw::c_char,
+    ) -> u32;
 }
 #[doc = " An outgoing connection whose SYN is held until redirector_decide() says what becomes of it. Set `size` before the"]
 #[doc = " call."]
@@ -462,6 +625,10 @@ pub struct redirector_connection {
     pub client: redirector_address,
     #[doc = "< where it is going"]
     pub destination: redirector_address,
+    #[doc = "< of the rule that has it redirected; 0: none has"]
+    pub upstream: u32,
+    #[doc = "< 0"]
+    pub reserved: u32,
 }
 #[doc = "< it is redirected to the proxy, which accepts it"]
 pub const REDIRECTOR_ACCEPT: redirector_decision = 1;
@@ -517,7 +684,7 @@ pub const REDIRECTOR_FLOW_OPEN: redirector_flow_state = 2;
 #[doc = "< reset, or closed by both ends; its last packets are still translated"]
 pub const REDIRECTOR_FLOW_CLOSING: redirector_flow_state = 3;
 pub type redirector_flow_state = ::std::os::raw::c_uint;
-#[doc = " A redirected connection that exists now. \"Up\" is the direction from the end that opened it to the end that accepted"]
+#[doc = " A redirected connection, or UDP flow, that exists now. \"Up\" is the direction from the end that opened it to the end that accepted"]
 #[doc = " it. Bytes are those of the stream, so that retransmissions count once; packets are all packets. Set `size` in the"]
 #[doc = " first element of an array before the call."]
 #[repr(C)]
@@ -537,8 +704,9 @@ pub struct redirector_flow {
     pub destination: redirector_address,
     #[doc = "< the peer that the proxy sees, as redirector_lookup() takes it"]
     pub peer: redirector_address,
-    #[doc = "< 0"]
-    pub reserved: u32,
+    #[doc = "< redirector_protocol. A UDP flow is OPENING until it was answered; its bytes are"]
+    #[doc = "those of its datagrams' contents"]
+    pub protocol: u32,
     pub bytes_up: u64,
     pub bytes_down: u64,
     pub packets_up: u64,
@@ -698,6 +866,40 @@ pub struct redirector_stats {
     #[doc = "< 1: connections are redirected with segments as large as loopback carries; 0: they"]
     #[doc = "are not (REDIRECTOR_SMALL_SEGMENTS, or they do not arrive on this machine)"]
     pub large_segments: u64,
+    #[doc = "< UDP flows that exist now"]
+    pub udp_flows_live: u64,
+    #[doc = "< UDP flows since the start"]
+    pub udp_flows_total: u64,
+    #[doc = "< datagrams that passed because there was no room for their flow"]
+    pub udp_table_full: u64,
+    #[doc = "< packets received from the driver: datagrams, fragments, ICMP errors"]
+    pub udp_packets_seen: u64,
+    pub udp_packets_passed: u64,
+    pub udp_packets_rewritten: u64,
+    #[doc = "< packets that were held until their owner was known"]
+    pub udp_packets_held: u64,
+    #[doc = "< packets dropped on purpose: while nothing received on the proxy's port, with"]
+    #[doc = "REDIRECTOR_FAIL_CLOSED; and what the proxy sent to a flow that has ended"]
+    pub udp_packets_dropped: u64,
+    pub udp_packets_malformed: u64,
+    #[doc = "< datagrams that passed or were dropped because nothing received on udp_port"]
+    pub udp_proxy_not_listening: u64,
+    #[doc = "< held packets that passed because their owner was not known in time"]
+    pub udp_hold_timeouts: u64,
+    #[doc = "< packets that passed because too many were held already, or they were too large"]
+    pub udp_hold_overflows: u64,
+    #[doc = "< fragments that passed because their first one was not seen before them, or was"]
+    #[doc = "not redirected although its flow is"]
+    pub udp_fragments_passed: u64,
+    #[doc = "< ICMP errors that programs were sent"]
+    pub udp_errors_translated: u64,
+    #[doc = "< sockets of the tree on a port that the driver's filter left out at that moment:"]
+    #[doc = "their first datagrams may have passed"]
+    pub udp_uncaptured: u64,
+    #[doc = "< SYNs that were refused by a rule"]
+    pub connections_blocked: u64,
+    #[doc = "< datagrams that were dropped by a rule"]
+    pub udp_packets_blocked: u64,
 }
 extern "C" {
     #[doc = " Reads the counters."]

@@ -20,13 +20,15 @@ macro_rules! member {
 fn sizes() {
     assert_eq!(size_of::<WinDest>(), 32, "WinDest");
     assert_eq!(size_of::<redirector_error>(), 336, "redirector_error");
-    assert_eq!(size_of::<redirector_rule>(), 24, "redirector_rule");
-    assert_eq!(size_of::<redirector_config>(), 120, "redirector_config");
+    assert_eq!(size_of::<redirector_rule>(), 80, "redirector_rule");
+    assert_eq!(size_of::<redirector_config>(), 128, "redirector_config");
     assert_eq!(size_of::<redirector_address>(), 28, "redirector_address");
-    assert_eq!(size_of::<redirector_destination>(), 56, "redirector_destination");
-    assert_eq!(size_of::<redirector_connection>(), 72, "redirector_connection");
+    assert_eq!(size_of::<redirector_destination>(), 64, "redirector_destination");
+    assert_eq!(size_of::<redirector_rule_case>(), 72, "redirector_rule_case");
+    assert_eq!(size_of::<redirector_rule_verdict>(), 16, "redirector_rule_verdict");
+    assert_eq!(size_of::<redirector_connection>(), 80, "redirector_connection");
     assert_eq!(size_of::<redirector_flow>(), 152, "redirector_flow");
-    assert_eq!(size_of::<redirector_stats>(), 400, "redirector_stats");
+    assert_eq!(size_of::<redirector_stats>(), 536, "redirector_stats");
 }
 
 #[test]
@@ -40,10 +42,20 @@ fn members() {
     member!(redirector_error, code, 4, 4);
     member!(redirector_error, os_error, 8, 4);
     member!(redirector_error, text, 12, 324);
-    member!(redirector_rule, include, 0, 4);
-    member!(redirector_rule, pid, 4, 4);
-    member!(redirector_rule, pattern, 8, 8);
-    member!(redirector_rule, listener, 16, 8);
+    member!(redirector_rule, size, 0, 4);
+    member!(redirector_rule, action, 4, 4);
+    member!(redirector_rule, pid, 8, 4);
+    member!(redirector_rule, direction, 12, 4);
+    member!(redirector_rule, pattern, 16, 8);
+    member!(redirector_rule, listener, 24, 8);
+    member!(redirector_rule, host, 32, 8);
+    member!(redirector_rule, protocol, 40, 4);
+    member!(redirector_rule, first_port, 44, 4);
+    member!(redirector_rule, last_port, 48, 4);
+    member!(redirector_rule, family, 52, 4);
+    member!(redirector_rule, prefix_length, 56, 4);
+    member!(redirector_rule, network, 60, 16);
+    member!(redirector_rule, upstream, 76, 4);
     member!(redirector_config, size, 0, 4);
     member!(redirector_config, client_pid, 4, 4);
     member!(redirector_config, agent_pid, 8, 4);
@@ -66,6 +78,8 @@ fn members() {
     member!(redirector_config, decision_timeout_ms, 104, 4);
     member!(redirector_config, listen_port_count, 108, 4);
     member!(redirector_config, listen_ports, 112, 8);
+    member!(redirector_config, udp_port, 120, 4);
+    member!(redirector_config, udp_idle_ms, 124, 4);
     member!(redirector_address, family, 0, 4);
     member!(redirector_address, port, 4, 4);
     member!(redirector_address, bytes, 8, 16);
@@ -73,14 +87,31 @@ fn members() {
     member!(redirector_destination, size, 0, 4);
     member!(redirector_destination, pid, 4, 4);
     member!(redirector_destination, incoming, 8, 4);
-    member!(redirector_destination, reserved, 12, 4);
+    member!(redirector_destination, protocol, 12, 4);
     member!(redirector_destination, destination, 16, 28);
     member!(redirector_destination, connection_id, 48, 8);
+    member!(redirector_destination, upstream, 56, 4);
+    member!(redirector_destination, reserved, 60, 4);
+    member!(redirector_rule_case, size, 0, 4);
+    member!(redirector_rule_case, in_tree, 4, 4);
+    member!(redirector_rule_case, pid, 8, 4);
+    member!(redirector_rule_case, protocol, 12, 4);
+    member!(redirector_rule_case, direction, 16, 4);
+    member!(redirector_rule_case, address, 20, 28);
+    member!(redirector_rule_case, program, 48, 8);
+    member!(redirector_rule_case, listener, 56, 8);
+    member!(redirector_rule_case, host, 64, 8);
+    member!(redirector_rule_verdict, size, 0, 4);
+    member!(redirector_rule_verdict, action, 4, 4);
+    member!(redirector_rule_verdict, rule, 8, 4);
+    member!(redirector_rule_verdict, upstream, 12, 4);
     member!(redirector_connection, size, 0, 4);
     member!(redirector_connection, pid, 4, 4);
     member!(redirector_connection, connection_id, 8, 8);
     member!(redirector_connection, client, 16, 28);
     member!(redirector_connection, destination, 44, 28);
+    member!(redirector_connection, upstream, 72, 4);
+    member!(redirector_connection, reserved, 76, 4);
     member!(redirector_flow, size, 0, 4);
     member!(redirector_flow, pid, 4, 4);
     member!(redirector_flow, kind, 8, 4);
@@ -88,7 +119,7 @@ fn members() {
     member!(redirector_flow, client, 16, 28);
     member!(redirector_flow, destination, 44, 28);
     member!(redirector_flow, peer, 72, 28);
-    member!(redirector_flow, reserved, 100, 4);
+    member!(redirector_flow, protocol, 100, 4);
     member!(redirector_flow, bytes_up, 104, 8);
     member!(redirector_flow, bytes_down, 112, 8);
     member!(redirector_flow, packets_up, 120, 8);
@@ -146,6 +177,23 @@ fn members() {
     member!(redirector_stats, processes_unknown, 376, 8);
     member!(redirector_stats, segments_cut, 384, 8);
     member!(redirector_stats, large_segments, 392, 8);
+    member!(redirector_stats, udp_flows_live, 400, 8);
+    member!(redirector_stats, udp_flows_total, 408, 8);
+    member!(redirector_stats, udp_table_full, 416, 8);
+    member!(redirector_stats, udp_packets_seen, 424, 8);
+    member!(redirector_stats, udp_packets_passed, 432, 8);
+    member!(redirector_stats, udp_packets_rewritten, 440, 8);
+    member!(redirector_stats, udp_packets_held, 448, 8);
+    member!(redirector_stats, udp_packets_dropped, 456, 8);
+    member!(redirector_stats, udp_packets_malformed, 464, 8);
+    member!(redirector_stats, udp_proxy_not_listening, 472, 8);
+    member!(redirector_stats, udp_hold_timeouts, 480, 8);
+    member!(redirector_stats, udp_hold_overflows, 488, 8);
+    member!(redirector_stats, udp_fragments_passed, 496, 8);
+    member!(redirector_stats, udp_errors_translated, 504, 8);
+    member!(redirector_stats, udp_uncaptured, 512, 8);
+    member!(redirector_stats, connections_blocked, 520, 8);
+    member!(redirector_stats, udp_packets_blocked, 528, 8);
 }
 
 #[test]
@@ -168,6 +216,8 @@ fn numbers() {
     assert_eq!(REDIRECTOR_RUNNING, 1);
     assert_eq!(REDIRECTOR_STOPPED, 2);
     assert_eq!(REDIRECTOR_FAILED, 3);
+    assert_eq!(REDIRECTOR_TCP, 6);
+    assert_eq!(REDIRECTOR_UDP, 17);
     assert_eq!(REDIRECTOR_FLOW_OUTGOING, 0);
     assert_eq!(REDIRECTOR_FLOW_INCOMING, 1);
     assert_eq!(REDIRECTOR_FLOW_OPENING, 1);

@@ -2,7 +2,8 @@
 
 use crate::address::to_c;
 use crate::log::{receive, Function, LogLevel, Registration};
-use crate::{Error, Redirector};
+use crate::rules::RulesForC;
+use crate::{Error, Redirector, Rule};
 use std::ffi::CString;
 use std::mem::size_of;
 use std::net::SocketAddr;
@@ -51,87 +52,7 @@ impl BitOr for Flags {
     }
 }
 
-/// Refines the process tree. Rules are applied in order to what the tree says of a process, and the last one that matches
-/// decides; they apply to new connections only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    include: bool,
-    pid: u32,
-    pattern: Option<String>,
-    listener: Option<String>,
-}
-
-impl Rule {
-    /// Redirect the process.
-    pub fn include_pid(pid: u32) -> Rule {
-        Rule { include: true, pid, pattern: None, listener: None }
-    }
-
-    /// Leave the process alone.
-    pub fn exclude_pid(pid: u32) -> Rule {
-        Rule { include: false, ..Rule::include_pid(pid) }
-    }
-
-    /// Redirect the programs that match. With a slash or backslash in it the pattern is matched against the full path,
-    /// else against the file name; `*` stands for any characters, `?` for one, and letters match in either case.
-    pub fn include(pattern: impl Into<String>) -> Rule {
-        Rule { pattern: Some(pattern.into()), ..Rule::include_pid(0) }
-    }
-
-    /// Leave the programs that match alone; the pattern is as for [`Rule::include`].
-    pub fn exclude(pattern: impl Into<String>) -> Rule {
-        Rule { include: false, ..Rule::include(pattern) }
-    }
-
-    /// Leave connections alone that reach a listening socket of this machine whose program matches, whoever opens them.
-    pub fn exclude_listener(pattern: impl Into<String>) -> Rule {
-        Rule::exclude_pid(0).to_listener(pattern)
-    }
-
-    /// Narrows the rule to outgoing connections that reach a listening socket of this machine whose program matches.
-    pub fn to_listener(mut self, pattern: impl Into<String>) -> Rule {
-        self.listener = Some(pattern.into());
-        self
-    }
-}
-
-/// Rules as the library takes them, with the strings that they point to.
-pub(crate) struct RulesForC {
-    pub(crate) rules: Vec<sys::redirector_rule>,
-    _strings: Vec<CString>,
-}
-
-impl RulesForC {
-    pub(crate) fn new(rules: &[Rule]) -> Result<RulesForC, Error> {
-        let mut strings = Vec::new();
-        let mut out = Vec::with_capacity(rules.len());
-        for rule in rules {
-            let mut point = |text: &Option<String>| match text {
-                None => Ok(null()),
-                Some(text) => {
-                    let string = c_string("a rule's pattern", text)?;
-                    let pointer = string.as_ptr(); // the string's own memory, which stays where it is
-                    strings.push(string);
-                    Ok(pointer)
-                }
-            };
-            out.push(sys::redirector_rule {
-                include: rule.include.into(),
-                pid: rule.pid,
-                pattern: point(&rule.pattern)?,
-                listener: point(&rule.listener)?,
-            });
-        }
-        count("rules", out.len())?;
-        Ok(RulesForC { rules: out, _strings: strings })
-    }
-
-    pub(crate) fn count(&self) -> u32 {
-        self.rules.len() as u32 // new() has seen that it fits
-    }
-}
-
-fn c_string(what: &str, text: &str) -> Result<CString, Error> {
+pub(crate) fn c_string(what: &str, text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::invalid(format!("{what} contains a NUL character: {text:?}")))
 }
 
@@ -148,7 +69,7 @@ pub struct Builder {
     windivert_dir: Option<PathBuf>,
     log_path: Option<PathBuf>,
     log: Option<Function>,
-    times: [(&'static str, Duration); 3],
+    times: [(&'static str, Duration); 4],
 }
 
 impl Builder {
@@ -174,6 +95,19 @@ impl Builder {
     /// The port on which the proxy accepts connections to the tree's own listeners.
     pub fn incoming_port(mut self, port: u16) -> Builder {
         self.c.incoming_port = port.into();
+        self
+    }
+
+    /// The port of 127.0.0.1 and `[::1]` on which the proxy receives the datagrams of the tree; it may be the proxy port's
+    /// number. Without one UDP is left alone.
+    pub fn udp_port(mut self, port: u16) -> Builder {
+        self.c.udp_port = port.into();
+        self
+    }
+
+    /// A UDP flow ends when nothing has come of it for so long, 1 s to 1 h; zero: a minute.
+    pub fn udp_idle(mut self, time: Duration) -> Builder {
+        self.times[3] = ("the idle time of UDP", time);
         self
     }
 
@@ -249,10 +183,11 @@ impl Builder {
     /// Starts redirecting. It has started when this returns, or nothing has and the error says what to do. Blocks while
     /// Windows loads the driver, and for half a second at most beyond that.
     pub fn start(mut self) -> Result<Redirector, Error> {
-        let [decision, hold, scan] = self.times;
+        let [decision, hold, scan, udp_idle] = self.times;
         self.c.decision_timeout_ms = milliseconds(decision.0, decision.1)?;
         self.c.hold_timeout_ms = milliseconds(hold.0, hold.1)?;
         self.c.scan_interval_ms = milliseconds(scan.0, scan.1)?;
+        self.c.udp_idle_ms = milliseconds(udp_idle.0, udp_idle.1)?;
         let rules = RulesForC::new(&self.rules)?;
         let upstreams: Vec<_> = self.upstreams.iter().map(|&address| to_c(address)).collect();
         let listen_ports: Vec<u32> = self.listen_ports.iter().map(|&port| port.into()).collect();
@@ -277,7 +212,7 @@ impl Builder {
     }
 }
 
-fn count(what: &str, number: usize) -> Result<u32, Error> {
+pub(crate) fn count(what: &str, number: usize) -> Result<u32, Error> {
     u32::try_from(number).map_err(|_| Error::invalid(format!("there are too many {what}: {number}")))
 }
 

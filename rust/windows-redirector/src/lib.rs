@@ -9,15 +9,17 @@ mod config;
 mod error;
 mod log;
 mod redirector;
+mod rules;
 mod status;
 mod types;
 
-pub use config::{Builder, Flags, Rule};
+pub use config::{Builder, Flags};
 pub use error::Error;
 pub use log::LogLevel;
 pub use redirector::Redirector;
+pub use rules::{test_rules, Action, Direction, Rule, RuleCase, Verdict};
 pub use status::Status;
-pub use types::{Connection, Decision, Destination, Flow, FlowKind, FlowState, Flows, State};
+pub use types::{Connection, Decision, Destination, Flow, FlowKind, FlowState, Flows, Protocol, State};
 
 /// Counters since the start; each field says what it counts. Of `size` nothing has to be known.
 pub use windows_redirector_sys::redirector_stats as Stats;

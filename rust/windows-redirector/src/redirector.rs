@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 
 use crate::address::to_c;
-use crate::config::{milliseconds, RulesForC};
+use crate::config::milliseconds;
 use crate::error::{blank, check, text_of, Error};
 use crate::log::Registration;
-use crate::{Builder, Connection, Decision, Destination, Flows, Rule, State, Stats};
+use crate::rules::RulesForC;
+use crate::{Builder, Connection, Decision, Destination, Flows, Protocol, Rule, State, Stats};
+use std::ffi::CString;
 use std::mem::size_of;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ptr::{null_mut, NonNull};
 use std::time::Duration;
 use windows_redirector_sys as sys;
@@ -15,6 +17,8 @@ use windows_redirector_sys as sys;
 const FIRST_FLOWS: usize = 32;
 /// What the library takes for: as long as redirection lasts.
 const WITHOUT_END: u32 = u32::MAX;
+/// In bytes, as the library takes it.
+const LONGEST_NAME: usize = 253;
 
 /// Redirects, until it is stopped or dropped. Every call may be made from any thread.
 #[derive(Debug)]
@@ -98,8 +102,25 @@ impl Redirector {
     /// Where a connection was going, by its peer as the proxy sees it (`TcpStream::peer_addr`). `None`: it is not a
     /// redirected one, or has ended. With an unspecified address (0.0.0.0) family and port alone are compared. Never blocks.
     pub fn lookup(&self, peer: SocketAddr) -> Result<Option<Destination>, Error> {
+        self.lookup_of(Protocol::Tcp, peer)
+    }
+
+    /// Where a datagram was going, by the address that it came from (`UdpSocket::recv_from`). `None`: no program of the tree
+    /// has sent it, or its flow has ended. What is sent to that address reaches the program as from there. Never blocks.
+    pub fn lookup_udp(&self, peer: SocketAddr) -> Result<Option<Destination>, Error> {
+        self.lookup_of(Protocol::Udp, peer)
+    }
+
+    /// Tells the program that sent datagrams from this peer that nobody listens at their destination, as from there; false: no
+    /// UDP flow has this peer. Blocks for milliseconds, at most 1 s.
+    pub fn udp_unreachable(&self, peer: SocketAddr) -> Result<bool, Error> {
+        let status = unsafe { sys::redirector_udp_unreachable(self.c.as_ptr(), &to_c(peer)) };
+        found("redirector_udp_unreachable", status)
+    }
+
+    fn lookup_of(&self, protocol: Protocol, peer: SocketAddr) -> Result<Option<Destination>, Error> {
         let size = size_of::<sys::redirector_destination>() as u32;
-        let mut out = sys::redirector_destination { size, ..Default::default() };
+        let mut out = sys::redirector_destination { size, protocol: protocol as u32, ..Default::default() };
         let status = unsafe { sys::redirector_lookup(self.c.as_ptr(), &to_c(peer), &mut out) };
         Ok(found("redirector_lookup", status)?.then(|| Destination::from_c(&out)))
     }
@@ -109,11 +130,29 @@ impl Redirector {
         found("redirector_forget", unsafe { sys::redirector_forget(self.c.as_ptr(), &to_c(peer)) })
     }
 
-    /// Replaces the rules. Returns when the engine uses them: after milliseconds, at most 1 s.
+    /// Replaces the rules. Returns when the engine uses them: after milliseconds, at most 1 s. An error says which rule is not
+    /// right, and why; the former rules stay.
     pub fn set_rules(&self, rules: &[Rule]) -> Result<(), Error> {
         let rules = RulesForC::new(rules)?;
-        let status = unsafe { sys::redirector_set_rules(self.c.as_ptr(), rules.rules.as_ptr(), rules.count()) };
-        check("redirector_set_rules", status)
+        let mut error = blank();
+        let status =
+            unsafe { sys::redirector_set_rules(self.c.as_ptr(), rules.rules.as_ptr(), rules.count(), &mut error) };
+        match status {
+            sys::REDIRECTOR_OK => Ok(()),
+            _ => Err(Error::of_c(status, &error)),
+        }
+    }
+
+    /// Tells under which name an address was looked up, for rules that name a host: to be called by whoever has seen the
+    /// answer of the DNS, before the program gets it, or has read a hosts file. Names are never guessed. Blocks for
+    /// milliseconds, at most 1 s.
+    pub fn tell_name(&self, address: IpAddr, name: &str) -> Result<(), Error> {
+        let wrong =
+            || Error::invalid(format!("the name {name:?} does not have 1 to {LONGEST_NAME} bytes without a NUL"));
+        let bare = name.strip_suffix('.').unwrap_or(name); // as the DNS has it
+        let c = CString::new(bare).ok().filter(|_| (1..=LONGEST_NAME).contains(&bare.len())).ok_or_else(wrong)?;
+        let address = to_c(SocketAddr::new(address, 0));
+        check("redirector_tell_name", unsafe { sys::redirector_tell_name(self.c.as_ptr(), &address, c.as_ptr()) })
     }
 
     /// Waits for the next outgoing connection to decide about ([`Builder::decision_timeout`]), for so long at most;

@@ -10,7 +10,7 @@ pub enum Status {
     InvalidArgument,
     /// a port number is above 65535
     PortInvalid,
-    /// both ports are 0, so there is nothing to redirect
+    /// no port is given, so there is nothing to redirect
     NoPort,
     /// no such process
     NoSuchProcess,

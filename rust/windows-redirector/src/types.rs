@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use windows_redirector_sys as sys;
 
-/// Where a redirected connection was going.
+/// Where a redirected connection, or datagram, was going.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// The address. A link-local one has its scope.
@@ -18,6 +18,8 @@ pub struct Destination {
     pub incoming: bool,
     /// What [`Connection::id`] it had; 0: it was not asked about.
     pub connection_id: u64,
+    /// Of the rule that has redirected it; 0: none has.
+    pub upstream: u32,
 }
 
 impl Destination {
@@ -27,6 +29,7 @@ impl Destination {
             pid: c.pid,
             incoming: c.incoming != 0,
             connection_id: c.connection_id,
+            upstream: c.upstream,
         }
     }
 }
@@ -43,11 +46,19 @@ pub struct Connection {
     pub client: SocketAddr,
     /// Where it is going.
     pub destination: SocketAddr,
+    /// Of the rule that has it redirected; 0: none has.
+    pub upstream: u32,
 }
 
 impl Connection {
     pub(crate) fn from_c(c: &sys::redirector_connection) -> Connection {
-        Connection { id: c.connection_id, pid: c.pid, client: from_c(&c.client), destination: from_c(&c.destination) }
+        Connection {
+            id: c.connection_id,
+            pid: c.pid,
+            client: from_c(&c.client),
+            destination: from_c(&c.destination),
+            upstream: c.upstream,
+        }
     }
 }
 
@@ -85,10 +96,20 @@ pub enum FlowKind {
     Incoming,
 }
 
+/// What the two ends speak. A port of one is not a port of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Protocol {
+    /// TCP.
+    Tcp = sys::REDIRECTOR_TCP,
+    /// UDP.
+    Udp = sys::REDIRECTOR_UDP,
+}
+
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowState {
-    /// Its SYN is not answered yet.
+    /// Its SYN, or its first datagram, is not answered yet.
     Opening,
     /// Established, half-closed included.
     Open,
@@ -96,21 +117,25 @@ pub enum FlowState {
     Closing,
 }
 
-/// A redirected connection that exists now. "Up" is the direction from the end that opened it to the end that accepted
-/// it. Bytes are those of the stream, so that retransmissions count once; packets are all packets.
+/// A redirected connection that exists now, or a UDP flow: what one socket sends to one destination, and the answers.
+/// "Up" is the direction from the end that opened it to the end that accepted it. Bytes are those of the stream, so that
+/// retransmissions count once, and with UDP those of the datagrams' contents; packets are all packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Process that opened the connection, or owns the listener (incoming).
     pub pid: u32,
     /// Who opened it.
     pub kind: FlowKind,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// How far it is.
     pub state: FlowState,
     /// The end that opened it, as that end sees itself.
     pub client: SocketAddr,
     /// Where it was going.
     pub destination: SocketAddr,
-    /// The peer that the proxy sees, as [`Redirector::lookup`](crate::Redirector::lookup) takes it.
+    /// The peer that the proxy sees, as [`Redirector::lookup`](crate::Redirector::lookup), or with UDP
+    /// [`Redirector::lookup_udp`](crate::Redirector::lookup_udp), takes it.
     pub peer: SocketAddr,
     /// Bytes up.
     pub bytes_up: u64,
@@ -133,6 +158,10 @@ impl Flow {
             kind: match c.kind {
                 sys::REDIRECTOR_FLOW_INCOMING => FlowKind::Incoming,
                 _ => FlowKind::Outgoing,
+            },
+            protocol: match c.protocol {
+                sys::REDIRECTOR_UDP => Protocol::Udp,
+                _ => Protocol::Tcp,
             },
             state: match c.state {
                 sys::REDIRECTOR_FLOW_OPENING => FlowState::Opening,

@@ -20,9 +20,27 @@ fn builder() -> Builder {
         .rule(Rule::include("curl.exe"))
         .rule(Rule::exclude_pid(4711))
         .rule(Rule::exclude_listener("guard.exe"))
+        .rule(
+            Rule::new(Action::Block)
+                .to_host("*.test")
+                .protocol(Protocol::Udp)
+                .direction(Direction::Outgoing)
+                .to_network("2001:db8::".parse().unwrap(), 32)
+                .to_ports(5000..=6000)
+                .upstream(7),
+        )
+        .rule(
+            Rule::new(Action::Redirect)
+                .to_network("::ffff:10.0.0.0".parse().unwrap(), 104)
+                .to_ports(443..=443)
+                .protocol(Protocol::Tcp)
+                .direction(Direction::Incoming),
+        )
         .decision_timeout(Duration::from_secs(3))
         .listen_port(80)
         .listen_port(65535)
+        .udp_port(5353)
+        .udp_idle(Duration::from_secs(20))
         .windivert_dir("/some/where")
         .log_path("")
         .log(|_, _| ())
@@ -64,13 +82,14 @@ fn what_c_could_not_take_is_refused() {
         assert_eq!(error.status(), Status::InvalidArgument);
         assert!(error.to_string().contains(text), "{error}");
     };
-    refused(builder().rule(Rule::include("a\0b")), "a rule's pattern contains a NUL");
-    refused(builder().rule(Rule::exclude_listener("a\0b")), "a rule's pattern contains a NUL");
+    refused(builder().rule(Rule::include("a\0b")), "rule 5: its pattern contains a NUL");
+    refused(builder().rule(Rule::exclude_listener("a\0b")), "rule 5: its listener contains a NUL");
     refused(builder().windivert_dir("a\0b"), "the folder of WinDivert.dll contains a NUL");
     refused(builder().log_path("a\0b"), "the log file's path contains a NUL");
     refused(builder().hold_timeout(Duration::MAX), "the hold timeout");
     // Not 0, which is the default: the stand-in refuses it because it wants 0.
     refused(builder().hold_timeout(Duration::from_nanos(1)), "hold_timeout_ms == 0");
+    refused(builder().udp_idle(Duration::MAX), "the idle time of UDP");
     refused(builder().scan_interval(Duration::from_nanos(1)), "scan_interval_ms == 0");
 }
 
@@ -78,8 +97,13 @@ fn what_c_could_not_take_is_refused() {
 fn lookup() {
     let redirector = started();
     let found = |peer: &str| redirector.lookup(peer.parse().unwrap()).unwrap().unwrap();
-    let four =
-        Destination { address: "10.1.2.3:80".parse().unwrap(), pid: 1004, incoming: false, connection_id: ID | 4000 };
+    let four = Destination {
+        address: "10.1.2.3:80".parse().unwrap(),
+        pid: 1004,
+        incoming: false,
+        connection_id: ID | 4000,
+        upstream: 11,
+    };
     let six = Destination { address: "[fd00::7]:443".parse().unwrap(), incoming: true, ..four };
     assert_eq!(found("127.0.0.1:4000"), four);
     assert_eq!(found("[::ffff:127.0.0.1]:4000"), four);
@@ -88,6 +112,17 @@ fn lookup() {
     assert_eq!(redirector.lookup(([127, 0, 0, 1], 1).into()), Ok(None));
     let error = redirector.lookup("10.0.0.1:4000".parse().unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "redirector_lookup: INVALID_ARGUMENT");
+}
+
+#[test]
+fn lookup_udp_and_unreachable() {
+    let redirector = started();
+    let found = |peer: &str| redirector.lookup_udp(peer.parse().unwrap()).unwrap().unwrap().address;
+    assert_eq!(found("127.0.0.1:4000"), "10.1.2.3:53".parse().unwrap());
+    assert_eq!(found("[::1]:4000"), "[fd00::7]:53".parse().unwrap());
+    assert_eq!(redirector.lookup_udp(([127, 0, 0, 1], 1).into()), Ok(None));
+    assert_eq!(redirector.udp_unreachable(([127, 0, 0, 1], 5).into()), Ok(true));
+    assert_eq!(redirector.udp_unreachable(([127, 0, 0, 1], 1).into()), Ok(false));
 }
 
 #[test]
@@ -111,13 +146,64 @@ fn what_limits_is_no_failure() {
     assert_eq!(redirector.limitation().as_deref(), Some("the mock has its limits"));
 }
 
+// R1, R3.
 #[test]
 fn rules() {
     let redirector = started();
     assert_eq!(redirector.set_rules(&[Rule::include_pid(7)]), Ok(()));
     assert_eq!(redirector.set_rules(&[]), Ok(()));
-    assert_eq!(redirector.set_rules(&[Rule::exclude_pid(7)]).unwrap_err().status(), Status::InvalidArgument);
-    assert!(redirector.set_rules(&[Rule::exclude("a\0b")]).is_err());
+    let error = redirector.set_rules(&[Rule::exclude_pid(7)]).unwrap_err();
+    assert_eq!(error.status(), Status::InvalidArgument);
+    assert_eq!(error.to_string(), "the mock did not get the rule about process 7");
+    let there = RuleCase::new("192.0.2.1:1".parse().unwrap());
+    for (rule, text) in [
+        (Rule::exclude("a\0b"), "rule 1: its pattern contains a NUL"),
+        (Rule::exclude_listener("a\0b"), "rule 1: its listener contains a NUL"),
+        (Rule::new(Action::Block).to_host("a\0b"), "rule 1: its host contains a NUL"),
+        (Rule::new(Action::Block).to_ports(0..=0), "rule 1: its range of ports is that of port 0"),
+        (Rule::new(Action::Block).to_network("::ffff:10.0.0.0".parse().unwrap(), 95), "rule 1: its network is neither"),
+    ] {
+        let rules = [Rule::include_pid(7), rule];
+        for error in [redirector.set_rules(&rules).unwrap_err(), test_rules(&rules, &there).unwrap_err()] {
+            assert!(error.to_string().starts_with(text), "{error}");
+            assert_eq!(error.status(), Status::InvalidArgument);
+        }
+    }
+}
+
+#[test]
+fn what_rules_say() {
+    let there = RuleCase::new("192.0.2.1:1".parse().unwrap());
+    assert_eq!(test_rules(&[], &there), Ok(Verdict { action: Action::Redirect, rule: None, upstream: 0 }));
+    let connection = RuleCase {
+        in_tree: false,
+        pid: 9,
+        protocol: Protocol::Udp,
+        direction: Direction::Incoming,
+        program: Some("c:\\a.exe".to_owned()),
+        listener: Some("c:\\b.exe".to_owned()),
+        host: Some("a.test".to_owned()),
+        ..RuleCase::new("[2001:db8::1]:5500".parse().unwrap())
+    };
+    let wanted = Verdict { action: Action::Block, rule: Some(3), upstream: 11 };
+    assert_eq!(test_rules(&[Rule::include_pid(7)], &connection), Ok(wanted));
+    let error = test_rules(&[], &RuleCase { pid: 8, ..connection.clone() }).unwrap_err();
+    assert!(error.to_string().contains("pid == 9"), "{error}");
+    let error = test_rules(&[], &RuleCase { host: Some("a\0b".to_owned()), ..connection }).unwrap_err();
+    assert!(error.to_string().starts_with("the connection's host contains a NUL"), "{error}");
+}
+
+#[test]
+fn names() {
+    let (redirector, there) = (started(), "192.0.2.1".parse().unwrap());
+    assert_eq!(redirector.tell_name(there, "a.test"), Ok(()));
+    assert_eq!(redirector.tell_name(there, "a.test."), Ok(()));
+    for name in ["", ".", "a\0b", &"a".repeat(254)] {
+        let error = redirector.tell_name(there, name).unwrap_err();
+        assert!(error.to_string().starts_with("the name "), "{error}");
+    }
+    let error = redirector.tell_name("192.0.2.2".parse().unwrap(), "a.test").unwrap_err();
+    assert_eq!(error.to_string(), "redirector_tell_name: INVALID_ARGUMENT");
 }
 
 #[test]
@@ -130,6 +216,7 @@ fn decisions() {
         pid: 1004,
         client: "10.0.0.1:100".parse().unwrap(),
         destination: "10.0.0.2:200".parse().unwrap(),
+        upstream: 12,
     };
     assert_eq!(connection, wanted);
     assert_eq!(redirector.decide(connection.id, Decision::Refuse), Ok(true));
@@ -139,11 +226,13 @@ fn decisions() {
 
 #[test]
 fn flows() {
-    let flows = started().flows().unwrap();
-    assert_eq!(flows.len(), 40); // more than are asked for at first
+    let mut flows = started().flows().unwrap();
+    assert_eq!(flows.next().unwrap().protocol, Protocol::Tcp);
+    assert_eq!(flows.len(), 39); // more than are asked for at first
     let wanted = Flow {
         pid: 1039,
         kind: FlowKind::Incoming,
+        protocol: Protocol::Udp,
         state: FlowState::Opening,
         client: "10.0.0.1:139".parse().unwrap(),
         destination: "10.0.0.2:239".parse().unwrap(),
@@ -161,7 +250,8 @@ fn flows() {
 #[test]
 fn stats_and_version() {
     let stats = started().stats();
-    assert_eq!((stats.flows_live, stats.flows_total, stats.large_segments), (99, 1, 49));
+    assert_eq!((stats.connections_blocked, stats.udp_packets_blocked), (65, 66));
+    assert_eq!((stats.flows_live, stats.flows_total, stats.large_segments, stats.udp_uncaptured), (99, 1, 49, 64));
     assert_eq!(version(), env!("CARGO_PKG_VERSION"));
 }
 

@@ -3,8 +3,11 @@
 // Clients that people use, and servers that Debian does not have: each exchange checks every byte it gets, and prints what it
 // did as one line of JSON into a file.
 //
-//	clients EXCHANGE@HOST/PORT OUT     EXCHANGE: http, http2, upload, websocket, postgres, postgres-tls, redis, redis-pubsub
+//	clients EXCHANGE@HOST/PORT OUT     EXCHANGE: http, http2, upload, websocket, postgres, postgres-tls, redis, redis-pubsub;
+//	                                   by UDP: dns, ntp, quic, quic2, stream
 //	clients serve@HOST/PORT FOLDER     a TLS server: HTTP/2, and WebSocket at /echo, until it is killed
+//	clients serve-quic@HOST/PORT FOLDER   one that echoes the streams of QUIC
+//	clients serve-udp@HOST/PORT FOLDER    one that echoes datagrams
 //	clients pages FOLDER               writes the pages that http and http2 expect
 //
 // A client runs on Windows, as part of the tree; server and pages natively. ca.pem beside OUT is the certificate to trust;
@@ -41,6 +44,17 @@ var exchanges = map[string]exchange{
 	"postgres-tls": postgresTLS,
 	"redis":        redisCommands,
 	"redis-pubsub": redisPubSub,
+	"dns":          resolve,
+	"ntp":          tellTime,
+	"quic":         quicOne,
+	"quic2":        quicTwo,
+	"stream":       streamDatagrams,
+}
+
+var servers = map[string]func(address, folder string) error{
+	"serve":      serve,
+	"serve-quic": serveQuic,
+	"serve-udp":  serveUDP,
 }
 
 func main() {
@@ -49,8 +63,8 @@ func main() {
 	}
 	name, where, _ := strings.Cut(os.Args[1], "@")
 	switch {
-	case name == "serve":
-		fmt.Fprintln(os.Stderr, serve(address(where), os.Args[2]))
+	case servers[name] != nil:
+		fmt.Fprintln(os.Stderr, servers[name](address(where), os.Args[2]))
 		os.Exit(1)
 	case name == "pages":
 		if err := writePages(os.Args[2]); err != nil {

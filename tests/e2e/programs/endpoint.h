@@ -9,6 +9,11 @@ extern const struct command_entry endpoint_commands[];
 
 /** Commands of burst.c, datagram.c, serve.c, process.c and upstream.c, which stand in that table too. */
 void command_datagram(const struct command *c, struct json *answer);
+void command_redirect_datagram(const struct command *c, struct json *answer);
+void command_tell_datagrams(const struct command *c, struct json *answer);
+void command_hear(const struct command *c, struct json *answer);
+void command_ask(const struct command *c, struct json *answer);
+void command_tell_once(const struct command *c, struct json *answer);
 void command_echoes(const struct command *c, struct json *answer);
 void command_burst(const struct command *c, struct json *answer);
 void command_serve(const struct command *c, struct json *answer);

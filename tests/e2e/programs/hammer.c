@@ -45,7 +45,7 @@ static bool is_right(const struct hammer *h, const struct destination_found *fou
 
 static void strike(struct hammer *h, const struct sockaddr_storage *peer)
 {
-    struct destination_found found = redirect_lookup(peer, 0);
+    struct destination_found found = redirect_lookup(peer, 0, REDIRECTOR_TCP);
     if (found.status == REDIRECTOR_NOT_FOUND) {
         InterlockedIncrement(&h->misses);
         return;

@@ -104,7 +104,7 @@ static void hole(struct connection *c)
 static DWORD WINAPI connection_thread(void *argument)
 {
     struct connection *c = argument;
-    c->found = redirect_lookup(&c->peer, c->instance);
+    c->found = redirect_lookup(&c->peer, c->instance, REDIRECTOR_TCP);
     if (c->mode == MODE_ECHO) {
         echo(c);
     } else if (c->mode == MODE_HOLE) {
@@ -172,6 +172,7 @@ static void describe(const struct connection *c, struct json *out)
         json_number(out, "pid", c->found.pid);
         json_number(out, "incoming", c->found.incoming);
         json_number(out, "connection_id", (long long)c->found.connection_id);
+        json_number(out, "upstream", c->found.upstream);
     }
     json_string(out, "onward", c->onward);
     json_number(out, "onward_error", c->onward_error);

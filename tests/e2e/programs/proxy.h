@@ -4,6 +4,9 @@
 #define PROXY_H
 
 #include "actor.h"
+#include "endpoint.h"
+
+#include "windows_redirector.h"
 
 extern const struct command_entry agent_commands[];
 
@@ -12,11 +15,21 @@ struct destination_found {
     unsigned pid;
     bool incoming;
     uint64_t connection_id;
+    uint32_t upstream;
     struct sockaddr_storage address;
 };
 
-/** Asks the library, whichever way that redirector was started, for the destination of a peer. */
-struct destination_found redirect_lookup(const struct sockaddr_storage *peer, unsigned instance);
+/**
+ * Asks the library, whichever way that redirector was started, for the destination of a peer that speaks this protocol:
+ * REDIRECTOR_TCP or REDIRECTOR_UDP, of which the classic calls know the first.
+ */
+struct destination_found redirect_lookup(const struct sockaddr_storage *peer, unsigned instance, unsigned protocol);
+
+/** The other calls about UDP, of a redirector of the extended interface; a redirector_status. */
+unsigned redirect_unreachable(const struct sockaddr_storage *peer, unsigned instance);
+unsigned redirect_list(redirector_flow *flows, uint32_t capacity, uint32_t *total, unsigned instance);
+unsigned redirect_stats(redirector_stats *stats, unsigned instance);
+struct sockaddr_storage redirect_address(const redirector_address *address);
 
 /** Deletes a peer's mapping, by the same way; a redirector_status. */
 unsigned redirect_forget(const struct sockaddr_storage *peer);
@@ -29,7 +42,15 @@ void command_proxy_close_all(const struct command *c, struct json *answer);
 
 /** Commands of measure.c. */
 void command_memory(const struct command *c, struct json *answer);
+void command_stats(const struct command *c, struct json *answer);
 void command_mappings(const struct command *c, struct json *answer);
+
+/** Commands of datagram_proxy.c. */
+void command_datagram_proxy(const struct command *c, struct json *answer);
+void command_datagram_peers(const struct command *c, struct json *answer);
+void command_datagram_unreachable(const struct command *c, struct json *answer);
+void command_datagram_proxy_close_all(const struct command *c, struct json *answer);
+void command_flows(const struct command *c, struct json *answer);
 
 /** Commands of freeze.c. */
 void command_freeze(const struct command *c, struct json *answer);

@@ -4,17 +4,18 @@
  * Several redirectors of the extended interface may run: all but the first are named by `instance`, 1 to 3.
  *
  *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_timeout_ms] [scan_interval_ms]
- *         [decision_timeout_ms] [level] [log] [dir] [rules] [upstream]
+ *         [decision_timeout_ms] [udp] [udp_idle_ms] [level] [log] [dir] [rules] [upstream]
  *   set_rules rules                      see rules_parse()
- *   stop, stats, free, last_error
+ *   stop, free, last_error
  *   next [ms], decide id decision        the next connection to decide about, within so many milliseconds; the decision
- *   lookup peer, forget peer             by address and port
+ *   lookup peer [protocol], forget peer  by address and port
  *   get port, delete port                the classic calls
  *
  * `dir` is relative to the program's folder: the library wants absolute paths.
  */
 #include "endpoint.h"
 #include "proxy.h"
+#include "rule_words.h"
 
 #include "windows_redirector.h"
 
@@ -22,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RULES = 32, INSTANCES = 4 };
+enum { INSTANCES = 4 };
 
 static redirector *volatile instances[INSTANCES]; /* of the extended interface */
 
@@ -70,7 +71,7 @@ static struct destination_found from_windest(const WinDest *d)
     return out;
 }
 
-struct destination_found redirect_lookup(const struct sockaddr_storage *peer, unsigned instance)
+struct destination_found redirect_lookup(const struct sockaddr_storage *peer, unsigned instance, unsigned protocol)
 {
     redirector_address a = to_public(peer);
     redirector *r = instances[instance % INSTANCES];
@@ -80,15 +81,32 @@ struct destination_found redirect_lookup(const struct sockaddr_storage *peer, un
         free_windest(d);
         return out;
     }
-    redirector_destination d = {.size = sizeof d};
+    redirector_destination d = {.size = sizeof d, .protocol = protocol};
     struct destination_found out = {.status = redirector_lookup(r, &a, &d)};
-    if (out.status == REDIRECTOR_OK) {
+    if (out.status == REDIRECTOR_OK && d.protocol == protocol) {
         out.pid = d.pid;
         out.incoming = d.incoming != 0;
         out.connection_id = d.connection_id;
+        out.upstream = d.upstream;
         out.address = from_public(&d.destination);
     }
     return out;
+}
+
+unsigned redirect_unreachable(const struct sockaddr_storage *peer, unsigned instance)
+{
+    redirector_address a = to_public(peer);
+    return redirector_udp_unreachable(instances[instance % INSTANCES], &a);
+}
+
+unsigned redirect_list(redirector_flow *flows, uint32_t capacity, uint32_t *total, unsigned instance)
+{
+    return redirector_list_flows(instances[instance % INSTANCES], flows, capacity, total);
+}
+
+struct sockaddr_storage redirect_address(const redirector_address *address)
+{
+    return from_public(address);
 }
 
 static void describe_error(const redirector_error *error, struct json *answer)
@@ -104,25 +122,6 @@ static void describe_last_error(struct json *answer)
     redirector_error error = {.size = sizeof error};
     redirector_last_error(&error);
     describe_error(&error, answer);
-}
-
-/*
- * Rules stand in one word, with commas between them: '+' (include) or '-', then '#' and a pid, or '>' and a pattern of a
- * listener, or a pattern. The text is cut up. Returns how many there are.
- */
-static uint32_t rules_parse(char *text, redirector_rule out[RULES])
-{
-    uint32_t count = 0;
-    for (char *word = strtok_s(text, ",", &text); word && count < RULES; word = strtok_s(NULL, ",", &text)) {
-        bool by_pid = word[1] == '#', by_listener = word[1] == '>';
-        out[count++] = (redirector_rule){
-            .include = word[0] == '+',
-            .pid = by_pid ? (uint32_t)strtoul(word + 2, NULL, 10) : 0,
-            .pattern = by_pid || by_listener ? NULL : word + 1,
-            .listener = by_listener ? word + 2 : NULL,
-        };
-    }
-    return count;
 }
 
 static uint32_t start_extended(const struct command *c, redirector_error *error)
@@ -156,6 +155,8 @@ static uint32_t start_extended(const struct command *c, redirector_error *error)
         .log_level = (uint32_t)command_number(c, "level", 0),
         .scan_interval_ms = (uint32_t)command_number(c, "scan_interval_ms", 0),
         .decision_timeout_ms = (uint32_t)command_number(c, "decision_timeout_ms", 0),
+        .udp_port = (uint32_t)command_number(c, "udp", 0),
+        .udp_idle_ms = (uint32_t)command_number(c, "udp_idle_ms", 0),
         .rule_count = rules_parse(rules_text, rules),
         .rules = rules,
         .upstream_count = upstream ? 1 : 0,
@@ -218,63 +219,23 @@ static void command_set_rules(const struct command *c, struct json *answer)
     redirector_rule rules[RULES];
     snprintf(text, sizeof text, "%s", command_text(c, "rules", ""));
     uint32_t count = rules_parse(text, rules);
-    json_number(answer, "status", redirector_set_rules(*instance_of(c), rules, count));
+    json_number(answer, "status", redirector_set_rules(*instance_of(c), rules, count, NULL));
 }
 
-static void command_stats(const struct command *c, struct json *answer)
+static void command_tell_name(const struct command *c, struct json *answer)
 {
-    redirector_stats s = {.size = sizeof s};
-    json_number(answer, "status", redirector_get_stats(*instance_of(c), &s));
-#define STAT(name) json_number(answer, #name, (long long)s.name)
-    STAT(flows_live);
-    STAT(flows_total);
-    STAT(flow_table_full);
-    STAT(packets_seen);
-    STAT(packets_passed);
-    STAT(packets_rewritten);
-    STAT(packets_held);
-    STAT(packets_dropped);
-    STAT(packets_malformed);
-    STAT(proxy_not_listening);
-    STAT(hold_timeouts);
-    STAT(hold_overflows);
-    STAT(capture_waits);
-    STAT(filter_replacements);
-    STAT(watchdog_trips);
-    STAT(syns_forwarded);
-    STAT(link_local_passed);
-    STAT(capture_timeouts);
-    STAT(self_connections);
-    STAT(proxy_connections);
-    STAT(decision_waits);
-    STAT(decision_timeouts);
-    STAT(decision_overflows);
-    STAT(priority_shared);
-    STAT(led_by_others);
-    STAT(firewall_permit);
-    STAT(members_forgotten);
-    STAT(members_outside);
-    STAT(tree_listeners);
-    STAT(proofs);
-    STAT(steering_replaced);
-    STAT(handle_renewals);
-    STAT(table_waits);
-    STAT(table_timeouts);
-    STAT(table_failures);
-    STAT(agent_connections);
-    STAT(loopback_passed);
-    STAT(listener_overflows);
-    STAT(processes_unknown);
-    STAT(segments_cut);
-    STAT(large_segments);
-    STAT(send_errors);
-    STAT(receive_errors);
-    STAT(queue_delay_max_us);
-    STAT(events_seen);
-    STAT(lookups_hit);
-    STAT(lookups_missed);
-    STAT(log_lines_dropped);
-#undef STAT
+    struct sockaddr_storage at;
+    if (!address_parse(command_text(c, "address", ""), &at)) {
+        json_error(answer, "not an address", WSAEINVAL);
+        return;
+    }
+    redirector_address address = to_public(&at);
+    json_number(answer, "status", redirector_tell_name(*instance_of(c), &address, command_text(c, "host", "")));
+}
+
+unsigned redirect_stats(redirector_stats *stats, unsigned instance)
+{
+    return redirector_get_stats(instances[instance % INSTANCES], stats);
 }
 
 static void command_last_error(const struct command *c, struct json *answer)
@@ -324,7 +285,8 @@ static void command_lookup(const struct command *c, struct json *answer)
         json_error(answer, "not an address", WSAEINVAL);
         return;
     }
-    struct destination_found found = redirect_lookup(&peer, (unsigned)command_number(c, "instance", 0));
+    struct destination_found found = redirect_lookup(&peer, (unsigned)command_number(c, "instance", 0),
+                                                     (unsigned)command_number(c, "protocol", REDIRECTOR_TCP));
     describe_found(&found, answer);
 }
 
@@ -375,6 +337,7 @@ const struct command_entry agent_commands[] = {
     {"stop", command_stop},
     {"free", command_free},
     {"set_rules", command_set_rules},
+    {"tell_name", command_tell_name},
     {"next", command_next},
     {"decide", command_decide},
     {"hammer", command_hammer},
@@ -393,5 +356,10 @@ const struct command_entry agent_commands[] = {
     {"proxy", command_proxy},
     {"proxied", command_proxied},
     {"proxy_close_all", command_proxy_close_all},
+    {"datagram_proxy", command_datagram_proxy},
+    {"datagram_peers", command_datagram_peers},
+    {"datagram_unreachable", command_datagram_unreachable},
+    {"datagram_proxy_close_all", command_datagram_proxy_close_all},
+    {"flows", command_flows},
     {NULL, NULL},
 };

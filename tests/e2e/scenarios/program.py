@@ -277,13 +277,19 @@ def program_records_packets_that_tshark_reads(t):
                       int(p["tcp.dstport"]) not in map(port_of, [s.local for s in servers])]), 0, "packets of others")
 
 
-@scenario("I1", families=None, session="own")
-def program_blocks_quic_of_its_tree_alone(t):
-    """Datagrams to port 443 do not leave; those to another port do, and those of other programs."""
-    program = os.path.join(t.lab.stage, "datagrams.exe")
+def build_child(t, name):
+    """The program of tests/cli on stage; its path here."""
+    program = os.path.join(t.lab.stage, name)
     subprocess.run(["x86_64-w64-mingw32-gcc", "-std=c11", "-municode", "-O2", "-D_WIN32_WINNT=0x0A00", "-static", "-o",
                     program, os.path.join(ROOT, "tests", "cli", "child_program.c"), "-lws2_32"], check=True,
                    timeout=120)
+    return program
+
+
+@scenario("I1", families=None, session="own")
+def program_blocks_quic_of_its_tree_alone(t):
+    """Datagrams to port 443 do not leave; those to another port do, and those of other programs."""
+    program = build_child(t, "datagrams.exe")
     echo = ("import socket,sys\ns=[]\nfor p in (443,444):\n k=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
             " k.bind(('10.77.0.2',p))\n s.append(k)\nimport select\nwhile 1:\n for k in select.select(s,[],[])[0]:\n"
             "  d,a=k.recvfrom(99)\n  k.sendto(d,a)")
@@ -295,9 +301,9 @@ def program_blocks_quic_of_its_tree_alone(t):
             expect_equal(status, 0, "exit status of the program with datagrams")
             with open(out, encoding="utf-8") as text:
                 return int(text.read())
-        run = ("redirector.exe", "run", "--block-quic", "--")
+        run = ("redirector.exe", "run", "--udp", "pass", "--block-quic", "--")
         expect_equal((came(*run, port=444), came(*run, port=443)), (3, 0), "answers to the tree")
-        other = Run(t, "--block-quic")
+        other = Run(t, "--udp", "pass", "--block-quic")
         other.probe.wait_ready()
         expect_equal(came(port=443), 3, "answers to a program outside of the tree")
         other.end()
@@ -324,7 +330,7 @@ class DatagramSocket:
 
     def __init__(self, actor, at, to=None, **more):
         self.actor, self.number = actor, actor.new_id()
-        actor.call("datagram", id=self.number, at=at, **({"to": to} if to else {}), **more)
+        actor.call("datagram", id=self.number, at=at, patience_ms=1000, **({"to": to} if to else {}), **more)
 
     def echoes(self, n, to=None):
         """How many of n datagrams are answered."""
@@ -347,7 +353,7 @@ def blocked_and_free(tree, free, what):
 def program_blocks_quic_by_socket(t):
     """Family, address and process decide, never the port alone; also when the port has passed to another."""
     stranger = t.world.get("bystander")
-    run = Run(t, "--block-quic")
+    run = Run(t, "--udp", "pass", "--block-quic")
     tree = run.probe.wait_ready()
     mapped = "::ffff:" + QUIC[4]
     with Daemon(t, "server", 443, "python3", "-c", UDP_ECHO):
@@ -382,7 +388,7 @@ def program_blocks_quic_of_sockets_that_were_there(t):
     mine, its = DatagramSocket(root, f"10.77.0.1/{port}"), DatagramSocket(stranger, f"fd77::1/{port}")
     with Daemon(t, "server", 443, "python3", "-c", UDP_ECHO):
         expect_equal((mine.echoes(1, QUIC[4]), its.echoes(1, QUIC[6])), (1, 1), "answers before")
-        run = Run(t, "--pid", str(root.pid), "--block-quic", root=root)
+        run = Run(t, "--pid", str(root.pid), "--udp", "pass", "--block-quic", root=root)
         wait_until(lambda: "redirecting" in run.said(), "the redirector")
         blocked_and_free((mine, QUIC[4]), (its, QUIC[6]), "sockets that were there")
     run.process.terminate()

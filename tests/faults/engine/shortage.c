@@ -72,7 +72,7 @@ static void give_rules(struct fixture *f)
     counting = true;
     struct rules *rules = rules_new();
     for (int i = 0; rules && i < RULES_TRIED; i++) {
-        rules_add(rules, false, "nobody*.exe", 0);
+        rules_add(rules, &(struct rule){.program = "nobody*.exe"});
     }
     counting = false;
     if (rules) {

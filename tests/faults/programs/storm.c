@@ -73,7 +73,7 @@ static void strike_start(struct striker *s, struct slot *slot)
 {
     static const uint32_t flags[] = {0, REDIRECTOR_FAIL_CLOSED, REDIRECTOR_KEEP_FLOWS_ON_STOP, REDIRECTOR_NO_PROOF};
     redirector_error error = {.size = sizeof error};
-    redirector_rule rule = {.include = 0, .pattern = "nobody*.exe"};
+    redirector_rule rule = {.size = sizeof rule, .pattern = "nobody*.exe"};
     redirector_config config = {
         .size = sizeof config,
         .client_pid = client,
@@ -143,9 +143,10 @@ static void strike_list(struct striker *s, redirector *r)
 
 static void strike_rules(struct striker *s, redirector *r)
 {
-    redirector_rule rules[] = {{.include = 0, .pattern = "no*body.exe"}, {.include = 1, .pid = client}};
+    redirector_rule rules[] = {{.size = sizeof *rules, .pattern = "no*body.exe"},
+                               {.size = sizeof *rules, .action = REDIRECTOR_RULE_REDIRECT, .pid = client}};
     begin(s, "redirector_set_rules");
-    uint32_t status = redirector_set_rules(r, rules, random_below(s, 3));
+    uint32_t status = redirector_set_rules(r, rules, random_below(s, 3), NULL);
     InterlockedIncrement(&rules_set);
     JUDGE(s, status, REDIRECTOR_OK, REDIRECTOR_NOT_RUNNING);
 }

@@ -22,7 +22,7 @@ static unsigned expected_pid;
 
 static void serve_one(SOCKET s, const struct sockaddr_storage *peer, char *chunk)
 {
-    struct destination_found found = redirect_lookup(peer, 0);
+    struct destination_found found = redirect_lookup(peer, 0, REDIRECTOR_TCP);
     int port = ntohs(((struct sockaddr_in *)&found.address)->sin_port); /* the same place in both families */
     unsigned char stamp[2] = {(unsigned char)(port >> 8), (unsigned char)port};
     InterlockedIncrement(&told);

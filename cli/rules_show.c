@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+/* Passwords are left out, wherever a rule is shown. */
+#include "rules_show.h"
+
+#include "json.h"
+#include "output.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <winsock2.h>
+#include <ws2tcpip.h>
+
+struct out {
+    char *text;
+    size_t size, used;
+};
+
+static void put(struct out *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(struct out *o, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(o->text + o->used, o->size - o->used, format, arguments);
+    va_end(arguments);
+    o->used = length < 0 || (size_t)length >= o->size - o->used ? o->size - 1 : o->used + (size_t)length;
+}
+
+static void put_text(struct out *o, const char *name, const char *value)
+{
+    char quoted[3200];
+    if (value) {
+        json_string_utf8(quoted, sizeof quoted, value);
+        put(o, ",\"%s\":%s", name, quoted);
+    }
+}
+
+/* Without "user:password@". */
+static void put_url(struct out *o, const char *url)
+{
+    char whole[600], quoted[700];
+    const char *scheme = strstr(url, "://"), *at = scheme ? strrchr(url, '@') : NULL;
+    snprintf(whole, sizeof whole, "%.*s%s", at ? (int)(scheme + 3 - url) : 0, url, at ? at + 1 : url);
+    json_string_utf8(quoted, sizeof quoted, whole);
+    put(o, "%s", quoted);
+}
+
+static void put_route(struct out *o, const struct route *route)
+{
+    put(o, ",\"through\":[");
+    for (uint32_t i = 0; i < route->way_count; i++) {
+        put(o, i ? ",[" : "[");
+        for (int hop = 0; hop < ROUTE_HOPS_MAX && route->ways[i].hops[hop]; hop++) {
+            put(o, hop ? "," : "");
+            put_url(o, route->ways[i].hops[hop]);
+        }
+        put(o, "]");
+    }
+    put(o, "]");
+}
+
+void rules_json(char *out, size_t size, const struct rules_in_force *f, uint32_t number)
+{
+    static const char *const actions[] = {"pass", "redirect", "block"}, *const directions[] = {"", "outgoing",
+                                                                                               "incoming"};
+    const redirector_rule *r = &f->rules[number];
+    const struct route *route = rules_route(f, r->upstream);
+    struct out o = {out, size, 0};
+    put(&o, "{\"type\":\"rule\",\"line\":");
+    put(&o, number < f->from_file ? "%" PRIu32 : "null", number < f->from_file ? f->loaded.file.lines[number] : 0);
+    put(&o, ",\"action\":\"%s\"", actions[r->action]);
+    if (r->pid) {
+        put(&o, ",\"pid\":%" PRIu32, r->pid);
+    }
+    put_text(&o, "program", r->pattern);
+    put_text(&o, "listener", r->listener);
+    put_text(&o, "direction", r->direction ? directions[r->direction] : NULL);
+    put_text(&o, "protocol", r->protocol == REDIRECTOR_TCP ? "tcp" : r->protocol ? "udp" : NULL);
+    if (r->family) {
+        char address[INET6_ADDRSTRLEN] = "";
+        inet_ntop(r->family == 6 ? AF_INET6 : AF_INET, r->network, address, sizeof address);
+        put(&o, ",\"network\":\"%s/%" PRIu32 "\"", address, r->prefix_length);
+    }
+    put_text(&o, "host", r->host);
+    if (r->last_port) {
+        put(&o, ",\"first_port\":%" PRIu32 ",\"last_port\":%" PRIu32, r->first_port, r->last_port);
+    }
+    if (route) {
+        put_route(&o, route);
+    }
+    put(&o, "}");
+}
+
+/* The text of a line of the file, without logins. */
+static void line_text(char *out, size_t size, const struct rules_loaded *l, uint32_t line)
+{
+    const char *at = l->bytes, *end = l->bytes + l->size;
+    for (; line > 1 && at < end; line--) {
+        const char *next = memchr(at, '\n', (size_t)(end - at));
+        at = next ? next + 1 : end;
+    }
+    while (at < end && (*at == ' ' || *at == '\t')) {
+        at++;
+    }
+    size_t length = 0;
+    while (at + length < end && at[length] != '\n' && at[length] != '\r') {
+        length++;
+    }
+    snprintf(out, size, "%.*s", (int)(length < size ? length : size - 1), at);
+    for (char *login = out; (login = strstr(login, "://")) != NULL;) { /* what is between that and '@' may be secret */
+        login += 3;
+        size_t word = strcspn(login, " \t,");
+        char *host = login;
+        for (size_t i = 0; i < word; i++) {
+            host = login[i] == '@' ? login + i + 1 : host;
+        }
+        memmove(login, host, strlen(host) + 1);
+    }
+}
+
+/* A rule of the command line, as a file would have it. */
+static void own_text(char *out, size_t size, const redirector_rule *r)
+{
+    struct out o = {out, size, 0};
+    put(&o, r->action == REDIRECTOR_RULE_REDIRECT ? "redirect" : "pass");
+    if (r->pid) {
+        put(&o, " pid %" PRIu32, r->pid);
+    } else {
+        put(&o, r->pattern ? " program \"%s\"" : " listener \"%s\"", r->pattern ? r->pattern : r->listener);
+    }
+}
+
+void rules_text(char *out, size_t size, const struct rules_in_force *f, uint32_t number)
+{
+    char text[OUTPUT_LINE_MAX / 2];
+    if (number < f->from_file) {
+        line_text(text, sizeof text, &f->loaded, f->loaded.file.lines[number]);
+        snprintf(out, size, "line %" PRIu32 ": %s", f->loaded.file.lines[number], text);
+    } else {
+        own_text(text, sizeof text, &f->rules[number]);
+        snprintf(out, size, "command line: %s", text);
+    }
+}
+
+bool rules_is_next_line(const struct rules_in_force *f, uint32_t number)
+{
+    return !number || number >= f->from_file || f->loaded.file.lines[number] != f->loaded.file.lines[number - 1];
+}
+
+void rules_verdict_text(char *out, size_t size, bool json, bool in_tree, const struct rules_in_force *f,
+                        const redirector_rule_verdict *v)
+{
+    static const char *const actions[] = {"pass", "redirect", "block"};
+    char rule[OUTPUT_LINE_MAX / 2] = "null";
+    bool by_rule = v->rule != REDIRECTOR_NO_RULE;
+    if (by_rule && json) {
+        rules_json(rule, sizeof rule, f, v->rule);
+    } else if (by_rule) {
+        rules_text(rule, sizeof rule, f, v->rule);
+    }
+    if (json) {
+        snprintf(out, size, "{\"type\":\"verdict\",\"action\":\"%s\",\"rule\":%s}", actions[v->action], rule);
+    } else if (by_rule) {
+        snprintf(out, size, "%s, by the last rule that matches, %s", actions[v->action], rule);
+    } else {
+        snprintf(out, size, "%s: no rule matches, and the program %s", actions[v->action],
+                 in_tree ? "is one that redirector runs" : "is not one that redirector runs");
+    }
+}
