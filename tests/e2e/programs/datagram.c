@@ -5,7 +5,8 @@
  *   datagram id at [reuse] [dual] [to] [patience_ms]
  *                              a UDP socket bound to `at`; port "any": not bound at all, of that family; with `to` it is connected
  *   redirect_datagram id to    connects it to another peer
- *   tell_datagrams id n size [to]  sends n datagrams of `size` bytes of the stream, and waits for nothing
+ *   tell_datagrams id n size [to] [step]  sends n datagrams of `size` bytes of the stream, and waits for nothing; with `step`
+ *                              each to a port that is so much above the one before
  *   hear id [answer]           waits for a datagram; with `answer` sends it back
  *   ask id n size [to]         sends n to each of `to` (several with commas between them), each after the answer to the one
  *                              before, which has to have the same bytes; who answered, and the last error
@@ -130,8 +131,13 @@ void command_tell_datagrams(const struct command *c, struct json *answer)
     struct sockaddr_storage to[PEERS];
     char *data = calloc(1, DATAGRAM_MAX);
     int count = destinations_of(c, to), sent = 0;
+    uint16_t step = (uint16_t)command_number(c, "step", 0);
     for (uint64_t n = command_number(c, "n", 1); data && n; n--) {
         sent += send_one(endpoint_socket(c, "id"), count ? to : NULL, data, (int)command_number(c, "size", 1));
+        if (count) {
+            struct sockaddr_in *in = (struct sockaddr_in *)to; /* of IPv6 it is in the same place */
+            in->sin_port = htons((uint16_t)(ntohs(in->sin_port) + step));
+        }
     }
     json_number(answer, "sent", sent);
     free(data);

@@ -337,6 +337,29 @@ def stop_under_load(t, family):
         expect(socket.local in server.visitors(), "it is not direct")
 
 
+FLOWS, AT_A_TIME, MORE = 16384, 512, 1024
+
+
+@scenario("U5", families=None, session="own", long=True)
+def more_flows_than_there_is_room_for(t):
+    """The flow that has been idle longest makes room. Nobody goes without an answer, and the table does not grow."""
+    with t.redirected(udp=True, udp_mode="echo") as session:
+        socket = t.root.datagrams("10.77.0.1/0")
+
+        def reached(count):
+            stats = session.stats()
+            return stats if stats["udp_flows_total"] == count else None
+        for sent in range(0, FLOWS + MORE, AT_A_TIME):
+            socket.call("tell_datagrams", to=f"10.77.0.2/{2000 + sent}", n=AT_A_TIME, step=1)
+            stats = wait_until(lambda count=sent + AT_A_TIME: reached(count), f"{sent + AT_A_TIME} flows in all")
+            expect(stats["udp_flows_live"] <= FLOWS, "more flows than there is room for", stats["udp_flows_live"])
+        expect_equal((stats["udp_flows_live"], stats["udp_table_full"]), (FLOWS, 0), "live flows, datagrams without room")
+        fresh = t.root.datagrams("10.77.0.1/0", patience_ms=500)
+        for to in ("10.77.0.2/1999", "10.77.0.2/2000", f"10.77.0.2/{2000 + FLOWS}"):
+            # the proxy's buffer may still be full of the others, and lose it
+            wait_until(lambda to=to: fresh.ask(to)["from"] == [to], f"an answer of {to}, with a full table", 20)
+
+
 @scenario("U2", "R3", session="own")
 def changed_rules_apply_to_new_flows(t, family):
     with t.redirected(udp=True) as session:
