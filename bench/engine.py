@@ -16,11 +16,11 @@ FOLDER = os.path.join(ROOT, "build", "bench", "engine")
 PROGRAM = os.path.join(FOLDER, "bench_engine")
 # As in cases.c.
 ROUNDS = {"pass": 500, "pass_other": 500, "forward": 500, "reply": 500, "syn_stranger": 200, "syn_tree": 200,
-          "udp_forward": 500, "udp_reply": 500}
+          "udp_forward": 500, "udp_reply": 500, "rules_256": 500}
 # Cases whose instructions are told function by function.
 SHOWN = ("pass.ip4.65000.1460.valid", "forward.ip4.65000.1460.valid", "reply.ip4.65000.1460.valid",
          "syn_tree.ip4.1000.", "syn_stranger.ip4.1000.")
-MEASURED = ("engine_packet", "engine_event", "engine_datagram")
+MEASURED = ("engine_packet", "engine_event", "engine_datagram", "judge_by_rules")
 
 
 def build():
@@ -113,6 +113,7 @@ def measure(quick):
                "CONNECT and SYN, a flow begins"),
         Figure("engine.syn_stranger", worst(cases, "syn_stranger.ip4.1."), "instructions",
                note="CONNECT and SYN of a bystander"),
+        Figure("engine.rules_256", worst(cases, "rules_256"), "instructions", note="what 256 rules add to a new connection"),
         Figure("engine.rules_256_ns", ns["rules_256"], "ns", "<=", 2000,
                "what 256 rules, of which the first alone matches, add to a new connection, this machine"),
         Figure("engine.pass_ns", ns["pass.ip4.1000.1460.valid"], "ns",

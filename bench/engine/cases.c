@@ -187,8 +187,6 @@ static void count_all(uint32_t family)
     }
 }
 
-static void time_rules(void);
-
 static void time_all(void)
 {
     static struct traffic t;
@@ -200,14 +198,10 @@ static void time_all(void)
         }
         traffic_close(&t);
     }
-    time_rules();
 }
 
-/*
- * 256 rules of all kinds, of which the first alone matches: what they add to a new connection. The process and the host
- * are ones that were seen before.
- */
-static void time_rules(void)
+/* 256 rules of all kinds, of which the first alone matches that connection. */
+static struct rules *make_rules(void)
 {
     struct rules *rules = rules_new();
     char program[32], host[32];
@@ -228,6 +222,12 @@ static void time_rules(void)
             exit(1);
         }
     }
+    return rules;
+}
+
+/* What rules add to a new connection, of a process and to a host that were seen before; so many times. */
+__attribute__((noinline)) static void judge_by_rules(const struct rules *rules, uint32_t rounds)
+{
     const struct rule_case c = {.in_tree = true,
                                 .pid = ROOT,
                                 .path = "C:\\Program Files\\Some Product\\bin\\program.exe",
@@ -238,16 +238,32 @@ static void time_rules(void)
                                 .port = 443,
                                 .listener = "",
                                 .host = "www.example.com"};
+    for (uint32_t i = 0; i < rounds; i++) {
+        if (rules_judge(rules, &c).rule != 0) {
+            fprintf(stderr, "bench_engine: another rule has decided\n");
+            exit(1);
+        }
+    }
+}
+
+static void count_rules(void)
+{
+    struct rules *rules = make_rules();
+    judge_by_rules(rules, 1); /* what is compiled at the first question */
+    CALLGRIND_ZERO_STATS;
+    judge_by_rules(rules, ROUNDS);
+    CALLGRIND_DUMP_STATS_AT("rules_256");
+    rules_free(rules);
+}
+
+static void time_rules(void)
+{
+    struct rules *rules = make_rules();
     double best = 1e18;
-    for (int run = 0; rules && run < 5; run++) {
+    for (int run = 0; run < 5; run++) {
         struct timespec began;
         clock_gettime(CLOCK_MONOTONIC, &began);
-        for (uint32_t i = 0; i < TIME_ROUNDS; i++) {
-            if (rules_judge(rules, &c).rule != 0) {
-                fprintf(stderr, "bench_engine: another rule has decided\n");
-                exit(1);
-            }
-        }
+        judge_by_rules(rules, TIME_ROUNDS);
         double ns = elapsed_ns(&began) / TIME_ROUNDS;
         best = ns < best ? ns : best;
     }
@@ -317,8 +333,10 @@ int main(int argc, char **argv)
         if (argc > 2) {
             count_all(FAMILY_IP6);
         }
+        count_rules();
     } else if (strcmp(what, "time") == 0) {
         time_all();
+        time_rules();
     } else if (strcmp(what, "memory") == 0) {
         measure_memory();
     } else {
