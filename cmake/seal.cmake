@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-#   cmake -DARCHIVE=lib.a -DNM=... -DOBJCOPY=... -DAR=... -DLD=... -P seal.cmake
+#   cmake -DARCHIVE=lib.a -DNM=... -DOBJCOPY=... -DAR=... [-DLD=...] -P seal.cmake
 #
 # Makes one object of the archive's, which saves a third of its size: a program that uses one of them uses nearly all, and
-# what they call of each other needs no names. Then puts `wredir_` before the name of everything in the archive that is not part of the interface, so that a
-# program may have a log_open() of its own. Names that are local to one object file are left out: no linker needs them.
+# what they call of each other needs no names. Not without a GNU linker: lld joins no objects of Windows'. Then puts
+# `wredir_` before the name of everything in the archive that is not part of the interface, so that a program may have a
+# log_open() of its own. Names that are local to one object file are left out: no linker needs them.
 
-cmake_path(REPLACE_FILENAME ARCHIVE windows_redirector.obj OUTPUT_VARIABLE WHOLE)
-execute_process(COMMAND "${LD}" -r -o "${WHOLE}" --whole-archive "${ARCHIVE}" COMMAND_ERROR_IS_FATAL ANY)
-file(REMOVE "${ARCHIVE}")
-execute_process(COMMAND "${AR}" crD "${ARCHIVE}" "${WHOLE}" COMMAND_ERROR_IS_FATAL ANY)
-file(REMOVE "${WHOLE}")
+if(LD)
+    cmake_path(REPLACE_FILENAME ARCHIVE windows_redirector.obj OUTPUT_VARIABLE WHOLE)
+    execute_process(COMMAND "${LD}" -r -o "${WHOLE}" --whole-archive "${ARCHIVE}" COMMAND_ERROR_IS_FATAL ANY)
+    file(REMOVE "${ARCHIVE}")
+    execute_process(COMMAND "${AR}" crD "${ARCHIVE}" "${WHOLE}" COMMAND_ERROR_IS_FATAL ANY)
+    file(REMOVE "${WHOLE}")
+endif()
 
 set(PUBLIC "^(redirector_.*|wredir_.*|start_redirector|stop_redirector|get_destination|delete_destination|free_windest)$")
 

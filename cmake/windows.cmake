@@ -20,7 +20,8 @@ enable_language(RC)
 # seal(<target>): see seal.cmake.
 function(seal target)
     add_custom_command(TARGET ${target} POST_BUILD VERBATIM COMMAND "${CMAKE_COMMAND}" "-DARCHIVE=$<TARGET_FILE:${target}>"
-        "-DNM=${CMAKE_NM}" "-DOBJCOPY=${CMAKE_OBJCOPY}" "-DAR=${CMAKE_AR}" "-DLD=${CMAKE_LINKER}" -P "${PROJECT_SOURCE_DIR}/cmake/seal.cmake")
+        "-DNM=${CMAKE_NM}" "-DOBJCOPY=${CMAKE_OBJCOPY}" "-DAR=${CMAKE_AR}"
+        "-DLD=$<$<C_COMPILER_ID:GNU>:${CMAKE_LINKER}>" -P "${PROJECT_SOURCE_DIR}/cmake/seal.cmake")
 endfunction()
 
 # precompile(<target> HEADERS...): Windows' headers are read once per target, not once per file: that is nine tenths of

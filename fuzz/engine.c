@@ -109,7 +109,7 @@ static void check_first_syn(enum verdict verdict, const struct packet *p, const 
         learn(&p->tuple, &steered, p->seq)->segment = segment;
         break;
     case VERDICT_DROP:
-        MUST(again || (model.config.fail_closed && model.rsts == rsts + 1) || is_turned_away(p));
+        MUST(again || ((model.config.fail_closed || model.blocks) && model.rsts == rsts + 1) || is_turned_away(p));
         break;
     case VERDICT_PASS:
         break;
@@ -358,6 +358,7 @@ static void step_rules(void)
                                   .pid = pattern ? 0 : pids[how >> 5 & 7],
                                   .first_port = how & 16 ? 1 : 0,
                                   .last_port = how & 16 ? 1024 : 0};
+        model.blocks |= rule.action == RULE_BLOCK;
         MUST(!rules_add(rules, &rule));
     }
     engine_set_rules(world.engine, rules);

@@ -111,6 +111,7 @@ link_dns cgo 1
 link_dns dll 0
 raise_lab
 "$root/lab/lab" run server -- python3 "$root/go/lab_dns.py" 10.77.0.2 fd77::2 >"$work/dns" 2>&1 &
+disown # it ends with the lab, of which the shell is not to tell behind the last line
 for ((tries = 100; tries > 0; tries--)); do
     grep -q '^ready' "$work/dns" && break
     sleep 0.1

@@ -26,10 +26,11 @@ def test_a_changed_file(t):
     write(t, "rules.txt", NEXT)
     wait_for(lambda: "rules.txt has changed: 3 rules are in force now" in run.err(), "the first change")
     expect_equal(run.told(), ["rules 3", "exclude 0 - /8", "block 0 - :25-25", "exclude 0 x.exe", "end"], "rules")
+    # emptied and written: who is slow between may be seen in between
     with open(t.path("rules.txt"), "w", encoding="utf-8") as file:
         file.write(START)
     wait_for(lambda: "rules.txt has changed: 2 rules are in force now" in run.err(), "the second change")
-    expect_equal(run.told()[5:], ["rules 2", "block 0 - /8", "exclude 0 x.exe", "end"], "rules")
+    expect_equal(run.told()[-4:], ["rules 2", "block 0 - /8", "exclude 0 x.exe", "end"], "rules")
     run.finish()
 
 
