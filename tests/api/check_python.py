@@ -287,7 +287,7 @@ class WebServer(Upcase):
 def running(command, folder, server):
     """A proxy in a process of its own, whose mock library says that all connections were going to the server."""
     environment = dict(os.environ, MOCK_PORT=str(folder / "port"), MOCK_DESTINATION=str(server.port), HOME=str(folder),
-                       PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=f"{PACKAGE}{os.pathsep}{folder}")
+                       PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", PYTHONPATH=f"{PACKAGE}{os.pathsep}{folder}")
     proxy = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True)
     timer = threading.Timer(PATIENCE, proxy.kill)
