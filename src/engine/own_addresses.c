@@ -128,9 +128,8 @@ bool own_addresses_is_broadcast(const struct own_addresses *l, const ip_addr *ad
     uint32_t wanted = load_address_ip4(address);
     for (uint32_t i = 0; family == FAMILY_IP4 && i < l->count; i++) {
         const struct own_address *a = &l->all[i];
-        uint32_t host_bits = a->prefix_length ? UINT32_MAX >> a->prefix_length : 0;
         if (a->family == FAMILY_IP4 && a->prefix_length && a->prefix_length <= PREFIX_MAX &&
-            wanted == (load_address_ip4(&a->address) | host_bits)) {
+            wanted == (load_address_ip4(&a->address) | UINT32_MAX >> a->prefix_length)) {
             return true;
         }
     }

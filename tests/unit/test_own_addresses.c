@@ -85,6 +85,34 @@ static void sets_are_equal_in_whatever_order(void **state)
     own_addresses_free(lb);
     own_addresses_free(lc);
     own_addresses_free(shorter);
+    b[1].prefix_length = 8;
+    lb = own_addresses_new(b, 3), la = own_addresses_new(a, 3);
+    assert_false(own_addresses_equal(la, lb)); /* it has another broadcast address */
+    own_addresses_free(la);
+    own_addresses_free(lb);
+}
+
+static bool is_broadcast(const struct own_addresses *l, const char *address)
+{
+    struct own_address wanted = own(address, 0);
+    return own_addresses_is_broadcast(l, &wanted.address, wanted.family);
+}
+
+static void u3_broadcast_addresses_of_its_networks(void **state)
+{
+    struct own_address all[] = {own("10.1.2.3", 1),  own("172.16.5.6", 2),   own("192.0.2.1", 3),
+                                own("192.0.2.9", 4), own("198.51.100.7", 5), own("2001:db8::1", 6)};
+    static const uint8_t prefixes[] = {8, 23, 30, 31, 0, 120};
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        all[i].prefix_length = prefixes[i];
+    }
+    struct own_addresses *l = own_addresses_new(all, 6);
+    assert_true(is_broadcast(l, "10.255.255.255") && is_broadcast(l, "172.16.5.255") && is_broadcast(l, "192.0.2.3"));
+    assert_false(is_broadcast(l, "10.1.2.255") || is_broadcast(l, "172.16.4.255") || is_broadcast(l, "192.0.2.9") ||
+                 is_broadcast(l, "192.0.2.8") || is_broadcast(l, "198.51.100.7") ||
+                 is_broadcast(l, "255.255.255.255") || is_broadcast(l, "2001:db8::ff"));
+    own_addresses_free(l);
 }
 
 int main(void)
@@ -95,6 +123,7 @@ int main(void)
         cmocka_unit_test(only_link_local_addresses_that_are_the_same_are_doubled),
         cmocka_unit_test(none_at_all),
         cmocka_unit_test(sets_are_equal_in_whatever_order),
+        cmocka_unit_test(u3_broadcast_addresses_of_its_networks),
     };
     return cmocka_run_group_tests_name("own addresses", tests, NULL, NULL);
 }

@@ -135,6 +135,24 @@ static void u2_deadline(void **state)
     assert_leaves(f, 1, true);
 }
 
+/* The table is handed in slice by slice, and datagrams come between them. */
+static void u2_no_overtaking_while_the_table_is_read(void **state)
+{
+    struct udp_fixture *f = *state;
+    struct tuple t = udp4(), row = bound_at("0.0.0.0", 50000);
+    f->world.slow = true;
+    assert_int_equal(send_udp_of(f, &t, 1), VERDICT_HOLD);
+    udp_time(f, HOLD_MS / 2);
+    in_table(f, ROOT, "0.0.0.0", 50000);
+    engine_udp_socket(engine_of(f), &row, ROOT);
+    assert_int_equal(send_udp_of(f, &t, 2), VERDICT_HOLD); /* known by now, but there is one before it */
+    assert_true(world_udp_table_answers(&f->world));
+    assert_int_equal(f->kept_count, 2);
+    assert_int_equal(f->kept[0]->length, 29);
+    assert_int_equal(f->kept[1]->length, 30);
+    assert_leaves(f, 2, true);
+}
+
 static void u2_too_many_and_too_large(void **state)
 {
     struct udp_fixture *f = *state;
@@ -324,6 +342,7 @@ int main(void)
         WITH_UDP(u2_held_until_a_strangers_event),
         WITH_UDP(u2_table_at_half_of_the_time),
         WITH_UDP(u2_deadline),
+        WITH_UDP(u2_no_overtaking_while_the_table_is_read),
         WITH_UDP(u2_too_many_and_too_large),
         WITH_UDP(u2_all_slots_taken),
         WITH_UDP(u2_sends_once_and_closes),
