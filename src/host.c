@@ -175,19 +175,27 @@ static void host_no_listener(void *context)
              "Express, HttpListener, WCF) listens as PID 4: name its port in listen_ports");
 }
 
-static void host_bypassed(void *context, enum bypass way, uint64_t connections)
+static void host_bypassed(void *context, enum bypass way, uint64_t times)
 {
-    static const char *const why[] = {
-        [BYPASS_OWNER_UNKNOWN] = "it was not known in time whose they are",
-        [BYPASS_PROCESS_UNKNOWN] = "their process had ended before it could be asked for its parents",
-        [BYPASS_TABLE_LATE] = "Windows did not give the TCP table in time; what was known counted",
-        [BYPASS_HELD_FULL] = "too many waited at a time",
-        [BYPASS_FLOWS_FULL] = "the flow table is full, or their source port is taken",
-        [BYPASS_LISTENERS_FULL] = "more sockets listen on this machine than there is room for",
+    static const struct {
+        const char *what, *why;
+    } ways[] = {
+        [BYPASS_OWNER_UNKNOWN] = {"connections", "it was not known in time whose they are"},
+        [BYPASS_PROCESS_UNKNOWN] = {"connections", "their process had ended before it could be asked for its parents"},
+        [BYPASS_TABLE_LATE] = {"connections", "Windows did not give the TCP table in time; what was known counted"},
+        [BYPASS_UDP_OWNER_UNKNOWN] = {"datagrams", "it was not known in time whose they are"},
+        [BYPASS_UDP_FRAGMENTS] = {"fragments of datagrams", "it is not known whose datagram they are of"},
+        [BYPASS_UDP_UNCAPTURED] = {"the first datagrams of sockets", "the driver's filter had left their ports out"},
+        [BYPASS_HELD_FULL] = {"connections", "too many waited at a time"},
+        [BYPASS_FLOWS_FULL] = {"connections", "the flow table is full, or their source port is taken"},
+        [BYPASS_LISTENERS_FULL] = {"connections", "more sockets listen on this machine than there is room for"},
+        [BYPASS_UDP_HELD_FULL] = {"datagrams", "too many waited at a time, or they were too large to wait"},
+        [BYPASS_UDP_FLOWS_FULL] = {"datagrams", "the table of UDP flows is full of busy ones"},
     };
+    static_assert(sizeof ways / sizeof *ways == BYPASSES, "each way has its words");
     redirector *r = context;
-    log_line(r->log, REDIRECTOR_LOG_WARN, "connections may have passed directly (%llu): %s",
-             (unsigned long long)connections, why[way]);
+    log_line(r->log, REDIRECTOR_LOG_WARN, "%s may have passed directly (%llu): %s", ways[way].what,
+             (unsigned long long)times, ways[way].why);
 }
 
 static void host_segments_lost(void *context)

@@ -31,11 +31,9 @@ static void check(struct engine *e, enum bypass way, uint64_t now_ms)
     uint64_t count = counted(e, way);
     b->checks = count > b->seen ? b->checks + 1 : 0;
     b->seen = count;
-    bool limit = way < BYPASS_UDP ? way >= BYPASS_HELD_FULL : way >= BYPASS_UDP_HELD_FULL;
-    if (b->checks >= (limit ? 1 : LASTING_CHECKS) && (!b->told_ms || now_ms - b->told_ms >= WARN_MS)) {
-        void (*tell)(void *, enum bypass, uint64_t) = way < BYPASS_UDP ? e->host.bypassed : e->host.udp_bypassed;
-        if (tell) {
-            tell(e->host.context, way, count - b->told);
+    if (b->checks >= (way >= BYPASS_LIMITS ? 1 : LASTING_CHECKS) && (!b->told_ms || now_ms - b->told_ms >= WARN_MS)) {
+        if (e->host.bypassed) {
+            e->host.bypassed(e->host.context, way, count - b->told);
         }
         b->told = count;
         b->told_ms = now_ms;

@@ -17,18 +17,18 @@ enum { ENGINE_LISTEN_PORTS_MAX = 64 };
 enum { ENGINE_UDP_FLOWS_DEFAULT = 16384, ENGINE_UDP_IDLE_MS_DEFAULT = 60000 };
 enum { ENGINE_FLOWS_DEFAULT = 65536, ENGINE_HOLD_TIMEOUT_MS_DEFAULT = 50, ENGINE_SCAN_INTERVAL_MS_DEFAULT = 30000 };
 
-/** Ways around the proxy that somebody should know of (bypasses.h), and of those of UDP from which on. */
+/** Ways around the proxy that somebody should know of (bypasses.h). */
 enum bypass {
     BYPASS_OWNER_UNKNOWN,
     BYPASS_PROCESS_UNKNOWN,
     BYPASS_TABLE_LATE,
-    BYPASS_HELD_FULL,
-    BYPASS_FLOWS_FULL,
-    BYPASS_LISTENERS_FULL,
-    BYPASS_UDP,
-    BYPASS_UDP_OWNER_UNKNOWN = BYPASS_UDP,
+    BYPASS_UDP_OWNER_UNKNOWN,
     BYPASS_UDP_FRAGMENTS,
     BYPASS_UDP_UNCAPTURED,
+    BYPASS_LIMITS, /* from here on: that were reached */
+    BYPASS_HELD_FULL = BYPASS_LIMITS,
+    BYPASS_FLOWS_FULL,
+    BYPASS_LISTENERS_FULL,
     BYPASS_UDP_HELD_FULL,
     BYPASS_UDP_FLOWS_FULL,
     BYPASSES,
@@ -110,13 +110,10 @@ struct engine_host {
     void (*no_listener)(void *context);
 
     /**
-     * So many connections have taken this way since it was last told of. At most once a minute for each way. No calls.
-     * NULL: nobody wants to know.
+     * So many connections have taken this way since it was last told of; of UDP's ways datagrams, fragments, or
+     * (BYPASS_UDP_UNCAPTURED) sockets. At most once a minute for each way. No calls. NULL: nobody wants to know.
      */
-    void (*bypassed)(void *context, enum bypass way, uint64_t connections);
-
-    /** The same for the ways of UDP, with so many datagrams, fragments or (BYPASS_UDP_UNCAPTURED) sockets. */
-    void (*udp_bypassed)(void *context, enum bypass way, uint64_t datagrams);
+    void (*bypassed)(void *context, enum bypass way, uint64_t times);
 
     /**
      * Replies larger than the program's interface takes do not reach it on this machine: connections have lost them.

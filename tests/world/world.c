@@ -254,7 +254,6 @@ struct engine_host world_host(struct world *w, enum world_kind kind)
         .led_by_other = host_led_by_other,
         .no_listener = host_no_listener,
         .bypassed = host_bypassed,
-        .udp_bypassed = host_bypassed,
         .segments_lost = host_segments_lost,
     };
 }
