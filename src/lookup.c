@@ -39,7 +39,7 @@ static void tell_unreachable(redirector *r, void *context)
     struct destination d;
     const struct destinations *map = engine_udp_destinations(r->engine);
     u->found = map && destinations_find(map, u->port, &d) && peer_matches(&d, u->peer) &&
-               engine_udp_unreachable(r->engine, u->port, host_now_ms());
+               engine_udp_unreachable(r->engine, u->port);
 }
 
 redirector_status service_udp_unreachable(redirector *r, uint16_t port, const struct peer *peer)

@@ -207,9 +207,6 @@ static void decide_held(struct engine *e, uint32_t id, struct owner owner, uint6
                         .meta = &meta,
                         .now_ms = now_ms,
                         .pid = owner.pid,
-                        .redirected = owner.verdict.action == RULE_REDIRECT,
-                        .blocked = owner.verdict.action == RULE_BLOCK,
-                        .upstream = owner.verdict.upstream,
                         .unsure = owner.unsure,
                         .owned = owner.known,
                         .held = true,
@@ -218,6 +215,7 @@ static void decide_held(struct engine *e, uint32_t id, struct owner owner, uint6
                         .decision_id = held->decision_id};
     struct packet_place at;
     uint8_t *bytes = pending_bytes(&e->pending, id);
+    carry_out_take_verdict(&a, owner.verdict);
     if (packet_locate(bytes, held->length, &at) == PACKET_TCP) {
         packet_read(bytes, held->length, &at, &p);
         packet_read_tuple(&at, packet_scope(&at, &meta), &p);

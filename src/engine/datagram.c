@@ -8,12 +8,8 @@
 #include "datagram.h"
 
 enum {
-    UDP_HEADER = 8,
-    ICMP_HEADER = 8,
     FRAGMENT_HEADER = 8,
-    PROTOCOL_ICMP = 1,
     PROTOCOL_FRAGMENT = 44,
-    PROTOCOL_ICMP6 = 58,
     ICMP_UNREACHABLE = 3,
     ICMP6_UNREACHABLE = 1,
     MORE_FRAGMENTS_IP4 = 0x2000,

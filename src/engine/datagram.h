@@ -9,6 +9,9 @@
 
 #include "packet.h"
 
+/** Bytes of headers, and numbers of protocols. */
+enum { UDP_HEADER = 8, ICMP_HEADER = 8, PROTOCOL_ICMP = 1, PROTOCOL_ICMP6 = 58 };
+
 enum datagram_kind {
     DATAGRAM_WHOLE,
     DATAGRAM_FIRST,     /* the first fragment: it has the UDP header */

@@ -131,7 +131,7 @@ void engine_udp_capture_replaced(struct engine *e, bool ok, uint64_t now_ms);
  * Tells the program of the UDP flow that has this peer port that its destination cannot be reached (ICMP port
  * unreachable, from there). false: there is no such flow.
  */
-bool engine_udp_unreachable(struct engine *e, uint16_t peer_port, uint64_t now_ms);
+bool engine_udp_unreachable(struct engine *e, uint16_t peer_port);
 
 /**
  * Announces a connection of the library's own, as number `which` of PROOFS_MAX. It may connect once it is marked

@@ -77,9 +77,8 @@ void engine_udp_capture_replaced(struct engine *e, bool ok, uint64_t now_ms)
     capture_plan_replaced(&e->udp->capture, ok, now_ms);
 }
 
-bool engine_udp_unreachable(struct engine *e, uint16_t peer_port, uint64_t now_ms)
+bool engine_udp_unreachable(struct engine *e, uint16_t peer_port)
 {
-    (void)now_ms;
     return e->udp && udp_flows_unreachable(e, peer_port);
 }
 

@@ -280,17 +280,39 @@ void flow_unkey(struct flow_table *t, uint32_t id)
     flow_at(t, id)->unkeyed = true;
 }
 
+/* Those of UDP that have not ended. */
+static const enum flow_queue living[] = {FLOW_QUEUE_OPENING, FLOW_QUEUE_ANSWERED, FLOW_QUEUE_IDLE};
+
+enum { LIVING = sizeof living / sizeof *living };
+
 uint32_t flow_most_idle(const struct flow_table *t)
 {
-    static const enum flow_queue queues[] = {FLOW_QUEUE_OPENING, FLOW_QUEUE_ANSWERED, FLOW_QUEUE_IDLE};
     uint32_t most = FLOW_NONE;
-    for (uint32_t i = 0; i < sizeof queues / sizeof *queues; i++) {
-        uint32_t id = t->queues[queues[i]].head;
+    for (uint32_t i = 0; i < LIVING; i++) {
+        uint32_t id = t->queues[living[i]].head;
         if (id != FLOW_NONE && (most == FLOW_NONE || t->flows[id].last_ms < t->flows[most].last_ms)) {
             most = id;
         }
     }
     return most;
+}
+
+uint32_t flow_next_living(const struct flow_table *t, uint32_t id)
+{
+    uint32_t i = 0;
+    if (id != FLOW_NONE) {
+        if (t->flows[id].queue_next != FLOW_NONE) {
+            return t->flows[id].queue_next;
+        }
+        while (i < LIVING && living[i] != t->flows[id].queue) {
+            i++;
+        }
+        i++;
+    }
+    while (i < LIVING && t->queues[living[i]].head == FLOW_NONE) {
+        i++;
+    }
+    return i < LIVING ? t->queues[living[i]].head : FLOW_NONE;
 }
 
 void flow_close(struct flow_table *t, uint32_t id)

@@ -175,6 +175,9 @@ void flow_unkey(struct flow_table *t, uint32_t id);
 /** Of UDP: the flow of which nothing has come for the longest time, give or take the grain; FLOW_NONE: none lives. */
 uint32_t flow_most_idle(const struct flow_table *t);
 
+/** Of UDP: the one behind `id` (FLOW_NONE: the first) of those that have not ended. FLOW_NONE: there is no more. */
+uint32_t flow_next_living(const struct flow_table *t, uint32_t id);
+
 void flow_close(struct flow_table *t, uint32_t id);
 
 /** The oldest flow whose time is up; FLOW_NONE: none. */
@@ -217,6 +220,16 @@ static inline struct tuple flow_target(const struct flow_table *t, uint32_t id, 
 static inline struct tuple flow_steered(const struct flow_table *t, uint32_t id)
 {
     return flow_target(t, id, LEG_FORWARD);
+}
+
+/** Where a packet of this leg goes on, in place of where it came from. */
+static inline void flow_lead(const struct flow *f, enum leg leg, struct packet_meta *m)
+{
+    m->outbound = f->outbound[leg];
+    if (leg == LEG_REPLY) { /* back where the program's packets came from */
+        m->if_index = f->if_index;
+        m->sub_if_index = f->sub_if_index;
+    }
 }
 
 /** A direct one to the proxy that kept its source port: nothing is rewritten. */

@@ -4,15 +4,6 @@
 #include "checksum.h"
 #include "rewrite.h"
 
-enum {
-    HOP_LIMIT = 64,
-    IP4_HEADER = 20,
-    UDP_HEADER = 8,
-    ICMP_HEADER = 8,
-    PROTOCOL_ICMP = 1,
-    PROTOCOL_ICMP6 = 58,
-};
-
 /* ICMPv4's is over the message alone. */
 static void seal(uint8_t *ip, uint8_t *icmp, uint32_t length, uint32_t family)
 {
@@ -38,37 +29,16 @@ void icmp_retell(struct datagram *d, const struct tuple *quoted, uint16_t quoted
     seal(d->ip, d->icmp, d->length, family);
 }
 
-/* Returns the length of the header. */
-static uint32_t write_ip(uint8_t *out, const struct tuple *t, uint8_t protocol, uint32_t payload)
-{
-    if (t->family == FAMILY_IP4) {
-        out[0] = 0x45;
-        store_be16(out + 2, (uint16_t)(IP4_HEADER + payload));
-        out[8] = HOP_LIMIT;
-        out[9] = protocol;
-        memcpy(out + 12, t->src.bytes + 12, 4);
-        memcpy(out + 16, t->dst.bytes + 12, 4);
-        return IP4_HEADER;
-    }
-    out[0] = 0x60;
-    store_be16(out + 4, (uint16_t)payload);
-    out[6] = protocol;
-    out[7] = HOP_LIMIT;
-    memcpy(out + 8, t->src.bytes, 16);
-    memcpy(out + 24, t->dst.bytes, 16);
-    return IP6_HEADER;
-}
-
 uint32_t icmp_unreachable(const struct tuple *quoted, uint8_t out[ICMP_UNREACHABLE_MAX])
 {
     bool ip4 = quoted->family == FAMILY_IP4;
     const struct tuple outer = tuple_reversed(quoted);
-    uint32_t message = ICMP_HEADER + (ip4 ? IP4_HEADER : IP6_HEADER) + UDP_HEADER;
+    uint32_t message = ICMP_HEADER + (ip4 ? IP4_HEADER_MIN : IP6_HEADER) + UDP_HEADER;
     memset(out, 0, ICMP_UNREACHABLE_MAX);
-    uint8_t *icmp = out + write_ip(out, &outer, ip4 ? PROTOCOL_ICMP : PROTOCOL_ICMP6, message);
+    uint8_t *icmp = out + rewrite_header(out, &outer, ip4 ? PROTOCOL_ICMP : PROTOCOL_ICMP6, message);
     icmp[0] = ip4 ? 3 : 1; /* destination unreachable: */
     icmp[1] = ip4 ? 3 : 4; /* port */
-    uint8_t *inner = icmp + ICMP_HEADER, *udp = inner + write_ip(inner, quoted, PROTOCOL_UDP, UDP_HEADER);
+    uint8_t *inner = icmp + ICMP_HEADER, *udp = inner + rewrite_header(inner, quoted, PROTOCOL_UDP, UDP_HEADER);
     memcpy(udp, &quoted->src_port, 2);
     memcpy(udp + 2, &quoted->dst_port, 2);
     store_be16(udp + 4, UDP_HEADER); /* its payload is not known any more */

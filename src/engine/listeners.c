@@ -148,7 +148,7 @@ bool listeners_remove(struct listeners *l, const struct tuple *local, uint32_t p
 
 void listeners_remove_twin(struct listeners *l, const struct tuple *local, uint32_t pid)
 {
-    if (local->family == FAMILY_IP6 && ip_addr_is_any(&local->src, local->family)) {
+    if (listeners_may_be_dual_stack(local)) {
         struct tuple twin = {.src = ip_addr_any(FAMILY_IP4), .src_port = local->src_port, .family = FAMILY_IP4};
         listeners_remove(l, &twin, pid);
     }

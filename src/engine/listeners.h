@@ -77,6 +77,12 @@ void listeners_snapshot_end(struct listeners *l, uint32_t reading);
  */
 const struct listener *listeners_find(const struct listeners *l, const struct tuple *connection);
 
+/** Whether a socket with this local end may be one for both families. */
+static inline bool listeners_may_be_dual_stack(const struct tuple *local)
+{
+    return local->family == FAMILY_IP6 && ip_addr_is_any(&local->src, local->family);
+}
+
 /** Removes the IPv4 half of what may have been a dual-stack socket, for which there is no event of its own. */
 void listeners_remove_twin(struct listeners *l, const struct tuple *local, uint32_t pid);
 

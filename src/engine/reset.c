@@ -2,34 +2,15 @@
 #include "reset.h"
 
 #include "checksum.h"
+#include "rewrite.h"
 
-enum { TCP_HEADER = 20, HOP_LIMIT = 64 };
-
-static uint32_t build_ip_header(const struct tuple *t, uint8_t *out)
-{
-    if (t->family == FAMILY_IP4) {
-        out[0] = 0x45;
-        store_be16(out + 2, 20 + TCP_HEADER);
-        out[6] = 0x40; /* don't fragment */
-        out[8] = HOP_LIMIT;
-        out[9] = PROTOCOL_TCP;
-        memcpy(out + 12, t->src.bytes + 12, 4);
-        memcpy(out + 16, t->dst.bytes + 12, 4);
-        return 20;
-    }
-    out[0] = 0x60;
-    store_be16(out + 4, TCP_HEADER);
-    out[6] = PROTOCOL_TCP;
-    out[7] = HOP_LIMIT;
-    memcpy(out + 8, t->src.bytes, 16);
-    memcpy(out + 24, t->dst.bytes, 16);
-    return 40;
-}
+enum { TCP_HEADER = 20, DONT_FRAGMENT = 0x40 };
 
 static uint32_t build(const struct tuple *to, uint8_t flags, uint32_t seq, uint32_t ack, uint8_t out[RESET_MAX])
 {
     memset(out, 0, RESET_MAX);
-    uint32_t offset = build_ip_header(to, out);
+    uint32_t offset = rewrite_header(out, to, PROTOCOL_TCP, TCP_HEADER);
+    out[6] |= to->family == FAMILY_IP4 ? DONT_FRAGMENT : 0;
     uint8_t *tcp = out + offset;
     memcpy(tcp, &to->src_port, 2);
     memcpy(tcp + 2, &to->dst_port, 2);

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+enum { HOP_LIMIT = 64 };
+
 struct rewrite_delta rewrite_delta_between(const struct tuple *from, const struct tuple *to)
 {
     /*
@@ -86,4 +88,23 @@ void rewrite_identification(uint8_t *ip, uint32_t family, uint8_t *field, uint32
     store_be16(fresh, (uint16_t)id);
     checksum_adjust(ip + 10, checksum_difference(field, fresh, sizeof fresh));
     memcpy(field, fresh, sizeof fresh);
+}
+
+uint32_t rewrite_header(uint8_t *out, const struct tuple *t, uint8_t protocol, uint32_t payload)
+{
+    const struct tuple answer = tuple_reversed(t);
+    bool ip4 = t->family == FAMILY_IP4;
+    set_addresses(out, ip4, &answer);
+    if (ip4) {
+        out[0] = 0x45;
+        store_be16(out + 2, (uint16_t)(IP4_HEADER_MIN + payload));
+        out[8] = HOP_LIMIT;
+        out[9] = protocol;
+        return IP4_HEADER_MIN;
+    }
+    out[0] = 0x60;
+    store_be16(out + 4, (uint16_t)payload);
+    out[6] = protocol;
+    out[7] = HOP_LIMIT;
+    return IP6_HEADER;
 }

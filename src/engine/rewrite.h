@@ -40,4 +40,7 @@ void rewrite_addresses(uint8_t *ip, uint32_t family, const struct tuple *answer)
 /** Gives a fragment, whose identification stands at `field`, another one: the lower 16 bits of it over IPv4. */
 void rewrite_identification(uint8_t *ip, uint32_t family, uint8_t *field, uint32_t id);
 
+/** Writes an IP header of t's addresses into bytes that are 0, the sum left out. Returns its length. */
+uint32_t rewrite_header(uint8_t *out, const struct tuple *t, uint8_t protocol, uint32_t payload);
+
 #endif

@@ -26,6 +26,7 @@ struct rules {
     struct compiled all[RULES_MAX];
     uint32_t count;
     struct rule_set scope; /* rules that name a process and no place */
+    bool wants_place;      /* there are others */
     struct rule_texts *programs, *listeners, *hosts;
 };
 static_assert((int)RULES_MAX <= (int)RULE_SET_MAX, "each rule has a number in a set");
@@ -144,6 +145,8 @@ const char *rules_add(struct rules *r, const struct rule *rule)
     }
     if (c->who && !c->where) {
         rule_set_add(&r->scope, number);
+    } else {
+        r->wants_place = true;
     }
     r->count++;
     return NULL;
@@ -158,12 +161,7 @@ bool rules_want_path(const struct rules *r)
 
 bool rules_want_place(const struct rules *r)
 {
-    for (uint32_t i = 0; i < r->count; i++) {
-        if (r->all[i].where || !r->all[i].who) {
-            return true;
-        }
-    }
-    return false;
+    return r->wants_place;
 }
 
 bool rules_want_listener(const struct rules *r)

@@ -45,11 +45,6 @@ void sockets_judge_listeners(struct engine *e, uint32_t pid)
     e->listeners_judged = true;
 }
 
-static bool may_be_dual_stack(const struct tuple *local)
-{
-    return local->family == FAMILY_IP6 && ip_addr_is_any(&local->src, local->family);
-}
-
 static void doubt(struct engine *e)
 {
     e->listeners_doubtful = true;
@@ -96,7 +91,7 @@ void sockets_listener_opened(struct engine *e, const struct socket_event *event,
         COUNT(e, listener_overflows);
     }
     e->listeners_judged = true;
-    if (may_be_dual_stack(&event->tuple)) {
+    if (listeners_may_be_dual_stack(&event->tuple)) {
         doubt(e);
     }
 }

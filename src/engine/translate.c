@@ -40,15 +40,6 @@ void translate_expire(struct engine *e, uint64_t now_ms)
     }
 }
 
-static inline void direct_meta(struct packet_meta *m, const struct flow *f, enum leg leg)
-{
-    m->outbound = f->outbound[leg];
-    if (leg == LEG_REPLY) { /* back where the program's packets came from */
-        m->if_index = f->if_index;
-        m->sub_if_index = f->sub_if_index;
-    }
-}
-
 /* ---- resets */
 
 static void inject_made(struct engine *e, uint32_t id, enum leg leg, const uint8_t *data, uint32_t length)
@@ -60,7 +51,7 @@ static void inject_made(struct engine *e, uint32_t id, enum leg leg, const uint8
         .ip_checksum_valid = true,
         .transport_checksum_valid = true,
     };
-    direct_meta(&meta, f, leg);
+    flow_lead(f, leg, &meta);
     e->host.inject(e->host.context, &meta, data, length);
 }
 
@@ -111,7 +102,7 @@ static void reset_flow(struct engine *e, uint32_t id)
 static inline void lead(const struct flow *f, enum leg leg, const struct tuple *answer, struct packet *p,
                         struct packet_meta *meta)
 {
-    direct_meta(meta, f, leg);
+    flow_lead(f, leg, meta);
     rewrite_apply(p, meta, answer, f->delta[leg]);
 }
 

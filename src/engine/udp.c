@@ -198,7 +198,8 @@ __attribute__((noinline)) static enum verdict decide(struct engine *e, struct ar
     const struct tuple t = datagram_tuple(&a->d, a->scope);
     enum udp_choice choice = udp_choice_of(e, &t, a, &owner);
     bool waits = choice == WAIT_FOR_OWNER || choice == WAIT_FOR_PROXY;
-    if (!final && (waits || udp_held_find(&e->udp->held, &t) != UDP_HELD_NONE)) {
+    const struct udp_held *h = &e->udp->held;
+    if (!final && (waits || (h->count && udp_held_find(h, &t) != UDP_HELD_NONE))) {
         return hold(e, &t, choice, a);
     }
     if (waits) {

@@ -5,10 +5,10 @@
 
 void udp_events_take(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
-    const struct tuple scoped = own_addresses_scoped(e->own, &event->tuple);
     if (!e->udp || e->stopping) {
         return;
     }
+    const struct tuple scoped = own_addresses_scoped(e->own, &event->tuple);
     COUNT(e, events_seen);
     switch (event->kind) {
     case SOCKET_BIND:
@@ -32,9 +32,7 @@ void udp_events_take(struct engine *e, const struct socket_event *event, uint64_
     case SOCKET_LISTEN:
         break;
     }
-    if (e->udp->held.count) {
-        udp_release(e, false, now_ms);
-    }
+    udp_release(e, false, now_ms);
 }
 
 void udp_events_judge(struct engine *e, uint32_t pid)

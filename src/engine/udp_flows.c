@@ -165,15 +165,6 @@ uint32_t udp_flows_open(struct engine *e, const struct arrival *a, const struct 
 
 /* ---- packets */
 
-static inline void lead_datagram(struct packet_meta *m, const struct flow *f, enum leg leg)
-{
-    m->outbound = f->outbound[leg];
-    if (leg == LEG_REPLY) { /* back where the program's packets came from */
-        m->if_index = f->if_index;
-        m->sub_if_index = f->sub_if_index;
-    }
-}
-
 /* What the proxy sends to a flow that has ended. */
 __attribute__((noinline)) static enum verdict answer_too_late(struct engine *e, uint32_t id)
 {
@@ -202,7 +193,7 @@ static void note_fragment(struct engine *e, uint32_t id, enum leg leg, const str
         .delta = f->delta[leg].ip,
         .meta = *a->meta,
     };
-    lead_datagram(&entry.meta, f, leg);
+    flow_lead(f, leg, &entry.meta);
     fragments_put(&e->udp->fragments, &key, &entry, a->now_ms);
 }
 
@@ -232,7 +223,7 @@ enum verdict udp_flows_translate(struct engine *e, uint32_t id, enum leg leg, st
     if (a->d.fragment) {
         identify_anew(e, id, leg, a);
     }
-    lead_datagram(a->meta, f, leg);
+    flow_lead(f, leg, a->meta);
     rewrite_datagram(&p, a->meta, answer, f->delta[leg], a->d.fragment != NULL);
     COUNT(e, udp_packets_rewritten);
     return VERDICT_REWRITE;
@@ -293,9 +284,10 @@ void udp_flows_socket_closed(struct engine *e, const struct socket_event *event,
     be16 port = event->tuple.src_port;
     int64_t closed_at = event->timestamp ? event->timestamp : INT64_MIN;
     uint32_t left = e->udp->flows_from[be16_to_host(port)];
-    for (uint32_t id = 0; left && id < t->never_used; id++) {
+    for (uint32_t id = flow_next_living(t, FLOW_NONE), next; left && id != FLOW_NONE; id = next) {
         const struct flow *f = flow_at(t, id);
-        if (f->state == FLOW_FREE || !flow_is_told(f->kind) || flow_original(t, id)->src_port.wire != port.wire) {
+        next = flow_next_living(t, id); /* which an end moves */
+        if (!flow_is_told(f->kind) || flow_original(t, id)->src_port.wire != port.wire) {
             continue;
         }
         left--;
@@ -345,7 +337,7 @@ __attribute__((noinline)) enum verdict udp_flows_error(struct engine *e, struct 
         return VERDICT_PASS;
     }
     icmp_retell(&a->d, flow_original(&e->udp->flows, id), f->delta[LEG_REPLY].tcp);
-    lead_datagram(a->meta, f, LEG_REPLY);
+    flow_lead(f, LEG_REPLY, a->meta);
     a->meta->ip_checksum_valid = a->meta->transport_checksum_valid = true;
     COUNT(e, udp_packets_rewritten);
     COUNT(e, udp_errors_translated);
@@ -363,7 +355,7 @@ bool udp_flows_unreachable(struct engine *e, uint16_t peer_port)
     struct packet_meta meta = {.ip_checksum_valid = true, .transport_checksum_valid = true};
     uint32_t length = icmp_unreachable(flow_original(t, id), error);
     meta.loopback = flow_at(t, id)->outbound[LEG_REPLY];
-    lead_datagram(&meta, flow_at(t, id), LEG_REPLY);
+    flow_lead(flow_at(t, id), LEG_REPLY, &meta);
     e->host.inject(e->host.context, &meta, error, length);
     COUNT(e, udp_errors_translated);
     return true;

@@ -212,6 +212,16 @@ bool udp_sockets_proxy_receives(struct engine *e, uint32_t family, uint64_t now_
     return false;
 }
 
+/* What it sends may be redirected, and its port may have been left out of the filter. */
+static void want_captured(struct engine *e, const struct listener *s)
+{
+    struct capture_plan *c = &e->udp->capture;
+    if (c->in_place && !capture_plan_has(c, true, s->port) && socket_is_redirected(e, s)) {
+        COUNT(e, udp_uncaptured);
+        capture_plan_again(c, false);
+    }
+}
+
 void udp_sockets_bound(struct engine *e, const struct socket_event *event, uint64_t now_ms)
 {
     struct udp *u = e->udp;
@@ -231,10 +241,7 @@ void udp_sockets_bound(struct engine *e, const struct socket_event *event, uint6
         u->reading.wanted = true; /* the other one may have closed without an event */
     }
     capture_plan_syn(&u->capture, port);
-    if (u->capture.in_place && !capture_plan_has(&u->capture, true, port) && socket_is_redirected(e, s)) {
-        COUNT(e, udp_uncaptured);
-        capture_plan_again(&u->capture, false);
-    }
+    want_captured(e, s);
 }
 
 void udp_sockets_sends(struct engine *e, const struct socket_event *event, const struct tuple *scoped, uint64_t now_ms)
@@ -276,10 +283,7 @@ void udp_sockets_judge_anew(struct engine *e, uint32_t pid)
             continue;
         }
         s->judged = UDP_UNJUDGED;
-        if (u->capture.in_place && !capture_plan_has(&u->capture, true, s->port) && socket_is_redirected(e, s)) {
-            COUNT(e, udp_uncaptured);
-            capture_plan_again(&u->capture, false);
-        }
+        want_captured(e, s);
     }
 }
 

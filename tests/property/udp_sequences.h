@@ -223,7 +223,7 @@ static inline void any_bytes(void)
 static inline void tell_unreachable(uint32_t s)
 {
     const struct tuple *steered = &um.sockets[s].steered[rng_below(&um.r, PLACES)];
-    engine_udp_unreachable(engine_of(um.f), be16_to_host(steered->src_port), um.f->world.now);
+    engine_udp_unreachable(engine_of(um.f), be16_to_host(steered->src_port));
     take_kept();
 }
 

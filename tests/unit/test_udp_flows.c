@@ -291,7 +291,7 @@ static void u5_nothing_of_it_without_a_port(void **state)
     engine_event(w.engine, &event, w.now);
     assert_null(engine_udp_capture_wanted(w.engine, w.now));
     assert_null(engine_udp_destinations(w.engine));
-    assert_false(engine_udp_unreachable(w.engine, 50000, w.now));
+    assert_false(engine_udp_unreachable(w.engine, 50000));
     engine_tick(w.engine, w.now + 1);
     world_settle(&w);
     assert_int_equal(w.udp.asked, 0);

@@ -368,7 +368,7 @@ static void u4_the_proxy_says_unreachable(void **state)
     for (int i = 0; i < 2; i++) {
         struct tuple steered = udp_redirected(f, ROOT, &all[i]);
         uint16_t port = be16_to_host(steered.src_port);
-        assert_true(engine_udp_unreachable(engine_of(f), port, f->world.now));
+        assert_true(engine_udp_unreachable(engine_of(f), port));
         assert_int_equal(f->kept_count, 1);
         assert_error(f->kept[0], &all[i], i ? 4 : 3);
         assert_false(f->kept[0]->meta.outbound);
@@ -376,10 +376,10 @@ static void u4_the_proxy_says_unreachable(void **state)
         forget_kept(f);
     }
     assert_int_equal(UDP_COUNTER(f, udp_errors_translated), 2);
-    assert_false(engine_udp_unreachable(engine_of(f), 1, f->world.now));
-    assert_false(engine_udp_unreachable(engine_of(f), 0, f->world.now));
+    assert_false(engine_udp_unreachable(engine_of(f), 1));
+    assert_false(engine_udp_unreachable(engine_of(f), 0));
     udp_time(f, IDLE_MS);
-    assert_false(engine_udp_unreachable(engine_of(f), 50000, f->world.now));
+    assert_false(engine_udp_unreachable(engine_of(f), 50000));
 }
 
 int main(void)
