@@ -89,11 +89,8 @@ static DWORD redirect(struct options *o, const struct tree *t)
 /* Whether programs are named at all. */
 static bool names_programs(const struct options *o)
 {
-    bool named = o->pid_count;
     struct rules_in_force *f = rules_state_take(o->in_force);
-    for (uint32_t i = 0; i < f->count; i++) {
-        named |= f->rules[i].action == REDIRECTOR_RULE_REDIRECT && processes_are_meant(&f->rules[i]);
-    }
+    bool named = o->pid_count || processes_any_meant(f->rules, f->count);
     rules_release(f);
     if (!named) {
         output_message("attach needs to know which programs: by --pid, --name, or a line of the rules such as "

@@ -19,7 +19,6 @@
 
 enum {
     CONTROL_LINE_MAX = 32, /**< the first line of a request, or all of it */
-    CONTROL_REQUEST_MAX = CONTROL_LINE_MAX + RULES_FILE_BYTES_MAX,
     CONTROL_NAME_MAX = 64,
 };
 

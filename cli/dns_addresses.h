@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 enum {
+    DNS_PORT = 53,
     DNS_HOST_MAX = 255,     /**< a name of 253 characters, and more than its NUL */
     DNS_ADDRESSES_MAX = 64, /**< of an answer, that are told */
 };

@@ -15,7 +15,13 @@
 #include <ws2tcpip.h>
 #include <windows.h>
 
-enum { FILE_MAX = 4 << 20, NAME_MAX_BYTES = 253 };
+enum { FILE_MAX = 4 << 20, NAME_MAX_BYTES = 253, ADDRESSES_MAX = 1024 };
+
+/* An address and the name that stands last beside it. */
+struct entry {
+    redirector_address address;
+    const char *name;
+};
 
 static const char blanks[] = " \t\r\f\v";
 
@@ -43,7 +49,9 @@ static bool read_address(const char *word, redirector_address *out)
     return true;
 }
 
-uint32_t hosts_file_read(char *text, struct hosts_entry out[HOSTS_FILE_ADDRESSES_MAX], uint32_t *left_out)
+/* Reads the text, which ends with NUL and is changed: names lead into it. The number of entries; of what has no room in
+ * `out` the number is in *left_out. */
+static uint32_t read_entries(char *text, struct entry out[ADDRESSES_MAX], uint32_t *left_out)
 {
     uint32_t count = 0;
     *left_out = 0;
@@ -56,7 +64,7 @@ uint32_t hosts_file_read(char *text, struct hosts_entry out[HOSTS_FILE_ADDRESSES
         if (end) {
             *end = '\0';
         }
-        struct hosts_entry e;
+        struct entry e;
         char *word = next_word(&line);
         if (!word || !read_address(word, &e.address)) {
             continue;
@@ -69,7 +77,7 @@ uint32_t hosts_file_read(char *text, struct hosts_entry out[HOSTS_FILE_ADDRESSES
         while (at < count && !address_equal(&out[at].address, &e.address)) {
             at++;
         }
-        if (name && at < HOSTS_FILE_ADDRESSES_MAX) {
+        if (name && at < ADDRESSES_MAX) {
             out[at] = e;
             count += at == count;
         } else if (name) {
@@ -101,15 +109,15 @@ static char *read_file(void)
 void hosts_file_tell(redirector *r)
 {
     char *text = read_file();
-    struct hosts_entry *entries = calloc(HOSTS_FILE_ADDRESSES_MAX, sizeof *entries);
-    uint32_t left_out = 0, count = text && entries ? hosts_file_read(text, entries, &left_out) : 0;
+    struct entry *entries = calloc(ADDRESSES_MAX, sizeof *entries);
+    uint32_t left_out = 0, count = text && entries ? read_entries(text, entries, &left_out) : 0;
     for (uint32_t i = 0; i < count; i++) {
         redirector_tell_name(r, &entries[i].address, entries[i].name);
     }
     if (left_out) {
         output_message("the hosts file of Windows names more than %d addresses; rules that name a host do not see the "
                        "rest",
-                       HOSTS_FILE_ADDRESSES_MAX);
+                       ADDRESSES_MAX);
     }
     free(entries);
     free(text);

@@ -94,10 +94,21 @@ const struct process_row *processes_find(const struct process_list *list, uint32
     return list->count ? bsearch(&wanted, list->rows, list->count, sizeof wanted, by_pid) : NULL;
 }
 
-bool processes_are_meant(const redirector_rule *r)
+/* A rule is about whole processes: it names one, and no place. */
+static bool are_meant(const redirector_rule *r)
 {
     return (r->pattern || r->pid) && !r->listener && !r->direction && !r->host && !r->protocol && !r->last_port &&
            !r->family;
+}
+
+bool processes_any_meant(const redirector_rule *rules, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (rules[i].action == REDIRECTOR_RULE_REDIRECT && are_meant(&rules[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool processes_judge(const struct process_row *row, const redirector_rule *rules, uint32_t count, bool redirected,
@@ -107,7 +118,7 @@ bool processes_judge(const struct process_row *row, const redirector_rule *rules
     for (uint32_t i = 0; i < count; i++) {
         bool matches =
             rules[i].pattern ? pattern_matches_program(rules[i].pattern, row->path) : rules[i].pid == row->pid;
-        if (matches && processes_are_meant(&rules[i])) {
+        if (matches && are_meant(&rules[i])) {
             *rule = &rules[i];
             redirected = rules[i].action == REDIRECTOR_RULE_REDIRECT;
         }

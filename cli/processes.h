@@ -35,8 +35,8 @@ void processes_look(struct process_row *row);
 /** NULL: it does not run. */
 const struct process_row *processes_find(const struct process_list *list, uint32_t pid);
 
-/** Whether a rule is about whole processes, not about some of their connections: it names one, and no place. */
-bool processes_are_meant(const redirector_rule *r);
+/** Whether a rule redirects whole processes, not some of their connections: it names one, and no place. */
+bool processes_any_meant(const redirector_rule *rules, uint32_t count);
 
 /**
  * Applies the rules about processes to one that is `redirected` or not: the last that matches decides. *rule: that one, or NULL.

@@ -306,7 +306,7 @@ static void serve(void *context)
     relay_conn_stop_all(&r->host);
     relay_udp_stop(r->udp);
     while (r->host.first || relay_udp_pending(r->udp) || r->host.dialler.first || accepts_pending(r)) {
-        take_completions(r, INFINITE);
+        take_completions(r, dial_tick(&r->host.dialler)); /* a check of a proxy may be of rules that were replaced */
     }
 }
 

@@ -63,4 +63,7 @@ void relay_conn_stop_all(struct relay_host *host);
  */
 void relay_conn_watch_all(struct relay_host *host, bool programs_gone);
 
+/** Where rules name hosts: tells the library what an answer of DNS says. */
+void relay_tell_names(const struct relay_host *host, const uint8_t *data, uint32_t length);
+
 #endif

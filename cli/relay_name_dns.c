@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DNS = 53, LENGTH_BYTES = 2, MESSAGE_MAX = 65535 };
+enum { LENGTH_BYTES = 2, MESSAGE_MAX = 65535 };
 
 struct dns_stream {
     uint32_t used; /* bytes of the message that is being gathered, with its length */
@@ -23,13 +23,13 @@ static uint32_t message_length(const struct dns_stream *s)
     return (uint32_t)s->bytes[0] << 8 | s->bytes[1];
 }
 
-static void tell_names(const struct relay_conn *conn, const struct dns_stream *s)
+void relay_tell_names(const struct relay_host *host, const uint8_t *data, uint32_t length)
 {
     redirector_address addresses[DNS_ADDRESSES_MAX];
     char name[DNS_HOST_MAX];
-    uint32_t count = dns_addresses(s->bytes + LENGTH_BYTES, message_length(s), name, addresses, DNS_ADDRESSES_MAX);
+    uint32_t count = dns_addresses(data, length, name, addresses, DNS_ADDRESSES_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        redirector_tell_name(conn->host->redirector, &addresses[i], name);
+        redirector_tell_name(host->redirector, &addresses[i], name);
     }
 }
 
@@ -45,7 +45,7 @@ static size_t gather(struct dns_stream *s, const uint8_t *data, size_t size)
 
 void relay_name_answered(struct relay_conn *conn, const uint8_t *data, size_t size)
 {
-    if (conn->destination.port != DNS || conn->incoming) {
+    if (conn->destination.port != DNS_PORT || conn->incoming) {
         return;
     }
     if (!conn->answers &&
@@ -59,7 +59,7 @@ void relay_name_answered(struct relay_conn *conn, const uint8_t *data, size_t si
         data += part;
         size -= part;
         if (s->used >= LENGTH_BYTES && s->used == LENGTH_BYTES + message_length(s)) {
-            tell_names(conn, s);
+            relay_tell_names(conn->host, s->bytes + LENGTH_BYTES, message_length(s));
             s->used = 0;
         }
     }

@@ -98,7 +98,8 @@ static void link_newest(struct udp_session *s)
     u->newest = s;
 }
 
-void relay_udp_touch(struct udp_session *s)
+/* It is the newest now. */
+static void touch(struct udp_session *s)
 {
     if (s->udp->newest != s) {
         unlink_session(s);
@@ -176,7 +177,7 @@ static void take(struct relay_udp *u, const redirector_address *peer, uint32_t l
     }
     s = s ? s : begin(u, peer, &flow);
     if (s) {
-        relay_udp_touch(s);
+        touch(s);
         udp_session_send(s, length);
     } else {
         relay_udp_count(u, REPORT_UDP_LOST);
@@ -242,7 +243,7 @@ void relay_udp_answer(struct udp_session *s, const uint8_t *data, uint32_t lengt
     int size = address_to_sockaddr(&s->peer, &to);
     SOCKET from = s->udp->sockets[s->peer.family == 6].socket;
     s->answered = true;
-    relay_udp_touch(s);
+    touch(s);
     udp_name_answered(s, data, length);
     if (sendto(from, (const char *)data, (int)length, 0, (const struct sockaddr *)&to, size) < 0) {
         relay_udp_count(s->udp, REPORT_UDP_LOST);

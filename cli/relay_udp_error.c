@@ -50,14 +50,17 @@ void udp_errors_stop(struct udp_errors *e)
 
 void udp_errors_tell(struct udp_errors *e, const redirector_address *peer)
 {
-    bool known = false;
+    bool known = false, added;
     AcquireSRWLockExclusive(&e->lock);
     for (uint32_t i = 0; i < e->count; i++) {
         known |= address_equal(&e->peers[i], peer);
     }
-    if (!known && e->count < ERRORS_MAX) {
+    added = !known && e->count < ERRORS_MAX;
+    if (added) {
         e->peers[e->count++] = *peer;
     }
     ReleaseSRWLockExclusive(&e->lock);
-    SetEvent(e->event);
+    if (added) {
+        SetEvent(e->event);
+    }
 }

@@ -111,8 +111,7 @@ static inline void relay_udp_count(const struct relay_udp *u, enum report_datagr
 /* Sends an answer to the program. */
 void relay_udp_answer(struct udp_session *s, const uint8_t *data, uint32_t length);
 
-/* It is the newest now, or no more in the table. */
-void relay_udp_touch(struct udp_session *s);
+/* It is no more in the table. */
 void relay_udp_remove(struct udp_session *s);
 
 /* relay_udp_session.c */

@@ -17,8 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DNS = 53 };
-
 static const char separator[] = "; ", arrow[] = " -> ";
 
 /* The length of the question at the beginning of a text. */
@@ -92,23 +90,10 @@ static bool take_question(struct udp_session *s, const uint8_t *data, uint32_t l
     return false;
 }
 
-static void tell_names(struct udp_session *s, const uint8_t *data, uint32_t length)
-{
-    redirector_address addresses[DNS_ADDRESSES_MAX];
-    char name[DNS_HOST_MAX];
-    if (!take_question(s, data, length) || !rules_state_names_hosts(s->udp->host->rules)) {
-        return;
-    }
-    uint32_t count = dns_addresses(data, length, name, addresses, DNS_ADDRESSES_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        redirector_tell_name(s->udp->host->redirector, &addresses[i], name);
-    }
-}
-
 void udp_name_sent(struct udp_session *s, const uint8_t *data, uint32_t length)
 {
     char name[HOST_NAME_MAX_BYTES];
-    if (s->destination.port == DNS) {
+    if (s->destination.port == DNS_PORT) {
         note_question(s, data, length);
         dns_heard(s, data, length);
         return;
@@ -131,8 +116,10 @@ void udp_name_sent(struct udp_session *s, const uint8_t *data, uint32_t length)
 
 void udp_name_answered(struct udp_session *s, const uint8_t *data, uint32_t length)
 {
-    if (s->destination.port == DNS) {
-        tell_names(s, data, length);
+    if (s->destination.port == DNS_PORT) {
+        if (take_question(s, data, length) && rules_state_names_hosts(s->udp->host->rules)) {
+            relay_tell_names(s->udp->host, data, length);
+        }
         dns_heard(s, data, length);
     }
 }

@@ -40,27 +40,30 @@ void way_text(char *out, size_t size, const struct way *w)
 
 /* ---- reading */
 
+static bool is_same(const struct upstream *a, const struct upstream *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->user, b->user) == 0 && strcmp(a->password, b->password) == 0;
+}
+
 /* The proxy of a URL, the same one for the same URL; NULL: directly. *wrong: there are too many. */
 static const struct upstream *proxy_of(struct routes *r, const char *url, bool *wrong)
 {
-    struct upstream_list one = {.count = 0};
+    struct upstream_list *all = &r->proxies;
+    struct upstream one;
+    uint32_t at = 0;
     if (strcmp(url, "direct") == 0) {
         return NULL;
     }
-    upstream_add_url(&one, url); /* the file's reader has checked it */
-    for (uint32_t i = 0; i < r->proxies.count; i++) {
-        const struct upstream *u = &r->proxies.entries[i];
-        if (strcmp(u->name, one.entries[0].name) == 0 && strcmp(u->user, one.entries[0].user) == 0 &&
-            strcmp(u->password, one.entries[0].password) == 0) {
-            return u;
-        }
+    upstream_read(&one, url); /* the file's reader has checked it */
+    while (at < all->count && !is_same(&all->entries[at], &one)) {
+        at++;
     }
-    *wrong = *wrong || r->proxies.count == UPSTREAM_RULES_MAX;
-    if (*wrong) {
-        return NULL;
+    *wrong = *wrong || at == UPSTREAM_RULES_MAX;
+    if (!*wrong && at == all->count) {
+        all->entries[all->count++] = one;
     }
-    r->proxies.entries[r->proxies.count] = one.entries[0];
-    return &r->proxies.entries[r->proxies.count++];
+    SecureZeroMemory(&one, sizeof one);
+    return *wrong ? NULL : &all->entries[at];
 }
 
 static bool take_routes(struct routes *r, const struct rules_file *f, const struct rules_teller *to)

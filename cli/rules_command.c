@@ -127,18 +127,6 @@ static void show_lines(char *text)
     }
 }
 
-static char *read_profile(const wchar_t *path, size_t *size)
-{
-    enum { MOST = (1 << 20) + 1 };
-    FILE *file = _wfopen(path, L"rb");
-    char *bytes = file ? malloc(MOST) : NULL;
-    *size = bytes ? fread(bytes, 1, MOST, file) : 0;
-    if (file) {
-        fclose(file);
-    }
-    return bytes;
-}
-
 DWORD import_command(wchar_t **arguments)
 {
     struct asked asked;
@@ -151,13 +139,13 @@ DWORD import_command(wchar_t **arguments)
         output_text(options_help);
         return 0;
     }
-    char *bytes = read_profile(asked.words[0], &size);
+    char *bytes = rules_read_bytes(asked.words[0], &size);
     if (!bytes) {
         complain("%s cannot be read", asked.words[0]);
         return EXIT_FOUND_WRONG;
     }
     bool good = ppx_import(bytes, size, &result);
-    free(bytes);
+    rules_free_bytes(bytes, size);
     if (!good) {
         output_message("this is no profile that can be imported: %s", result.wrong);
         return EXIT_FOUND_WRONG;

@@ -101,9 +101,17 @@ char *rules_read_bytes(const wchar_t *path, size_t *size)
     return bytes;
 }
 
+void rules_free_bytes(char *bytes, size_t size)
+{
+    if (bytes) {
+        SecureZeroMemory(bytes, size);
+    }
+    free(bytes);
+}
+
 bool rules_load(const wchar_t *path, bool logins, struct rules_loaded *out)
 {
-    size_t size;
+    size_t size = 0;
     char *bytes = rules_read_bytes(path, &size);
     DWORD error = GetLastError();
     char *name = text_utf8(path);
@@ -114,7 +122,7 @@ bool rules_load(const wchar_t *path, bool logins, struct rules_loaded *out)
     } else {
         good = rules_load_bytes(name ? name : "rules", bytes, size, logins, &rules_messages, out);
     }
-    free(bytes);
+    rules_free_bytes(bytes, size);
     free(name);
     return good;
 }
@@ -122,12 +130,9 @@ bool rules_load(const wchar_t *path, bool logins, struct rules_loaded *out)
 void rules_unload(struct rules_loaded *l)
 {
     if (l->file.texts) {
-        SecureZeroMemory(l->file.texts, l->size); /* there may be passwords in it */
+        SecureZeroMemory(l->file.texts, l->size);
     }
     rules_file_free(&l->file);
-    if (l->bytes) {
-        SecureZeroMemory(l->bytes, l->size);
-    }
-    free(l->bytes);
+    rules_free_bytes(l->bytes, l->size);
     *l = (struct rules_loaded){.size = 0};
 }

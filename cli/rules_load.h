@@ -28,6 +28,9 @@ void rules_tell(const struct rules_teller *to, const char *format, ...) __attrib
 /** The bytes of a file, to be freed, as many as are needed to see that it is too large. NULL: GetLastError(). */
 char *rules_read_bytes(const wchar_t *path, size_t *size);
 
+/** Wiped before: there may be passwords in them. NULL is fine. */
+void rules_free_bytes(char *bytes, size_t size);
+
 /**
  * Reads a file. false: it cannot be read, or has mistakes: a message for each ("PATH:LINE:COLUMN: what"), and *out is
  * empty. rules_unload() in any case.

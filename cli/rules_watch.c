@@ -58,19 +58,19 @@ static char *read_settled(struct rules_watch *w, size_t *size)
         w->absent_since = 0;
         w->absent_told = false;
         bool same = before && *size == before_size && memcmp(bytes, before, *size) == 0;
-        free(before);
+        rules_free_bytes(before, before_size);
         if (same && !is_as_last(w, bytes, *size)) {
             return bytes;
         }
         if (same || (!before && is_as_last(w, bytes, *size)) || !worker_pause(&w->worker, SETTLE_MS)) {
-            free(bytes);
+            rules_free_bytes(bytes, *size);
             return NULL;
         }
         before = bytes;
         before_size = *size;
     }
     not_there(w, GetLastError());
-    free(before);
+    rules_free_bytes(before, before_size);
     return NULL;
 }
 
@@ -82,7 +82,7 @@ static void look(struct rules_watch *w)
     if (!bytes) {
         return;
     }
-    free(w->last);
+    rules_free_bytes(w->last, w->last_size);
     w->last = bytes;
     w->last_size = size;
     if (rules_state_set(w->state, w->redirector, w->name, bytes, size, &rules_messages, &count)) {
@@ -157,10 +157,7 @@ void rules_watch_stop(struct rules_watch *w)
     if (w->changes) {
         FindCloseChangeNotification(w->changes);
     }
-    if (w->last) {
-        SecureZeroMemory(w->last, w->last_size); /* there may be passwords in it */
-    }
-    free(w->last);
+    rules_free_bytes(w->last, w->last_size);
     free(w->path);
     free(w->name);
     free(w);

@@ -8,12 +8,10 @@
 
 bool session_waits_for_names(const struct options *o)
 {
-    bool named = false, running = false;
+    bool running = false;
     struct process_list list;
     struct rules_in_force *f = rules_state_take(o->in_force);
-    for (uint32_t i = 0; i < f->count && o->command != COMMAND_RUN; i++) {
-        named |= f->rules[i].action == REDIRECTOR_RULE_REDIRECT && processes_are_meant(&f->rules[i]);
-    }
+    bool named = o->command != COMMAND_RUN && processes_any_meant(f->rules, f->count);
     if (!named || !o->until_exit || !processes_read(&list)) {
         rules_release(f);
         return named && !o->until_exit;

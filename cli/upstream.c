@@ -144,22 +144,17 @@ static const char *read_url(struct upstream *u, const char *url)
     return "it begins neither with socks5:// nor with http:// and is not 'direct'";
 }
 
-const char *upstream_check(const char *url)
+const char *upstream_read(struct upstream *out, const char *url)
 {
-    struct upstream u = {.kind = UPSTREAM_DIRECT};
-    const char *wrong = read_url(&u, url);
-    SecureZeroMemory(&u, sizeof u);
-    return wrong;
+    *out = (struct upstream){.kind = UPSTREAM_DIRECT};
+    return read_url(out, url);
 }
 
-const char *upstream_add_url(struct upstream_list *list, const char *url)
+const char *upstream_check(const char *url)
 {
-    if (list->count == UPSTREAM_RULES_MAX) {
-        return "there are too many";
-    }
-    list->entries[list->count] = (struct upstream){.kind = UPSTREAM_DIRECT};
-    const char *wrong = read_url(&list->entries[list->count], url);
-    list->count += !wrong;
+    struct upstream u;
+    const char *wrong = upstream_read(&u, url);
+    SecureZeroMemory(&u, sizeof u);
     return wrong;
 }
 

@@ -42,8 +42,8 @@ struct upstream_list {
 /** Reads "[WHOM=]URL" and appends it. NULL, or what is wrong with it. */
 const char *upstream_add(struct upstream_list *list, const char *text);
 
-/** Appends the proxy of a URL, without a WHOM. NULL, or what is wrong with it. */
-const char *upstream_add_url(struct upstream_list *list, const char *url);
+/** Reads the URL of a proxy, or "direct", without a WHOM. NULL, or what is wrong with it. */
+const char *upstream_read(struct upstream *out, const char *url);
 
 /** What is wrong with a URL, or "direct", as a file of rules names it; NULL: nothing. */
 const char *upstream_check(const char *url);
