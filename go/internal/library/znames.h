@@ -160,6 +160,7 @@
 #define flow_list_replies wredir_flow_list_replies
 #define flow_lost wredir_flow_lost
 #define flow_most_idle wredir_flow_most_idle
+#define flow_next_living wredir_flow_next_living
 #define flow_oldest_closing wredir_flow_oldest_closing
 #define flow_open wredir_flow_open
 #define flow_pick_port wredir_flow_pick_port
@@ -384,6 +385,7 @@
 #define rewrite_datagram wredir_rewrite_datagram
 #define rewrite_delta_between wredir_rewrite_delta_between
 #define rewrite_delta_reversed wredir_rewrite_delta_reversed
+#define rewrite_header wredir_rewrite_header
 #define rewrite_identification wredir_rewrite_identification
 #define roots_describe wredir_roots_describe
 #define roots_free wredir_roots_free
