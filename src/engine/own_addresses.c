@@ -145,6 +145,14 @@ struct tuple own_addresses_scoped(const struct own_addresses *l, const struct tu
     return t;
 }
 
+uint32_t own_addresses_scope_of(const struct own_addresses *l, const struct tuple *original)
+{
+    if (original->scope || !l || !tuple_is_scoped(original)) {
+        return original->scope;
+    }
+    return own_addresses_interface(l, ip_addr_is_link_local(&original->dst) ? &original->dst : &original->src);
+}
+
 bool own_addresses_link_local_doubled(const struct own_addresses *l)
 {
     return l->link_local_doubled;

@@ -35,6 +35,10 @@ bool own_addresses_is_broadcast(const struct own_addresses *l, const ip_addr *ad
  */
 struct tuple own_addresses_scoped(const struct own_addresses *l, const struct tuple *of_event);
 
+/** What the link-local addresses of a packet that was sent mean to its program: the interface that has, or leads to, them;
+ * over loopback, where packets have no scope, too. 0: none, or not known. `l`: NULL: nothing is known. */
+uint32_t own_addresses_scope_of(const struct own_addresses *l, const struct tuple *original);
+
 /** Addresses of a family that other machines may know: not loopback, not link-local. At most `room`; how many. */
 uint32_t own_addresses_global(const struct own_addresses *l, uint32_t family, ip_addr *out, uint32_t room);
 

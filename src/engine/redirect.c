@@ -133,16 +133,6 @@ static void announce(struct engine *e, uint32_t id, const struct tuple *steered,
     }
 }
 
-/* What its link-local addresses mean to a program: the interface that has, or leads to, them. */
-static uint32_t scope_of(const struct engine *e, const struct tuple *original)
-{
-    if (original->scope || !e->own || !tuple_is_scoped(original)) {
-        return original->scope;
-    }
-    const ip_addr *here = ip_addr_is_link_local(&original->dst) ? &original->dst : &original->src; /* over loopback */
-    return own_addresses_interface(e->own, here);
-}
-
 /* Whether the driver will hand over what comes after this SYN. */
 static bool is_captured(struct engine *e, const struct attempt *a)
 {
@@ -162,7 +152,7 @@ static uint32_t open_flow(struct engine *e, const struct attempt *a, enum flow_k
     f->pid = pid;
     f->if_index = a->meta->if_index;
     f->sub_if_index = a->meta->sub_if_index;
-    f->scope = scope_of(e, original);
+    f->scope = own_addresses_scope_of(e->own, original);
     /* Loopback packets exist only outbound. Others go on as they came (unless reflected), and their replies the other
      * way: back in where the program's packets went out, or out to the peer that they came from. */
     f->outbound[LEG_FORWARD] = a->meta->outbound && !reflect;

@@ -154,7 +154,7 @@ uint32_t udp_flows_open(struct engine *e, const struct arrival *a, const struct 
     f->last_ms = a->now_ms;
     f->if_index = a->meta->if_index;
     f->sub_if_index = a->meta->sub_if_index;
-    f->scope = original->scope;
+    f->scope = own_addresses_scope_of(e->own, original);
     f->outbound[LEG_FORWARD] = true;
     f->outbound[LEG_REPLY] = a->meta->loopback; /* loopback packets exist only outbound */
     if (flow_is_told(f->kind)) {

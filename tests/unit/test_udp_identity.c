@@ -330,6 +330,22 @@ static void o3_link_local_keeps_its_scope(void **state)
     assert_int_equal(proxy_sends(f, &steered), VERDICT_REWRITE);
 }
 
+/* O8: packets over loopback have none, but their addresses do. */
+static void o8_link_local_over_loopback_has_the_scope_of_its_address(void **state)
+{
+    struct udp_fixture *f = *state;
+    uint32_t family;
+    struct own_address own = {.family = FAMILY_IP6, .if_index = LAN};
+    own.address = address_of("fe80::1", &family);
+    engine_set_own_addresses(engine_of(f), own_addresses_new(&own, 1));
+    f->loopback = true;
+    struct tuple t = tuple_of("fe80::1", 50000, "fe80::1", 443), steered = udp_redirected(f, ROOT, &t);
+    struct destination d;
+    assert_true(destinations_find(engine_udp_destinations(engine_of(f)), be16_to_host(steered.src_port), &d));
+    assert_int_equal(d.scope, LAN);
+    assert_int_equal(proxy_sends(f, &steered), VERDICT_REWRITE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +368,7 @@ int main(void)
         WITH_UDP(u2_joins_the_tree_later),
         WITH_UDP(u2_receiver_of_the_proxys_port_is_spared),
         WITH_UDP(o3_link_local_keeps_its_scope),
+        WITH_UDP(o8_link_local_over_loopback_has_the_scope_of_its_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

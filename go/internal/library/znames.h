@@ -255,6 +255,7 @@
 #define own_addresses_is_broadcast wredir_own_addresses_is_broadcast
 #define own_addresses_link_local_doubled wredir_own_addresses_link_local_doubled
 #define own_addresses_new wredir_own_addresses_new
+#define own_addresses_scope_of wredir_own_addresses_scope_of
 #define own_addresses_scoped wredir_own_addresses_scoped
 #define own_connection_begin wredir_own_connection_begin
 #define own_connection_bind wredir_own_connection_bind
