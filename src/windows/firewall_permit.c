@@ -5,8 +5,8 @@
  * the session ends, also because the process does.
  *
  * What they match is what a packet injected by a driver looks like there: application "System", protocol 255. Some
- * releases seem to see the protocol in the packet, TCP; it is permitted only for a raw endpoint, which no connection of
- * System itself has (file sharing, for instance): those are not permitted. Nothing narrower can be said: neither ports
+ * releases seem to see the protocol in the packet, TCP or UDP; that is permitted only for a raw endpoint, which no
+ * connection of System itself has (file sharing, for instance): those are not permitted. Nothing narrower can be said: neither ports
  * nor addresses are known beforehand, and the layer does not tell which driver has injected a packet.
  *
  * A block in any sublayer wins over a permit, unless a sublayer of greater weight has given a permit that cannot be
@@ -42,7 +42,7 @@ static const GUID condition_flags = {0x632ce23b, 0x5167, 0x435c, {0x86, 0xd7, 0x
 static const struct seen_as {
     uint8_t protocol;
     bool raw; /* by a raw endpoint */
-} injected[] = {{255, false}, {IPPROTO_TCP, true}};
+} injected[] = {{255, false}, {IPPROTO_TCP, true}, {IPPROTO_UDP, true}};
 
 struct firewall_permit {
     struct firewall_api api;

@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* How the platform does, and what it has been asked. */
-enum { FILTERS = 4 };
+enum { FILTERS = 6 };
 enum call { CALL_OPEN, CALL_BEGIN, CALL_SUBLAYER, CALL_FILTER, CALL_COMMIT = CALL_FILTER + FILTERS, CALL_CLOSE, CALLS };
 static int fails = -1; /* enum call; -1: none */
 static atomic_int calls[CALLS], sessions;
@@ -131,14 +131,14 @@ static void permits_packets_that_are_sent_on_and_nothing_else(void)
     CHECK(asked.count == FILTERS);
     for (int i = 0; i < FILTERS; i++) {
         const FWPM_FILTER0 *filter = &asked.filters[i].filter;
-        bool tcp = i >= 2; /* which only raw endpoints may: not the connections of System itself */
+        bool raw = i >= 2; /* which only raw endpoints may: not the connections of System itself */
         CHECK(!memcmp(&filter->layerKey, i % 2 ? &connect6 : &connect4, sizeof filter->layerKey));
         CHECK(filter->action.type == FWP_ACTION_PERMIT);
         CHECK(filter->flags == 0x8); /* hard: a firewall with less weight cannot override it */
-        CHECK(filter->numFilterConditions == (tcp ? 3 : 2));
+        CHECK(filter->numFilterConditions == (raw ? 3 : 2));
         CHECK(!wcscmp(asked.filters[i].application, L"System"));
-        CHECK(asked.filters[i].protocol == (tcp ? 6 : 255));
-        CHECK(asked.filters[i].flags == (tcp ? 0x10 : 0));
+        CHECK(asked.filters[i].protocol == (i >= 4 ? 17 : raw ? 6 : 255));
+        CHECK(asked.filters[i].flags == (raw ? 0x10 : 0));
         CHECK(!memcmp(&filter->subLayerKey, &asked.sublayer.subLayerKey, sizeof filter->subLayerKey));
     }
     CHECK(calls[CALL_BEGIN] == 1 && calls[CALL_COMMIT] == 1 && calls[CALL_CLOSE] == 0);
@@ -162,9 +162,9 @@ static void two_permits_have_sublayers_of_their_own(void)
 
 static void says_which_call_failed_and_leaves_nothing_open(void)
 {
-    static const char *const names[] = {"FwpmEngineOpen0", "FwpmTransactionBegin0", "FwpmSubLayerAdd0",
-                                        "FwpmFilterAdd0",  "FwpmFilterAdd0",        "FwpmFilterAdd0",
-                                        "FwpmFilterAdd0",  "FwpmTransactionCommit0"};
+    static const char *const names[] = {
+        "FwpmEngineOpen0", "FwpmTransactionBegin0", "FwpmSubLayerAdd0", "FwpmFilterAdd0", "FwpmFilterAdd0",
+        "FwpmFilterAdd0",  "FwpmFilterAdd0",        "FwpmFilterAdd0",   "FwpmFilterAdd0", "FwpmTransactionCommit0"};
     for (fails = 0; fails < CALL_CLOSE; fails++) {
         uint32_t code = 0;
         struct firewall_permit *p = begin();

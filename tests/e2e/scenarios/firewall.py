@@ -12,6 +12,7 @@ from lab import expect, expect_equal, wait_until
 from scenarios.outgoing import exchange, expect_untouched, expect_visit
 
 NO_FIREWALL_PERMIT = 128
+PERMITS = 6  # filters of one redirector
 
 
 @contextlib.contextmanager
@@ -52,7 +53,7 @@ def permitted_programs_connect_where_outbound_is_blocked(t, family):
         prevented(t, server)
         with t.redirected() as session:
             expect_equal(session.stats()["firewall_permit"], 1, "permit in force")
-            expect_equal(platform(t)["filters"], 4, "filters")
+            expect_equal(platform(t)["filters"], PERMITS, "filters")
             stranger = t.bystander.connect(server.local)
             exchange(stranger)
             expect_untouched(stranger, server, t.server)
@@ -121,10 +122,10 @@ def nothing_is_left_of_a_killed_agent(t):
     with outbound_blocked(t), t.redirected():
         answer = other.call("start", client=t.bystander.pid, proxy=1)
         expect_equal(answer["result"], 1, f"start ({answer['text']})")
-        expect_equal((platform(t)["filters"], platform(t)["sessions"]), (8, 2), "filters, sessions")
+        expect_equal((platform(t)["filters"], platform(t)["sessions"]), (2 * PERMITS, 2), "filters, sessions")
         t.lab.launcher.call("kill", pid=other.pid)
         other.alive = lambda: False
         t.extra.remove(other)
-        wait_until(lambda: (platform(t)["filters"], platform(t)["sessions"]) == (4, 1), "the killed one's gone")
+        wait_until(lambda: (platform(t)["filters"], platform(t)["sessions"]) == (PERMITS, 1), "the killed one's gone")
         exchange(t.bystander.connect(server.local))
     expect_nothing_left(t)
