@@ -270,7 +270,7 @@ static bool lives(const struct relay *r)
 /* What time has brought. Milliseconds until the next time; INFINITE: there is none. */
 static DWORD tick(struct relay *r)
 {
-    DWORD due = dial_tick(&r->host.dialler);
+    DWORD names_due = relay_names_tick(&r->host), due = min(dial_tick(&r->host.dialler), names_due);
     ULONGLONG now = GetTickCount64();
     if (lives(r) && now >= r->watch_at) {
         bool programs_gone = atomic_load(&r->programs_gone);
@@ -340,9 +340,10 @@ static void ask(void *context)
 
 /* ---- from outside */
 
-bool relay_start(struct relay *r, redirector *redirector, uint32_t *error)
+bool relay_start(struct relay *r, redirector *redirector, const struct tree *tree, uint32_t *error)
 {
     r->host.redirector = redirector;
+    r->host.tree = tree;
     bool started =
         relay_udp_start(r->udp) && worker_start(&r->worker, serve, r) && (!r->port || worker_start(&r->asker, ask, r));
     *error = started ? 0 : ERROR_OUTOFMEMORY;

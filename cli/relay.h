@@ -9,6 +9,7 @@
 
 #include "report.h"
 #include "rules_state.h"
+#include "tree.h"
 #include "upstream.h"
 #include "windows_redirector.h"
 
@@ -43,8 +44,9 @@ uint16_t relay_port(const struct relay *r);
 uint16_t relay_incoming_port(const struct relay *r);
 uint16_t relay_datagram_port(const struct relay *r);
 
-/** Begins to serve, looking up each peer at `redirector`. False: Windows error in *error. */
-bool relay_start(struct relay *r, redirector *redirector, uint32_t *error);
+/** Begins to serve what comes from this tree, which must outlive the relay, looking up each peer at `redirector`. False:
+ * Windows error in *error. */
+bool relay_start(struct relay *r, redirector *redirector, const struct tree *tree, uint32_t *error);
 
 /** For the time when no process of the tree is left: waits until no connection has been live for a moment. One on which
  * the program has said all ends then, for its answer has no reader; of datagrams those that wait are still sent. False: the Windows handle `until` was signalled

@@ -15,7 +15,7 @@
  * connection is closed. So each direction ends by itself, as between two programs without a relay.
  *
  * The up half starts before the server answers, so the program's first data waits in the buffer. relay_connect.c has
- * the server dialled.
+ * the server dialled, where rules name hosts perhaps not before that data has come.
  *
  * A socket on which no operation is under way tells of nothing: the program's, while its first data waits, or while the
  * server does not take what the program sends. Such sockets are looked at regularly, so that an end is noticed in every
@@ -90,6 +90,7 @@ void relay_conn_free_if_over(struct relay_conn *conn)
     set_large(conn, UP, false);
     set_large(conn, DOWN, false);
     free(conn->heard);
+    relay_judge_free(conn->judge);
     free(conn->answers);
     if (conn->next) {
         conn->next->previous = conn->previous;
@@ -112,6 +113,7 @@ void relay_conn_abort(struct relay_conn *conn, enum report_outcome outcome, DWOR
     conn->outcome = outcome;
     conn->os_error = error;
     relay_conn_expected_no_more(conn);
+    relay_name_wait_no_more(conn);
     dial_cancel(conn->dial);
     conn->dial = NULL;
     for (int i = 0; i < 2; i++) {
@@ -158,19 +160,36 @@ static struct relay_op *prepare(struct relay_conn *conn, struct half *h, enum re
     return &h->op;
 }
 
-void relay_conn_receive(struct relay_conn *conn, int direction)
+/* Behind what is there. */
+static void receive(struct relay_conn *conn, int direction)
 {
     struct half *h = &conn->halves[direction];
     int side = direction == UP ? CLIENT : SERVER;
-    fit_buffer(conn, direction);
-    WSABUF buffer = {.len = h->large ? BUFFER_LARGE : BUFFER_SMALL, .buf = buffer_of(h)};
+    WSABUF buffer = {.len = (h->large ? BUFFER_LARGE : BUFFER_SMALL) - h->length, .buf = buffer_of(h) + h->length};
     DWORD flags = 0;
     struct relay_op *op = prepare(conn, h, RELAY_RECV, side);
-    h->length = h->sent = 0;
     DWORD error = relay_op_started(op, WSARecv(op->socket, &buffer, 1, NULL, &flags, &op->overlapped, NULL) == 0);
     if (error) {
         abort_relaying(conn, side, error);
     }
+}
+
+void relay_conn_receive(struct relay_conn *conn, int direction)
+{
+    struct half *h = &conn->halves[direction];
+    fit_buffer(conn, direction);
+    h->length = h->sent = 0;
+    receive(conn, direction);
+}
+
+bool relay_conn_receive_more(struct relay_conn *conn)
+{
+    struct half *h = &conn->halves[UP];
+    bool room = h->length < (h->large ? BUFFER_LARGE : BUFFER_SMALL);
+    if (room) {
+        receive(conn, UP);
+    }
+    return room;
 }
 
 static void send_rest(struct relay_conn *conn, int direction)
@@ -245,12 +264,13 @@ static void on_received(struct relay_conn *conn, int direction, DWORD bytes, DWO
         abort_relaying(conn, side, error);
         return;
     }
-    h->length = bytes;
-    h->ended = bytes == 0;
+    const char *data = buffer_of(h) + h->length;
+    h->length += bytes;
+    h->ended = h->length == 0; /* else the end comes once more, behind what is there */
     if (direction == UP) {
-        relay_name_heard(conn, buffer_of(h), bytes);
+        relay_name_heard(conn, data, bytes);
     } else {
-        relay_name_answered(conn, (const uint8_t *)buffer_of(h), bytes);
+        relay_name_answered(conn, (const uint8_t *)data, bytes);
     }
     if (conn->state == RELAYING) {
         pass_on(conn, direction);
@@ -321,10 +341,11 @@ static void end_without_program(struct relay_conn *conn)
     }
 }
 
-/* It was dialled and accepted, but has not come: its program has given up. */
+/* It was accepted, but has not come: its program has given up. */
 static void give_up_late(struct relay_conn *conn, ULONGLONG now)
 {
-    if (conn->state == DIALLED && now >= conn->expected_until) {
+    bool late = conn->state == DIALLED || (conn->state == NAMING && relay_conn_is_expected(conn));
+    if (late && now >= conn->expected_until) {
         relay_conn_abort(conn, REPORT_CLIENT_RESET, 0);
     }
 }

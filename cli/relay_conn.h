@@ -11,6 +11,7 @@
 #include "report.h"
 #include "routes.h"
 #include "rules_state.h"
+#include "tree.h"
 #include "upstream.h"
 #include "windows_redirector.h"
 
@@ -27,11 +28,14 @@ struct relay_host {
     struct rules_state *rules;
     uint32_t connect_ms; /**< limit for connecting to a destination, by an upstream included */
     redirector *redirector;
-    struct relay_conn *first;    /**< all live connections */
-    struct relay_conn *expected; /**< those whose program has not been answered yet */
-    uint32_t loops_told[64];     /**< processes of which relay_loop.c has told, */
-    uint32_t loops_told_count;   /**< and how many */
-    uint32_t large_buffers;      /**< that connections have now */
+    const struct tree *tree;
+    struct relay_conn *first;         /**< all live connections */
+    struct relay_conn *expected;      /**< those whose program has not been answered yet */
+    struct relay_conn *unnamed;       /**< those that wait for a name before they are dialled, the oldest first, */
+    struct relay_conn **last_unnamed; /**< and where the next one goes */
+    uint32_t loops_told[64];          /**< processes of which relay_loop.c has told, */
+    uint32_t loops_told_count;        /**< and how many */
+    uint32_t large_buffers;           /**< that connections have now */
 };
 
 /**
@@ -62,6 +66,9 @@ void relay_conn_stop_all(struct relay_host *host);
  * @param programs_gone  no process of the tree is left: a program's end of data is then the end of the program
  */
 void relay_conn_watch_all(struct relay_host *host, bool programs_gone);
+
+/** Ends the waiting for names that has lasted long enough. Milliseconds until the next time; INFINITE: there is none. */
+DWORD relay_names_tick(struct relay_host *host);
 
 /** Where rules name hosts: tells the library what an answer of DNS says. */
 void relay_tell_names(const struct relay_host *host, const uint8_t *data, uint32_t length);

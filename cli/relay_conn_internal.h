@@ -7,6 +7,7 @@
 #define CLI_RELAY_CONN_INTERNAL_H
 
 #include "relay_conn.h"
+#include "relay_judge.h"
 
 #include <assert.h>
 
@@ -31,10 +32,16 @@ struct relay_conn {
     struct relay_conn *next, *previous;
     SOCKET sockets[2];
     struct half halves[2];
-    enum { DIALLING, DIALLED, RELAYING, CLOSING } state; /* dialled: the program's connection is yet to come */
-    uint64_t connection_id;                              /* of an expected one, as the redirector gave it */
-    struct relay_conn *next_expected;                    /* while it has no client socket */
-    ULONGLONG expected_until;                            /* dialled */
+    enum {
+        NAMING, /* it is not dialled before the program has said a name, or time is up */
+        DIALLING,
+        DIALLED, /* the program's connection is yet to come */
+        RELAYING,
+        CLOSING
+    } state;
+    uint64_t connection_id;           /* of an expected one, as the redirector gave it */
+    struct relay_conn *next_expected; /* while it has no client socket */
+    ULONGLONG expected_until;         /* once its program's connect() is answered */
     bool incoming;
     redirector_address destination;
     struct rules_in_force *rules; /* what `ways` is of; NULL: --upstream, or nothing */
@@ -49,8 +56,11 @@ struct relay_conn {
     bool name_wanted; /* the host's name is not known yet, and may still come */
     uint8_t *heard;   /* data received so far without a name; NULL: none */
     size_t heard_size;
-    bool answered;              /* bytes of the destination have been passed on */
-    struct dns_stream *answers; /* of DNS; NULL: none was looked at */
+    struct relay_judge *judge;       /* what a name would change; NULL: nothing */
+    struct relay_conn *next_unnamed; /* while it waits for a name, */
+    ULONGLONG unnamed_until;         /* which is so long; 0: it does not wait */
+    bool answered;                   /* bytes of the destination have been passed on */
+    struct dns_stream *answers;      /* of DNS; NULL: none was looked at */
 };
 
 /* The way that is taken. */
@@ -63,6 +73,9 @@ static inline const struct way *relay_conn_way(const struct relay_conn *conn)
 
 /* Receives, into an empty buffer. */
 void relay_conn_receive(struct relay_conn *conn, int direction);
+
+/* Receives more of what the program says, behind what is there. False: there is no room. */
+bool relay_conn_receive_more(struct relay_conn *conn);
 
 /* Puts the destination's first bytes into the down half's buffer. false: no memory. */
 bool relay_conn_take_early(struct relay_conn *conn, const char *data, uint32_t size);
@@ -81,15 +94,29 @@ static inline bool relay_conn_is_expected(const struct relay_conn *conn)
     return conn->sockets[CLIENT] == INVALID_SOCKET && conn->state != CLOSING;
 }
 
-/* relay_open.c: takes it out of those that are expected, if it is one. */
+/* relay_open.c */
+
+/* Takes it out of those that are expected, if it is one. */
 void relay_conn_expected_no_more(struct relay_conn *conn);
 
+/* Chooses its way anew, by what rules say now, which is not to block it. */
+void relay_conn_choose_again(struct relay_conn *conn, const redirector_rule_verdict *v);
+
 /* relay_connect.c */
+
+/* Begins to connect to the destination, unless it waits for a name: then its program's connect() succeeds. */
+void relay_connect_begin(struct relay_conn *conn);
 
 /* Begins to connect to the destination; on failure aborts. */
 void relay_connect(struct relay_conn *conn);
 
-/* relay_name.c: the program has sent this. */
+/* relay_name.c */
+
+/* The program is there, and has said nothing yet: it has so much time to say a name. */
+void relay_name_wait(struct relay_conn *conn);
+void relay_name_wait_no_more(struct relay_conn *conn);
+
+/* The program has sent this; 0 bytes: the end. */
 void relay_name_heard(struct relay_conn *conn, const char *data, size_t size);
 
 /* relay_name_dns.c: the destination has answered this, which the program gets next. */

@@ -29,6 +29,12 @@ static void decide(const struct relay_conn *conn, enum redirector_decision decis
     }
 }
 
+static void answer_yes(struct relay_conn *conn)
+{
+    conn->expected_until = GetTickCount64() + ARRIVAL_MS;
+    decide(conn, REDIRECTOR_ACCEPT);
+}
+
 static void failed(struct relay_conn *conn, DWORD error)
 {
     switch (error) {
@@ -100,8 +106,7 @@ static void on_dialled(void *context, const struct dial_result *result)
             relay_conn_abort(conn, REPORT_FAILED, ERROR_OUTOFMEMORY);
         } else if (relay_conn_is_expected(conn)) {
             conn->state = DIALLED;
-            conn->expected_until = GetTickCount64() + ARRIVAL_MS;
-            decide(conn, REDIRECTOR_ACCEPT);
+            answer_yes(conn);
         } else {
             relay_conn_relay(conn);
         }
@@ -116,6 +121,15 @@ static void on_dialled(void *context, const struct dial_result *result)
         failed(conn, result->error);
     }
     relay_conn_free_if_over(conn);
+}
+
+void relay_connect_begin(struct relay_conn *conn)
+{
+    if (conn->state != NAMING) {
+        relay_connect(conn);
+    } else if (relay_conn_is_expected(conn)) {
+        answer_yes(conn);
+    }
 }
 
 void relay_connect(struct relay_conn *conn)

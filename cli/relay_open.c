@@ -4,6 +4,9 @@
  * decision: then it has no client socket at first, the destination is dialled, and when the program's connection has
  * been accepted it is known by its id. Where nobody was asked (what comes in; what was redirected because too many
  * waited), it begins with the client.
+ *
+ * Where rules name hosts, and the name that the program asks for would change what becomes of it, it is dialled only when
+ * the program has said that name (relay_name.c).
  */
 #include "relay_loop.h"
 
@@ -24,35 +27,49 @@ void relay_conn_expected_no_more(struct relay_conn *conn)
 }
 
 /* By the rule that has redirected it; where that names none, by --upstream. */
-static void choose_ways(struct relay_conn *conn, const char *program, const redirector_destination *destination)
+static void choose_ways(struct relay_conn *conn, const char *program, uint32_t upstream)
 {
-    conn->ways = (struct ways){.count = 1};
-    if (destination->incoming) {
-        return;
-    }
-    conn->rules = routes_find(conn->host->rules, destination->upstream, &conn->ways);
+    conn->rules = routes_find(conn->host->rules, upstream, &conn->ways);
     if (!conn->rules) {
         conn->ways = (struct ways){.count = 1};
-        conn->ways.all[0].to = upstream_choose(conn->host->upstreams, program, &destination->destination);
+        conn->ways.all[0].to = upstream_choose(conn->host->upstreams, program, &conn->destination);
     }
     if (way_near(relay_conn_way(conn)) && relay_loop_closes(conn, program)) {
         conn->ways = (struct ways){.count = 1};
     }
 }
 
-static struct report_entry *begin_report(struct relay_conn *conn, const redirector_address *peer,
-                                         const redirector_destination *destination)
+void relay_conn_choose_again(struct relay_conn *conn, const redirector_rule_verdict *v)
+{
+    wchar_t process[260];
+    char program[3 * 260], text[sizeof((struct report_connection *)0)->upstream] = "";
+    rules_release(conn->rules);
+    conn->rules = NULL;
+    conn->ways = (struct ways){.count = 1};
+    if (v->action == REDIRECTOR_RULE_REDIRECT) {
+        text_process_name(process, sizeof process / sizeof process[0], conn->pid);
+        text_copy_utf8(program, sizeof program, process);
+        choose_ways(conn, program, v->upstream);
+    }
+    if (relay_conn_way(conn)->to) {
+        way_text(text, sizeof text, relay_conn_way(conn));
+    }
+    report_upstream(conn->host->report, conn->entry, text);
+}
+
+static struct report_entry *begin_report(struct relay_conn *conn, const redirector_address *peer, uint32_t upstream)
 {
     char program[3 * 260];
-    struct report_connection about = {
-        .pid = destination->pid, .incoming = destination->incoming != 0, .destination = destination->destination};
-    if (about.incoming) {
-        about.peer = *peer;
-    }
+    struct report_connection about = {.pid = conn->pid, .incoming = conn->incoming, .destination = conn->destination};
     /* now, because at the end the process may be gone */
     text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
     text_copy_utf8(program, sizeof program, about.process);
-    choose_ways(conn, program, destination);
+    conn->ways = (struct ways){.count = 1};
+    if (about.incoming) {
+        about.peer = *peer;
+    } else {
+        choose_ways(conn, program, upstream);
+    }
     if (relay_conn_way(conn)->to) {
         way_text(about.upstream, sizeof about.upstream, relay_conn_way(conn));
     }
@@ -68,7 +85,8 @@ static struct relay_conn *begin(struct relay_host *host, const redirector_addres
         conn->host = host;
         conn->destination = destination->destination;
         conn->pid = destination->pid;
-        conn->entry = begin_report(conn, peer, destination);
+        conn->incoming = destination->incoming != 0;
+        conn->entry = begin_report(conn, peer, destination->upstream);
     }
     if (!conn || !conn->entry) {
         rules_release(conn ? conn->rules : NULL);
@@ -76,9 +94,9 @@ static struct relay_conn *begin(struct relay_host *host, const redirector_addres
         return NULL;
     }
     conn->sockets[CLIENT] = conn->sockets[SERVER] = INVALID_SOCKET;
-    conn->state = DIALLING;
-    conn->incoming = destination->incoming != 0;
     conn->name_wanted = !conn->incoming;
+    conn->judge = conn->incoming ? NULL : relay_judge_new(host, REDIRECTOR_TCP, conn->pid, &conn->destination);
+    conn->state = conn->judge ? NAMING : DIALLING;
     conn->next = host->first;
     if (conn->next) {
         conn->next->previous = conn;
@@ -117,7 +135,7 @@ void relay_conn_expect(struct relay_host *host, const redirector_connection *ask
         conn->connection_id = asked->connection_id;
         conn->next_expected = host->expected;
         host->expected = conn;
-        relay_connect(conn);
+        relay_connect_begin(conn);
         relay_conn_free_if_over(conn);
     }
 }
@@ -134,7 +152,7 @@ void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_ad
     if (expected) {
         relay_conn_expected_no_more(conn);
     } else {
-        relay_connect(conn);
+        relay_connect_begin(conn);
     }
     if (conn->state != CLOSING) {
         begin_client(conn, client);
@@ -143,6 +161,8 @@ void relay_conn_open(struct relay_host *host, SOCKET client, const redirector_ad
     }
     if (conn->state == DIALLED) {
         relay_conn_relay(conn);
+    } else if (conn->state == NAMING) {
+        relay_name_wait(conn);
     }
     relay_conn_free_if_over(conn);
 }

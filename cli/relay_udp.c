@@ -178,6 +178,7 @@ static void take(struct relay_udp *u, const redirector_address *peer, uint32_t l
     s = s ? s : begin(u, peer, &flow);
     if (s) {
         touch(s);
+        udp_name_sent(s, relay_udp_payload(u), length);
         udp_session_send(s, length);
     } else {
         relay_udp_count(u, REPORT_UDP_LOST);
@@ -257,7 +258,7 @@ void relay_udp_answer(struct udp_session *s, const uint8_t *data, uint32_t lengt
 static bool is_over(const struct relay_udp *u, const struct udp_session *s, bool programs_gone)
 {
     redirector_destination flow;
-    return (s->state == FAILED && GetTickCount64() - s->failed_at >= RETRY_MS) ||
+    return (s->state == FAILED && !s->blocked && GetTickCount64() - s->failed_at >= RETRY_MS) ||
            (programs_gone && !s->waiting_count) || !find_flow(u, &s->peer, &flow) || !same_flow(s, &flow);
 }
 

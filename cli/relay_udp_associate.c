@@ -48,7 +48,7 @@ static struct waiting *take_waiting(struct udp_session *s)
 void udp_associate_drop(struct udp_session *s)
 {
     for (struct waiting *w; (w = take_waiting(s)) != NULL; free(w)) {
-        relay_udp_count(s->udp, REPORT_UDP_LOST);
+        relay_udp_count(s->udp, s->blocked ? REPORT_UDP_BLOCKED : REPORT_UDP_LOST);
     }
 }
 

@@ -9,6 +9,7 @@
 #define CLI_RELAY_UDP_INTERNAL_H
 
 #include "quic_crypto.h"
+#include "relay_judge.h"
 #include "relay_listen.h"
 #include "relay_udp.h"
 #include "socks_udp.h"
@@ -48,10 +49,12 @@ struct udp_session {
     struct report_entry *entry; /* NULL: its end has been reported */
     ULONGLONG failed_at;
     bool answered, refused;            /* by the destination */
+    bool blocked;                      /* by a rule, which names the host that it asks for */
     bool asked;                        /* it was looked whether it is QUIC */
     uint16_t dns_asked[DNS_ASKED_MAX]; /* ids of the last questions of DNS, */
     uint32_t dns_asked_count;          /* of so many */
     struct quic_initial *quic;         /* NULL: its name is not, or no more, looked for */
+    struct relay_judge *judge;         /* what that name would change; NULL: nothing */
 
     struct rules_in_force *rules; /* what `ways` is of; NULL: --upstream, or nothing */
     struct ways ways;             /* those that carry UDP, */
@@ -130,6 +133,9 @@ void udp_session_look(struct udp_session *s);
 
 /* Takes it out of the table, and reports its end if that was not done. Its memory goes with its last operation. */
 void udp_session_end(struct udp_session *s, enum report_outcome outcome);
+
+/* What the rules say of it now that its host's name is known. */
+void udp_session_judge(struct udp_session *s, const char *host);
 
 /* It cannot go on: what is sent is lost for RETRY_MS. Then it ends, and may begin anew. */
 void udp_session_fail(struct udp_session *s, enum report_outcome outcome, DWORD error);

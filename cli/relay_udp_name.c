@@ -7,6 +7,8 @@
  * Where rules name hosts, the library is told what an answer of DNS says, before the program gets it (R2). An answer counts
  * if a question of its id was sent there and has not been answered: anybody can send one that pretends to come from there,
  * and what a resolver would not take is not taken here.
+ *
+ * The name of QUIC's server may change what rules say (relay_judge.h): it is looked for before the datagram is passed on.
  */
 #include "relay_udp_internal.h"
 
@@ -109,6 +111,9 @@ void udp_name_sent(struct udp_session *s, const uint8_t *data, uint32_t length)
     if (found && s->entry) {
         report_host(s->udp->host->report, s->entry, name);
     }
+    if (found && s->judge) {
+        udp_session_judge(s, name);
+    }
     if (found || quic_initial_done(s->quic)) {
         udp_name_free(s);
     }
@@ -127,5 +132,7 @@ void udp_name_answered(struct udp_session *s, const uint8_t *data, uint32_t leng
 void udp_name_free(struct udp_session *s)
 {
     quic_initial_free(s->quic);
+    relay_judge_free(s->judge);
     s->quic = NULL;
+    s->judge = NULL;
 }

@@ -31,10 +31,11 @@ static void tell_http(struct relay_udp *u, const struct upstream *via)
     }
 }
 
-static void choose_ways(struct udp_session *s, const char *program, const redirector_destination *destination)
+static void choose_ways(struct udp_session *s, const char *program, uint32_t upstream)
 {
     struct ways all;
-    s->rules = routes_find(s->udp->host->rules, destination->upstream, &all);
+    s->ways.count = 0;
+    s->rules = routes_find(s->udp->host->rules, upstream, &all);
     if (!s->rules) {
         all = (struct ways){.count = 1};
         all.all[0].to = upstream_choose(s->udp->host->upstreams, program, &s->destination);
@@ -52,13 +53,13 @@ static void choose_ways(struct udp_session *s, const char *program, const redire
     s->via = s->ways.all[0].to;
 }
 
-static struct report_entry *begin_report(struct udp_session *s, const redirector_destination *destination)
+static struct report_entry *begin_report(struct udp_session *s, uint32_t upstream)
 {
     char program[3 * 260];
     struct report_connection about = {.protocol = REDIRECTOR_UDP, .pid = s->pid, .destination = s->destination};
     text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
     text_copy_utf8(program, sizeof program, about.process);
-    choose_ways(s, program, destination);
+    choose_ways(s, program, upstream);
     if (s->via) {
         snprintf(about.upstream, sizeof about.upstream, "%s", s->via->name);
     }
@@ -79,12 +80,14 @@ struct udp_session *udp_session_begin(struct relay_udp *u, const redirector_addr
     s->socket = s->control = INVALID_SOCKET;
     s->last_waiting = &s->first_waiting;
     s->state = ASSOCIATING;
-    s->entry = begin_report(s, destination);
+    s->entry = begin_report(s, destination->upstream);
     if (!s->entry) {
         rules_release(s->rules);
         free(s);
         return NULL;
     }
+    s->judge =
+        u->crypto ? relay_judge_new(u->host, REDIRECTOR_UDP, s->pid, &s->destination) : NULL; /* else no name comes */
     return s;
 }
 
@@ -140,6 +143,33 @@ void udp_session_fail(struct udp_session *s, enum report_outcome outcome, DWORD 
     close_all(s);
     report(s, outcome, error);
     udp_errors_tell(&s->udp->errors, &s->peer);
+}
+
+void udp_session_judge(struct udp_session *s, const char *host)
+{
+    wchar_t process[260];
+    char program[3 * 260];
+    redirector_rule_verdict v;
+    if (!relay_judge_by(s->judge, host, &v)) {
+        return;
+    }
+    if (v.action == REDIRECTOR_RULE_BLOCK) {
+        s->blocked = true;
+        dial_cancel(s->dial);
+        s->dial = NULL;
+        udp_session_fail(s, REPORT_BLOCKED, 0);
+    } else if (s->state == ASSOCIATING && !s->dial) { /* nothing has been sent yet */
+        rules_release(s->rules);
+        s->rules = NULL;
+        s->ways = (struct ways){.count = 1};
+        s->via = NULL;
+        if (v.action == REDIRECTOR_RULE_REDIRECT) {
+            text_process_name(process, sizeof process / sizeof process[0], s->pid);
+            text_copy_utf8(program, sizeof program, process);
+            choose_ways(s, program, v.upstream);
+        }
+        report_upstream(s->udp->host->report, s->entry, s->via ? s->via->name : "");
+    }
 }
 
 /* ---- what comes back */
@@ -289,7 +319,7 @@ void udp_session_send(struct udp_session *s, uint32_t length)
         udp_session_open_directly(s);
     }
     if (s->state == FAILED) {
-        relay_udp_count(s->udp, REPORT_UDP_LOST);
+        relay_udp_count(s->udp, s->blocked ? REPORT_UDP_BLOCKED : REPORT_UDP_LOST);
         udp_errors_tell(&s->udp->errors, &s->peer);
         return;
     }
@@ -301,7 +331,6 @@ void udp_session_send(struct udp_session *s, uint32_t length)
     if (error) {
         relay_udp_count(s->udp, REPORT_UDP_LOST);
     } else {
-        udp_name_sent(s, relay_udp_payload(s->udp), length);
         report_bytes(s->entry, length, 0);
     }
 }

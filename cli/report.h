@@ -33,7 +33,8 @@ enum { REPORT_DNS_MAX = 256 };
     X(FORBIDDEN, "upstream forbids it", true)                                                                          \
     X(NO_WAY, "upstream cannot reach it", true)                                                                        \
     X(NO_ANSWER, "upstream does not answer", true)                                                                     \
-    X(NO_UDP, "upstream carries no UDP", true)
+    X(NO_UDP, "upstream carries no UDP", true)                                                                         \
+    X(BLOCKED, "blocked", false)
 
 enum report_outcome {
 #define REPORT_OUTCOME_ENUM(name, text, failed) REPORT_##name,

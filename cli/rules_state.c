@@ -72,7 +72,11 @@ struct rules_in_force *rules_make(struct rules_loaded *l, const redirector_rule 
         memcpy(f->rules + f->from_file, own, own_count * sizeof *f->rules);
     }
     for (uint32_t i = 0; i < f->count; i++) {
-        f->names_hosts |= f->rules[i].host != NULL;
+        f->any_host[i] = f->rules[i];
+        if (f->rules[i].host) {
+            f->any_host[i].host = "*";
+            f->names_hosts = true;
+        }
     }
     return f;
 }

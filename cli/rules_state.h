@@ -13,10 +13,11 @@
 
 /** A set of rules. */
 struct rules_in_force {
-    redirector_rule rules[RULES_FILE_RULES_MAX]; /**< `upstream`: see rules_route() */
-    uint32_t count, from_file;                   /**< the first ones are the file's */
-    bool names_hosts;                            /**< one names a host */
-    uint32_t number;                             /**< of the set */
+    redirector_rule rules[RULES_FILE_RULES_MAX];    /**< `upstream`: see rules_route() */
+    redirector_rule any_host[RULES_FILE_RULES_MAX]; /**< the same, but every host's name matches, whatever it is */
+    uint32_t count, from_file;                      /**< the first ones are the file's */
+    bool names_hosts;                               /**< one names a host */
+    uint32_t number;                                /**< of the set */
     struct rules_loaded loaded;
     struct routes *routes; /**< where "through" leads (routes.h); NULL: the file has none, or nobody goes through any */
     atomic_uint holders;

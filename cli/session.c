@@ -233,7 +233,7 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
     if (rules_state_names_hosts(o->in_force)) {
         hosts_file_tell(s->redirecting);
     }
-    if (s->relay && !relay_start(s->relay, s->redirecting, &relay_error)) {
+    if (s->relay && !relay_start(s->relay, s->redirecting, s->tree, &relay_error)) {
         output_message("the relay could not be started (error %u)", relay_error);
         return EXIT_NOT_REDIRECTING;
     }

@@ -182,6 +182,7 @@ set(CLI_SOURCES
     cli/relay_open.c
     cli/relay_listen.c
     cli/relay_loop.c
+    cli/relay_judge.c
     cli/relay_name.c
     cli/relay_name_dns.c
     cli/relay_socket.c

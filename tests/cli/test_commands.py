@@ -374,11 +374,12 @@ def test_a_client_that_stands_still_stops_nobody(t):
 
 # ---- names
 
-def client_hello(name):
+def client_hello(name, key_bytes=2):
+    """With a key share of that size before the name."""
     host = name.encode()
     entry = struct.pack("!BH", 0, len(host)) + host
     extension = struct.pack("!H", len(entry)) + entry
-    extensions = struct.pack("!HH", 10, 4) + b"\0\2\0\x1d" + struct.pack("!HH", 0, len(extension)) + extension
+    extensions = struct.pack("!HH", 51, key_bytes) + bytes(key_bytes) + struct.pack("!HH", 0, len(extension)) + extension
     body = b"\3\3" + bytes(32) + b"\0" + b"\0\2\x13\x01" + b"\1\0" + struct.pack("!H", len(extensions)) + extensions
     message = b"\1" + struct.pack("!I", len(body))[1:] + body
     return b"\x16\3\1" + struct.pack("!H", len(message)) + message
