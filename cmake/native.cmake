@@ -18,6 +18,8 @@ add_library(kernel STATIC tests/world/kernel/kernel.c tests/world/kernel/kernel_
 target_include_directories(kernel PUBLIC tests/world/kernel)
 target_link_libraries(kernel PUBLIC engine)
 
+add_custom_target(threads) # builds what is run under ThreadSanitizer
+
 file(GLOB unit_tests CONFIGURE_DEPENDS
     "${PROJECT_SOURCE_DIR}/tests/unit/test_*.c" "${PROJECT_SOURCE_DIR}/tests/property/test_*.c")
 foreach(source IN LISTS unit_tests)
@@ -37,6 +39,7 @@ foreach(source IN LISTS unit_tests)
     file(STRINGS "${source}" threads REGEX "^#include <(pthread|threads)\\.h>")
     if(threads)
         set_tests_properties(${name} PROPERTIES LABELS threads)
+        add_dependencies(threads ${name})
         target_link_libraries(${name} PRIVATE pthread)
     endif()
 endforeach()

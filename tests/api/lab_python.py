@@ -47,6 +47,32 @@ async def datagrams():
         check((stats["udp_flows_total"], stats["flows_total"], server.stranger_datagrams) == (1, 0, 0), "one flow, of UDP", stats)
 
 
+async def ruled(program):
+    """Rules by destination: what is blocked is refused, what passes does not come here, and changed ones count at once."""
+    seen, loop = [], asyncio.get_running_loop()
+
+    async def handle(_reader, writer, where):
+        seen.append(where[:2])
+        writer.write(b"P")
+        await writer.drain()
+
+    async def visit():
+        child = subprocess.Popen([program, "visit", SERVER[0], str(SERVER[1])], stdin=subprocess.DEVNULL)
+        return await loop.run_in_executor(None, child.wait)
+
+    Rule, Action = windows_redirector.Rule, windows_redirector.Action
+    blocking = [Rule(Action.BLOCK, network="10.77.0.0/24", ports=(7000, 7001))]
+    async with await aio.start_server(handle, roots=[os.getpid()], rules=blocking) as server:
+        check(await visit() != 7 and not seen, "what a rule blocks is refused", seen)
+        check(server.redirector.stats()["connections_blocked"] >= 1, "and counted", server.redirector.stats())
+        server.redirector.set_rules([Rule(host="*.lab.test", protocol=windows_redirector.Protocol.TCP)])
+        server.redirector.tell_name(SERVER[0], "direct.lab.test")
+        check((await visit(), seen) == (7, []), "what passes by its name goes to its destination", seen)
+        server.redirector.set_rules([])
+        await visit()
+        check(seen == [SERVER], "without rules it comes here", seen)
+
+
 async def main(stage):
     seen, loop = [], asyncio.get_running_loop()
 
@@ -70,6 +96,7 @@ async def main(stage):
         check((len(seen), stats["flows_total"], server.strangers) == (1, 1, 0), "one, and nobody else's", stats)
     check(not server.redirector._close.alive, "the end stops it")
     await datagrams()
+    await ruled(program)
     try:
         windows_redirector.Redirector([0xFFFFFFF0], proxy_port=8080)
         check(False, "an error is raised")

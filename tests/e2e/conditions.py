@@ -89,9 +89,11 @@ def balanced(t, made=0, **config):
 def imbalance(t, session, made):
     """What is wrong with the numbers of packets; nothing is right."""
     stats = session.stats()
-    sent = stats["packets_passed"] + stats["packets_rewritten"]
-    pairs = {"seen": (stats["packets_seen"], session.driver("diverted")),
-             "judged": (stats["packets_seen"], sent + stats["packets_dropped"]),
+    seen, passed, rewritten, dropped = (stats["packets_" + what] + stats["udp_packets_" + what]
+                                        for what in ("seen", "passed", "rewritten", "dropped"))
+    sent = passed + rewritten
+    pairs = {"seen": (seen, session.driver("diverted")),
+             "judged": (seen, sent + dropped),
              "sent": (sent + made, session.driver("injected")),
              "errors": (stats["send_errors"] + stats["receive_errors"], 0)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -39,7 +39,7 @@ class Servers:
         self.make_certificate()
 
     def make_certificate(self):
-        names = ",".join([*(f"IP:{host}" for host in SERVER.values()), "DNS:quic.lab.test"])
+        names = ",".join([*(f"IP:{host}" for host in SERVER.values()), "DNS:quic.lab.test", "DNS:web.lab.test"])
         self.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=the lab",
                  "-addext", f"subjectAltName={names}", "-keyout", "key.pem", "-out", "cert.pem")
         shutil.copy(os.path.join(self.folder, "cert.pem"), os.path.join(self.folder, "ca.pem"))

@@ -44,8 +44,9 @@ func httpOne(t target) (map[string]any, error) {
 	return fetchPages(client, "http://"+t.address, "HTTP/1.1", 1)
 }
 
-// httpTwo: TLS and HTTP/2, many streams of one connection at a time.
+// httpTwo: TLS and HTTP/2, many streams of one connection at a time. It asks for a server by name.
 func httpTwo(t target) (map[string]any, error) {
+	t.tls.ServerName = "web.lab.test"
 	transport := &http.Transport{TLSClientConfig: t.tls, ForceAttemptHTTP2: true, MaxConnsPerHost: 1}
 	return fetchPages(&http.Client{Transport: transport, Timeout: time.Minute}, "https://"+t.address, "HTTP/2.0", streams)
 }

@@ -6,6 +6,7 @@
  *   start [api=classic|extended] client [agent] proxy [incoming] [flags] [hold_timeout_ms] [scan_interval_ms]
  *         [decision_timeout_ms] [udp] [udp_idle_ms] [level] [log] [dir] [rules] [upstream]
  *   set_rules rules                      see rules_parse()
+ *   change_rules rules other n           sets the one and the other in turn, n times, as fast as it goes
  *   stop, free, last_error
  *   next [ms], decide id decision        the next connection to decide about, within so many milliseconds; the decision
  *   lookup peer [protocol], forget peer  by address and port
@@ -213,13 +214,29 @@ static void command_free(const struct command *c, struct json *answer)
     redirector_free(r);
 }
 
-static void command_set_rules(const struct command *c, struct json *answer)
+static uint32_t set_rules(const struct command *c, const char *words)
 {
     char text[COMMAND_LINE_MAX];
     redirector_rule rules[RULES];
-    snprintf(text, sizeof text, "%s", command_text(c, "rules", ""));
+    snprintf(text, sizeof text, "%s", command_text(c, words, ""));
     uint32_t count = rules_parse(text, rules);
-    json_number(answer, "status", redirector_set_rules(*instance_of(c), rules, count, NULL));
+    return redirector_set_rules(*instance_of(c), rules, count, NULL);
+}
+
+static void command_set_rules(const struct command *c, struct json *answer)
+{
+    json_number(answer, "status", set_rules(c, "rules"));
+}
+
+static void command_change_rules(const struct command *c, struct json *answer)
+{
+    uint64_t began = actor_now_ms(), n = command_number(c, "n", 1);
+    uint32_t refused = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        refused += set_rules(c, i % 2 ? "other" : "rules") != REDIRECTOR_OK;
+    }
+    json_number(answer, "refused", refused);
+    json_number(answer, "ms", (long long)(actor_now_ms() - began));
 }
 
 static void command_tell_name(const struct command *c, struct json *answer)
@@ -337,6 +354,7 @@ const struct command_entry agent_commands[] = {
     {"stop", command_stop},
     {"free", command_free},
     {"set_rules", command_set_rules},
+    {"change_rules", command_change_rules},
     {"tell_name", command_tell_name},
     {"next", command_next},
     {"decide", command_decide},

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""R1 to R3: redirector.exe with a file of rules, which changes while the program runs."""
+"""R1 to R3: redirector.exe with a file of rules, which changes while the program runs; real proxies and real clients."""
 import os
 
 from harness import scenario
 from lab import expect, expect_equal, port_of, wait_until, windows_path
 from scenarios.decisions import REFUSED, refusal
 from scenarios.outgoing import exchange
-from scenarios.program import BYTES, Run, ask, schema
+from scenarios.program import BYTES, Daemon, Run, ask, schema
+from scenarios.udp_real import Tree
+from servers import servers
 
 SERVERS = {4: "10.77.0.2", 6: "fd77::2"}
 
@@ -78,3 +80,57 @@ def program_follows_a_file_of_rules(t):
                      sorted([port_of(third.local)] * 2 + [port_of(first.local)]), "connections of the relay")
     finally:
         hosts_file(t, "")
+
+
+def microsocks(t):
+    return Daemon(t, "server", 1080, "microsocks", "-i", SERVERS[4], "-p", "1080")
+
+
+def tinyproxy(t):
+    path = os.path.join(t.lab.folder, "tinyproxy.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"Port 8888\nListen {SERVERS[4]}\nTimeout 60\nMaxClients 20\nAllow 10.77.0.0/24\n")
+    return Daemon(t, "server", 8888, "tinyproxy", "-d", "-c", path)
+
+
+@scenario("R1", families=None, session="own")
+def program_goes_by_the_way_that_its_rule_names(t):
+    """Through one real proxy, through one over the other, and through the next where nobody listens at the first; what no
+    rule names goes directly."""
+    socks, over, nobody = f"socks5://{SERVERS[4]}:1080", f"http://{SERVERS[4]}:8888", f"http://{SERVERS[4]}:{t.free_port()}"
+    servers_ = [t.echo(host=SERVERS[4]) for _ in range(4)]
+    ways = [socks, f"{socks} over {over}", f"{nobody}, {socks}"]
+    rules = [f"redirect to {SERVERS[4]} port {port_of(server.local)} through {way}" for server, way in zip(servers_, ways)]
+    with microsocks(t), tinyproxy(t):
+        run = Run(t, "--rules", write(t, *rules))
+        run.probe.wait_ready()
+        for server in servers_:
+            expect(not goes_directly(t, run, server), "a connection that does not come from the relay, or its proxy")
+        expect(f"the way through {nobody} does not work" in run.said(), "it does not say that nobody listens", run.said())
+        connections = {c["port"]: c["upstream"] for c in run.connections()}
+    expect_equal([connections[port_of(server.local)] for server in servers_],
+                 [socks, f"{socks} over {over}", socks, None], "ways")
+
+
+@scenario("R1", "R2", families=None, session="own")
+def program_judges_by_the_name_that_a_client_says(t):
+    """HTTP/2 over TLS by its server's name through a proxy, QUIC by its name blocked, HTTP by none directly, a protocol
+    without names as well; then the first is blocked, too."""
+    socks = f"socks5://{SERVERS[4]}:1080"
+    with microsocks(t):
+        tree = Tree(t, "--rules", write(t, f"redirect to web.lab.test through {socks}", "block to *.lab.test udp"))
+        for exchange_, server in (("http2", "https"), ("http", "http"), ("redis", "redis")):
+            tree.exchange(exchange_, server, 4)
+        _, quic = tree.fails("quic", "quic", 4)
+        write(t, "block to *.lab.test")
+        wait_until(lambda: "1 rule is in force now" in tree.run.said(), "the change")
+        _, web = tree.fails("http2", "https", 4)
+        flows, connections = tree.end()
+    port = servers(t).port
+    said = {(c["port"], c["host"], c["upstream"], c["outcome"]) for c in connections if c["pid"] != web}
+    expect_equal(said, {(port("https"), "web.lab.test", socks, "closed"), (port("redis"), None, None, "closed"),
+                        (port("http"), f"{SERVERS[4]}:{port('http')}", None, "closed")}, "connections")
+    expect_equal({(c["port"], c["host"], c["outcome"]) for c in connections if c["pid"] == web},
+                 {(port("https"), "web.lab.test", "blocked")}, "of the client that is blocked")
+    expect_equal({(f["port"], f["host"], f["outcome"]) for f in flows if f["pid"] == quic},
+                 {(port("quic"), "quic.lab.test", "blocked")}, "of QUIC")

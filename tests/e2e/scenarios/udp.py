@@ -165,6 +165,24 @@ def family_and_address_decide_not_the_port(t, family):
         socket.close()
 
 
+@scenario("U2", session="udp")
+def one_port_that_the_tree_shares_with_a_stranger(t, family):
+    """SO_REUSEADDR: whose a datagram is, the port does not tell then, but the events of each socket's peers do."""
+    for connected in (True, False):
+        led, free = Echo(t), Echo(t)
+        mine = t.root.datagrams(f"{t.client}/0", reuse=1, **({"to": led.local} if connected else {}))
+        its = t.bystander.datagrams(f"{t.client}/{port_of(mine.local)}", reuse=1, **({"to": free.local} if connected else {}))
+        for _ in range(3):
+            expect_equal((mine.tell(None if connected else led.local), its.tell(None if connected else free.local)), (1, 1), "sent")
+        wait_until(free.visitors, "the stranger's datagram")
+        wait_until(led.visitors, "the tree's datagram")
+        expect_equal((list(free.visitors()), t.session.led(free.local)), ([its.local], []), "who reached the stranger's server")
+        expect(mine.local not in led.visitors(), "the server has seen the program's own socket", led.visitors())
+        expect_equal([p["pid"] for p in t.session.led(led.local)], [t.root.pid], "whose the proxy was told they are")
+        mine.close()
+        its.close()
+
+
 @scenario("U2", families=None, session="udp")
 def a_dual_stack_socket_sends_in_both_families(t):
     four, six = Echo(t), Echo(t, host="fd77::2")

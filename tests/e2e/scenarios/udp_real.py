@@ -33,13 +33,23 @@ class Tree:
                                   answers=windows_path(out), std=windows_path(out + ".std"))["pid"]
         return pid, out
 
-    def finish(self, client):
-        """What the client says when it has come to its end, and its pid."""
+    def end_of(self, client):
+        """What the client says when it has come to its end, its pid, and its exit status."""
         pid, out = client
         code = self.run.probe.call("wait_exit", pid=pid, limit=60)["exit_code"]
         with open(out, encoding="utf-8") as text:
-            said = json.load(text)
+            return json.load(text), pid, code
+
+    def finish(self, client):
+        """The same of one that is to come to a good end."""
+        said, pid, code = self.end_of(client)
         expect_equal((code, said.get("error")), (0, None), f"how the client ended, which says {said}")
+        return said, pid
+
+    def fails(self, *what):
+        """An exchange that does not come to a good end."""
+        said, pid, code = self.end_of(self.begin(*what))
+        expect(code != 0 and said.get("error"), f"the client has had its exchange: {said}")
         return said, pid
 
     def exchange(self, *what):
