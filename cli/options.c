@@ -244,10 +244,10 @@ static bool add_rule(struct options *o, uint32_t include, const wchar_t *value)
 
 static enum options_result add_upstream(struct options *o, const wchar_t *value)
 {
-    char *text = text_utf8(value);
-    const char *complaint = text ? upstream_add(&o->upstreams, text) : "out of memory";
+    char *text = text_utf8(value), complaint[ROUTE_WRONG_MAX] = "out of memory";
+    bool good = text && route_options_add(&o->upstreams, text, complaint);
     free(text);
-    if (!complaint) {
+    if (good) {
         return OPTIONS_OK;
     }
     output_message("the proxy after --upstream is not right: %s; see redirector --help", complaint);
@@ -389,7 +389,7 @@ void options_free(struct options *o)
         free((char *)o->rules[i].pattern);
         free((char *)o->rules[i].listener);
     }
-    SecureZeroMemory(&o->upstreams, sizeof o->upstreams);
+    route_options_free(&o->upstreams);
     free(o->rules_path);
     free(o->windivert_dir);
     free(o->log_path);

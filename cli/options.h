@@ -7,7 +7,7 @@
 #define CLI_OPTIONS_H
 
 #include "rules_state.h"
-#include "upstream.h"
+#include "route_option.h"
 #include "windows_redirector.h"
 
 #include <stdbool.h>
@@ -52,7 +52,7 @@ struct options {
     uint32_t rule_count;
     wchar_t *rules_path;          /**< of a file of more rules, absolute; NULL: not given */
     struct rules_state *in_force; /**< the file's rules, then these; session_command() has it made */
-    struct upstream_list upstreams;
+    struct route_options upstreams;
     bool incoming, no_outgoing, no_loopback, no_proof, small_segments, fail_closed, reflect, block_quic,
         no_firewall_permit, clean, until_exit;
     enum udp_mode udp;

@@ -8,9 +8,9 @@
 #define CLI_RELAY_H
 
 #include "report.h"
+#include "routes.h"
 #include "rules_state.h"
 #include "tree.h"
-#include "upstream.h"
 #include "windows_redirector.h"
 
 #include <stdbool.h>
@@ -20,10 +20,10 @@ struct relay;
 
 struct relay_config {
     struct report *report;
-    const struct upstream_list *upstreams; /**< must outlive the relay, */
-    struct rules_state *rules;             /**< and so must these */
-    bool outgoing;                         /**< listen for what the tree opens */
-    bool incoming;                         /**< listen for what comes to the tree */
+    struct routes *upstreams;  /**< of --upstream; NULL: none. It must outlive the relay, */
+    struct rules_state *rules; /**< and so must these */
+    bool outgoing;             /**< listen for what the tree opens */
+    bool incoming;             /**< listen for what comes to the tree */
     enum relay_datagrams {
         RELAY_NO_DATAGRAMS,
         RELAY_DATAGRAMS,

@@ -100,7 +100,7 @@ void relay_conn_free_if_over(struct relay_conn *conn)
     } else {
         host->first = conn->next;
     }
-    rules_release(conn->rules);
+    routes_release(conn->routes);
     free(conn);
 }
 

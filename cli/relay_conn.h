@@ -24,7 +24,7 @@ struct relay_conn;
 struct relay_host {
     struct dialler dialler; /**< has the completion port */
     struct report *report;
-    const struct upstream_list *upstreams; /**< where no rule names a route */
+    struct routes *upstreams; /**< where no rule names a route; NULL: none */
     struct rules_state *rules;
     uint32_t connect_ms; /**< limit for connecting to a destination, by an upstream included */
     redirector *redirector;

@@ -44,12 +44,12 @@ struct relay_conn {
     ULONGLONG expected_until;         /* once its program's connect() is answered */
     bool incoming;
     redirector_address destination;
-    struct rules_in_force *rules; /* what `ways` is of; NULL: --upstream, or nothing */
-    struct ways ways;             /* how the destination may be reached, */
-    uint32_t way;                 /* and which of them it is now */
-    ULONGLONG connect_until;      /* 0: it has not begun */
-    struct dial *dial;            /* NULL: none is under way */
-    uint32_t pid;                 /* of the program's end */
+    struct routes *routes;   /* what `ways` is of; NULL: nothing */
+    struct ways ways;        /* how the destination may be reached, */
+    uint32_t way;            /* and which of them it is now */
+    ULONGLONG connect_until; /* 0: it has not begun */
+    struct dial *dial;       /* NULL: none is under way */
+    uint32_t pid;            /* of the program's end */
     struct report_entry *entry;
     enum report_outcome outcome;
     uint32_t os_error;

@@ -76,10 +76,10 @@ static bool is_proxys_fault(const struct relay_conn *conn, const struct dial_res
 /* True: another way is tried. */
 static bool try_next_way(struct relay_conn *conn, const struct dial_result *result)
 {
-    if (!conn->rules || !is_proxys_fault(conn, result)) {
+    if (!conn->routes || !is_proxys_fault(conn, result)) {
         return false;
     }
-    routes_failed(conn->rules, relay_conn_way(conn));
+    routes_failed(conn->routes, relay_conn_way(conn));
     if (conn->way + 1 >= conn->ways.count || GetTickCount64() >= conn->connect_until) {
         return false;
     }

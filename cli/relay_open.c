@@ -29,10 +29,9 @@ void relay_conn_expected_no_more(struct relay_conn *conn)
 /* By the rule that has redirected it; where that names none, by --upstream. */
 static void choose_ways(struct relay_conn *conn, const char *program, uint32_t upstream)
 {
-    conn->rules = routes_find(conn->host->rules, upstream, &conn->ways);
-    if (!conn->rules) {
-        conn->ways = (struct ways){.count = 1};
-        conn->ways.all[0].to = upstream_choose(conn->host->upstreams, program, &conn->destination);
+    conn->routes = routes_find(conn->host->rules, upstream, &conn->ways);
+    if (!conn->routes) {
+        conn->routes = routes_choose(conn->host->upstreams, program, &conn->destination, &conn->ways);
     }
     if (way_near(relay_conn_way(conn)) && relay_loop_closes(conn, program)) {
         conn->ways = (struct ways){.count = 1};
@@ -43,8 +42,8 @@ void relay_conn_choose_again(struct relay_conn *conn, const redirector_rule_verd
 {
     wchar_t process[260];
     char program[3 * 260], text[sizeof((struct report_connection *)0)->upstream] = "";
-    rules_release(conn->rules);
-    conn->rules = NULL;
+    routes_release(conn->routes);
+    conn->routes = NULL;
     conn->ways = (struct ways){.count = 1};
     if (v->action == REDIRECTOR_RULE_REDIRECT) {
         text_process_name(process, sizeof process / sizeof process[0], conn->pid);
@@ -89,7 +88,7 @@ static struct relay_conn *begin(struct relay_host *host, const redirector_addres
         conn->entry = begin_report(conn, peer, destination->upstream);
     }
     if (!conn || !conn->entry) {
-        rules_release(conn ? conn->rules : NULL);
+        routes_release(conn ? conn->routes : NULL);
         free(conn);
         return NULL;
     }

@@ -73,7 +73,7 @@ static DWORD watch_control(struct udp_session *s)
 /* What waits goes another way: through another proxy, or directly. */
 static void next_way(struct udp_session *s)
 {
-    routes_failed(s->rules, &s->ways.all[s->way]);
+    routes_failed(s->routes, &s->ways.all[s->way]);
     s->via = s->ways.all[++s->way].to;
     report_upstream(s->udp->host->report, s->entry, s->via ? s->via->name : "");
     if (s->via) {
@@ -88,13 +88,13 @@ static void on_dialled(void *context, const struct dial_result *result)
 {
     struct udp_session *s = context;
     s->dial = NULL;
-    if (result->socket == INVALID_SOCKET && s->rules && s->way + 1 < s->ways.count) {
+    if (result->socket == INVALID_SOCKET && s->routes && s->way + 1 < s->ways.count) {
         next_way(s);
         return;
     }
     if (result->socket == INVALID_SOCKET) {
-        if (s->rules) {
-            routes_failed(s->rules, &s->ways.all[s->way]);
+        if (s->routes) {
+            routes_failed(s->routes, &s->ways.all[s->way]);
         }
         udp_session_fail(s, relay_outcome_of(result->failure), result->failure == UPSTREAM_SILENT ? 0 : result->error);
         return;

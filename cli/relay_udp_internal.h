@@ -56,12 +56,12 @@ struct udp_session {
     struct quic_initial *quic;         /* NULL: its name is not, or no more, looked for */
     struct relay_judge *judge;         /* what that name would change; NULL: nothing */
 
-    struct rules_in_force *rules; /* what `ways` is of; NULL: --upstream, or nothing */
-    struct ways ways;             /* those that carry UDP, */
-    uint32_t way;                 /* and which of them it is now */
-    const struct upstream *via;   /* the proxy of that; NULL: directly */
-    struct dial *dial;            /* the control connection in the making */
-    SOCKET control;               /* while it stands, so does the association */
+    struct routes *routes;      /* what `ways` is of; NULL: nothing */
+    struct ways ways;           /* those that carry UDP, */
+    uint32_t way;               /* and which of them it is now */
+    const struct upstream *via; /* the proxy of that; NULL: directly */
+    struct dial *dial;          /* the control connection in the making */
+    SOCKET control;             /* while it stands, so does the association */
     struct relay_op control_op;
     char control_byte;
     redirector_address proxy; /* where the proxy takes datagrams */

@@ -35,10 +35,9 @@ static void choose_ways(struct udp_session *s, const char *program, uint32_t ups
 {
     struct ways all;
     s->ways.count = 0;
-    s->rules = routes_find(s->udp->host->rules, upstream, &all);
-    if (!s->rules) {
-        all = (struct ways){.count = 1};
-        all.all[0].to = upstream_choose(s->udp->host->upstreams, program, &s->destination);
+    s->routes = routes_find(s->udp->host->rules, upstream, &all);
+    if (!s->routes) {
+        s->routes = routes_choose(s->udp->host->upstreams, program, &s->destination, &all);
     }
     for (uint32_t i = 0; i < all.count; i++) {
         const struct way *w = &all.all[i];
@@ -82,7 +81,7 @@ struct udp_session *udp_session_begin(struct relay_udp *u, const redirector_addr
     s->state = ASSOCIATING;
     s->entry = begin_report(s, destination->upstream);
     if (!s->entry) {
-        rules_release(s->rules);
+        routes_release(s->routes);
         free(s);
         return NULL;
     }
@@ -96,7 +95,7 @@ static void free_if_over(struct udp_session *s)
     if (s->state == ENDED && !s->op.pending && !s->control_op.pending) {
         s->udp->ending--;
         udp_name_free(s);
-        rules_release(s->rules);
+        routes_release(s->routes);
         free(s);
     }
 }
@@ -159,8 +158,8 @@ void udp_session_judge(struct udp_session *s, const char *host)
         s->dial = NULL;
         udp_session_fail(s, REPORT_BLOCKED, 0);
     } else if (s->state == ASSOCIATING && !s->dial) { /* nothing has been sent yet */
-        rules_release(s->rules);
-        s->rules = NULL;
+        routes_release(s->routes);
+        s->routes = NULL;
         s->ways = (struct ways){.count = 1};
         s->via = NULL;
         if (v.action == REDIRECTOR_RULE_REDIRECT) {

@@ -4,6 +4,7 @@
 #include "output.h"
 #include "relay_loop.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +14,18 @@ enum { CHECK_MS = 5000, LOGIN_MS = 5000 };
 struct tended_way {
     struct way way;
     bool down;
-    ULONGLONG check_at;           /* when it is tried again */
-    struct dial *check;           /* that is under way; NULL: none is */
-    struct rules_in_force *owner; /* while it is */
+    ULONGLONG check_at;   /* when it is tried again */
+    struct dial *check;   /* that is under way; NULL: none is */
+    struct routes *owner; /* while it is, held */
 };
 
 struct routes {
+    atomic_uint holders;
     struct upstream_list proxies;
-    struct {
+    struct tended_route {
         struct tended_way ways[ROUTE_WAYS_MAX];
         uint32_t count;
+        const char *whom;
     } all[ROUTES_MAX];
     uint32_t count;
 };
@@ -66,11 +69,11 @@ static const struct upstream *proxy_of(struct routes *r, const char *url, bool *
     return *wrong ? NULL : &all->entries[at];
 }
 
-static bool take_routes(struct routes *r, const struct rules_file *f, const struct rules_teller *to)
+static bool take_routes(struct routes *r, const struct route *all, uint32_t count, const struct rules_teller *to)
 {
     bool wrong = false;
-    for (r->count = 0; r->count < f->route_count; r->count++) {
-        const struct route *from = &f->routes[r->count];
+    for (r->count = 0; r->count < count; r->count++) {
+        const struct route *from = &all[r->count];
         for (uint32_t i = 0; i < from->way_count; i++) {
             const char *const *hops = from->ways[i].hops;
             struct way *w = &r->all[r->count].ways[i].way;
@@ -78,40 +81,52 @@ static bool take_routes(struct routes *r, const struct rules_file *f, const stru
             w->over = w->to && hops[1] ? proxy_of(r, hops[1], &wrong) : NULL;
         }
         r->all[r->count].count = from->way_count;
+        r->all[r->count].whom = from->whom;
     }
     if (wrong) {
-        rules_tell(to, "the rules name more than %d proxies", UPSTREAM_RULES_MAX);
+        rules_tell(to, "there are more than %d proxies", UPSTREAM_RULES_MAX);
     }
     return !wrong;
 }
 
-struct routes *routes_open(const struct rules_file *f, uint32_t connect_ms, const struct rules_teller *to)
+struct routes *routes_open(const struct route *all, uint32_t count, uint32_t connect_ms, const struct rules_teller *to)
 {
+    const char *host = NULL;
     struct routes *r = calloc(1, sizeof *r);
     if (!r) {
         rules_tell(to, "out of memory");
         return NULL;
     }
-    const char *host = NULL;
-    if (!take_routes(r, f, to)) {
-        routes_free(r);
+    r->holders = 1;
+    if (!take_routes(r, all, count, to)) {
+        routes_release(r);
         return NULL;
     }
-    if (upstream_resolve(&r->proxies, connect_ms, &host)) {
-        rules_tell(to, "the proxy's host '%s' was not found", host);
-        routes_free(r);
+    DWORD error = upstream_resolve(&r->proxies, connect_ms, &host);
+    if (error) {
+        rules_tell(to, "the upstream's host '%s' was not found%s", host,
+                   error == WSAETIMEDOUT ? ": the name service does not answer" : "");
+        routes_release(r);
         return NULL;
     }
     relay_loop_find_local(&r->proxies);
     return r;
 }
 
-void routes_free(struct routes *r)
+struct routes *routes_hold(struct routes *r)
 {
     if (r) {
-        SecureZeroMemory(&r->proxies, sizeof r->proxies);
+        atomic_fetch_add(&r->holders, 1);
     }
-    free(r);
+    return r;
+}
+
+void routes_release(struct routes *r)
+{
+    if (r && atomic_fetch_sub(&r->holders, 1) == 1) {
+        SecureZeroMemory(&r->proxies, sizeof r->proxies);
+        free(r);
+    }
 }
 
 uint32_t routes_local(const struct routes *r, redirector_address *out, uint32_t max)
@@ -121,25 +136,48 @@ uint32_t routes_local(const struct routes *r, redirector_address *out, uint32_t 
 
 /* ---- which one */
 
-struct rules_in_force *routes_find(struct rules_state *s, uint32_t upstream, struct ways *out)
+uint32_t routes_count(const struct routes *r)
 {
-    struct rules_in_force *f = upstream ? rules_state_take_of(s, upstream) : NULL;
-    uint32_t number = f ? rules_route_number(f, upstream) : 0;
+    return r->count;
+}
+
+/* Those that work, in order; then the others: they may work again. */
+void routes_ways(const struct routes *r, uint32_t route, struct ways *out)
+{
+    const struct tended_route *from = &r->all[route];
     *out = (struct ways){.count = 0};
-    if (!number || !f->routes) {
-        rules_release(f);
-        return NULL;
-    }
-    const struct routes *r = f->routes;
-    for (int down = 0; down < 2; down++) { /* those that work, in order; then the others: they may work again */
-        for (uint32_t i = 0; i < r->all[number - 1].count; i++) {
-            const struct tended_way *w = &r->all[number - 1].ways[i];
-            if (w->down == (down != 0)) {
-                out->all[out->count++] = w->way;
+    for (int down = 0; down < 2; down++) {
+        for (uint32_t i = 0; i < from->count; i++) {
+            if (from->ways[i].down == (down != 0)) {
+                out->all[out->count++] = from->ways[i].way;
             }
         }
     }
-    return f;
+}
+
+struct routes *routes_find(struct rules_state *s, uint32_t upstream, struct ways *out)
+{
+    struct rules_in_force *f = upstream ? rules_state_take_of(s, upstream) : NULL;
+    uint32_t number = f ? rules_route_number(f, upstream) : 0;
+    struct routes *r = number ? routes_hold(f->routes) : NULL;
+    if (r) {
+        routes_ways(r, number - 1, out);
+    }
+    rules_release(f);
+    return r;
+}
+
+struct routes *routes_choose(struct routes *r, const char *program, const redirector_address *destination,
+                             struct ways *out)
+{
+    *out = (struct ways){.count = 1};
+    for (uint32_t i = r ? r->count : 0; i-- > 0;) {
+        if (!r->all[i].whom || upstream_whom_matches(r->all[i].whom, program, destination)) {
+            routes_ways(r, i, out);
+            return routes_hold(r);
+        }
+    }
+    return NULL;
 }
 
 /* ---- whether they work */
@@ -151,20 +189,17 @@ static void tell(const struct way *w, const char *what)
     output_message("the way through %s %s", text, what);
 }
 
-void routes_failed(struct rules_in_force *f, const struct way *w)
+void routes_failed(struct routes *r, const struct way *w)
 {
-    struct routes *r = f->routes;
     for (uint32_t i = 0; i < r->count; i++) {
-        for (uint32_t k = 0; k < r->all[i].count; k++) {
+        for (uint32_t k = 0; r->all[i].count > 1 && k < r->all[i].count; k++) { /* else there is no other */
             struct tended_way *t = &r->all[i].ways[k];
             if (t->way.to != w->to || t->way.over != w->over || t->down || !t->way.to) {
                 continue;
             }
             t->down = true;
             t->check_at = GetTickCount64() + CHECK_MS;
-            if (r->all[i].count > 1) {
-                tell(w, "does not work; others are taken until it does");
-            }
+            tell(w, "does not work; others are taken until it does");
         }
     }
 }
@@ -172,7 +207,7 @@ void routes_failed(struct rules_in_force *f, const struct way *w)
 static void on_checked(void *context, const struct dial_result *result)
 {
     struct tended_way *t = context;
-    struct rules_in_force *owner = t->owner;
+    struct routes *owner = t->owner;
     bool works = result->socket != INVALID_SOCKET;
     t->check = NULL;
     t->check_at = GetTickCount64() + CHECK_MS;
@@ -181,38 +216,38 @@ static void on_checked(void *context, const struct dial_result *result)
         closesocket(result->socket);
         tell(&t->way, "works again");
     }
-    rules_release(owner);
+    routes_release(owner);
 }
 
-static void watch(struct rules_in_force *f, struct dialler *dialler, bool stop)
+static void watch(struct routes *r, struct tended_way *t, struct dialler *dialler, bool stop)
 {
-    struct routes *r = f->routes;
-    ULONGLONG now = GetTickCount64();
-    for (uint32_t i = 0; i < r->count; i++) {
-        for (uint32_t k = 0; k < r->all[i].count; k++) {
-            struct tended_way *t = &r->all[i].ways[k];
-            if (stop && t->check) {
-                dial_cancel(t->check);
-                t->check = NULL;
-                rules_release(t->owner);
-            } else if (!stop && t->down && !t->check && now >= t->check_at) {
-                struct dial_plan plan = {
-                    .via = t->way.to, .over = t->way.over, .limit_ms = LOGIN_MS, .done = on_checked, .context = t};
-                t->owner = rules_hold(f);
-                t->check = dial_start(dialler, &plan);
-                if (!t->check) {
-                    rules_release(f);
-                }
-            }
+    if (stop && t->check) {
+        dial_cancel(t->check);
+        t->check = NULL;
+        routes_release(t->owner);
+    } else if (!stop && t->down && !t->check && GetTickCount64() >= t->check_at) {
+        struct dial_plan plan = {
+            .via = t->way.to, .over = t->way.over, .limit_ms = LOGIN_MS, .done = on_checked, .context = t};
+        t->owner = routes_hold(r);
+        t->check = dial_start(dialler, &plan);
+        if (!t->check) {
+            routes_release(r);
         }
     }
 }
 
-void routes_watch(struct rules_state *s, struct dialler *dialler, bool stop)
+void routes_watch(struct routes *r, struct dialler *dialler, bool stop)
+{
+    for (uint32_t i = 0; r && i < r->count; i++) {
+        for (uint32_t k = 0; k < r->all[i].count; k++) {
+            watch(r, &r->all[i].ways[k], dialler, stop);
+        }
+    }
+}
+
+void routes_watch_rules(struct rules_state *s, struct dialler *dialler, bool stop)
 {
     struct rules_in_force *f = rules_state_take(s);
-    if (f->routes) {
-        watch(f, dialler, stop);
-    }
+    routes_watch(f->routes, dialler, stop);
     rules_release(f);
 }

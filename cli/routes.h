@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file routes.h
- * Where "through" of a file of rules leads: proxies, one reached over another, and others that are tried in their stead.
+ * Where "through" of a file of rules leads, and --upstream: proxies, one reached over another, and others that are tried in
+ * their stead.
  *
- * They belong to a set of rules (rules_state.h) and do not change with it. A way that has failed is left out while there is
+ * Those of a file belong to a set of rules (rules_state.h) and do not change with it. A way that has failed is left out while there is
  * another, and tried again every few seconds until it works: that is the relay's thread alone.
  */
 #ifndef CLI_ROUTES_H
@@ -36,24 +37,43 @@ void way_text(char *out, size_t size, const struct way *w);
 struct routes;
 
 /**
- * Looks up the hosts, each within the smaller of 10 s and `connect_ms`. NULL: something was wrong, and was told.
+ * Looks up the hosts, each within the smaller of 10 s and `connect_ms`. What `whom` of the routes points to must outlive it.
+ * NULL: something was wrong, and was told.
  */
-struct routes *routes_open(const struct rules_file *f, uint32_t connect_ms, const struct rules_teller *to);
-void routes_free(struct routes *r); /**< NULL is fine */
+struct routes *routes_open(const struct route *all, uint32_t count, uint32_t connect_ms, const struct rules_teller *to);
+
+/** To be called by whoever has opened, held or found it; NULL is fine. Any thread. */
+void routes_release(struct routes *r);
+struct routes *routes_hold(struct routes *r);
+
+/** Of each route, tries its ways as far as the login, before any program runs; a message for each that does not work. False:
+ * of one none works. Blocks, for each at most the smaller of 10 s and `connect_ms`. */
+bool routes_try(const struct routes *r, uint32_t connect_ms);
 
 /** Addresses of its proxies that are this machine's; at most `max`. Returns how many. */
 uint32_t routes_local(const struct routes *r, redirector_address *out, uint32_t max);
 
+/** Its routes, for routes_try(). */
+uint32_t routes_count(const struct routes *r);
+void routes_ways(const struct routes *r, uint32_t route, struct ways *out);
+
 /* The relay's thread: */
 
-/** The set of rules that a connection was judged by, with the ways of the route that its rule names, in the order in which
- * they are to be tried. NULL: it names none, or it is too long ago. Else rules_release() is the caller's. */
-struct rules_in_force *routes_find(struct rules_state *s, uint32_t upstream, struct ways *out);
+/** The ways of the route that the rule of a connection names, in the order in which they are to be tried, from what the
+ * library tells of it. NULL: it names none, or it is too long ago; else routes_release() is the caller's. */
+struct routes *routes_find(struct rules_state *s, uint32_t upstream, struct ways *out);
+
+/** The same of the last route that means this connection (`whom`). NULL: none; then *out is the way directly. */
+struct routes *routes_choose(struct routes *r, const char *program, const redirector_address *destination,
+                             struct ways *out);
 
 /** A way has failed by a fault of its proxy's. */
-void routes_failed(struct rules_in_force *f, const struct way *w);
+void routes_failed(struct routes *r, const struct way *w);
 
-/** Looks after the ways that have failed. To be called regularly; `stop`: nothing is begun any more. */
-void routes_watch(struct rules_state *s, struct dialler *dialler, bool stop);
+/** Looks after the ways that have failed. To be called regularly; `stop`: nothing is begun any more. NULL is fine. */
+void routes_watch(struct routes *r, struct dialler *dialler, bool stop);
+
+/** The same of those of the rules in force. */
+void routes_watch_rules(struct rules_state *s, struct dialler *dialler, bool stop);
 
 #endif

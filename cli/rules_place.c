@@ -109,6 +109,40 @@ static bool add_hop(struct rules_line *l, struct route_way *way, int hop, struct
     return !complaint || rules_line_wrong(l, w.text, "%s", complaint);
 }
 
+/* A proxy, behind that word. *more: another way follows it. */
+static bool take_hop(struct rules_line *l, const char *after, struct route_way *way, int hop, bool *more)
+{
+    struct rules_word w = rules_line_needed(l, after, "a proxy");
+    if (!w.text) {
+        return false;
+    }
+    size_t length = strlen(w.text);
+    *more = w.text[length - 1] == ',';
+    w.text[length - *more] = 0;
+    return add_hop(l, way, hop, w);
+}
+
+static bool take_way(struct rules_line *l, const char *after, struct route_way *way, bool *more)
+{
+    if (!take_hop(l, after, way, 0, more)) {
+        return false;
+    }
+    struct rules_word next = *more ? (struct rules_word){0} : rules_line_word(l);
+    if (next.text && strcmp(next.text, "over") == 0) {
+        if (!take_hop(l, "over", way, 1, more)) {
+            return false;
+        }
+        next = *more ? (struct rules_word){0} : rules_line_word(l);
+        return !next.text ||
+               rules_line_wrong(l, next.text,
+                                "'%.60s' stands behind two proxies: that is the most, and 'through' comes last",
+                                next.text);
+    }
+    return !next.text ||
+           rules_line_wrong(l, next.text, "'%.60s' is neither 'over' nor the end of the line: 'through' comes last",
+                            next.text);
+}
+
 bool rules_line_route(struct rules_line *l)
 {
     struct rules_file *out = l->out;
@@ -116,43 +150,15 @@ bool rules_line_route(struct rules_line *l)
         return rules_line_wrong(l, l->at, "there are more than %d lines with 'through'", ROUTES_MAX);
     }
     struct route *route = &out->routes[out->route_count];
-    *route = (struct route){0};
     const char *after = "through";
-    for (bool more = true; more;) {
-        struct rules_word w = rules_line_needed(l, after, "a proxy");
-        if (!w.text) {
-            return false;
-        }
+    *route = (struct route){0};
+    for (bool more = true; more; after = ",") {
         if (route->way_count == ROUTE_WAYS_MAX) {
-            return rules_line_wrong(l, w.text, "there are more than %d ways", ROUTE_WAYS_MAX);
+            return rules_line_wrong(l, l->at, "there are more than %d ways", ROUTE_WAYS_MAX);
         }
-        struct route_way *way = &route->ways[route->way_count++];
-        size_t length = strlen(w.text);
-        more = w.text[length - 1] == ',';
-        w.text[length - more] = 0;
-        if (!add_hop(l, way, 0, w)) {
+        if (!take_way(l, after, &route->ways[route->way_count++], &more)) {
             return false;
         }
-        struct rules_line before = *l;
-        struct rules_word over = more ? (struct rules_word){0} : rules_line_word(l);
-        if (over.text && strcmp(over.text, "over") == 0) {
-            w = rules_line_needed(l, "over", "a proxy");
-            if (!w.text) {
-                return false;
-            }
-            length = strlen(w.text);
-            more = w.text[length - 1] == ',';
-            w.text[length - more] = 0;
-            if (!add_hop(l, way, 1, w)) {
-                return false;
-            }
-        } else if (over.text) {
-            return rules_line_wrong(
-                l, over.text, "'%.60s' is neither 'over' nor the end of the line: 'through' comes last", over.text);
-        } else {
-            l->at = before.at;
-        }
-        after = ",";
     }
     l->rule.upstream = ++out->route_count;
     return true;

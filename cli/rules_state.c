@@ -44,7 +44,7 @@ void rules_release(struct rules_in_force *f)
 {
     if (f && atomic_fetch_sub(&f->holders, 1) == 1) {
         rules_unload(&f->loaded);
-        routes_free(f->routes);
+        routes_release(f->routes);
         free(f);
     }
 }
@@ -103,7 +103,7 @@ static bool find_proxies(const struct rules_state *s, struct rules_in_force *f, 
         rules_tell(to, "the rules say 'through', but nothing is relayed: --proxy-port takes the relay's place");
         return false;
     }
-    f->routes = routes_open(&f->loaded.file, s->connect_ms, to);
+    f->routes = routes_open(f->loaded.file.routes, f->loaded.file.route_count, s->connect_ms, to);
     return f->routes;
 }
 

@@ -16,7 +16,6 @@
 #include "own_proxies.h"
 #include "quic.h"
 #include "relay.h"
-#include "relay_loop.h"
 #include "report.h"
 #include "routes.h"
 #include "rules_watch.h"
@@ -37,7 +36,8 @@ enum {
 struct session {
     struct options *options;
     struct report *report;
-    struct relay *relay; /* NULL: the user's own proxies are used */
+    struct routes *upstreams; /* of --upstream; NULL: none */
+    struct relay *relay;      /* NULL: the user's own proxies are used */
     redirector *redirecting;
     struct watch *watch;
     struct control *control;
@@ -75,7 +75,7 @@ static bool open_relay(struct session *s)
     const struct options *o = s->options;
     uint32_t error;
     struct relay_config config = {.report = s->report,
-                                  .upstreams = &o->upstreams,
+                                  .upstreams = s->upstreams,
                                   .rules = o->in_force,
                                   .outgoing = !o->no_outgoing && !o->proxy_port,
                                   .incoming = o->incoming,
@@ -113,10 +113,12 @@ static enum report_view choose_view(struct session *s, bool quiet_terminal)
 static bool prepare(struct session *s)
 {
     struct options *o = s->options;
-    if (!upstream_resolve_all(&o->upstreams, connect_ms(o)) || !upstream_try_all(&o->upstreams, connect_ms(o))) {
-        return false;
+    if (o->upstreams.count) {
+        s->upstreams = routes_open(o->upstreams.routes, o->upstreams.count, connect_ms(o), &rules_messages);
+        if (!s->upstreams || !routes_try(s->upstreams, connect_ms(o))) {
+            return false;
+        }
     }
-    relay_loop_find_local(&o->upstreams);
     bool relays = !o->no_outgoing && !o->proxy_port;
     return own_proxies_found(o) && rules_state_find_proxies(o->in_force, relays, connect_ms(o)) && open_relay(s);
 }
@@ -181,7 +183,7 @@ static DWORD start_redirecting(struct session *s, const uint32_t *roots, uint32_
 {
     const struct options *o = s->options;
     redirector_address upstreams[UPSTREAM_RULES_MAX];
-    uint32_t local = relay_loop_local(&o->upstreams, upstreams, UPSTREAM_RULES_MAX);
+    uint32_t local = routes_local(s->upstreams, upstreams, UPSTREAM_RULES_MAX);
     struct rules_in_force *f = rules_state_take(o->in_force);
     local += routes_local(f->routes, upstreams + local, UPSTREAM_RULES_MAX - local);
     redirector_config config = {
@@ -373,6 +375,7 @@ void session_close(struct session *s, bool summary)
     if (s->relay) {
         relay_close(s->relay);
     }
+    routes_release(s->upstreams);
     capture_stop(s->capture); /* it looks up the owners of its packets at the redirector */
     quic_stop(s->quic);
     live_stop(s->live);

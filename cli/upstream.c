@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/*
- * Theory of operation: the proxy of a connection is chosen by rules: patterns for the program's name, the destination's
- * address, or its address and port. The last rule that matches decides, as in the library.
- */
+/* The URL of a proxy, and whom --upstream means: patterns for the program's name, the destination's address, or that with its
+ * port. */
 #include "upstream.h"
 
 #include "address.h"
@@ -160,43 +158,21 @@ const char *upstream_check(const char *url)
 
 static bool names_a_proxy(const char *text)
 {
-    bool named = strcmp(text, "direct") == 0;
+    bool named = strcmp(text, "direct") == 0 || strncmp(text, "direct,", 7) == 0;
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         named |= strncmp(text, schemes[i].text, strlen(schemes[i].text)) == 0;
     }
     return named;
 }
 
-/* The "=" between WHOM and URL, or NULL: the first with a proxy behind it, because the name of a program may have some,
- * and so may a password. */
-static const char *end_of_whom(const char *text)
+/* The first with a proxy behind it, because the name of a program may have some, and so may a password. */
+const char *upstream_end_of_whom(const char *text)
 {
     const char *equals = names_a_proxy(text) ? NULL : strchr(text, '=');
     while (equals && !names_a_proxy(equals + 1)) {
         equals = strchr(equals + 1, '=');
     }
     return equals;
-}
-
-const char *upstream_add(struct upstream_list *list, const char *text)
-{
-    if (list->count == UPSTREAM_RULES_MAX) {
-        return "there are too many of them";
-    }
-    struct upstream *u = &list->entries[list->count];
-    *u = (struct upstream){.kind = UPSTREAM_DIRECT, .name = "direct"};
-    const char *equals = end_of_whom(text);
-    if (equals) {
-        if (equals == text || !copy(u->whom, sizeof u->whom, text, (size_t)(equals - text))) {
-            return "the pattern before '=' is empty or too long";
-        }
-        text = equals + 1;
-    }
-    const char *wrong = read_url(u, text);
-    if (!wrong) {
-        list->count++;
-    }
-    return wrong;
 }
 
 /* A pattern may have the scope of a link-local address, or leave it out. */
@@ -217,14 +193,7 @@ static bool matches_address(const char *whom, const redirector_address *address)
     return false;
 }
 
-const struct upstream *upstream_choose(const struct upstream_list *list, const char *program,
-                                       const redirector_address *destination)
+bool upstream_whom_matches(const char *whom, const char *program, const redirector_address *destination)
 {
-    for (uint32_t i = list->count; i-- > 0;) {
-        const struct upstream *u = &list->entries[i];
-        if (!*u->whom || pattern_matches(u->whom, program) || matches_address(u->whom, destination)) {
-            return u->kind == UPSTREAM_DIRECT ? NULL : u;
-        }
-    }
-    return NULL;
+    return pattern_matches(whom, program) || matches_address(whom, destination);
 }

@@ -14,7 +14,7 @@
 #include <windows.h>
 
 enum {
-    UPSTREAM_RULES_MAX = 64,
+    UPSTREAM_RULES_MAX = 64,      /**< proxies of a list */
     UPSTREAM_MESSAGE_MAX = 16384, /**< longest message of either side */
     UPSTREAM_ADDRESSES_MAX = 16,  /**< of one host */
 };
@@ -24,7 +24,6 @@ enum upstream_kind { UPSTREAM_DIRECT, UPSTREAM_SOCKS5, UPSTREAM_HTTP };
 /** One proxy, or none at all (UPSTREAM_DIRECT). */
 struct upstream {
     enum upstream_kind kind;
-    char whom[256]; /**< pattern of the connections that use it; empty: all */
     char host[256]; /**< as given */
     char name[300]; /**< for people, "socks5://host:port"; never with a password */
     uint32_t port;
@@ -39,18 +38,17 @@ struct upstream_list {
     uint32_t count;
 };
 
-/** Reads "[WHOM=]URL" and appends it. NULL, or what is wrong with it. */
-const char *upstream_add(struct upstream_list *list, const char *text);
+/** The "=" between WHOM and URL of --upstream, or NULL. */
+const char *upstream_end_of_whom(const char *text);
 
-/** Reads the URL of a proxy, or "direct", without a WHOM. NULL, or what is wrong with it. */
+/** Whether WHOM means a connection. */
+bool upstream_whom_matches(const char *whom, const char *program, const redirector_address *destination);
+
+/** Reads the URL of a proxy, or "direct". NULL, or what is wrong with it. */
 const char *upstream_read(struct upstream *out, const char *url);
 
 /** What is wrong with a URL, or "direct", as a file of rules names it; NULL: nothing. */
 const char *upstream_check(const char *url);
-
-/** The one for a connection: the last whose pattern matches its program or its destination; NULL: direct. */
-const struct upstream *upstream_choose(const struct upstream_list *list, const char *program,
-                                       const redirector_address *destination);
 
 /** The protocol with a proxy that makes it connect to a destination. Without I/O: the caller moves the bytes. */
 typedef struct upstream_talk {
@@ -87,18 +85,8 @@ enum upstream_next upstream_feed(upstream_talk *talk, char *buffer, uint32_t *le
 /** What a failure means, for people. */
 const char *upstream_failure_text(enum upstream_failure failure);
 
-/*
- * upstream_try.c: before the program runs. Both block, for each proxy at most the smaller of 10 s and `connect_ms`;
- * false: a message was shown.
- */
-
-/** The same without messages: 0, or the error, and *host is the one that was not found. */
+/** upstream_try.c: finds the addresses of all, each within the smaller of 10 s and `connect_ms`. 0, or the error, and *host
+ * is the one that was not found. Blocks. */
 DWORD upstream_resolve(struct upstream_list *list, uint32_t connect_ms, const char **host);
-
-/** Finds the addresses of all. */
-bool upstream_resolve_all(struct upstream_list *list, uint32_t connect_ms);
-
-/** Connects to each proxy and logs in. True: all work. */
-bool upstream_try_all(const struct upstream_list *list, uint32_t connect_ms);
 
 #endif

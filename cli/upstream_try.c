@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Before the program runs the proxies are looked up and tried: one that cannot be reached, or that rejects the
- * password, is reported once, before any connection fails. The try is a dial as the relay makes it, only as far as the
+ * Before the program runs the proxies of --upstream are looked up and tried: one that cannot be reached, or that rejects
+ * the password, is reported once, before any connection fails. The try is a dial as the relay makes it, only as far as the
  * login.
  */
 #include "dial.h"
 #include "output.h"
 #include "resolve.h"
-#include "upstream.h"
+#include "routes.h"
 
 enum { TRY_MS = 10000 };
 
@@ -27,19 +27,6 @@ DWORD upstream_resolve(struct upstream_list *list, uint32_t connect_ms, const ch
                                                      limit(connect_ms), &u->address_count);
     }
     return error;
-}
-
-bool upstream_resolve_all(struct upstream_list *list, uint32_t connect_ms)
-{
-    const char *host = "";
-    DWORD error = upstream_resolve(list, connect_ms, &host);
-    if (error) {
-        output_message(error == WSAETIMEDOUT
-                           ? "the upstream's host '%s' was not found: the name service does not answer"
-                           : "the upstream's host '%s' was not found",
-                       host);
-    }
-    return !error;
 }
 
 struct trial {
@@ -83,24 +70,42 @@ static const char *text_of(DWORD error)
     }
 }
 
-static bool try_one(struct dialler *dialler, const struct upstream *u, uint32_t connect_ms)
+/* False: it does not work, and a message was shown. */
+static bool try_one(struct dialler *dialler, const struct way *w, uint32_t connect_ms)
 {
+    char name[700];
     struct trial trial = {.over = false};
-    struct dial_plan plan = {.via = u, .limit_ms = limit(connect_ms), .done = on_dialled, .context = &trial};
+    struct dial_plan plan = {
+        .via = w->to, .over = w->over, .limit_ms = limit(connect_ms), .done = on_dialled, .context = &trial};
+    if (!w->to) {
+        return true;
+    }
     if (!dial_start(dialler, &plan)) {
         output_message("out of memory");
         return false;
     }
     serve(dialler);
+    way_text(name, sizeof name, w);
     if (trial.failure) {
-        output_message("the upstream %s %s", u->name, upstream_failure_text(trial.failure));
+        output_message("the upstream %s %s", name, upstream_failure_text(trial.failure));
     } else if (trial.error) {
-        output_message("the upstream %s cannot be reached: %s (error %lu)", u->name, text_of(trial.error), trial.error);
+        output_message("the upstream %s cannot be reached: %s (error %lu)", name, text_of(trial.error), trial.error);
     }
     return !trial.failure && !trial.error;
 }
 
-bool upstream_try_all(const struct upstream_list *list, uint32_t connect_ms)
+static bool try_route(struct dialler *dialler, const struct routes *r, uint32_t route, uint32_t connect_ms)
+{
+    struct ways ways;
+    bool good = false;
+    routes_ways(r, route, &ways);
+    for (uint32_t i = 0; i < ways.count; i++) {
+        good |= try_one(dialler, &ways.all[i], connect_ms);
+    }
+    return good;
+}
+
+bool routes_try(const struct routes *r, uint32_t connect_ms)
 {
     struct dialler dialler;
     HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
@@ -108,8 +113,8 @@ bool upstream_try_all(const struct upstream_list *list, uint32_t connect_ms)
     if (!good) {
         output_message("the upstreams cannot be tried (error %lu)", GetLastError());
     }
-    for (uint32_t i = 0; i < list->count && good; i++) {
-        good = list->entries[i].kind == UPSTREAM_DIRECT || try_one(&dialler, &list->entries[i], connect_ms);
+    for (uint32_t i = 0; i < routes_count(r) && good; i++) {
+        good = try_route(&dialler, r, i, connect_ms);
     }
     if (port) {
         CloseHandle(port);

@@ -158,6 +158,7 @@ set(CLI_SOURCES
     cli/pcapng.c
     cli/ppx.c
     cli/ppx_profile.c
+    cli/route_option.c
     cli/routes.c
     cli/rules_command.c
     cli/rules_file.c

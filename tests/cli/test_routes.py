@@ -148,4 +148,45 @@ def test_r1_mistakes_and_hosts_that_are_not_there(t):
     expect("through.rules:2:18: it begins neither with socks5://" in run.err(), run.err())
 
 
+def greeted_by(t, upstream, server, *options):
+    """The program's greeting, and redirector's lines, with such an --upstream."""
+    run = t.relay("--upstream", upstream, *options, destination4=server.destination)
+    expect_equal(greeting(run), b"greeting", f"what comes from the destination with {upstream}")
+    return run.finish()
+
+
+def test_r1_upstream_has_ways_as_rules_have(t):
+    """A proxy over another, and one in the stead of one where nobody listens or that rejects the login; for whom it is."""
+    with greeter() as server, Forwarder(http()) as over, Proxy(socks_login("a, b", "over c")) as to:
+        lines = greeted_by(t, f"socks5://a%2C%20b:over%20c@{to.authority} over http://{over.authority}", server)
+        expect_equal((over.asked, to.asked), (2 * [to.destination], [server.destination]),
+                     "where the proxies were asked to go, with the try before the program")
+        expect(f"via socks5://{to.authority} over " in lines[0], f"the way is not in {lines[0]!r}")
+        nobody = f"http://{closed_port()}"
+        lines = greeted_by(t, f"*={nobody}, socks5://joe:no@{to.authority}, direct", server)
+        expect_equal([sum(word in line for line in lines) for word in ("cannot be reached", "rejects the login", " via ")],
+                     [1, 1, 0], f"what is said in {lines}")
+        lines = greeted_by(t, f"other.exe={nobody}, direct", server)
+        expect(not any("does not work" in line for line in lines), f"what is said in {lines}")
+
+
+def test_r1_a_rules_way_comes_before_that_of_the_option(t):
+    with greeter() as server, Proxy(http()) as rules, Proxy(http()) as option:
+        lines = greeted_by(t, f"http://{option.authority}", server, "--rules", rules_file(t, f"http://{rules.authority}"))
+        expect_equal((rules.asked, option.asked), ([server.destination], []), f"who was asked; {lines}")
+
+
+def test_r1_mistakes_of_upstream(t):
+    for upstream, what in (("=http://a", "the pattern before '=' is empty"), ("http://a, ", "a proxy is missing behind ','"),
+                           ("http://a over ftp://b", "it begins neither with socks5:// nor"),
+                           ("http://a over http://b over http://c", "'over' stands behind two proxies"),
+                           (", ".join(5 * ["http://a"]), "there are more than 4 ways"), ("x=http://a, direct\nblock", "end of line")):
+        run = t.finish("run", "--upstream", upstream, "--", t.child(), "exit", "0")
+        expect_equal(run.status, 2, f"exit status of {upstream!r}")
+        expect(what in run.err(), f"{upstream!r}: {run.err()}")
+    nobody = closed_port()
+    run = t.finish("run", "--upstream", f"http://{nobody}, socks5://{nobody}", "--", t.child(), "exit", "0")
+    expect_equal((run.status, run.err().count("cannot be reached")), (3, 2), "exit status, messages")
+
+
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_r1_")]

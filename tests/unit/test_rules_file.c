@@ -155,6 +155,8 @@ static void each_mistake_is_told_with_its_place(void **state)
         {"redirect through http://a over", "a proxy is missing behind 'over'"},
         {"redirect through http://a over x", "1:32: it is no proxy"},
         {"redirect through http://a port 80", "'port' is neither 'over' nor the end of the line"},
+        {"redirect through http://a over http://b port 80", "1:41: 'port' stands behind two proxies"},
+        {"redirect through http://a over http://b over http://c", "'over' stands behind two proxies"},
         {"redirect through http://1, http://2, http://3, http://4, http://5", "more than 4 ways"},
         {"pass \xff", "1:6: this is not UTF-8"},
         {"pass\n\xe2\x82", "2:1: this is not UTF-8"},
