@@ -273,8 +273,10 @@ def why_failed(error):
 
 
 class Runner:
-    def __init__(self, report):
+    def __init__(self, report, failed=None, postpone=None):
         self.report = report  # report(rules, name, why or None, seconds)
+        self.failed = failed or {}  # {name: why} of scenarios that have failed before
+        self.postpone = postpone  # postpone(name, why): who fails is run again later, by another; None: at once
         self.world = World()
         self.began = time.monotonic()  # what runs now
         self.unsteady = []  # (name, why): failed once, then passed each time
@@ -304,7 +306,11 @@ class Runner:
     def run_one(self, s):
         """A scenario that fails is run AGAIN times more: only if it passes all of them is it taken to have been the
         machine's fault. It is reported as unsteady all the same."""
-        why = self.attempt(s)
+        why = self.failed.get(s.name) or self.attempt(s)
+        if why is not None and self.postpone:
+            self.postpone(s.name, why)
+            self.began = time.monotonic()
+            return
         if why is not None and all(self.attempt(s) is None for _ in range(AGAIN)):
             self.unsteady.append((s.name, why))
             why = None
