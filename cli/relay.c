@@ -276,8 +276,7 @@ static DWORD tick(struct relay *r)
         bool programs_gone = atomic_load(&r->programs_gone);
         relay_conn_watch_all(&r->host, programs_gone);
         relay_udp_watch(r->udp, programs_gone);
-        routes_watch_rules(r->host.rules, &r->host.dialler, false);
-        routes_watch(r->host.upstreams, &r->host.dialler, false);
+        routes_watch(r->host.rules, r->host.upstreams, &r->host.dialler, false);
         r->watch_at = now + (programs_gone ? HASTE_MS : WATCH_MS);
     }
     if (!lives(r)) {
@@ -303,8 +302,7 @@ static void serve(void *context)
         }
         relay_listen_close(&r->listeners[i]);
     }
-    routes_watch_rules(r->host.rules, &r->host.dialler, true);
-    routes_watch(r->host.upstreams, &r->host.dialler, true);
+    routes_watch(r->host.rules, r->host.upstreams, &r->host.dialler, true);
     relay_conn_stop_all(&r->host);
     relay_udp_stop(r->udp);
     while (r->host.first || relay_udp_pending(r->udp) || r->host.dialler.first || accepts_pending(r)) {

@@ -29,10 +29,8 @@ void relay_conn_expected_no_more(struct relay_conn *conn)
 /* By the rule that has redirected it; where that names none, by --upstream. */
 static void choose_ways(struct relay_conn *conn, const char *program, uint32_t upstream)
 {
-    conn->routes = routes_find(conn->host->rules, upstream, &conn->ways);
-    if (!conn->routes) {
-        conn->routes = routes_choose(conn->host->upstreams, program, &conn->destination, &conn->ways);
-    }
+    conn->routes =
+        routes_for(conn->host->rules, upstream, conn->host->upstreams, program, &conn->destination, &conn->ways);
     if (way_near(relay_conn_way(conn)) && relay_loop_closes(conn, program)) {
         conn->ways = (struct ways){.count = 1};
     }

@@ -35,10 +35,8 @@ static void choose_ways(struct udp_session *s, const char *program, uint32_t ups
 {
     struct ways all;
     s->ways.count = 0;
-    s->routes = routes_find(s->udp->host->rules, upstream, &all);
-    if (!s->routes) {
-        s->routes = routes_choose(s->udp->host->upstreams, program, &s->destination, &all);
-    }
+    const struct relay_host *host = s->udp->host;
+    s->routes = routes_for(host->rules, upstream, host->upstreams, program, &s->destination, &all);
     for (uint32_t i = 0; i < all.count; i++) {
         const struct way *w = &all.all[i];
         if (!w->to || (w->to->kind == UPSTREAM_SOCKS5 && !w->over)) {

@@ -155,7 +155,8 @@ void routes_ways(const struct routes *r, uint32_t route, struct ways *out)
     }
 }
 
-struct routes *routes_find(struct rules_state *s, uint32_t upstream, struct ways *out)
+/* Of the rule; NULL: it names none, or it is too long ago. */
+static struct routes *find(struct rules_state *s, uint32_t upstream, struct ways *out)
 {
     struct rules_in_force *f = upstream ? rules_state_take_of(s, upstream) : NULL;
     uint32_t number = f ? rules_route_number(f, upstream) : 0;
@@ -167,7 +168,8 @@ struct routes *routes_find(struct rules_state *s, uint32_t upstream, struct ways
     return r;
 }
 
-struct routes *routes_choose(struct routes *r, const char *program, const redirector_address *destination,
+/* Of --upstream; NULL: none means it. */
+static struct routes *choose(struct routes *r, const char *program, const redirector_address *destination,
                              struct ways *out)
 {
     *out = (struct ways){.count = 1};
@@ -178,6 +180,13 @@ struct routes *routes_choose(struct routes *r, const char *program, const redire
         }
     }
     return NULL;
+}
+
+struct routes *routes_for(struct rules_state *s, uint32_t upstream, struct routes *upstreams, const char *program,
+                          const redirector_address *destination, struct ways *out)
+{
+    struct routes *of_rule = find(s, upstream, out);
+    return of_rule ? of_rule : choose(upstreams, program, destination, out);
 }
 
 /* ---- whether they work */
@@ -219,7 +228,7 @@ static void on_checked(void *context, const struct dial_result *result)
     routes_release(owner);
 }
 
-static void watch(struct routes *r, struct tended_way *t, struct dialler *dialler, bool stop)
+static void watch_way(struct routes *r, struct tended_way *t, struct dialler *dialler, bool stop)
 {
     if (stop && t->check) {
         dial_cancel(t->check);
@@ -236,18 +245,19 @@ static void watch(struct routes *r, struct tended_way *t, struct dialler *dialle
     }
 }
 
-void routes_watch(struct routes *r, struct dialler *dialler, bool stop)
+static void watch(struct routes *r, struct dialler *dialler, bool stop)
 {
     for (uint32_t i = 0; r && i < r->count; i++) {
         for (uint32_t k = 0; k < r->all[i].count; k++) {
-            watch(r, &r->all[i].ways[k], dialler, stop);
+            watch_way(r, &r->all[i].ways[k], dialler, stop);
         }
     }
 }
 
-void routes_watch_rules(struct rules_state *s, struct dialler *dialler, bool stop)
+void routes_watch(struct rules_state *s, struct routes *upstreams, struct dialler *dialler, bool stop)
 {
     struct rules_in_force *f = rules_state_take(s);
-    routes_watch(f->routes, dialler, stop);
+    watch(f->routes, dialler, stop);
+    watch(upstreams, dialler, stop);
     rules_release(f);
 }

@@ -59,21 +59,19 @@ void routes_ways(const struct routes *r, uint32_t route, struct ways *out);
 
 /* The relay's thread: */
 
-/** The ways of the route that the rule of a connection names, in the order in which they are to be tried, from what the
- * library tells of it. NULL: it names none, or it is too long ago; else routes_release() is the caller's. */
-struct routes *routes_find(struct rules_state *s, uint32_t upstream, struct ways *out);
-
-/** The same of the last route that means this connection (`whom`). NULL: none; then *out is the way directly. */
-struct routes *routes_choose(struct routes *r, const char *program, const redirector_address *destination,
-                             struct ways *out);
+/**
+ * The ways of a connection, in the order in which they are to be tried: of the route that its rule names, by the `upstream`
+ * that the library tells of it; else of the last of `upstreams` (--upstream; NULL: none) that means it; else directly.
+ * What they belong to, which the caller releases; NULL: they are the way directly.
+ */
+struct routes *routes_for(struct rules_state *s, uint32_t upstream, struct routes *upstreams, const char *program,
+                          const redirector_address *destination, struct ways *out);
 
 /** A way has failed by a fault of its proxy's. */
 void routes_failed(struct routes *r, const struct way *w);
 
-/** Looks after the ways that have failed. To be called regularly; `stop`: nothing is begun any more. NULL is fine. */
-void routes_watch(struct routes *r, struct dialler *dialler, bool stop);
-
-/** The same of those of the rules in force. */
-void routes_watch_rules(struct rules_state *s, struct dialler *dialler, bool stop);
+/** Looks after the ways of the rules in force, and of `upstreams`, that have failed. To be called regularly; `stop`: nothing
+ * is begun any more. */
+void routes_watch(struct rules_state *s, struct routes *upstreams, struct dialler *dialler, bool stop);
 
 #endif

@@ -316,34 +316,31 @@ static void u2_receiver_of_the_proxys_port_is_spared(void **state)
     udp_redirected(f, ROOT, &t);
 }
 
-static void o3_link_local_keeps_its_scope(void **state)
+/* What is told of a flow from a link-local address of this machine. */
+static void assert_has_scope(struct udp_fixture *f, const char *to)
 {
-    struct udp_fixture *f = *state;
     uint32_t family;
     struct own_address own = {.family = FAMILY_IP6, .if_index = LAN};
     own.address = address_of("fe80::1", &family);
     engine_set_own_addresses(engine_of(f), own_addresses_new(&own, 1));
-    struct tuple t = tuple_of("fe80::1", 50000, "fe80::9", 443), steered = udp_redirected(f, ROOT, &t);
+    struct tuple t = tuple_of("fe80::1", 50000, to, 443), steered = udp_redirected(f, ROOT, &t);
     struct destination d;
     assert_true(destinations_find(engine_udp_destinations(engine_of(f)), be16_to_host(steered.src_port), &d));
     assert_int_equal(d.scope, LAN);
     assert_int_equal(proxy_sends(f, &steered), VERDICT_REWRITE);
 }
 
+static void o3_link_local_keeps_its_scope(void **state)
+{
+    assert_has_scope(*state, "fe80::9");
+}
+
 /* O8: packets over loopback have none, but their addresses do. */
 static void o8_link_local_over_loopback_has_the_scope_of_its_address(void **state)
 {
     struct udp_fixture *f = *state;
-    uint32_t family;
-    struct own_address own = {.family = FAMILY_IP6, .if_index = LAN};
-    own.address = address_of("fe80::1", &family);
-    engine_set_own_addresses(engine_of(f), own_addresses_new(&own, 1));
     f->loopback = true;
-    struct tuple t = tuple_of("fe80::1", 50000, "fe80::1", 443), steered = udp_redirected(f, ROOT, &t);
-    struct destination d;
-    assert_true(destinations_find(engine_udp_destinations(engine_of(f)), be16_to_host(steered.src_port), &d));
-    assert_int_equal(d.scope, LAN);
-    assert_int_equal(proxy_sends(f, &steered), VERDICT_REWRITE);
+    assert_has_scope(f, "fe80::1");
 }
 
 int main(void)
