@@ -3,7 +3,7 @@
  * The program that the tests start. Its first argument says what to do:
  *   args ...      print each further argument on a line, as the C runtime has taken them apart, UTF-8
  *   exit N        end with that status
- *   wait [N]      until standard input ends; then end with status N
+ *   wait [N]      until standard input ends; then end with status N; makes the file that WAITING_FILE names
  *   handles       print how many bound sockets it has inherited
  *   raw ...       print the whole command line as it came
  *   pass LINE     start LINE as it is, wait for it, and end with its status
@@ -83,6 +83,19 @@ static int pass(wchar_t *line)
     WaitForSingleObject(process, INFINITE);
     GetExitCodeProcess(process, &status);
     return (int)status;
+}
+
+static int wait_for_end(int status)
+{
+    const wchar_t *name = _wgetenv(L"WAITING_FILE");
+    FILE *file = name ? _wfopen(name, L"wb") : NULL;
+    if (file) {
+        fclose(file);
+    }
+    while (getchar() != EOF) {
+        ;
+    }
+    return status;
 }
 
 static int launch(int argc, wchar_t **argv)
@@ -264,10 +277,7 @@ int wmain(int argc, wchar_t **argv)
         return (int)wcstoul(argv[2], NULL, 10);
     }
     if (wcscmp(what, L"wait") == 0) {
-        while (getchar() != EOF) {
-            ;
-        }
-        return argc > 2 ? _wtoi(argv[2]) : 0;
+        return wait_for_end(argc > 2 ? _wtoi(argv[2]) : 0);
     }
     if (wcscmp(what, L"handles") == 0) {
         printf("%d\n", count_sockets());

@@ -66,6 +66,7 @@ class Context:
             environment["FAKE_DESTINATION6"] = "%s %d" % destination6
         run = self.start("run", *options, "--", program or self.child(), "wait", str(status), **environment)
         run.read_start()
+        wait_for(lambda: os.path.exists(run.waiting_path), "the program's first instruction")
         return run
 
     def close(self):
@@ -87,7 +88,7 @@ class Run:
         self.out_path, self.err_path = base + ".out", base + ".err"
         self.start_path, self.stop_path = base + ".start", base + ".stop"
         self.rules_path = base + ".rules"
-        self.told_path = base + ".told"
+        self.told_path, self.waiting_path = base + ".told", base + ".waiting"
         self.udp_path, self.unreachable_path = base + ".udp", base + ".unreachable"
         self.udp_flows(environment.pop("udp", ()))
         other_err = environment.pop("err", None)
@@ -95,6 +96,7 @@ class Run:
                            FAKE_STOP_FILE="Z:" + self.stop_path, FAKE_UDP="Z:" + self.udp_path,
                            FAKE_TOLD="Z:" + self.told_path,
                            FAKE_UNREACHABLE="Z:" + self.unreachable_path,
+                           WAITING_FILE="Z:" + self.waiting_path,
                            **environment)
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.process = subprocess.Popen([WINE, os.path.join(context.build, "redirector.exe"), *arguments],

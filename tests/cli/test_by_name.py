@@ -3,6 +3,7 @@
 import socket
 import struct
 
+import schema
 from harness import Server, expect_reset, read_all, read_exactly, wait_for
 from lab import expect, expect_equal
 from test_commands import client_hello
@@ -124,7 +125,7 @@ def test_r2_nobody_waits_where_no_name_can_matter(t):
 
 
 def test_r2_who_goes_while_a_name_is_waited_for(t):
-    """The program resets, or redirector ends: the server is never connected."""
+    """The program resets, or redirector ends."""
     with Server(4) as server:
         run = relay(t, server, "block to *.example.test")
         client = run.connect()
@@ -133,11 +134,15 @@ def test_r2_who_goes_while_a_name_is_waited_for(t):
         client.close()
         seen = connections(run.json())
         expect(all(c["outcome"] in ("reset by program", "closed", "refused") for c in seen), f"ends: {seen}")
-    run = relay(t, server, "block to *.example.test")
-    with run.connect() as client:
-        client.sendall(b"GET / HTTP")
+        run = relay(t, server, "block to *.example.test")
         run.interrupt()
-        wait_for(lambda: run.process.poll() is not None, "redirector's end")
+        wait_for(lambda: "Ctrl-C twice" in run.err(), "the hint")
+        with run.connect() as client:
+            client.sendall(b"GET / HTTP")
+            wait_for(lambda: run.interrupt() or run.process.poll() is not None, "redirector's end")
+            expect_reset(client, "the program's connection")
+        run.wait()
+        expect_equal([c["outcome"] for c in connections(map(schema.parse, run.lines()))], ["stopped"], "ends")
 
 
 def test_r2_rules_that_change_count_for_the_next_connection(t):
