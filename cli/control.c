@@ -177,13 +177,13 @@ static HANDLE open_pipe(void)
     return pipe;
 }
 
-struct control *control_start(struct report *report, redirector *r, struct rules_state *rules)
+struct control *control_start(const struct control_subject *about)
 {
     struct control *c = calloc(1, sizeof *c);
     if (!c) {
         return NULL;
     }
-    *c = (struct control){.about = {report, r, rules}, .pipe = open_pipe()};
+    *c = (struct control){.about = *about, .pipe = open_pipe()};
     c->event = CreateEventW(NULL, TRUE, FALSE, NULL);
     if (c->pipe == INVALID_HANDLE_VALUE || !c->event || !worker_start(&c->worker, serve, c)) {
         control_stop(c);

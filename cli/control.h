@@ -7,6 +7,7 @@
 #define CLI_CONTROL_H
 
 #include "report.h"
+#include "route_option.h"
 #include "rules_state.h"
 #include "windows_redirector.h"
 
@@ -27,18 +28,19 @@ struct control;
 /** Name of the channel of the redirector with that process id. */
 void control_name(wchar_t out[CONTROL_NAME_MAX], uint32_t pid);
 
-/** Begins to answer. NULL: it cannot; redirecting goes on without. */
-struct control *control_start(struct report *report, redirector *r, struct rules_state *rules);
-
-/** NULL is fine. */
-void control_stop(struct control *c);
-
 /** What is asked about. */
 struct control_subject {
     struct report *report;
     redirector *redirector;
     struct rules_state *rules;
+    const struct route_options *upstreams;
 };
+
+/** Begins to answer. What `about` has must outlive it. NULL: it cannot; redirecting goes on without. */
+struct control *control_start(const struct control_subject *about);
+
+/** NULL is fine. */
+void control_stop(struct control *c);
 
 /** Text that grows line by line; NULL once memory was exhausted. */
 struct control_lines {

@@ -101,13 +101,14 @@ static bool read_case(char *text, redirector_rule_case *c)
     return true;
 }
 
-static void test(struct control_lines *l, bool json, char *text, struct rules_state *rules)
+static void test(struct control_lines *l, bool json, char *text, const struct control_subject *about)
 {
     char line[OUTPUT_LINE_MAX];
     redirector_rule_case c = {.size = sizeof c};
     redirector_rule_verdict v = {.size = sizeof v};
     redirector_error error = {.size = sizeof error};
-    struct rules_in_force *f = rules_state_take(rules);
+    struct rules_in_force *f = rules_state_take(about->rules);
+    struct rules_answer answer = {&c, f, &v, about->upstreams};
     if (!read_case(text, &c)) {
         control_add(l, "wrong");
         control_add(l, "this redirector does not understand the connection");
@@ -115,7 +116,7 @@ static void test(struct control_lines *l, bool json, char *text, struct rules_st
         control_add(l, "wrong");
         control_add(l, error.text);
     } else {
-        rules_verdict_text(line, sizeof line, json, c.in_tree, f, &v);
+        rules_answer_text(line, sizeof line, json, &answer);
         control_add(l, "good");
         control_add(l, line);
     }
@@ -133,7 +134,7 @@ void control_rules(struct control_lines *l, const char *request, size_t size, co
                (strncmp(request, "rules test json ", 16) == 0 || strncmp(request, "rules test text ", 16) == 0)) {
         char *text = strdup(data); /* up to a NUL, if there is one within */
         if (text) {
-            test(l, request[11] == 'j', text, about->rules);
+            test(l, request[11] == 'j', text, about);
         }
         free(text);
     }

@@ -242,18 +242,6 @@ static bool add_rule(struct options *o, uint32_t include, const wchar_t *value)
     return true;
 }
 
-static enum options_result add_upstream(struct options *o, const wchar_t *value)
-{
-    char *text = text_utf8(value), complaint[ROUTE_WRONG_MAX] = "out of memory";
-    bool good = text && route_options_add(&o->upstreams, text, complaint);
-    free(text);
-    if (good) {
-        return OPTIONS_OK;
-    }
-    output_message("the proxy after --upstream is not right: %s; see redirector --help", complaint);
-    return OPTIONS_WRONG;
-}
-
 /* ---- options */
 
 static void set_switch(struct options *o, enum option_id id)
@@ -300,7 +288,7 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
         good = add_listener_rule(o, value);
         break;
     case OPTION_UPSTREAM:
-        return add_upstream(o, value);
+        return route_options_add(&o->upstreams, value) ? OPTIONS_OK : OPTIONS_WRONG;
     case OPTION_PROXY_PORT:
         good = read_number(value, PORT_MAX, &o->proxy_port);
         break;

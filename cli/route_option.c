@@ -5,11 +5,17 @@
  */
 #include "route_option.h"
 
+#include "address.h"
+#include "output.h"
+#include "pattern.h"
+#include "text.h"
 #include "upstream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ROUTE_WRONG_MAX = 200 };
 
 static const char line_begins[] = "redirect through ";
 
@@ -64,9 +70,20 @@ static bool read_several(const char *ways, struct route *out, struct route_texts
     return good;
 }
 
-bool route_options_add(struct route_options *o, const char *text, char wrong[ROUTE_WRONG_MAX])
+/* The "=" between WHOM and WAYS, or NULL: the first with a proxy behind it, because the name of a program may have some, and
+ * so may a password. */
+static const char *end_of_whom(const char *text)
 {
-    const char *equals = upstream_end_of_whom(text), *ways = equals ? equals + 1 : text;
+    const char *equals = upstream_begins(text) ? NULL : strchr(text, '=');
+    while (equals && !upstream_begins(equals + 1)) {
+        equals = strchr(equals + 1, '=');
+    }
+    return equals;
+}
+
+static bool add(struct route_options *o, const char *text, char wrong[ROUTE_WRONG_MAX])
+{
+    const char *equals = end_of_whom(text), *ways = equals ? equals + 1 : text;
     if (o->count == ROUTES_MAX) {
         return complain(wrong, "there are too many of them");
     }
@@ -89,6 +106,20 @@ bool route_options_add(struct route_options *o, const char *text, char wrong[ROU
     return !equals || texts->whom || complain(wrong, "out of memory");
 }
 
+bool route_options_add(struct route_options *o, const wchar_t *value)
+{
+    char *text = text_utf8(value), wrong[ROUTE_WRONG_MAX] = "out of memory";
+    bool good = text && add(o, text, wrong);
+    if (text) {
+        SecureZeroMemory(text, strlen(text));
+    }
+    free(text);
+    if (!good) {
+        output_message("the proxy after --upstream is not right: %s; see redirector --help", wrong);
+    }
+    return good;
+}
+
 void route_options_free(struct route_options *o)
 {
     for (uint32_t i = 0; i < o->count; i++) {
@@ -97,4 +128,40 @@ void route_options_free(struct route_options *o)
         free(o->texts[i].whom);
     }
     o->count = 0;
+}
+
+/* ---- whom they mean */
+
+/* A pattern may have the scope of a link-local address, or leave it out. */
+static bool matches_address(const char *whom, const redirector_address *address)
+{
+    redirector_address forms[] = {*address, address_without_scope(address)};
+    char text[ADDRESS_TEXT_MAX];
+    for (int i = 0; i < 2; i++) {
+        address_ip_text(text, &forms[i]);
+        if (pattern_matches(whom, text)) {
+            return true;
+        }
+        address_text(text, &forms[i]);
+        if (pattern_matches(whom, text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool route_means(const char *whom, const char *program, const redirector_address *destination)
+{
+    return !whom || pattern_matches(whom, program) || matches_address(whom, destination);
+}
+
+const struct route *route_options_for(const struct route_options *o, const char *program,
+                                      const redirector_address *destination)
+{
+    for (uint32_t i = o->count; i-- > 0;) {
+        if (route_means(o->routes[i].whom, program, destination)) {
+            return &o->routes[i];
+        }
+    }
+    return NULL;
 }

@@ -8,6 +8,8 @@
 
 #include "rules_file.h"
 
+#include <wchar.h>
+
 struct route_options {
     struct route routes[ROUTES_MAX];
     struct route_texts {
@@ -17,11 +19,17 @@ struct route_options {
     uint32_t count;
 };
 
-enum { ROUTE_WRONG_MAX = 200 };
-
-/** Reads "[WHOM=]WAYS" and appends it. false: what is wrong with it is in `wrong`. */
-bool route_options_add(struct route_options *o, const char *text, char wrong[ROUTE_WRONG_MAX]);
+/** Reads "[WHOM=]WAYS" and appends it. WHOM is a pattern of the program's name, of the destination's address, or of that with
+ * its port. false: a message was shown. */
+bool route_options_add(struct route_options *o, const wchar_t *text);
 
 void route_options_free(struct route_options *o);
+
+/** Whether WHOM, if there is one, means a connection of a program with this file name. */
+bool route_means(const char *whom, const char *program, const redirector_address *destination);
+
+/** The last one that means it; NULL: none. */
+const struct route *route_options_for(const struct route_options *o, const char *program,
+                                      const redirector_address *destination);
 
 #endif

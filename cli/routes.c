@@ -3,6 +3,7 @@
 
 #include "output.h"
 #include "relay_loop.h"
+#include "route_option.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -174,7 +175,7 @@ static struct routes *choose(struct routes *r, const char *program, const redire
 {
     *out = (struct ways){.count = 1};
     for (uint32_t i = r ? r->count : 0; i-- > 0;) {
-        if (!r->all[i].whom || upstream_whom_matches(r->all[i].whom, program, destination)) {
+        if (route_means(r->all[i].whom, program, destination)) {
             routes_ways(r, i, out);
             return routes_hold(r);
         }

@@ -17,7 +17,7 @@
 enum { WORDS_MAX = 2 };
 
 /* The options of a command; all have --json and --help. */
-enum { CASE = 1, FILE_OF_RULES = 2, WHICH_ONE = 4 };
+enum { CASE = 1, FILE_OF_RULES = 2, WHICH_ONE = 4, UPSTREAMS = 8 };
 
 /* What the command line says. */
 struct asked {
@@ -26,6 +26,7 @@ struct asked {
     const wchar_t *rules, *host, *pid; /* NULL: not given */
     const wchar_t *words[WORDS_MAX];   /* what is no option */
     uint32_t word_count;
+    struct route_options upstreams; /* to be freed */
 };
 
 static bool complain(const char *text, const wchar_t *word)
@@ -53,6 +54,7 @@ static bool read_arguments(wchar_t **arguments, unsigned kinds, uint32_t words, 
         {L"--host", NULL, &out->host, CASE},
         {L"--rules", NULL, &out->rules, FILE_OF_RULES},
         {L"--pid", NULL, &out->pid, WHICH_ONE},
+        {L"--upstream", NULL, NULL, UPSTREAMS},
     };
     *out = (struct asked){.json = false};
     for (; *arguments; arguments++) {
@@ -67,7 +69,12 @@ static bool read_arguments(wchar_t **arguments, unsigned kinds, uint32_t words, 
             if (!arguments[1] || !*arguments[1] || wcsncmp(arguments[1], L"--", 2) == 0) {
                 return complain("%s needs a value; see redirector --help", *arguments);
             }
-            *options[i].value = *++arguments;
+            arguments++;
+            if (options[i].value) {
+                *options[i].value = *arguments;
+            } else if (!route_options_add(&out->upstreams, *arguments)) {
+                return false;
+            }
         } else if (wcsncmp(*arguments, L"--", 2) == 0) {
             return complain("there is no option '%s' here; see redirector --help", *arguments);
         } else if (out->word_count == words) {
@@ -204,29 +211,21 @@ static void free_case(redirector_rule_case *c)
     free((char *)c->host);
 }
 
-DWORD explain_command(wchar_t **arguments)
+static DWORD explain(const struct asked *asked)
 {
-    struct asked asked;
     struct rules_loaded l = {.size = 0};
     redirector_rule_case c;
     redirector_rule_verdict v = {.size = sizeof v};
     redirector_error error = {.size = sizeof error};
-    if (!read_arguments(arguments, CASE | FILE_OF_RULES, 2, &asked)) {
+    if (!read_case(asked, &c)) {
         return EXIT_USAGE;
     }
-    if (asked.help) {
-        output_text(options_help);
-        return 0;
-    }
-    if (!read_case(&asked, &c)) {
-        return EXIT_USAGE;
-    }
-    bool loaded = !asked.rules || rules_load(asked.rules, true, &l);
+    bool loaded = !asked->rules || rules_load(asked->rules, true, &l);
     struct rules_in_force *f = loaded ? rules_make(&l, NULL, 0, &rules_messages) : NULL;
     bool good = f && redirector_test_rules(f->rules, f->count, &c, &v, &error) == REDIRECTOR_OK;
     if (good) {
         char line[OUTPUT_LINE_MAX];
-        rules_verdict_text(line, sizeof line, asked.json, c.in_tree, f, &v);
+        rules_answer_text(line, sizeof line, asked->json, &(struct rules_answer){&c, f, &v, &asked->upstreams});
         output_result(line);
     } else if (f) {
         output_message("%s", error.text);
@@ -234,6 +233,20 @@ DWORD explain_command(wchar_t **arguments)
     rules_release(f);
     free_case(&c);
     return good ? 0 : EXIT_FOUND_WRONG;
+}
+
+DWORD explain_command(wchar_t **arguments)
+{
+    struct asked asked;
+    DWORD status = EXIT_USAGE;
+    if (read_arguments(arguments, CASE | FILE_OF_RULES | UPSTREAMS, 2, &asked)) {
+        status = asked.help ? 0 : explain(&asked);
+    }
+    if (!status && asked.help) {
+        output_text(options_help);
+    }
+    route_options_free(&asked.upstreams);
+    return status;
 }
 
 /* ---- rules: of a running redirector */

@@ -13,7 +13,7 @@ DWORD check_command(wchar_t **arguments);
 /** import FILE: a profile of Proxifier as rules, to standard output. */
 DWORD import_command(wchar_t **arguments);
 
-/** explain [--rules FILE] [--udp] [--incoming] [--host NAME] [--stranger] [--json] PROGRAM ADDRESS:PORT */
+/** explain [--rules FILE] [--upstream [WHOM=]WAYS]... [--udp] [--incoming] [--host NAME] [--stranger] [--json] PROGRAM ADDRESS:PORT */
 DWORD explain_command(wchar_t **arguments);
 
 /** rules list | set FILE | test PROGRAM ADDRESS:PORT: of a running redirector. */

@@ -26,7 +26,7 @@ enum {
 
 /** How the relay reaches what a rule has redirected: URLs as upstream.h takes them, "direct" included. */
 struct route {
-    const char *whom; /**< of --upstream: a pattern of the program or the destination; NULL: all that no rule gives a route */
+    const char *whom; /**< of --upstream: a pattern of program or destination; NULL: all that no rule gives a route */
     struct route_way {
         const char *hops[ROUTE_HOPS_MAX]; /**< NULL: no second one */
     } ways[ROUTE_WAYS_MAX];

@@ -37,11 +37,16 @@ static void put_text(struct out *o, const char *name, const char *value)
 }
 
 /* Without "user:password@". */
+static void url_without_login(char *out, size_t size, const char *url)
+{
+    const char *scheme = strstr(url, "://"), *at = scheme ? strrchr(url, '@') : NULL;
+    snprintf(out, size, "%.*s%s", at ? (int)(scheme + 3 - url) : 0, url, at ? at + 1 : url);
+}
+
 static void put_url(struct out *o, const char *url)
 {
     char whole[600], quoted[700];
-    const char *scheme = strstr(url, "://"), *at = scheme ? strrchr(url, '@') : NULL;
-    snprintf(whole, sizeof whole, "%.*s%s", at ? (int)(scheme + 3 - url) : 0, url, at ? at + 1 : url);
+    url_without_login(whole, sizeof whole, url);
     json_string_utf8(quoted, sizeof quoted, whole);
     put(o, "%s", quoted);
 }
@@ -148,23 +153,74 @@ bool rules_is_next_line(const struct rules_in_force *f, uint32_t number)
     return !number || number >= f->from_file || f->loaded.file.lines[number] != f->loaded.file.lines[number - 1];
 }
 
-void rules_verdict_text(char *out, size_t size, bool json, bool in_tree, const struct rules_in_force *f,
-                        const redirector_rule_verdict *v)
+/* An HTTP proxy carries no datagrams, nor do two in a row. */
+static bool carries(const struct route_way *w, uint32_t protocol)
+{
+    return protocol == REDIRECTOR_TCP || (!w->hops[1] && strncmp(w->hops[0], "http:", 5) != 0);
+}
+
+/* How the relay goes on, without the ways that cannot be. `way_count` 0: directly, or there is nothing to go on with. */
+static struct route route_of(const struct rules_answer *a)
+{
+    struct route out = {.way_count = 0};
+    const redirector_rule_case *c = a->about;
+    const char *program = c->program;
+    const struct route *all = NULL;
+    for (const char *at = program; *at; at++) {
+        program = *at == '\\' || *at == '/' ? at + 1 : program;
+    }
+    if (a->verdict->action == REDIRECTOR_RULE_REDIRECT && c->direction == REDIRECTOR_OUTGOING) {
+        all = rules_route(a->rules, a->verdict->upstream);
+        all = all ? all : route_options_for(a->upstreams, program, &c->address);
+    }
+    for (uint32_t i = 0; all && i < all->way_count; i++) {
+        if (carries(&all->ways[i], c->protocol)) {
+            out.ways[out.way_count++] = all->ways[i];
+        }
+    }
+    return out;
+}
+
+/* As behind "through", without logins. */
+static void put_ways(struct out *o, const struct route *route)
+{
+    for (uint32_t i = 0; i < route->way_count; i++) {
+        put(o, i ? ", " : " through ");
+        for (int hop = 0; hop < ROUTE_HOPS_MAX && route->ways[i].hops[hop]; hop++) {
+            char url[600];
+            url_without_login(url, sizeof url, route->ways[i].hops[hop]);
+            put(o, hop ? " over %s" : "%s", url);
+        }
+    }
+}
+
+void rules_answer_text(char *out, size_t size, bool json, const struct rules_answer *a)
 {
     static const char *const actions[] = {"pass", "redirect", "block"};
     char rule[OUTPUT_LINE_MAX / 2] = "null";
+    const redirector_rule_verdict *v = a->verdict;
     bool by_rule = v->rule != REDIRECTOR_NO_RULE;
-    if (by_rule && json) {
-        rules_json(rule, sizeof rule, f, v->rule);
-    } else if (by_rule) {
-        rules_text(rule, sizeof rule, f, v->rule);
+    struct route route = route_of(a);
+    struct out o = {out, size, 0};
+    if (by_rule) {
+        (json ? rules_json : rules_text)(rule, sizeof rule, a->rules, v->rule);
     }
     if (json) {
-        snprintf(out, size, "{\"type\":\"verdict\",\"action\":\"%s\",\"rule\":%s}", actions[v->action], rule);
-    } else if (by_rule) {
-        snprintf(out, size, "%s, by the last rule that matches, %s", actions[v->action], rule);
+        put(&o, "{\"type\":\"verdict\",\"action\":\"%s\",\"rule\":%s", actions[v->action], rule);
+        if (route.way_count) {
+            put_route(&o, &route);
+        } else {
+            put(&o, ",\"through\":null");
+        }
+        put(&o, "}");
+        return;
+    }
+    put(&o, "%s", actions[v->action]);
+    put_ways(&o, &route);
+    if (by_rule) {
+        put(&o, ", by the last rule that matches, %s", rule);
     } else {
-        snprintf(out, size, "%s: no rule matches, and the program %s", actions[v->action],
-                 in_tree ? "is one that redirector runs" : "is not one that redirector runs");
+        put(&o, ": no rule matches, and the program %s",
+            a->about->in_tree ? "is one that redirector runs" : "is not one that redirector runs");
     }
 }

@@ -3,6 +3,7 @@
 #ifndef CLI_RULES_SHOW_H
 #define CLI_RULES_SHOW_H
 
+#include "route_option.h"
 #include "rules_state.h"
 
 /** A rule as a JSON object, with the number of its line. */
@@ -14,8 +15,15 @@ void rules_text(char *out, size_t size, const struct rules_in_force *f, uint32_t
 /** Whether the rule begins a line: one that lists places or ports is several rules. */
 bool rules_is_next_line(const struct rules_in_force *f, uint32_t number);
 
-/** What becomes of a connection, and by which rule. */
-void rules_verdict_text(char *out, size_t size, bool json, bool in_tree, const struct rules_in_force *f,
-                        const redirector_rule_verdict *v);
+/** What becomes of a connection. */
+struct rules_answer {
+    const redirector_rule_case *about;
+    const struct rules_in_force *rules;
+    const redirector_rule_verdict *verdict;
+    const struct route_options *upstreams; /**< --upstream */
+};
+
+/** That, by which rule, and through which proxies. */
+void rules_answer_text(char *out, size_t size, bool json, const struct rules_answer *a);
 
 #endif

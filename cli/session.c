@@ -266,7 +266,8 @@ static bool start_looking(struct session *s, const struct tree *t)
     if (o->rules_path && !(s->rules = rules_watch_start(o->in_force, s->redirecting, o->rules_path))) {
         return false;
     }
-    s->control = control_start(s->report, s->redirecting, o->in_force);
+    const struct control_subject about = {s->report, s->redirecting, o->in_force, &o->upstreams};
+    s->control = control_start(&about);
     if (s->wants_live) {
         s->live = live_start(s->report);
     }

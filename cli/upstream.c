@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
-/* The URL of a proxy, and whom --upstream means: patterns for the program's name, the destination's address, or that with its
- * port. */
+/* The URL of a proxy. */
 #include "upstream.h"
 
 #include "address.h"
-#include "pattern.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,44 +154,11 @@ const char *upstream_check(const char *url)
     return wrong;
 }
 
-static bool names_a_proxy(const char *text)
+bool upstream_begins(const char *text)
 {
     bool named = strcmp(text, "direct") == 0 || strncmp(text, "direct,", 7) == 0;
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         named |= strncmp(text, schemes[i].text, strlen(schemes[i].text)) == 0;
     }
     return named;
-}
-
-/* The first with a proxy behind it, because the name of a program may have some, and so may a password. */
-const char *upstream_end_of_whom(const char *text)
-{
-    const char *equals = names_a_proxy(text) ? NULL : strchr(text, '=');
-    while (equals && !names_a_proxy(equals + 1)) {
-        equals = strchr(equals + 1, '=');
-    }
-    return equals;
-}
-
-/* A pattern may have the scope of a link-local address, or leave it out. */
-static bool matches_address(const char *whom, const redirector_address *address)
-{
-    redirector_address forms[] = {*address, address_without_scope(address)};
-    char text[ADDRESS_TEXT_MAX];
-    for (int i = 0; i < 2; i++) {
-        address_ip_text(text, &forms[i]);
-        if (pattern_matches(whom, text)) {
-            return true;
-        }
-        address_text(text, &forms[i]);
-        if (pattern_matches(whom, text)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool upstream_whom_matches(const char *whom, const char *program, const redirector_address *destination)
-{
-    return pattern_matches(whom, program) || matches_address(whom, destination);
 }

@@ -38,11 +38,8 @@ struct upstream_list {
     uint32_t count;
 };
 
-/** The "=" between WHOM and URL of --upstream, or NULL. */
-const char *upstream_end_of_whom(const char *text);
-
-/** Whether WHOM means a connection. */
-bool upstream_whom_matches(const char *whom, const char *program, const redirector_address *destination);
+/** Whether the text begins with such a URL, or is "direct", perhaps with more behind a comma. */
+bool upstream_begins(const char *text);
 
 /** Reads the URL of a proxy, or "direct". NULL, or what is wrong with it. */
 const char *upstream_read(struct upstream *out, const char *url);

@@ -54,7 +54,7 @@ static struct {
     uint64_t sent;
     uint32_t rsts, live;
     bool filter_fixed; /* every packet is captured, and the filter is never replaced */
-    bool blocks; /* a rule has said so: connections may be refused */
+    bool blocks;       /* a rule has said so: connections may be refused */
     bool stopped, reset, ticking, announced;
     struct tuple syn;   /* of the packet in hand, if it is a first SYN on a known connection's tuple */
     struct tuple begun; /* original tuple of the connection that was announced last, if `announced` */
@@ -236,7 +236,8 @@ static inline void model_injected(struct world *w, const struct packet_meta *met
         MUST(meta->ip_checksum_valid && meta->transport_checksum_valid);
         model.rsts++;
         if (refused && p.flags == (TCP_RST | TCP_ACK)) {
-            MUST((model.config.fail_closed || model.blocks || refused->answer == DECISION_REFUSE) && p.ack == refused->isn + 1);
+            MUST((model.config.fail_closed || model.blocks || refused->answer == DECISION_REFUSE) &&
+                 p.ack == refused->isn + 1);
             refused->used = false;
         }
         return;

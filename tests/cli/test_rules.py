@@ -101,14 +101,37 @@ def test_explain(t):
             (["--host", "api.github.com", "curl.exe", "192.0.2.1:443"], "redirect, by the last rule that matches, line 2"),
             (["c:/program files/spy/a.exe", "10.1.2.3:25"], "pass, by the last rule that matches, line 4"),
             (["--stranger", "other.exe", "192.0.2.1:80"],
-             "redirect, by the last rule that matches, line 5: redirect program other.exe through "
-             "socks5://127.0.0.1:1080 over http://127.0.0.1:8080")):
+             "redirect through socks5://127.0.0.1:1080 over http://127.0.0.1:8080, by the last rule that matches, line 5: "
+             "redirect program other.exe through socks5://127.0.0.1:1080 over http://127.0.0.1:8080"),
+            (["--udp", "--stranger", "other.exe", "192.0.2.1:80"], "redirect, by the last rule that matches, line 5")):
         answer = explain(t, "--rules", path, *arguments)
         expect(answer.startswith(said), f"{arguments}: {answer!r}, not {said!r}")
     verdict = schema.parse(explain(t, "--json", "--rules", path, "curl.exe", "10.1.2.3:25"))
     expect_equal((verdict["action"], verdict["rule"]["line"]), ("block", 3), "as JSON")
     expect_equal(schema.parse(explain(t, "--json", "curl.exe", "10.1.2.3:25")),
-                 {"type": "verdict", "action": "redirect", "rule": None}, "without rules")
+                 {"type": "verdict", "action": "redirect", "rule": None, "through": None}, "without rules")
+
+
+def test_explain_upstream(t):
+    """By --upstream where the rule gives no way; the last one that means it; without logins, and without what carries no
+    datagrams."""
+    options = ("--rules", write(t, "rules.txt", FILE), "--upstream", "socks5://joe:a%2C%20b@192.0.2.7, direct",
+               "--upstream", "10.*=http://a%2C:b@192.0.2.8:80 over socks5://192.0.2.9:1080, socks5://192.0.2.7")
+    for arguments, said, ways in (
+            (["curl.exe", "192.0.2.1:80"], "redirect through socks5://192.0.2.7, direct: no rule",
+             [["socks5://192.0.2.7"], ["direct"]]),
+            (["x/curl.exe", "10.1.2.3:80"], "redirect through http://192.0.2.8:80 over socks5://192.0.2.9:1080, socks5://",
+             [["http://192.0.2.8:80", "socks5://192.0.2.9:1080"], ["socks5://192.0.2.7"]]),
+            (["--udp", "curl.exe", "10.1.2.3:80"], "redirect through socks5://192.0.2.7: no rule", [["socks5://192.0.2.7"]]),
+            (["other.exe", "10.1.2.3:80"], "redirect through socks5://127.0.0.1:1080 over http://127.0.0.1:8080, by the",
+             [["socks5://127.0.0.1:1080", "http://127.0.0.1:8080"]]),
+            (["--incoming", "curl.exe", "10.1.2.3:80"], "redirect: no rule", None),
+            (["--stranger", "curl.exe", "10.1.2.3:80"], "pass: no rule", None),
+            (["curl.exe", "10.1.2.3:25"], "block, by", None)):
+        answer = explain(t, *options, *arguments)
+        expect(answer.startswith(said), f"{arguments}: {answer!r}, not {said!r}")
+        expect_equal(schema.parse(explain(t, "--json", *options, *arguments))["through"], ways, f"ways of {arguments}")
+    one_line(t.finish("explain", "--upstream", "ftp://a", "curl.exe", "10.1.2.3:80"), 2, "is not right: it begins neither")
 
 
 def test_import(t):

@@ -11,6 +11,7 @@ from test_commands import find_one, start_program
 from test_program import one_line
 from test_rules import write
 from test_udp import Datagrams
+from test_upstream import Proxy, http
 
 START, NEXT = "block to 10.0.0.0/8\n", "pass to 10.0.0.0/8\nblock port 25\n"
 
@@ -154,8 +155,18 @@ def test_test(t):
     write(t, "next.txt", "pass to *.example.org\n")
     ask(t, "set", "next.txt")
     verdict = schema.parse(ask(t, "test", "--json", "--host", "a.example.org", "x.exe", "10.1.2.3:25").out())
-    expect_equal((verdict["action"], verdict["rule"]["line"]), ("pass", 1), "as JSON")
+    expect_equal((verdict["action"], verdict["rule"]["line"], verdict["through"]), ("pass", 1, None), "as JSON")
     run.finish()
+
+
+def test_test_knows_upstream(t):
+    with Proxy(http()) as proxy:
+        run = watched(t, "--upstream", f"curl.exe=http://joe:secret@{proxy.authority}")
+        verdict = schema.parse(ask(t, "test", "--json", "curl.exe", "192.0.2.1:25").out())
+        expect_equal(verdict["through"], [[f"http://{proxy.authority}"]], "the way")
+        answer = ask(t, "test", "other.exe", "192.0.2.1:25").out()
+        expect(answer.startswith("redirect: no rule matches"), answer)
+        run.finish()
 
 
 def test_hostile_requests(t):
