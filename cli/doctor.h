@@ -19,7 +19,7 @@
 /** Takes what follows "doctor" on the command line (ends with NULL); returns the exit status. */
 DWORD doctor_command(wchar_t **arguments);
 
-/** The other end of doctor's own connection: "redirector doctor-connect ADDRESS PORT", for doctor alone. */
+/** The other end of doctor's own connection: "redirector doctor-connect ADDRESS PORT [udp]", for doctor alone. */
 DWORD doctor_connect_command(wchar_t **arguments);
 
 enum finding { FINDING_OK, FINDING_NOTE, FINDING_WRONG };

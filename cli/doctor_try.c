@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * doctor's proof. A second redirector.exe connects to an address at which nothing has to listen; if this machine can
- * redirect, the connection arrives here, the library has its original destination, and an answer reaches the other
- * side. Nothing leaves the machine: the SYN is redirected already. The address is one reserved for documentation if
+ * doctor's proof. A second redirector.exe (doctor_other.c) connects to an address at which nothing has to listen; if this
+ * machine can redirect, the connection arrives here, the library has its original destination, and an answer reaches the
+ * other side. Over loopback, a datagram does the same after it. Nothing leaves the machine: the SYN is redirected already. The address is one reserved for documentation if
  * there is a route to it, else a neighbour's, else one of loopback, which proves redirection over loopback only.
  */
-#include "doctor.h"
+#include "doctor_other.h"
 
 #include "address.h"
 #include "doctor_report.h"
 #include "relay_socket.h"
-#include "text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,66 +17,11 @@
 
 enum {
     PATIENCE_MS = 10000, /* for the connection to arrive, and for the other process to end */
-    WORD_MS = 5000,      /* for the word to arrive there */
     TEST_PORT = 9,
     LOG_LINES = 100, /* of the library's log, for the report */
     LOG_BYTES = 400,
     LOG_FILE_BYTES = 16384,
 };
-
-static const char word[] = "redirected";
-
-/* ---- the other end */
-
-/* Whether the socket has something to read, or to accept, within the time. */
-static bool is_ready(SOCKET s, ULONGLONG until)
-{
-    ULONGLONG now = GetTickCount64();
-    long left = now < until ? (long)(until - now) : 0;
-    struct timeval patience = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
-    fd_set readable;
-    FD_ZERO(&readable);
-    FD_SET(s, &readable);
-    return select(0, &readable, NULL, NULL, &patience) == 1;
-}
-
-static bool hear(SOCKET s)
-{
-    char got[sizeof word - 1];
-    size_t used = 0;
-    ULONGLONG until = GetTickCount64() + WORD_MS;
-    while (used < sizeof got && is_ready(s, until)) {
-        int count = recv(s, got + used, (int)(sizeof got - used), 0);
-        if (count <= 0) {
-            return false;
-        }
-        used += (size_t)count;
-    }
-    return used == sizeof got && memcmp(got, word, sizeof got) == 0;
-}
-
-DWORD doctor_connect_command(wchar_t **arguments)
-{
-    redirector_address to = {.family = 4};
-    struct sockaddr_storage address;
-    WSADATA data;
-    char text[ADDRESS_TEXT_MAX];
-    if (!arguments[0] || !arguments[1] || WSAStartup(MAKEWORD(2, 2), &data) != 0) {
-        return EXIT_USAGE;
-    }
-    text_copy_utf8(text, sizeof text, arguments[0]);
-    to.family = strchr(text, ':') ? 6 : 4;
-    to.port = (uint32_t)wcstoul(arguments[1], NULL, 10);
-    if (inet_pton(to.family == 6 ? AF_INET6 : AF_INET, text, to.bytes) != 1) {
-        return EXIT_USAGE;
-    }
-    int size = address_to_sockaddr(&to, &address);
-    SOCKET s = relay_socket(address.ss_family);
-    bool good = connect(s, (struct sockaddr *)&address, size) == 0 && hear(s);
-    closesocket(s);
-    WSACleanup();
-    return good ? 0 : EXIT_FOUND_WRONG;
-}
 
 /* ---- where to */
 
@@ -135,11 +79,13 @@ struct attempt {
     redirector_address to;
     uint32_t flags;
     SOCKET listener;
-    uint32_t port;
+    SOCKET datagrams; /* INVALID_SOCKET: they are not tried */
+    uint32_t port, udp_port;
     PROCESS_INFORMATION other;
     redirector *redirecting;
     redirector_error error;
     char problem[400];
+    const char *udp_problem; /* NULL: a datagram has come through, or none was tried */
     const char *what;
     LARGE_INTEGER since;    /* when the step that is on began */
     char (*log)[LOG_BYTES]; /* the last LOG_LINES lines, a ring; NULL: no report is wanted */
@@ -214,18 +160,32 @@ static bool fail(struct attempt *a, const char *problem)
     return false;
 }
 
-static bool open_listener(struct attempt *a)
+/* Binds to a free port, which it returns; 0: it cannot. */
+static uint32_t bind_one(SOCKET s, uint32_t family)
 {
     struct sockaddr_storage address = {0};
-    redirector_address any = {.family = a->to.family};
+    redirector_address any = {.family = family};
     int size = address_to_sockaddr(&any, &address);
-    a->listener = relay_socket(address.ss_family);
-    if (a->listener == INVALID_SOCKET || bind(a->listener, (struct sockaddr *)&address, size) != 0 ||
-        listen(a->listener, 1) != 0 || getsockname(a->listener, (struct sockaddr *)&address, &size) != 0) {
+    if (s == INVALID_SOCKET || bind(s, (struct sockaddr *)&address, size) != 0 ||
+        getsockname(s, (struct sockaddr *)&address, &size) != 0) {
+        return 0;
+    }
+    return address_from_sockaddr(&address).port;
+}
+
+static bool open_listener(struct attempt *a)
+{
+    int family = a->to.family == 6 ? AF_INET6 : AF_INET;
+    a->listener = relay_socket(family);
+    a->port = bind_one(a->listener, a->to.family);
+    if (!a->port || listen(a->listener, 1) != 0) {
         return fail(a, "cannot listen");
     }
-    a->port = address_from_sockaddr(&address).port;
-    return true;
+    if (!(a->flags & REDIRECTOR_REFLECT)) { /* datagrams are never led by reflection */
+        a->datagrams = relay_datagram_socket(family, DOCTOR_RECEIVE_BUFFER);
+        a->udp_port = bind_one(a->datagrams, a->to.family);
+    }
+    return a->udp_port || a->flags & REDIRECTOR_REFLECT || fail(a, "cannot receive datagrams");
 }
 
 static bool start_other(struct attempt *a)
@@ -237,7 +197,8 @@ static bool start_other(struct attempt *a)
     if (!GetModuleFileNameW(NULL, path, MAX_PATH)) {
         return fail(a, "its own file was not found");
     }
-    _snwprintf(line, sizeof line / sizeof line[0], L"\"%ls\" doctor-connect %hs %u", path, ip, (unsigned)a->to.port);
+    _snwprintf(line, sizeof line / sizeof line[0], L"\"%ls\" doctor-connect %hs %u%hs", path, ip, (unsigned)a->to.port,
+               a->udp_port ? " udp" : "");
     if (!CreateProcessW(path, line, NULL, NULL, FALSE, CREATE_SUSPENDED | CREATE_NO_WINDOW, NULL, NULL, &startup,
                         &a->other)) {
         return fail(a, "cannot start a process");
@@ -250,6 +211,7 @@ static bool start_redirecting(struct attempt *a)
     redirector_config config = {.size = sizeof config,
                                 .client_pid = a->other.dwProcessId,
                                 .proxy_port = a->port,
+                                .udp_port = a->udp_port,
                                 .flags = a->flags | REDIRECTOR_NO_PROOF, /* this way, or none */
                                 .windivert_dir = a->options->windivert_dir,
                                 .log_level = a->log ? REDIRECTOR_LOG_DEBUG : REDIRECTOR_LOG_DEFAULT,
@@ -263,35 +225,64 @@ static bool start_redirecting(struct attempt *a)
     return true;
 }
 
+/* Whether the library tells of this peer what is so. */
+static bool is_known(const struct attempt *a, const struct sockaddr_storage *from, uint32_t protocol)
+{
+    redirector_destination found = {.size = sizeof found, .protocol = protocol};
+    redirector_address peer = address_from_sockaddr(from);
+    return redirector_lookup(a->redirecting, &peer, &found) == REDIRECTOR_OK &&
+           address_equal(&found.destination, &a->to) && found.pid == a->other.dwProcessId;
+}
+
+/* It is sent when the other process has the answer to its connection. */
+static void meet_datagram(struct attempt *a)
+{
+    char got[DOCTOR_WORD_MAX];
+    struct sockaddr_storage from = {0};
+    int size = sizeof from;
+    a->udp_problem = "the datagram did not arrive";
+    if (!doctor_is_ready(a->datagrams, GetTickCount64() + PATIENCE_MS)) {
+        return;
+    }
+    recvfrom(a->datagrams, got, sizeof got, 0, (struct sockaddr *)&from, &size);
+    a->udp_problem = is_known(a, &from, REDIRECTOR_UDP) ? NULL : "a datagram arrived, but its destination is not known";
+    sendto(a->datagrams, doctor_word, (int)strlen(doctor_word), 0, (struct sockaddr *)&from, size);
+}
+
 static bool meet(struct attempt *a)
 {
     struct sockaddr_storage from = {0};
     int size = sizeof from;
     u_long nonblocking = 1; /* what has arrived may have gone again */
-    redirector_destination found = {.size = sizeof found};
     DWORD status = EXIT_FOUND_WRONG;
     ioctlsocket(a->listener, (long)FIONBIO, &nonblocking);
     ResumeThread(a->other.hThread);
-    if (!step(a, "connection arrived", is_ready(a->listener, GetTickCount64() + PATIENCE_MS))) {
+    if (!step(a, "connection arrived", doctor_is_ready(a->listener, GetTickCount64() + PATIENCE_MS))) {
         return fail(a, "the connection did not arrive");
     }
     SOCKET s = accept(a->listener, (struct sockaddr *)&from, &size);
     if (s == INVALID_SOCKET) {
         return fail(a, "the connection arrived, and was gone");
     }
-    redirector_address peer = address_from_sockaddr(&from);
-    bool known = redirector_lookup(a->redirecting, &peer, &found) == REDIRECTOR_OK;
-    bool right = known && address_equal(&found.destination, &a->to) && found.pid == a->other.dwProcessId;
-    step(a, "destination known", right);
-    send(s, word, sizeof word - 1, 0);
+    bool right = step(a, "destination known", is_known(a, &from, REDIRECTOR_TCP));
+    send(s, doctor_word, (int)strlen(doctor_word), 0);
+    if (a->udp_port) {
+        meet_datagram(a);
+    }
     WaitForSingleObject(a->other.hProcess, PATIENCE_MS);
     GetExitCodeProcess(a->other.hProcess, &status);
     closesocket(s);
-    step(a, "answer reached the program", status == 0);
+    bool answered = step(a, "answer reached the program", status == 0 || status == DOCTOR_NO_DATAGRAM);
+    if (a->udp_port && answered) {
+        if (!a->udp_problem && status != 0) {
+            a->udp_problem = "a datagram arrived, but the answer did not reach the program";
+        }
+        step(a, "datagram and its answer", !a->udp_problem);
+    }
     if (!right) {
         return fail(a, "it arrived, but its destination is not known");
     }
-    return status == 0 || fail(a, "it arrived, but the answer did not reach the program");
+    return answered || fail(a, "it arrived, but the answer did not reach the program");
 }
 
 static void end_attempt(struct attempt *a)
@@ -303,8 +294,25 @@ static void end_attempt(struct attempt *a)
         CloseHandle(a->other.hThread);
         CloseHandle(a->other.hProcess);
     }
-    if (a->listener != INVALID_SOCKET) {
-        closesocket(a->listener);
+    SOCKET sockets[] = {a->listener, a->datagrams};
+    for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
+        if (sockets[i] != INVALID_SOCKET) {
+            closesocket(sockets[i]);
+        }
+    }
+}
+
+static const char others_advice[] = "look at the other WinDivert users, antivirus and VPN programs of this machine";
+
+static void tell_datagram(const struct attempt *a, const char *to)
+{
+    char what[64], detail[ADDRESS_TEXT_MAX + 64];
+    snprintf(what, sizeof what, "IPv%u UDP over loopback", (unsigned)a->to.family);
+    snprintf(detail, sizeof detail, "a datagram to %s was led here", to);
+    if (a->udp_problem) {
+        doctor_found(FINDING_WRONG, what, a->udp_problem, others_advice);
+    } else {
+        doctor_found(FINDING_OK, what, detail, "");
     }
 }
 
@@ -313,7 +321,8 @@ static bool try_one(const struct options *o, uint32_t family, uint32_t flags, bo
 {
     char what[64], to[ADDRESS_TEXT_MAX], detail[ADDRESS_TEXT_MAX + 64];
     bool through;
-    struct attempt a = {.options = o, .flags = flags, .listener = INVALID_SOCKET, .what = what};
+    struct attempt a = {
+        .options = o, .flags = flags, .what = what, .listener = INVALID_SOCKET, .datagrams = INVALID_SOCKET};
     snprintf(what, sizeof what, "IPv%u %s", (unsigned)family, flags ? "by reflection" : "over loopback");
     if (!find_destination(family, &a.to, &through)) {
         doctor_found(FINDING_NOTE, what, "not tried: this machine has no such addresses", "");
@@ -338,12 +347,15 @@ static bool try_one(const struct options *o, uint32_t family, uint32_t flags, bo
     snprintf(detail, sizeof detail, "a connection to %s was led here", to);
     if (good) {
         doctor_found(FINDING_OK, what, detail, "");
+        if (a.udp_port) {
+            tell_datagram(&a, to);
+        }
     } else if (a.error.code) {
         doctor_found(FINDING_WRONG, "start", a.problem, "docs/troubleshooting.md has more on this text");
     } else {
         doctor_found(FINDING_WRONG, what, a.problem,
                      flags ? "let redirector.exe through the Windows firewall, or do without --reflect"
-                           : "look at the other WinDivert users, antivirus and VPN programs of this machine");
+                           : others_advice);
     }
     bool started = a.redirecting != NULL;
     end_attempt(&a);

@@ -139,6 +139,7 @@ set(CLI_SOURCES
     cli/doctor_machine.c
     cli/doctor_report.c
     cli/doctor_system.c
+    cli/doctor_other.c
     cli/doctor_try.c
     cli/driver.c
     cli/elsewhere.c

@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 readonly go=/usr/lib/go-1.19/bin
-export GOFLAGS=-mod=mod GOTOOLCHAIN=local GOPROXY=off
+export GOFLAGS=-mod=readonly GOTOOLCHAIN=local
 failed=0
 
 # files PATTERN...: the project's own files with such names.
@@ -62,9 +62,10 @@ check_cppcheck() {
         --platform=win64 -D_WIN32 --suppress=missingIncludeSystem -Isrc -Iinclude src
 }
 
-# GCC follows the paths through each file: the engine as it is built here, all of it as it is built for Windows.
+# GCC follows the paths through each file: the engine as it is built here, all of it as it is built for Windows. What is
+# not initialised cppcheck and clang-tidy find; GCC 12 takes members of a struct that was copied as a whole for such.
 check_analyzer() {
-    local file flags="-std=c11 -O1 -fanalyzer -Werror -Isrc -Iinclude -S -o /dev/null"
+    local file flags="-std=c11 -O1 -fanalyzer -Wno-analyzer-use-of-uninitialized-value -Werror -Isrc -Iinclude -S -o /dev/null"
     for file in src/engine/*.c; do
         # shellcheck disable=SC2086
         gcc $flags "$file" || return 1
@@ -81,9 +82,9 @@ check_gofmt() {
     [ -z "$ugly" ] || { echo "$ugly"; return 1; }
 }
 
-# vet_go FOLDER: as it is built on Linux, and as it is built for Windows.
+# vet_go FOLDER: as it is built on Linux, if it is, and as it is built for Windows.
 vet_go() {
-    (cd "$1" && "$go/go" vet ./... &&
+    (cd "$1" && { [ -z "$("$go/go" list ./...)" ] || "$go/go" vet ./...; } &&
         GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc "$go/go" vet ./...)
 }
 

@@ -67,7 +67,7 @@ __attribute__((noinline)) static bool open_ip6(uint8_t *data, uint32_t length, s
 /* Of the datagram that an error quotes: whether enough of it is there. */
 static bool read_quoted(uint8_t *data, uint32_t length, struct datagram *out)
 {
-    struct inside in;
+    struct inside in = {.offset = 0};
     struct datagram quoted = {.length = 0};
     bool ip4 = length >= IP4_HEADER_MIN && data[0] >> 4 == 4, ip6 = length >= IP6_HEADER && data[0] >> 4 == 6;
     if (!(ip4 && out->at.family == FAMILY_IP4) && !(ip6 && out->at.family == FAMILY_IP6)) {

@@ -133,6 +133,7 @@ bool decisions_take(struct decisions *d, struct undecided *out)
         out->pid = atomic_load_explicit(&p->pid, memory_order_relaxed);
         out->upstream = atomic_load_explicit(&p->upstream, memory_order_relaxed);
         out->id = word >> STATE_BITS;
+        // cppcheck-suppress uninitvar; the loop fills them
         memcpy(&out->tuple, words, sizeof words);
         atomic_thread_fence(memory_order_acquire);
         if (atomic_compare_exchange_strong_explicit(&p->word, &word, word_of(out->id, TAKEN), memory_order_acq_rel,

@@ -39,6 +39,6 @@ bool redirect_captures_proof(const struct engine *e, const struct proof_route *r
 bool redirect_waits_for_table(struct engine *e, struct attempt *a);
 
 /** Answers a SYN with RST, as a closed port would. VERDICT_DROP, counted. */
-enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *meta);
+enum verdict redirect_refuse(struct engine *e, const struct packet *syn, const struct packet_meta *captured);
 
 #endif

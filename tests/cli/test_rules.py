@@ -147,7 +147,7 @@ def test_import(t):
     answer = explain(t, "--rules", "rules.txt", "--host", "www.example.com", "curl.exe", "192.0.2.1:80")
     expect(answer.startswith("block, "), answer)
     answer = explain(t, "--rules", "rules.txt", "curl.exe", "192.0.2.1:80")
-    expect(answer.startswith("redirect, ") and "socks5://10.0.0.1" in answer, answer)
+    expect(answer.startswith("redirect through socks5://10.0.0.1:1080, by "), answer)
     write(t, "p.ppx", "<a>")
     one_line(t.finish("import", "p.ppx"), 1, "no profile that can be imported")
     one_line(t.finish("import", "no-such-file"), 1, "cannot be read")

@@ -108,7 +108,7 @@ def test_set(t):
     write(t, "next.txt", NEXT)
     expect("there are 3 in force now" in ask(t, "set", "next.txt").err(), "the answer")
     expect_equal(run.told(), ["rules 3", "exclude 0 - /8", "block 0 - :25-25", "exclude 0 x.exe", "end"], "rules")
-    expect("'redirector rules set' has set the rules: 3 rules are in force now" in run.err(), run.err())
+    wait_for(lambda: "'redirector rules set' has set the rules: 3 rules are in force now" in run.err(), "its message")
     expect_equal(ask(t, "list").out().splitlines()[0], "line 1: pass to 10.0.0.0/8", "what is in force")
     write(t, "next.txt", "pass\nblok\n")
     one_line(ask(t, "set", "next.txt", status=1), 1, "next.txt:2:1: 'blok' is none of")

@@ -398,7 +398,7 @@ def program_blocks_quic_of_sockets_that_were_there(t):
 
 @scenario("S1", families=None, session="own")
 def doctor_proves_that_this_machine_redirects(t):
-    """All four ways, with a route for each family; --clean removes an entry that points nowhere, and says so."""
+    """All four ways, and datagrams over loopback, with a route for each family; --clean removes an entry that points nowhere, and says so."""
     for family, gateway in (("-4", "10.77.0.2"), ("-6", "fd77::2")):
         on_host("client", "ip", family, "route", "replace", "default", "via", gateway)
     try:
@@ -408,7 +408,8 @@ def doctor_proves_that_this_machine_redirects(t):
             on_host("client", "ip", family, "route", "delete", "default")
     findings = {line["what"]: line for line in map(schema.parse, out.splitlines())}
     expect_equal((status, err), (0, ""), f"status and errors of {findings}")
-    for what in ("IPv4 over loopback", "IPv6 over loopback", "IPv4 by reflection", "IPv6 by reflection"):
+    for what in ("IPv4 over loopback", "IPv6 over loopback", "IPv4 by reflection", "IPv6 by reflection",
+                 "IPv4 UDP over loopback", "IPv6 UDP over loopback"):
         expect_equal((findings[what]["state"], "192.0.2.1" in findings[what]["detail"] or
                       "2001:db8::1" in findings[what]["detail"]), ("ok", True), what)
     wait_until(lambda: t.lab.handles() == [], "driver handles closed afterwards")
@@ -431,7 +432,7 @@ def doctor_reports_the_steps_of_its_proof(t):
     expect("10.77.0." not in text and "fd77::" not in text, "the report has an address of the lab", text)
     steps = [row["step"] for row in report["steps"] if row["attempt"] == "IPv4 over loopback"]
     expect_equal(steps, ["listening", "program started", "redirector started", "connection arrived",
-                         "destination known", "answer reached the program", "redirector freed"], "steps")
+                         "destination known", "answer reached the program", "datagram and its answer", "redirector freed"], "steps")
     expect(all(row["state"] == "ok" for row in report["steps"]), "a step failed", report["steps"])
     expect(report["users"] and all(row["program"].endswith("redirector.exe") for row in report["users"]), "users",
            report["users"])
