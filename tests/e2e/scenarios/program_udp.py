@@ -7,17 +7,18 @@ import sys
 
 from harness import scenario
 from lab import ROOT, expect_equal, wine
+from scenarios.outgoing import exchange
 from scenarios.program import Daemon, DatagramSocket, Run, ask, build_child
 
 sys.path.append(os.path.join(ROOT, "tests", "cli"))
 import schema  # noqa: E402
 
 ECHO = """
-import select, socket
+import select, socket, sys
 sockets = []
-for family, address in ((socket.AF_INET, '10.77.0.2'), (socket.AF_INET6, 'fd77::2')):
+for family, address in ((socket.AF_INET, sys.argv[1]), (socket.AF_INET6, sys.argv[2])):
     s = socket.socket(family, socket.SOCK_DGRAM)
-    s.bind((address, 7))
+    s.bind((address, int(sys.argv[3])))
     sockets.append(s)
 while True:
     for s in select.select(sockets, [], [])[0]:
@@ -30,8 +31,8 @@ REFUSED = ("10054", "10061")  # Windows; Wine
 OWN = {4: "10.77.0.1", 6: "fd77::1"}
 
 
-def echo(t):
-    return Daemon(t, "server", 7, "python3", "-c", ECHO)
+def echo(t, host="server", addresses=("10.77.0.2", "fd77::2"), port=7):
+    return Daemon(t, host, port, "python3", "-c", ECHO, *addresses, str(port))
 
 
 def peers(t):
@@ -72,6 +73,31 @@ def program_relays_datagrams(t):
     expect_equal({p["frame.comment"] for p in packets}, {f"probe.exe ({probe.pid})"}, "processes of the packets")
     expect_equal((sum(p["udp.dstport"] == "7" for p in packets), sum(p["udp.srcport"] == "7" for p in packets)), (12, 12),
                  "packets there and back")
+
+
+@scenario("U1", "I3", families=None, session="own")
+def program_leads_datagrams_to_a_proxy_of_the_users_own(t):
+    """One that answers all itself, and sends nothing on. Each socket and destination comes from a port of its own; TCP goes
+    through the relay meanwhile."""
+    port, server = t.free_port(), t.echo(host="10.77.0.2")
+    with echo(t, "client", ("127.0.0.1", "::1"), port):
+        run = Run(t, "--udp-proxy-port", str(port))
+        probe = run.probe.wait_ready()
+        sockets = [DatagramSocket(probe, f"{address}/{t.free_port()}") for address in OWN.values()]
+        for socket, destination in zip(sockets, SERVERS.values()):
+            host = destination.split("/")[0]
+            expect_equal([socket.echoes(2, f"{host}/{number}") for number in (7, 8)], [2, 2], f"answers of {host}")
+        exchange(probe.connect(server.local), 100)
+        seen = peers(t)
+        for socket in sockets:
+            socket.close()
+        connections = run.connections()
+    expect_equal(([peer[0] for peer in seen], len(set(seen))), (4 * ["127.0.0.1"] + 4 * ["::1"], 4), "who came to the proxy")
+    expect_equal(sorted((c["pid"], c["destination"], c["port"], c["bytes_up"], c["bytes_down"]) for c in connections
+                        if c["protocol"] == "udp"),
+                 sorted((probe.pid, address.split("/")[0], number, 2, 2) for address in SERVERS.values() for number in (7, 8)),
+                 "flows")
+    expect_equal([c["bytes_up"] for c in connections if c["protocol"] == "tcp"], [100], "connections")
 
 
 @scenario("U1", families=None, session="own")
