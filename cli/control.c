@@ -34,6 +34,7 @@ void control_name(wchar_t out[CONTROL_NAME_MAX], uint32_t pid)
 /* Waits for an operation on the pipe. False: it failed, the client's time is over, or the redirector ends. */
 static bool finish(struct control *c, OVERLAPPED *overlapped, BOOL done, DWORD *bytes)
 {
+    *bytes = 0;
     ULONGLONG now = GetTickCount64();
     DWORD patience = !c->until ? INFINITE : now < c->until ? (DWORD)(c->until - now) : 0;
     if (!done && GetLastError() != ERROR_IO_PENDING) {

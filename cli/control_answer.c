@@ -7,6 +7,7 @@
 #include "text.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,87 +99,92 @@ static void add_relays_counters(struct control_lines *l, struct counters *out, s
     }
 }
 
+#define COUNTER(name) #name, offsetof(redirector_stats, name), sizeof(((redirector_stats *)0)->name)
+
+static const struct {
+    const char *name;
+    size_t offset, size; /* 4 bytes or 8 */
+} counters[] = {
+    {COUNTER(flows_live)},
+    {COUNTER(flows_total)},
+    {COUNTER(flow_table_full)},
+    {COUNTER(packets_seen)},
+    {COUNTER(packets_passed)},
+    {COUNTER(packets_rewritten)},
+    {COUNTER(packets_held)},
+    {COUNTER(packets_dropped)},
+    {COUNTER(packets_malformed)},
+    {COUNTER(proxy_not_listening)},
+    {COUNTER(hold_timeouts)},
+    {COUNTER(hold_overflows)},
+    {COUNTER(send_errors)},
+    {COUNTER(receive_errors)},
+    {COUNTER(events_seen)},
+    {COUNTER(lookups_hit)},
+    {COUNTER(lookups_missed)},
+    {COUNTER(log_lines_dropped)},
+    {COUNTER(queue_delay_last_us)},
+    {COUNTER(queue_delay_max_us)},
+    {COUNTER(queue_delay_mean_us)},
+    {COUNTER(capture_waits)},
+    {COUNTER(filter_replacements)},
+    {COUNTER(watchdog_trips)},
+    {COUNTER(syns_forwarded)},
+    {COUNTER(link_local_passed)},
+    {COUNTER(capture_timeouts)},
+    {COUNTER(self_connections)},
+    {COUNTER(proxy_connections)},
+    {COUNTER(decision_waits)},
+    {COUNTER(decision_timeouts)},
+    {COUNTER(decision_overflows)},
+    {COUNTER(priority_shared)},
+    {COUNTER(led_by_others)},
+    {COUNTER(firewall_permit)},
+    {COUNTER(members_forgotten)},
+    {COUNTER(members_outside)},
+    {COUNTER(tree_listeners)},
+    {COUNTER(proofs)},
+    {COUNTER(steering_replaced)},
+    {COUNTER(handle_renewals)},
+    {COUNTER(table_waits)},
+    {COUNTER(table_timeouts)},
+    {COUNTER(table_failures)},
+    {COUNTER(agent_connections)},
+    {COUNTER(loopback_passed)},
+    {COUNTER(listener_overflows)},
+    {COUNTER(processes_unknown)},
+    {COUNTER(segments_cut)},
+    {COUNTER(large_segments)},
+    {COUNTER(udp_flows_live)},
+    {COUNTER(udp_flows_total)},
+    {COUNTER(udp_table_full)},
+    {COUNTER(udp_packets_seen)},
+    {COUNTER(udp_packets_passed)},
+    {COUNTER(udp_packets_rewritten)},
+    {COUNTER(udp_packets_held)},
+    {COUNTER(udp_packets_dropped)},
+    {COUNTER(udp_packets_malformed)},
+    {COUNTER(udp_proxy_not_listening)},
+    {COUNTER(udp_hold_timeouts)},
+    {COUNTER(udp_hold_overflows)},
+    {COUNTER(udp_fragments_passed)},
+    {COUNTER(udp_errors_translated)},
+    {COUNTER(udp_uncaptured)},
+    {COUNTER(connections_blocked)},
+    {COUNTER(udp_packets_blocked)},
+};
+
 static void add_stats(struct control_lines *l, bool json, struct report *report, redirector *r)
 {
     redirector_stats s = {.size = sizeof s};
     if (redirector_get_stats(r, &s) != REDIRECTOR_OK) {
         return;
     }
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counters[] = {
-        {"flows_live", s.flows_live},
-        {"flows_total", s.flows_total},
-        {"flow_table_full", s.flow_table_full},
-        {"packets_seen", s.packets_seen},
-        {"packets_passed", s.packets_passed},
-        {"packets_rewritten", s.packets_rewritten},
-        {"packets_held", s.packets_held},
-        {"packets_dropped", s.packets_dropped},
-        {"packets_malformed", s.packets_malformed},
-        {"proxy_not_listening", s.proxy_not_listening},
-        {"hold_timeouts", s.hold_timeouts},
-        {"hold_overflows", s.hold_overflows},
-        {"send_errors", s.send_errors},
-        {"receive_errors", s.receive_errors},
-        {"events_seen", s.events_seen},
-        {"lookups_hit", s.lookups_hit},
-        {"lookups_missed", s.lookups_missed},
-        {"log_lines_dropped", s.log_lines_dropped},
-        {"queue_delay_last_us", s.queue_delay_last_us},
-        {"queue_delay_max_us", s.queue_delay_max_us},
-        {"queue_delay_mean_us", s.queue_delay_mean_us},
-        {"capture_waits", s.capture_waits},
-        {"filter_replacements", s.filter_replacements},
-        {"watchdog_trips", s.watchdog_trips},
-        {"syns_forwarded", s.syns_forwarded},
-        {"link_local_passed", s.link_local_passed},
-        {"capture_timeouts", s.capture_timeouts},
-        {"self_connections", s.self_connections},
-        {"proxy_connections", s.proxy_connections},
-        {"decision_waits", s.decision_waits},
-        {"decision_timeouts", s.decision_timeouts},
-        {"decision_overflows", s.decision_overflows},
-        {"priority_shared", s.priority_shared},
-        {"led_by_others", s.led_by_others},
-        {"firewall_permit", s.firewall_permit},
-        {"members_forgotten", s.members_forgotten},
-        {"members_outside", s.members_outside},
-        {"tree_listeners", s.tree_listeners},
-        {"proofs", s.proofs},
-        {"steering_replaced", s.steering_replaced},
-        {"handle_renewals", s.handle_renewals},
-        {"table_waits", s.table_waits},
-        {"table_timeouts", s.table_timeouts},
-        {"table_failures", s.table_failures},
-        {"agent_connections", s.agent_connections},
-        {"loopback_passed", s.loopback_passed},
-        {"listener_overflows", s.listener_overflows},
-        {"processes_unknown", s.processes_unknown},
-        {"segments_cut", s.segments_cut},
-        {"large_segments", s.large_segments},
-        {"udp_flows_live", s.udp_flows_live},
-        {"udp_flows_total", s.udp_flows_total},
-        {"udp_table_full", s.udp_table_full},
-        {"udp_packets_seen", s.udp_packets_seen},
-        {"udp_packets_passed", s.udp_packets_passed},
-        {"udp_packets_rewritten", s.udp_packets_rewritten},
-        {"udp_packets_held", s.udp_packets_held},
-        {"udp_packets_dropped", s.udp_packets_dropped},
-        {"udp_packets_malformed", s.udp_packets_malformed},
-        {"udp_proxy_not_listening", s.udp_proxy_not_listening},
-        {"udp_hold_timeouts", s.udp_hold_timeouts},
-        {"udp_hold_overflows", s.udp_hold_overflows},
-        {"udp_fragments_passed", s.udp_fragments_passed},
-        {"udp_errors_translated", s.udp_errors_translated},
-        {"udp_uncaptured", s.udp_uncaptured},
-        {"connections_blocked", s.connections_blocked},
-        {"udp_packets_blocked", s.udp_packets_blocked},
-    };
     struct counters out = {.json = json};
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
-        add_counter(l, &out, counters[i].name, counters[i].value);
+        uint64_t value = 0;
+        memcpy(&value, (const char *)&s + counters[i].offset, counters[i].size);
+        add_counter(l, &out, counters[i].name, value);
     }
     add_relays_counters(l, &out, report);
     if (json) {

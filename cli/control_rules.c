@@ -85,17 +85,19 @@ static bool read_case(char *text, redirector_rule_case *c)
     char hexadecimal[33], *numbers = take_line(&text), *program = numbers ? take_line(&text) : NULL,
                           *host = program ? take_line(&text) : NULL;
     int used = 0;
+    /* NOLINTBEGIN(cert-err34-c): the widths leave no room for a number that is too large */
     if (!host || *text ||
         sscanf(numbers, "%1" SCNu32 " %2" SCNu32 " %1" SCNu32 " %1" SCNu32 " %5" SCNu32 " %32[0-9a-f]%n", &c->in_tree,
                &c->protocol, &c->direction, &c->address.family, &c->address.port, hexadecimal, &used) != 6 ||
         numbers[used] || strlen(hexadecimal) != 32) {
         return false;
     }
-    for (int i = 0; i < 16; i++) {
+    for (size_t i = 0; i < 16; i++) {
         unsigned byte;
         sscanf(hexadecimal + 2 * i, "%2x", &byte);
         c->address.bytes[i] = (uint8_t)byte;
     }
+    /* NOLINTEND(cert-err34-c) */
     c->program = program;
     c->host = *host ? host : NULL;
     return true;

@@ -131,7 +131,7 @@ static void name_provider(const struct wfp *w, const GUID *key, char out[2 * NAM
         copy_name(service, provider->serviceName);
         w->free((void **)&provider);
     }
-    snprintf(out, 2 * NAME_BYTES, *service ? "%s (service %s)" : "%s", name, service);
+    snprintf(out, (size_t)2 * NAME_BYTES, *service ? "%s (service %s)" : "%s", name, service);
 }
 
 static void note(struct owners *o, const char *name, const struct kind *kind, int family)

@@ -265,6 +265,22 @@ static void set_switch(struct options *o, enum option_id id)
     *switches[id] = true;
 }
 
+static bool set_number(struct options *o, enum option_id id, const wchar_t *value)
+{
+    uint32_t *numbers[] = {
+        [OPTION_PROXY_PORT] = &o->proxy_port,           [OPTION_INCOMING_PROXY] = &o->incoming_proxy,
+        [OPTION_RELAY_PORT] = &o->relay_port,           [OPTION_UDP_PROXY_PORT] = &o->udp_proxy_port,
+        [OPTION_CONNECT_TIMEOUT] = &o->connect_timeout,
+    };
+    return read_number(value, id == OPTION_CONNECT_TIMEOUT ? CONNECT_TIMEOUT_MAX : PORT_MAX, numbers[id]);
+}
+
+static bool set_text(struct options *o, enum option_id id, const wchar_t *value)
+{
+    char **texts[] = {[OPTION_PCAP] = &o->pcap_path, [OPTION_REPORT] = &o->report_path, [OPTION_LOG] = &o->log_path};
+    return set_string(texts[id], text_utf8(value));
+}
+
 static enum options_result apply(struct options *o, const struct option_kind *kind, const wchar_t *value)
 {
     bool good = true;
@@ -290,38 +306,26 @@ static enum options_result apply(struct options *o, const struct option_kind *ki
     case OPTION_UPSTREAM:
         return route_options_add(&o->upstreams, value) ? OPTIONS_OK : OPTIONS_WRONG;
     case OPTION_PROXY_PORT:
-        good = read_number(value, PORT_MAX, &o->proxy_port);
-        break;
     case OPTION_INCOMING_PROXY:
-        good = read_number(value, PORT_MAX, &o->incoming_proxy);
-        break;
     case OPTION_RELAY_PORT:
-        good = read_number(value, PORT_MAX, &o->relay_port);
-        break;
+    case OPTION_UDP_PROXY_PORT:
     case OPTION_CONNECT_TIMEOUT:
-        good = read_number(value, CONNECT_TIMEOUT_MAX, &o->connect_timeout);
+        good = set_number(o, kind->id, value);
         break;
     case OPTION_UDP:
         good = set_udp_mode(o, value);
         break;
-    case OPTION_UDP_PROXY_PORT:
-        good = read_number(value, PORT_MAX, &o->udp_proxy_port);
-        break;
     case OPTION_PCAP:
-        good = set_string(&o->pcap_path, text_utf8(value));
+    case OPTION_REPORT:
+    case OPTION_LOG:
+        good = set_text(o, kind->id, value);
         break;
     case OPTION_LISTEN_PORT:
         good = o->listen_port_count < OPTIONS_PORTS_MAX &&
                read_number(value, PORT_MAX, &o->listen_ports[o->listen_port_count]) && ++o->listen_port_count;
         break;
-    case OPTION_REPORT:
-        good = set_string(&o->report_path, text_utf8(value));
-        break;
     case OPTION_WINDIVERT:
         good = set_folder(o, value);
-        break;
-    case OPTION_LOG:
-        good = set_string(&o->log_path, text_utf8(value));
         break;
     case OPTION_LOG_LEVEL:
         good = set_log_level(o, value);

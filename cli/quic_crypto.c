@@ -21,6 +21,7 @@
     F(BCryptEncrypt)                                                                                                   \
     F(BCryptDecrypt)
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): it is a name */
 #define MEMBER(function) __typeof__(function) *function;
 
 struct system_crypto {

@@ -12,6 +12,6 @@
 const struct quic_crypto *quic_crypto_open(void);
 
 /** NULL is fine. */
-void quic_crypto_close(const struct quic_crypto *crypto);
+void quic_crypto_close(const struct quic_crypto *calls);
 
 #endif

@@ -62,7 +62,7 @@ static struct report_entry *begin_report(struct relay_conn *conn, const redirect
     text_process_name(about.process, sizeof about.process / sizeof about.process[0], about.pid);
     text_copy_utf8(program, sizeof program, about.process);
     conn->ways = (struct ways){.count = 1};
-    if (about.incoming) {
+    if (about.incoming && peer) {
         about.peer = *peer;
     } else {
         choose_ways(conn, program, upstream);

@@ -325,7 +325,7 @@ static DWORD test_rules(const struct asked *asked, uint32_t pid)
     if (!read_case(asked, &c)) {
         return EXIT_USAGE;
     }
-    for (int i = 0; i < 16; i++) {
+    for (size_t i = 0; i < 16; i++) {
         snprintf(address + 2 * i, 3, "%02x", c.address.bytes[i]);
     }
     int size = snprintf(data, sizeof data, "%u %u %u %u %u %s\n%s\n%s\n", c.in_tree, c.protocol, c.direction,

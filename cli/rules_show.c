@@ -17,6 +17,12 @@ struct out {
     size_t size, used;
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): put() writes there */
+static struct out into(char *text, size_t size)
+{
+    return (struct out){text, size, 0};
+}
+
 static void put(struct out *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void put(struct out *o, const char *format, ...)
 {
@@ -71,7 +77,7 @@ void rules_json(char *out, size_t size, const struct rules_in_force *f, uint32_t
                                                                                                "incoming"};
     const redirector_rule *r = &f->rules[number];
     const struct route *route = rules_route(f, r->upstream);
-    struct out o = {out, size, 0};
+    struct out o = into(out, size);
     put(&o, "{\"type\":\"rule\",\"line\":");
     put(&o, number < f->from_file ? "%" PRIu32 : "null", number < f->from_file ? f->loaded.file.lines[number] : 0);
     put(&o, ",\"action\":\"%s\"", actions[r->action]);
@@ -127,7 +133,7 @@ static void line_text(char *out, size_t size, const struct rules_loaded *l, uint
 /* A rule of the command line, as a file would have it. */
 static void own_text(char *out, size_t size, const redirector_rule *r)
 {
-    struct out o = {out, size, 0};
+    struct out o = into(out, size);
     put(&o, r->action == REDIRECTOR_RULE_REDIRECT ? "redirect" : "pass");
     if (r->pid) {
         put(&o, " pid %" PRIu32, r->pid);
@@ -201,7 +207,7 @@ void rules_answer_text(char *out, size_t size, bool json, const struct rules_ans
     const redirector_rule_verdict *v = a->verdict;
     bool by_rule = v->rule != REDIRECTOR_NO_RULE;
     struct route route = route_of(a);
-    struct out o = {out, size, 0};
+    struct out o = into(out, size);
     if (by_rule) {
         (json ? rules_json : rules_text)(rule, sizeof rule, a->rules, v->rule);
     }

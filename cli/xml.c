@@ -59,6 +59,7 @@ static HRESULT STDMETHODCALLTYPE stream_read(ISequentialStream *s, void *out, UL
     return n < size ? S_FALSE : S_OK;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): of that type in ISequentialStream */
 static HRESULT STDMETHODCALLTYPE stream_write(ISequentialStream *s, const void *in, ULONG size, ULONG *written)
 {
     (void)s, (void)in, (void)size, (void)written;
@@ -121,7 +122,7 @@ enum xml_node xml_next(struct xml *x)
         x->ends = false;
         return XML_END;
     }
-    for (HRESULT result; (result = IXmlReader_Read(x->reader, &type)) == S_OK;) {
+    while (IXmlReader_Read(x->reader, &type) == S_OK) {
         bool known = true;
         switch (type) {
         case XmlNodeType_Element:

@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fits) {
         size_t used = strnlen(text, room);
         MUST(used < room);
-        if (strcmp(text, whole)) {
+        if (strcmp(text, whole) != 0) {
             MUST(used >= 3 && !strcmp(text + used - 3, "...") && !memcmp(text, whole, used - 3));
         }
     }

@@ -102,8 +102,10 @@ static bool is_clean(const char *text)
             return false;
         }
     }
+    /* NOLINTBEGIN(misc-misleading-bidirectional): they are what is looked for */
     static const char *const turning[] = {"\u061c", "\u200e", "\u200f", "\u2028", "\u2029", "\u202a", "\u202b",
                                           "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"};
+    /* NOLINTEND(misc-misleading-bidirectional) */
     for (size_t i = 0; i < sizeof turning / sizeof *turning; i++) {
         if (strstr(text, turning[i])) {
             return false;

@@ -229,7 +229,7 @@ static uint32_t level_from_environment(void)
  */
 static bool open_default_file(struct log *log, redirector_error *error)
 {
-    char path[3 * (MAX_PATH + 1) + sizeof DEFAULT_FILE], note[sizeof error->text] = "there is no log";
+    char path[(size_t)3 * (MAX_PATH + 1) + sizeof DEFAULT_FILE], note[sizeof error->text] = "there is no log";
     wchar_t folder[MAX_PATH + 1];
     log->file = log_file_open(DEFAULT_FILE, false, error);
     if (log->file || error->code != REDIRECTOR_LOG_FAILED) {

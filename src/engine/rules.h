@@ -41,10 +41,10 @@ struct rule {
     uint32_t family;                /* of `network`; FAMILY_NONE: any address */
     ip_addr network;                /* bits behind the prefix do not count */
     uint32_t pid;                   /* 0: any process */
+    uint32_t upstream;              /* of the caller's; comes with the verdict */
     const char *program;            /* pattern.h; NULL: any process */
     const char *listener;           /* likewise, of who listens at the other end on this machine; NULL: whoever */
     const char *host;               /* pattern of the other end's name; NULL: any, and none */
-    uint32_t upstream;              /* of the caller's; comes with the verdict */
 };
 
 /** A connection to be judged. Texts that are not known are "", and match no pattern. */

@@ -163,7 +163,7 @@ static void watch_run(void *watch)
             SetEvent(w->wake);
         }
     } while (WaitForMultipleObjects(2, handles, FALSE, READ_AGAIN_MS) != WAIT_OBJECT_0);
-    if (w->notification) {
+    if (w->notification && w->cancel) {
         w->cancel(w->notification); /* waits for a call that is under way */
     }
 }

@@ -63,7 +63,7 @@ static void write_tag(const struct tag *tag, char out[DIVERT_TAG_MAX])
     }
     assert(length < DIVERT_TAG_MAX);
 }
-static_assert(sizeof HEAD + 42 * (DIVERT_TAG_ROOTS_MAX + 1) <= DIVERT_TAG_MAX,
+static_assert(sizeof HEAD + (size_t)42 * (DIVERT_TAG_ROOTS_MAX + 1) <= DIVERT_TAG_MAX,
               "a number and its words take 42 characters");
 static_assert(DIVERT_TAG_ROOTS_MAX + 3 <= 255, "the driver takes 255 tests");
 

@@ -38,6 +38,7 @@ enum { DISCARD_PORT = 9, STRANGERS_AT_A_TIME = 8, BACKLOG = 8 };
 struct winsock {
     HMODULE module;
     bool started;
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): it is a name */
 #define FUNCTION(name) __typeof__(name) *name;
     WINSOCK_FUNCTIONS(FUNCTION)
 #undef FUNCTION

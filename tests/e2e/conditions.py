@@ -83,7 +83,7 @@ def balanced(t, made=0, **config):
             actor.call("close_all")
         t.world.close_connections()
         wait_until(lambda: session.stats()["flows_live"] == 0, "no flow left over", LINGER_S)
-        wait_until(lambda: not imbalance(t, session, made), "the books balance", 3)
+        wait_until(lambda: not imbalance(t, session, made), "the books balance")
 
 
 def imbalance(t, session, made):

@@ -136,7 +136,7 @@ class Session:
         answer = self.agent.call("stop", api=self.api)
         expect_equal(answer["result"], 1, f"stop (status {answer['status']})")
         expect(answer["ms"] <= STOP_MS, f"stop took {answer['ms']} ms")
-        wait_until(lambda: self.world.lab.handles() == [], "driver handles closed after stop", 2)
+        wait_until(lambda: self.world.lab.handles() == [], "driver handles closed after stop")
         return answer
 
     def end(self):

@@ -2,7 +2,7 @@
 """What a test expects, and what it waits for. Nothing here needs a lab."""
 import time
 
-POLL_S = 0.005
+POLL_S, POLL_LATER_S = 0.005, 0.05
 
 
 class Failure(Exception):
@@ -23,10 +23,12 @@ def expect_equal(got, wanted, what):
 def wait_until(condition, what, limit=10):
     """Waits until condition() is true, and returns what it returned."""
     end = time.monotonic() + limit
+    pause = POLL_S
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
             raise Failure(f"{what}: not within {limit} s")
-        time.sleep(POLL_S)
+        time.sleep(pause)
+        pause = min(1.2 * pause, POLL_LATER_S)  # what takes longer shall not be asked for all the time

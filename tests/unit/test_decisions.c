@@ -75,7 +75,7 @@ static void a_decision_reaches_the_writer_once(void **state)
         uint64_t id = ask(7, 70u + (uint32_t)decision);
         assert_false(decisions_decide(d, id, DECISION_ACCEPT)); /* nobody has taken it */
         assert_true(decisions_take(d, &u));
-        assert_true(decisions_decide(d, u.id, decision));
+        assert_true(decisions_decide(d, u.id, (enum decision)decision));
         assert_false(decisions_decide(d, u.id, DECISION_ACCEPT)); /* a decision stands */
         assert_int_equal(decisions_next(d, &entry), decision);
         assert_int_equal(entry, 70 + decision);
@@ -136,7 +136,7 @@ static void *take_and_decide(void *argument)
         atomic_fetch_add(&hammer.taken, 1);
         atomic_fetch_add(&hammer.torn, !is_nth(&u, u.pid));
         enum decision decision = (enum decision)(1 + rng_below(&r, DECISION_DROP));
-        if (rng_below(&r, 8) && decisions_decide(d, u.id, decision)) {
+        if (rng_below(&r, 8) && decisions_decide(d, u.id, (enum decision)decision)) {
             atomic_fetch_add(&hammer.counted[decision], 1);
         }
     }

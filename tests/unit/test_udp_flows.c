@@ -282,7 +282,7 @@ static void u5_nothing_of_it_without_a_port(void **state)
     struct engine_config config = udp_config();
     (void)state;
     config.udp_port = 0;
-    struct world w = {.hooks = {NULL}};
+    struct world w = {.hooks = {.injected = NULL}};
     struct tuple t = udp4();
     static struct made m;
     assert_true(world_open(&w, &config, WORLD_WITH_TABLES));

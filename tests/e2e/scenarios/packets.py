@@ -44,7 +44,7 @@ def accounted(t, **config):
     config["flags"] = config.get("flags", 0) | NO_PROOF
     with t.redirected(**config) as session:
         yield session
-        wait_until(lambda: not imbalance(t, session, 0), "the books balance", 3)
+        wait_until(lambda: not imbalance(t, session, 0), "the books balance")
 
 
 # ---- bad wires
