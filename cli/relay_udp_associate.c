@@ -84,10 +84,8 @@ static void next_way(struct udp_session *s)
     }
 }
 
-static void on_dialled(void *context, const struct dial_result *result)
+static void take_result(struct udp_session *s, const struct dial_result *result)
 {
-    struct udp_session *s = context;
-    s->dial = NULL;
     if (result->socket == INVALID_SOCKET && s->routes && s->way + 1 < s->ways.count) {
         next_way(s);
         return;
@@ -109,6 +107,16 @@ static void on_dialled(void *context, const struct dial_result *result)
         udp_session_fail(s, REPORT_NO_UPSTREAM, error);
     } else {
         send_waiting(s);
+    }
+}
+
+static void on_dialled(void *context, const struct dial_result *result)
+{
+    struct udp_session *s = context;
+    s->dial = NULL;
+    take_result(s, result);
+    if (s->state == FAILED) {
+        udp_errors_tell(&s->udp->errors, &s->peer);
     }
 }
 

@@ -137,7 +137,8 @@ void udp_session_end(struct udp_session *s, enum report_outcome outcome);
 /* What the rules say of it now that its host's name is known. */
 void udp_session_judge(struct udp_session *s, const char *host);
 
-/* It cannot go on: what is sent is lost for RETRY_MS. Then it ends, and may begin anew. */
+/* It cannot go on: what is sent is lost for RETRY_MS, and its program told so for each datagram. Then it ends, and may begin
+ * anew. Where no datagram is in hand the caller tells the program. */
 void udp_session_fail(struct udp_session *s, enum report_outcome outcome, DWORD error);
 
 /* Towards its destination; on failure the session has failed. */

@@ -139,7 +139,6 @@ void udp_session_fail(struct udp_session *s, enum report_outcome outcome, DWORD 
     s->failed_at = GetTickCount64();
     close_all(s);
     report(s, outcome, error);
-    udp_errors_tell(&s->udp->errors, &s->peer);
 }
 
 void udp_session_judge(struct udp_session *s, const char *host)
@@ -229,6 +228,7 @@ static void serve(struct udp_session *s)
         }
     }
     udp_session_fail(s, REPORT_FAILED, (DWORD)WSAGetLastError());
+    udp_errors_tell(&s->udp->errors, &s->peer);
 }
 
 void udp_session_look(struct udp_session *s)
@@ -305,10 +305,10 @@ static DWORD send_to_proxy(struct udp_session *s, uint32_t length)
 
 void udp_session_send(struct udp_session *s, uint32_t length)
 {
+    if (s->state == ASSOCIATING && s->via && !s->dial) {
+        udp_associate(s);
+    }
     if (s->state == ASSOCIATING && s->via) {
-        if (!s->dial) {
-            udp_associate(s);
-        }
         udp_associate_wait(s, relay_udp_payload(s->udp), length);
         return;
     }

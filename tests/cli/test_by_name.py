@@ -193,6 +193,7 @@ def test_r2_quic_that_is_blocked(t):
             lines = run.json()
             expect_equal([(s["host"], s["outcome"]) for s in sessions(lines)], [(name, "blocked")], "sessions")
             expect_equal(dropped(lines), {"udp_blocked": 2}, "what was not passed on")
+            expect_equal(len(run.unreachable()), 2, "how often the program was told")
 
 
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_r2_")]
