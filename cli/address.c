@@ -71,6 +71,19 @@ bool address_is_loopback(const redirector_address *address)
     return address->family == 6 ? memcmp(address->bytes, v6, sizeof v6) == 0 : address->bytes[0] == 127;
 }
 
+bool address_is_private(const redirector_address *address)
+{
+    const uint8_t *b = address->bytes;
+    if (address_is_loopback(address)) {
+        return true;
+    }
+    if (address->family == 6) {
+        return (b[0] & 0xFE) == 0xFC || (b[0] == 0xFE && (b[1] & 0xC0) == 0x80);
+    }
+    return b[0] == 10 || (b[0] == 172 && (b[1] & 0xF0) == 16) || (b[0] == 192 && b[1] == 168) ||
+           (b[0] == 169 && b[1] == 254) || (b[0] == 100 && (b[1] & 0xC0) == 64);
+}
+
 bool address_equal(const redirector_address *a, const redirector_address *b)
 {
     return a->family == b->family && a->port == b->port && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0 &&

@@ -34,17 +34,27 @@ static void receive_more(struct dial *d)
     }
 }
 
-/* An address of zeros is the proxy's own. False: another machine's proxy would have this one send to itself. */
+/*
+ * An address of zeros is the proxy's own; and so is one of a private network where the proxy is a public one: behind a NAT it
+ * does not know better. False: another machine's proxy would have this one send to itself.
+ */
 static bool complete_bound(struct dial *d)
 {
     static const uint8_t zeros[16];
     redirector_address *bound = &d->talk.bound;
-    if (d->plan.associate && memcmp(bound->bytes, zeros, sizeof zeros) == 0) {
+    if (!d->plan.associate) {
+        return true;
+    }
+    if (address_is_loopback(bound)) {
+        return address_is_loopback(d->proxy);
+    }
+    if (memcmp(bound->bytes, zeros, sizeof zeros) == 0 ||
+        (address_is_private(bound) && !address_is_private(d->proxy))) {
         uint32_t port = bound->port;
         *bound = *d->proxy;
         bound->port = port;
     }
-    return !d->plan.associate || !address_is_loopback(bound) || address_is_loopback(d->proxy);
+    return true;
 }
 
 /* The first proxy has connected to the second, which says nothing before it is spoken to. */

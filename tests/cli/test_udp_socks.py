@@ -25,12 +25,12 @@ class UdpProxy(Server):
     """A SOCKS5 proxy that associates. `answer(proxy, port)` is what it says to that; `login`: user and password.
     `relayed` is whatever it relays, `open` its control connections."""
 
-    def __init__(self, family=4, answer=None, login=None):
+    def __init__(self, family=4, answer=None, login=None, address=None):
         self.answer, self.login = answer or UdpProxy.own_address, login
-        self.datagrams = Datagrams(family)
+        self.datagrams = Datagrams(family, address=address)
         self.family, self.requests, self.relayed, self.open, self.clients = family, [], [], [], []
         threading.Thread(target=self.relay, daemon=True).start()
-        super().__init__(family, self.serve)
+        super().__init__(family, self.serve, address)
 
     def own_address(self, _):
         return b"\5\0\0" + header(self.datagrams.address)[3:]
@@ -118,6 +118,25 @@ def test_u1_socks_at_the_proxys_own_address(t):
     """BND.ADDR of zeros."""
     check_way(t, answer=lambda _, port: b"\5\0\0\1\0\0\0\0" + struct.pack("!H", port))
     check_way(t, answer=lambda _, port: b"\5\0\0\4" + bytes(16) + struct.pack("!H", port))
+
+
+def test_u1_socks_behind_a_nat(t):
+    """BND.ADDR is of a network of the proxy's own, and the proxy was reached at a public address. What is as public, or where
+    both are private, is taken as it is said."""
+    for family, public, private in ((4, "198.51.100.1", ("10.1.2.3", "172.31.0.1", "192.168.0.1", "100.64.0.1", "169.254.0.1",
+                                                         "fd00::1")),
+                                    (6, "2001:db8:5::1", ("fd00::1", "fe80::1", "10.1.2.3"))):
+        for address in private:
+            check_way(t, via_family=family, address=public,
+                      answer=lambda _, port, said=address: b"\5\0\0" + header((said, port))[3:])
+    check_way(t, address="198.51.100.1", answer=lambda _, port: b"\5\0\0" + header(("198.51.100.1", port))[3:])
+    with Datagrams(4) as server, Datagrams(4, address="198.51.100.1") as there, \
+            UdpProxy(answer=lambda *_: b"\5\0\0" + header(there.address)[3:]) as proxy:
+        run = t.relay("--json", "--upstream", proxy.url, udp=[(0, server.address)])
+        with Datagrams(4, run.udp_port) as program:
+            program.send(b"q")
+            expect_equal(there.receive()[-1:], b"q", "what came to where the proxy said")
+        run.finish()
 
 
 def test_socks_datagrams_wait_for_the_proxy(t):
