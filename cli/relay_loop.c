@@ -62,7 +62,7 @@ void relay_loop_find_local(struct upstream_list *list)
     for (uint32_t i = 0; i < list->count; i++) {
         struct upstream *u = &list->entries[i];
         u->local = 0;
-        for (uint32_t k = 0; u->kind != UPSTREAM_DIRECT && k < u->address_count; k++) {
+        for (uint32_t k = 0; k < u->address_count; k++) {
             u->local |= is_local(&u->addresses[k]) ? 1u << k : 0;
         }
     }

@@ -3,6 +3,7 @@
 
 #include "output.h"
 #include "relay_loop.h"
+#include "resolve.h"
 #include "route_option.h"
 
 #include <stdatomic.h>
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHECK_MS = 5000, LOGIN_MS = 5000 };
+enum { TRY_MS = 10000, CHECK_MS = 5000, LOGIN_MS = 5000 };
 
 struct tended_way {
     struct way way;
@@ -90,6 +91,24 @@ static bool take_routes(struct routes *r, const struct route *all, uint32_t coun
     return !wrong;
 }
 
+DWORD routes_limit_ms(uint32_t connect_ms)
+{
+    return min(connect_ms, (DWORD)TRY_MS);
+}
+
+/* Finds the addresses of all. 0, or the error, and *host is whose. */
+static DWORD find_addresses(struct upstream_list *list, uint32_t connect_ms, const char **host)
+{
+    DWORD error = 0;
+    for (uint32_t i = 0; i < list->count && !error; i++) {
+        struct upstream *u = &list->entries[i];
+        *host = u->host;
+        error = resolve(u->host, u->port, u->addresses, UPSTREAM_ADDRESSES_MAX, routes_limit_ms(connect_ms),
+                        &u->address_count);
+    }
+    return error;
+}
+
 struct routes *routes_open(const struct route *all, uint32_t count, uint32_t connect_ms, const struct rules_teller *to)
 {
     const char *host = NULL;
@@ -103,7 +122,7 @@ struct routes *routes_open(const struct route *all, uint32_t count, uint32_t con
         routes_release(r);
         return NULL;
     }
-    DWORD error = upstream_resolve(&r->proxies, connect_ms, &host);
+    DWORD error = find_addresses(&r->proxies, connect_ms, &host);
     if (error) {
         rules_tell(to, "the upstream's host '%s' was not found%s", host,
                    error == WSAETIMEDOUT ? ": the name service does not answer" : "");

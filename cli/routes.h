@@ -37,7 +37,7 @@ void way_text(char *out, size_t size, const struct way *w);
 struct routes;
 
 /**
- * Looks up the hosts, each within the smaller of 10 s and `connect_ms`. What `whom` of the routes points to must outlive it.
+ * Looks up the hosts, each within routes_limit_ms(). What `whom` of the routes points to must outlive it.
  * NULL: something was wrong, and was told.
  */
 struct routes *routes_open(const struct route *all, uint32_t count, uint32_t connect_ms, const struct rules_teller *to);
@@ -46,8 +46,11 @@ struct routes *routes_open(const struct route *all, uint32_t count, uint32_t con
 void routes_release(struct routes *r);
 struct routes *routes_hold(struct routes *r);
 
-/** Of each route, tries its ways as far as the login, before any program runs; a message for each that does not work. False:
- * of one none works. Blocks, for each at most the smaller of 10 s and `connect_ms`. */
+/** How long a proxy may take before the program runs: 10 s, or `connect_ms` where that is less. */
+DWORD routes_limit_ms(uint32_t connect_ms);
+
+/** routes_try.c: of each route, tries its ways as far as the login, before any program runs; a message for each that does not work. False:
+ * of one none works. Blocks, for each at most routes_limit_ms(). */
 bool routes_try(const struct routes *r, uint32_t connect_ms);
 
 /** Addresses of its proxies that are this machine's; at most `max`. Returns how many. */

@@ -10,8 +10,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <winsock2.h>
-#include <windows.h>
 
 enum {
     UPSTREAM_RULES_MAX = 64,      /**< proxies of a list */
@@ -28,7 +26,7 @@ struct upstream {
     char name[300]; /**< for people, "socks5://host:port"; never with a password */
     uint32_t port;
     redirector_address addresses[UPSTREAM_ADDRESSES_MAX]; /**< in the order in which they are tried */
-    uint32_t address_count;                               /**< 1 or more after upstream_resolve_all() */
+    uint32_t address_count;                               /**< 1 or more after routes_open() */
     uint32_t local; /**< a bit for each address that is one of this machine's; after relay_loop_find_local() */
     char user[256], password[256];
 };
@@ -81,9 +79,5 @@ enum upstream_next upstream_feed(upstream_talk *talk, char *buffer, uint32_t *le
 
 /** What a failure means, for people. */
 const char *upstream_failure_text(enum upstream_failure failure);
-
-/** upstream_try.c: finds the addresses of all, each within the smaller of 10 s and `connect_ms`. 0, or the error, and *host
- * is the one that was not found. Blocks. */
-DWORD upstream_resolve(struct upstream_list *list, uint32_t connect_ms, const char **host);
 
 #endif

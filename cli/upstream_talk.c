@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Theory of operation: the protocols of upstream proxies are SOCKS5 (RFC 1928) with a login by user and password (RFC
- * 1929), for TCP and for UDP, and CONNECT of HTTP/1.1 (RFC 9110, section 9.3.6) with Basic authentication. A message may come in any number
- * of pieces, and data after the last one is already the destination's.
+ * 1929), for TCP and for UDP, and CONNECT of HTTP/1.1 (RFC 9110, section 9.3.6) with Basic authentication. A message may
+ * come in any number of pieces, and data after the last one is already the destination's.
  */
 #include "upstream.h"
 
 #include "address.h"
+#include "socks_udp.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,22 +47,13 @@ enum { IPV4 = 1, NAME = 3, IPV6 = 4 };
 
 static enum upstream_next socks_request(upstream_talk *talk, char *buffer, uint32_t *length)
 {
-    const redirector_address *to = talk->destination;
-    uint32_t size = 0, ip_size;
-    if (!to) { /* the login is all that was wanted */
+    if (!talk->destination) { /* the login is all that was wanted */
         *length = 0;
         return UPSTREAM_DONE;
     }
-    ip_size = to->family == 6 ? 16 : 4;
-    buffer[size++] = VERSION;
-    buffer[size++] = talk->associate ? UDP_ASSOCIATE : CONNECT;
-    buffer[size++] = 0;
-    buffer[size++] = to->family == 6 ? IPV6 : IPV4;
-    memcpy(buffer + size, to->bytes, ip_size);
-    size += ip_size;
-    buffer[size++] = (char)(to->port >> 8);
-    buffer[size++] = (char)to->port;
-    *length = size;
+    *length = socks_udp_write((uint8_t *)buffer, talk->destination); /* but for its first bytes a request is the same */
+    buffer[0] = VERSION;
+    buffer[1] = talk->associate ? UDP_ASSOCIATE : CONNECT;
     talk->step = TALK_REQUEST;
     return UPSTREAM_SEND;
 }
@@ -107,7 +99,7 @@ static enum upstream_next socks_logged_in(upstream_talk *talk, char *buffer, uin
     return socks_request(talk, buffer, length);
 }
 
-static enum upstream_failure socks_failure(uint8_t reply)
+static enum upstream_failure socks_failure(uint8_t reply, bool associate)
 {
     switch (reply) {
     case 0:
@@ -117,7 +109,7 @@ static enum upstream_failure socks_failure(uint8_t reply)
     case 5:
         return UPSTREAM_REFUSED;
     case 7: /* no such command */
-        return UPSTREAM_NO_UDP;
+        return associate ? UPSTREAM_NO_UDP : UPSTREAM_NO_WAY;
     default: /* general failure, network or host unreachable, TTL expired, no such type of address */
         return UPSTREAM_NO_WAY;
     }
@@ -143,7 +135,7 @@ static enum upstream_next socks_connected(upstream_talk *talk, char *buffer, uin
     if (buffer[0] != VERSION) {
         return fail(talk, UPSTREAM_NOT_A_PROXY);
     }
-    enum upstream_failure failure = socks_failure((uint8_t)buffer[1]);
+    enum upstream_failure failure = socks_failure((uint8_t)buffer[1], talk->associate);
     if (failure) {
         return fail(talk, failure);
     }

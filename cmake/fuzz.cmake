@@ -24,7 +24,7 @@ endforeach()
 
 # The references in these are slow and have nothing to find: only what is under test guides the fuzzer. (In the others
 # the model's decisions do, too.)
-foreach(name packet intake rules text host_name dns_message quic_initial rules_file datagram)
+foreach(name packet intake rules text host_name dns_message quic_initial rules_file datagram upstream_talk)
     set_source_files_properties("${PROJECT_SOURCE_DIR}/fuzz/${name}.c" PROPERTIES COMPILE_OPTIONS
         "-fno-sanitize=fuzzer-no-link")
 endforeach()
@@ -39,4 +39,6 @@ target_sources(fuzz_host_name PRIVATE cli/host_name.c)
 target_sources(fuzz_rules_file PRIVATE cli/rules_file.c cli/rules_line.c cli/rules_place.c)
 target_sources(fuzz_dns_message PRIVATE cli/dns_addresses.c cli/dns_message.c cli/dns_reader.c cli/address.c)
 target_include_directories(fuzz_dns_message BEFORE PRIVATE fuzz/shim)
+target_sources(fuzz_upstream_talk PRIVATE cli/upstream_talk.c cli/socks_udp.c cli/address.c)
+target_include_directories(fuzz_upstream_talk BEFORE PRIVATE fuzz/shim)
 target_sources(fuzz_quic_initial PRIVATE cli/quic_initial.c cli/host_name.c)

@@ -161,6 +161,7 @@ set(CLI_SOURCES
     cli/ppx_profile.c
     cli/route_option.c
     cli/routes.c
+    cli/routes_try.c
     cli/rules_command.c
     cli/rules_file.c
     cli/rules_line.c
@@ -209,7 +210,6 @@ set(CLI_SOURCES
     cli/unload.c
     cli/upstream.c
     cli/upstream_talk.c
-    cli/upstream_try.c
     cli/flow_snapshot.c
     cli/watch.c
     cli/worker.c

@@ -6,22 +6,11 @@
  *
  * Prints a line per check and ends "N passed, N failed".
  */
+#include "check.h"
 #include "layout.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static int passed, failed;
-
-static void check(int condition, const char *name)
-{
-    printf("%s %s\n", condition ? "ok" : "FAIL", name);
-    if (condition) {
-        passed++;
-    } else {
-        failed++;
-    }
-}
 
 static uint32_t last_code(void)
 {

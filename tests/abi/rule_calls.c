@@ -3,22 +3,11 @@
  * @file rule_calls.c
  * The calls about rules, as calls.c makes the others, and built as that: it is C11 and C++17 at once.
  */
+#include "check.h"
 #include "layout.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static int passed, failed;
-
-static void check(int condition, const char *name)
-{
-    printf("%s %s\n", condition ? "ok" : "FAIL", name);
-    if (condition) {
-        passed++;
-    } else {
-        failed++;
-    }
-}
 
 static redirector_rule a_rule(void)
 {

@@ -207,7 +207,7 @@ def socks_reply(code):
 
 
 def test_socks_refusals(t):
-    for code, outcome in ((1, "upstream cannot reach it"), (2, "upstream forbids it"), (5, "refused")):
+    for code, outcome in ((1, "upstream cannot reach it"), (2, "upstream forbids it"), (5, "refused"), (7, "upstream cannot reach it")):
         check_outcome(t, socks_reply(code), "socks5://PROXY", outcome)
 
 

@@ -310,19 +310,25 @@ def program_blocks_quic_of_its_tree_alone(t):
     os.remove(program)
 
 
-UDP_ECHO = """
-import select, socket
+DATAGRAM_ECHO = """
+import select, socket, sys
 sockets = []
-for family, address in ((socket.AF_INET, '10.77.0.2'), (socket.AF_INET6, 'fd77::2')):
+for family, address in ((socket.AF_INET, sys.argv[1]), (socket.AF_INET6, sys.argv[2])):
     s = socket.socket(family, socket.SOCK_DGRAM)
-    s.bind((address, 443))
+    s.bind((address, int(sys.argv[3])))
     sockets.append(s)
 while True:
     for s in select.select(sockets, [], [])[0]:
-        data, peer = s.recvfrom(99)
+        data, peer = s.recvfrom(65536)
+        print(peer[0], peer[1], flush=True)
         s.sendto(data, peer)
 """
 QUIC = {4: "10.77.0.2/443", 6: "fd77::2/443"}
+
+
+def datagram_echo(t, host="server", addresses=("10.77.0.2", "fd77::2"), port=7):
+    """Answers datagrams, and prints from where each came."""
+    return Daemon(t, host, port, "python3", "-c", DATAGRAM_ECHO, *addresses, str(port))
 
 
 class DatagramSocket:
@@ -356,7 +362,7 @@ def program_blocks_quic_by_socket(t):
     run = Run(t, "--udp", "pass", "--block-quic")
     tree = run.probe.wait_ready()
     mapped = "::ffff:" + QUIC[4]
-    with Daemon(t, "server", 443, "python3", "-c", UDP_ECHO):
+    with datagram_echo(t, port=443):
         port = t.free_port()
         for mine, its, to, its_to in (("10.77.0.1", "fd77::1", QUIC[4], QUIC[6]), ("fd77::1", "10.77.0.1", QUIC[6], QUIC[4]),
                                       ("fd77::1", "fd77::11", QUIC[6], QUIC[6]), ("0.0.0.0", "::", QUIC[4], QUIC[6]),
@@ -386,7 +392,7 @@ def program_blocks_quic_of_sockets_that_were_there(t):
     root, stranger = t.world.get("root"), t.world.get("bystander")
     port = t.free_port()
     mine, its = DatagramSocket(root, f"10.77.0.1/{port}"), DatagramSocket(stranger, f"fd77::1/{port}")
-    with Daemon(t, "server", 443, "python3", "-c", UDP_ECHO):
+    with datagram_echo(t, port=443):
         expect_equal((mine.echoes(1, QUIC[4]), its.echoes(1, QUIC[6])), (1, 1), "answers before")
         run = Run(t, "--pid", str(root.pid), "--udp", "pass", "--block-quic", root=root)
         wait_until(lambda: "redirecting" in run.said(), "the redirector")

@@ -8,35 +8,18 @@ import sys
 from harness import scenario
 from lab import ROOT, expect_equal, wine
 from scenarios.outgoing import exchange
-from scenarios.program import Daemon, DatagramSocket, Run, ask, build_child
+from scenarios.program import Daemon, DatagramSocket, Run, ask, build_child, datagram_echo
 
 sys.path.append(os.path.join(ROOT, "tests", "cli"))
 import schema  # noqa: E402
 
-ECHO = """
-import select, socket, sys
-sockets = []
-for family, address in ((socket.AF_INET, sys.argv[1]), (socket.AF_INET6, sys.argv[2])):
-    s = socket.socket(family, socket.SOCK_DGRAM)
-    s.bind((address, int(sys.argv[3])))
-    sockets.append(s)
-while True:
-    for s in select.select(sockets, [], [])[0]:
-        data, peer = s.recvfrom(65536)
-        print(peer[0], peer[1], flush=True)
-        s.sendto(data, peer)
-"""
 SERVERS = {4: "10.77.0.2/7", 6: "fd77::2/7"}
 REFUSED = ("10054", "10061")  # Windows; Wine
 OWN = {4: "10.77.0.1", 6: "fd77::1"}
 
 
-def echo(t, host="server", addresses=("10.77.0.2", "fd77::2"), port=7):
-    return Daemon(t, host, port, "python3", "-c", ECHO, *addresses, str(port))
-
-
 def peers(t):
-    """Whom the server of echo() has seen: (address, port)."""
+    """Whom the server of datagram_echo() has seen: (address, port)."""
     with open(os.path.join(t.lab.folder, "python3.log"), encoding="ascii") as log:
         return [tuple(line.split()) for line in log]
 
@@ -50,7 +33,7 @@ def told(connections):
 def program_relays_datagrams(t):
     """Both families, connected sockets and others; the server sees the relay, and not the program's socket."""
     sockets = []
-    with echo(t):
+    with datagram_echo(t):
         run = Run(t, "--pcap", "datagrams.pcapng")
         probe = run.probe.wait_ready()
         for family, server in SERVERS.items():
@@ -80,7 +63,7 @@ def program_leads_datagrams_to_a_proxy_of_the_users_own(t):
     """One that answers all itself, and sends nothing on. Each socket and destination comes from a port of its own; TCP goes
     through the relay meanwhile."""
     port, server = t.free_port(), t.echo(host="10.77.0.2")
-    with echo(t, "client", ("127.0.0.1", "::1"), port):
+    with datagram_echo(t, "client", ("127.0.0.1", "::1"), port):
         run = Run(t, "--udp-proxy-port", str(port))
         probe = run.probe.wait_ready()
         sockets = [DatagramSocket(probe, f"{address}/{t.free_port()}") for address in OWN.values()]
@@ -110,7 +93,7 @@ def program_relays_datagrams_through_a_socks_proxy(t):
                    "client pass { from: 0/0 to: 0/0 }\n"
                    "socks pass { from: 0/0 to: 0/0 command: bind connect udpassociate }\n"
                    "socks pass { from: 0/0 to: 0/0 command: bindreply udpreply }\n")
-    with echo(t), Daemon(t, "server", 1080, "danted", "-f", path):
+    with datagram_echo(t), Daemon(t, "server", 1080, "danted", "-f", path):
         run = Run(t, "--upstream", "socks5://10.77.0.2:1080")
         probe = run.probe.wait_ready()
         socket = DatagramSocket(probe, f"{OWN[4]}/{t.free_port()}")

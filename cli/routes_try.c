@@ -1,33 +1,12 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * Before the program runs the proxies of --upstream are looked up and tried: one that cannot be reached, or that rejects
- * the password, is reported once, before any connection fails. The try is a dial as the relay makes it, only as far as the
+ * Before the program runs the ways of --upstream are tried: one whose proxy cannot be reached, or rejects the password, is
+ * reported once, before any connection fails. The try is a dial as the relay makes it, only as far as the
  * login.
  */
 #include "dial.h"
 #include "output.h"
-#include "resolve.h"
 #include "routes.h"
-
-enum { TRY_MS = 10000 };
-
-static DWORD limit(DWORD connect_ms)
-{
-    return min(connect_ms, (DWORD)TRY_MS);
-}
-
-DWORD upstream_resolve(struct upstream_list *list, uint32_t connect_ms, const char **host)
-{
-    DWORD error = 0;
-    for (uint32_t i = 0; i < list->count && !error; i++) {
-        struct upstream *u = &list->entries[i];
-        *host = u->host;
-        error = u->kind == UPSTREAM_DIRECT ? 0
-                                           : resolve(u->host, u->port, u->addresses, UPSTREAM_ADDRESSES_MAX,
-                                                     limit(connect_ms), &u->address_count);
-    }
-    return error;
-}
 
 struct trial {
     bool over;
@@ -76,7 +55,7 @@ static bool try_one(struct dialler *dialler, const struct way *w, uint32_t conne
     char name[700];
     struct trial trial = {.over = false};
     struct dial_plan plan = {
-        .via = w->to, .over = w->over, .limit_ms = limit(connect_ms), .done = on_dialled, .context = &trial};
+        .via = w->to, .over = w->over, .limit_ms = routes_limit_ms(connect_ms), .done = on_dialled, .context = &trial};
     if (!w->to) {
         return true;
     }
