@@ -34,7 +34,8 @@ redirector_address address_without_scope(const redirector_address *address);
 
 bool address_is_loopback(const redirector_address *address);
 
-/** Whether it means something within a network only: private (RFC 1918, RFC 4193), shared (RFC 6598), link-local, loopback. */
+/** Whether it means something within a network only: private (RFC 1918, RFC 4193), shared (RFC 6598), link-local,
+ * loopback. */
 bool address_is_private(const redirector_address *address);
 
 /** A scope that one of them lacks is not compared. */

@@ -35,8 +35,8 @@ static void receive_more(struct dial *d)
 }
 
 /*
- * An address of zeros is the proxy's own; and so is one of a private network where the proxy is a public one: behind a NAT it
- * does not know better. False: another machine's proxy would have this one send to itself.
+ * An address of zeros is the proxy's own; and so is one of a private network where the proxy is a public one: behind a
+ * NAT it does not know better. False: another machine's proxy would have this one send to itself.
  */
 static bool complete_bound(struct dial *d)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
- * doctor's proof. A second redirector.exe (doctor_other.c) connects to an address at which nothing has to listen; if this
- * machine can redirect, the connection arrives here, the library has its original destination, and an answer reaches the
- * other side. Over loopback, a datagram does the same after it. Nothing leaves the machine: the SYN is redirected already. The address is one reserved for documentation if
- * there is a route to it, else a neighbour's, else one of loopback, which proves redirection over loopback only.
+ * doctor's proof. A second redirector.exe (doctor_other.c) connects to an address at which nothing has to listen; if
+ * this machine can redirect, the connection arrives here, the library has its original destination, and an answer
+ * reaches the other side. Over loopback, a datagram does the same after it. Nothing leaves the machine: the SYN is
+ * redirected already. The address is one reserved for documentation if there is a route to it, else a neighbour's, else
+ * one of loopback, which proves redirection over loopback only.
  */
 #include "doctor_other.h"
 

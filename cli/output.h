@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OUTPUT_LINE_MAX = 4096 }; /**< longest line in bytes; longer ones are cut */
+enum { OUTPUT_LINE_MAX = 8192 }; /**< longest line in bytes; longer ones are cut */
 
 /* output_queue.c */
 

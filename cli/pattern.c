@@ -51,16 +51,18 @@ bool pattern_matches(const char *pattern, const char *text)
     return !*pattern;
 }
 
+const char *pattern_file_name(const char *path)
+{
+    const char *name = path;
+    for (; *path; path++) {
+        if (*path == '\\' || *path == '/') {
+            name = path + 1;
+        }
+    }
+    return name;
+}
+
 bool pattern_matches_program(const char *pattern, const char *path)
 {
-    if (!strpbrk(pattern, "/\\")) {
-        const char *name = path;
-        for (const char *at = path; *at; at++) {
-            if (*at == '\\' || *at == '/') {
-                name = at + 1;
-            }
-        }
-        path = name;
-    }
-    return pattern_matches(pattern, path);
+    return pattern_matches(pattern, strpbrk(pattern, "/\\") ? path : pattern_file_name(path));
 }

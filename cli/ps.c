@@ -9,6 +9,7 @@
 #include "json.h"
 #include "options.h"
 #include "output.h"
+#include "pattern.h"
 #include "processes.h"
 #include "rules_show.h"
 #include "session.h"
@@ -75,24 +76,13 @@ static void print_json(const struct printer *p, const struct process_row *row)
     output_result(line);
 }
 
-static const char *base_name(const char *path)
-{
-    const char *base = path;
-    for (; *path; path++) {
-        if (*path == '\\' || *path == '/') {
-            base = path + 1;
-        }
-    }
-    return base;
-}
-
 static void print_text(const struct printer *p, const struct process_row *row, unsigned depth)
 {
     char reason[REASON_MAX], line[OUTPUT_LINE_MAX];
     bool redirected = judge(p, row, reason);
     int indent = 2 * (int)(depth < DEPTH_MAX ? depth : DEPTH_MAX);
     snprintf(line, sizeof line, "%8" PRIu32 "  %*s%-*.*s  %-4s %s", row->pid, indent, "", NAME_WIDTH - indent, 200,
-             base_name(row->path),
+             pattern_file_name(row->path),
              redirected ? "yes"
              : *reason  ? "no"
                         : "",

@@ -39,7 +39,7 @@ static void choose_ways(struct udp_session *s, const char *program, uint32_t ups
     s->routes = routes_for(host->rules, upstream, host->upstreams, program, &s->destination, &all);
     for (uint32_t i = 0; i < all.count; i++) {
         const struct way *w = &all.all[i];
-        if (!w->to || (w->to->kind == UPSTREAM_SOCKS5 && !w->over)) {
+        if (!w->to || upstream_carries_datagrams(w->to, w->over)) {
             s->ways.all[s->ways.count++] = *w;
         }
     }

@@ -49,8 +49,8 @@ struct routes *routes_hold(struct routes *r);
 /** How long a proxy may take before the program runs: 10 s, or `connect_ms` where that is less. */
 DWORD routes_limit_ms(uint32_t connect_ms);
 
-/** routes_try.c: of each route, tries its ways as far as the login, before any program runs; a message for each that does not work. False:
- * of one none works. Blocks, for each at most routes_limit_ms(). */
+/** routes_try.c: of each route, tries its ways as far as the login, before any program runs; a message for each that does
+ * not work. False: of one none works. Blocks, for each at most routes_limit_ms(). */
 bool routes_try(const struct routes *r, uint32_t connect_ms);
 
 /** Addresses of its proxies that are this machine's; at most `max`. Returns how many. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /*
  * Before the program runs the ways of --upstream are tried: one whose proxy cannot be reached, or rejects the password, is
- * reported once, before any connection fails. The try is a dial as the relay makes it, only as far as the
- * login.
+ * reported once, before any connection fails. The try is a dial as the relay makes it, only as far as the login.
  */
 #include "dial.h"
 #include "output.h"

@@ -4,6 +4,8 @@
 
 #include "json.h"
 #include "output.h"
+#include "pattern.h"
+#include "upstream.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -159,10 +161,13 @@ bool rules_is_next_line(const struct rules_in_force *f, uint32_t number)
     return !number || number >= f->from_file || f->loaded.file.lines[number] != f->loaded.file.lines[number - 1];
 }
 
-/* An HTTP proxy carries no datagrams, nor do two in a row. */
 static bool carries(const struct route_way *w, uint32_t protocol)
 {
-    return protocol == REDIRECTOR_TCP || (!w->hops[1] && strncmp(w->hops[0], "http:", 5) != 0);
+    struct upstream u;
+    upstream_read(&u, w->hops[0]); /* the file's reader, or the option's, has checked it */
+    bool good = protocol == REDIRECTOR_TCP || upstream_carries_datagrams(&u, w->hops[1]);
+    SecureZeroMemory(&u, sizeof u);
+    return good;
 }
 
 /* How the relay goes on, without the ways that cannot be. `way_count` 0: directly, or there is nothing to go on with. */
@@ -170,11 +175,8 @@ static struct route route_of(const struct rules_answer *a)
 {
     struct route out = {.way_count = 0};
     const redirector_rule_case *c = a->about;
-    const char *program = c->program;
+    const char *program = c->program ? pattern_file_name(c->program) : "";
     const struct route *all = NULL;
-    for (const char *at = program; *at; at++) {
-        program = *at == '\\' || *at == '/' ? at + 1 : program;
-    }
     if (a->verdict->action == REDIRECTOR_RULE_REDIRECT && c->direction == REDIRECTOR_OUTGOING) {
         all = rules_route(a->rules, a->verdict->upstream);
         all = all ? all : route_options_for(a->upstreams, program, &c->address);

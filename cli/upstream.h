@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 /**
  * @file upstream.h
- * Proxies that the relay connects through: which connection uses which, and their protocols.
+ * Proxies that the relay connects through: their URLs and protocols.
  */
 #ifndef CLI_UPSTREAM_H
 #define CLI_UPSTREAM_H
@@ -41,6 +41,12 @@ bool upstream_begins(const char *text);
 
 /** Reads the URL of a proxy, or "direct". NULL, or what is wrong with it. */
 const char *upstream_read(struct upstream *out, const char *url);
+
+/** Whether datagrams can go that way: not through an HTTP proxy, nor through two in a row. */
+static inline bool upstream_carries_datagrams(const struct upstream *u, bool over_another)
+{
+    return u->kind == UPSTREAM_DIRECT || (u->kind == UPSTREAM_SOCKS5 && !over_another);
+}
 
 /** What is wrong with a URL, or "direct", as a file of rules names it; NULL: nothing. */
 const char *upstream_check(const char *url);

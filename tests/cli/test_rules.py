@@ -112,6 +112,17 @@ def test_explain(t):
                  {"type": "verdict", "action": "redirect", "rule": None, "through": None}, "without rules")
 
 
+def test_explain_a_long_way(t):
+    """Names as long as they may be, in the rule and beside it."""
+    ways = ", ".join(f"http://{c * 250} over socks5://{c * 249}x:65535" for c in "abcd")
+    path = write(t, "rules.txt", f"redirect to *.{'h' * 240} through {ways}\n")
+    for options in ((), ("--json",)):
+        answer = explain(t, *options, "--rules", path, "--host", f"x.{'h' * 240}", "curl.exe", "10.1.2.3:25")
+        expect("d" * 249 + "x:65535" in answer, answer)
+    verdict = schema.parse(answer)
+    expect_equal((len(verdict["through"]), verdict["through"]), (4, verdict["rule"]["through"]), "ways")
+
+
 def test_explain_upstream(t):
     """By --upstream where the rule gives no way; the last one that means it; without logins, and without what carries no
     datagrams."""
