@@ -17,7 +17,7 @@
 
 enum { ADDRESSES_WAIT_MS = 1000 };
 
-enum { STOP_WAIT_MS = 850, STOP_FORCE_WAIT_MS = 100 }; /* together less than the second that is promised (S2) */
+enum { STOP_WAIT_MS = 700, STOP_FORCE_WAIT_MS = 100 }; /* with what comes behind them less than the second of S2 */
 
 static void unwind(redirector *r)
 {
